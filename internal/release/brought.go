@@ -1,0 +1,173 @@
+package release
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+)
+
+// Directory is a directory of charts that the user brought: archives named as Helm names them
+// (istiod-1.22.5.tgz, base-1.22.5.tgz, ...) or unpacked charts (1.22.5/istiod/..., v1.22.5/istiod/...).
+type Directory struct {
+	name     string
+	fsys     fs.FS
+	versions []string          // vX.Y.Z or master, ascending
+	unpacked map[string]string // version -> directory
+	packed   map[string]map[string]string
+}
+
+// OpenDirectory looks for charts in a directory of the file system.
+func OpenDirectory(name string) (*Directory, error) {
+	if info, err := os.Stat(name); err != nil {
+		return nil, fmt.Errorf("charts directory: %w", err)
+	} else if !info.IsDir() {
+		return nil, fmt.Errorf("charts directory: %s is a file; give the directory that holds the charts", name)
+	}
+	return openDirectory(filepath.ToSlash(name), os.DirFS(name))
+}
+
+func openDirectory(name string, fsys fs.FS) (*Directory, error) {
+	entries, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return nil, fmt.Errorf("charts directory %s: %w", name, err)
+	}
+	d := &Directory{name: name, fsys: fsys, unpacked: map[string]string{}, packed: map[string]map[string]string{}}
+	for _, e := range entries {
+		if base, ok := strings.CutSuffix(e.Name(), ".tgz"); ok {
+			for _, chart := range Charts {
+				v, ok := versionOf(strings.TrimPrefix(base, chart+"-"))
+				if !ok || !strings.HasPrefix(base, chart+"-") {
+					continue
+				}
+				if d.packed[v] == nil {
+					d.packed[v] = map[string]string{}
+				}
+				d.packed[v][chart] = e.Name()
+			}
+			continue
+		}
+		if v, ok := versionOf(e.Name()); ok && (dirSource{fsys, e.Name()}).has("istiod") {
+			d.unpacked[v] = e.Name()
+		}
+	}
+	for v := range d.unpacked {
+		d.versions = append(d.versions, v)
+	}
+	for v, charts := range d.packed {
+		if _, both := d.unpacked[v]; both {
+			return nil, fmt.Errorf("charts directory %s has Istio %s twice, as archives and as %s/; remove one of them", name, v, d.unpacked[v])
+		}
+		if charts["istiod"] != "" || charts["cni"] != "" {
+			d.versions = append(d.versions, v)
+		}
+	}
+	slices.SortFunc(d.versions, compare)
+	return d, nil
+}
+
+// versionOf reads the version in a file name: 1.22.5, v1.22.5 or master.
+func versionOf(s string) (string, bool) {
+	if s == "master" {
+		return s, true
+	}
+	s = strings.TrimPrefix(s, "v")
+	_, err := semver.StrictNewVersion(s)
+	return "v" + s, err == nil
+}
+
+// Versions lists the versions the directory has charts of, oldest first. A nil directory has none.
+func (d *Directory) Versions() []string {
+	if d == nil {
+		return nil
+	}
+	return d.versions
+}
+
+func (d *Directory) has(version string) bool { return slices.Contains(d.Versions(), version) }
+
+func (d *Directory) release(version string) (Release, error) {
+	r := Release{Version: version, Origin: "from " + d.name}
+	if dir, ok := d.unpacked[version]; ok {
+		r.source = dirSource{d.fsys, dir}
+	} else {
+		charts := make(map[string][]File, len(d.packed[version]))
+		for chart, archive := range d.packed[version] {
+			files, err := unpack(d.fsys, archive, chart)
+			if err != nil {
+				return r, fmt.Errorf("charts directory %s: %s: %w", d.name, archive, err)
+			}
+			charts[chart] = files
+		}
+		r.source = tgzSource(charts)
+	}
+	digest, err := r.ComputedDigest()
+	r.Digest = digest
+	return r, err
+}
+
+// tgzSource holds unpacked archives, by chart.
+type tgzSource map[string][]File
+
+func (s tgzSource) has(chart string) bool { return s.hasFile(chart, "Chart.yaml") }
+
+func (s tgzSource) hasFile(chart, name string) bool {
+	return slices.ContainsFunc(s[chart], func(f File) bool { return f.Name == name })
+}
+
+func (s tgzSource) chart(name string) ([]File, error) {
+	if !s.has(name) {
+		return nil, errNoChart
+	}
+	return s[name], nil
+}
+
+// unpack reads a chart archive as `helm package` writes it: every file below one directory with the chart's name.
+func unpack(fsys fs.FS, archive, chart string) ([]File, error) {
+	data, err := fs.ReadFile(fsys, archive)
+	if err != nil {
+		return nil, err
+	}
+	zr, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("not a gzip archive: %w", err)
+	}
+	var files []File
+	left := int64(maxChartBytes)
+	for tr := tar.NewReader(zr); ; {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("not a chart archive: %w", err)
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		name, ok := strings.CutPrefix(path.Clean(h.Name), chart+"/")
+		if !ok {
+			return nil, fmt.Errorf("%q is not below %s/, where a chart archive has its files", h.Name, chart)
+		}
+		content, err := io.ReadAll(io.LimitReader(tr, left+1))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", h.Name, err)
+		}
+		if left -= int64(len(content)); left < 0 {
+			return nil, errTooLarge
+		}
+		files = append(files, File{Name: name, Data: content})
+	}
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
+	return files, nil
+}
