@@ -26,7 +26,7 @@ var bundles embed.FS
 
 // schemas holds one JSON file per bundled version: the types of Istio's Helm values, as package values reads them.
 //
-//go:embed all:schemas
+//go:embed schemas/*.json
 var schemas embed.FS
 
 //go:embed catalogue.json

@@ -1,0 +1,354 @@
+package release_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"io"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lateen-io/lateen/internal/release"
+)
+
+const chartYAML = "apiVersion: v2\nname: istiod\nversion: 1.22.5\n"
+
+func open(t *testing.T, dir string) *release.Directory {
+	t.Helper()
+	d, err := release.OpenDirectory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// unpacked makes a directory with a minimal istiod chart per version.
+func unpacked(t *testing.T, versions ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, v := range versions {
+		write(t, filepath.Join(dir, v, "istiod", "Chart.yaml"), chartYAML)
+	}
+	return dir
+}
+
+func write(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tgz is an archive with the entries in the given order.
+func tgz(t *testing.T, headers ...tar.Header) string {
+	t.Helper()
+	var buf bytes.Buffer
+	zw := gzip.NewWriter(&buf)
+	tw := tar.NewWriter(zw)
+	for _, h := range headers {
+		content := h.Uname // the one field that tests do not need otherwise
+		h.Uname, h.Mode = "", 0o644
+		if h.Typeflag == tar.TypeReg {
+			h.Size = max(h.Size, int64(len(content)))
+		}
+		if err := tw.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		if _, err := io.Copy(tw, io.MultiReader(strings.NewReader(content), io.LimitReader(zeros{}, h.Size-int64(len(content))))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []io.Closer{tw, zw} {
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return buf.String()
+}
+
+func file(name, content string) tar.Header {
+	return tar.Header{Typeflag: tar.TypeReg, Name: name, Uname: content}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestOpenDirectory(t *testing.T) {
+	archive := tgz(t, file("istiod/Chart.yaml", chartYAML))
+	cases := map[string]struct {
+		reason string
+		files  map[string]string
+		want   []string
+		err    string
+	}{
+		"archives": {
+			reason: "named as Helm names them, in the order of versions",
+			files:  map[string]string{"istiod-1.22.10.tgz": archive, "istiod-1.22.9.tgz": archive, "base-1.22.9.tgz": archive},
+			want:   []string{"v1.22.9", "v1.22.10"},
+		},
+		"unpacked": {
+			reason: "with or without the leading v",
+			files:  map[string]string{"1.22.5/istiod/Chart.yaml": chartYAML, "v1.22.6/istiod/Chart.yaml": chartYAML, "master/istiod/Chart.yaml": chartYAML},
+			want:   []string{"v1.22.5", "v1.22.6", "master"},
+		},
+		"cni alone": {
+			reason: "enough for an IstioCNI",
+			files:  map[string]string{"cni-1.22.5.tgz": archive},
+			want:   []string{"v1.22.5"},
+		},
+		"base alone": {
+			reason: "no kind can be rendered from base only, so it makes no version",
+			files:  map[string]string{"base-1.22.5.tgz": archive, "ztunnel-1.22.5.tgz": archive},
+		},
+		"other files": {
+			reason: "a directory may hold other things; what has no chart or no version in its name is not looked at",
+			files: map[string]string{
+				"README.md": "", "gateway-1.22.5.tgz": "", "istiod-latest.tgz": "", "istiod-1.22.tgz": "", "istiod.tgz": "",
+				"1.22.5/README.md": "", "1.22/istiod/Chart.yaml": chartYAML, "old/istiod/Chart.yaml": chartYAML,
+			},
+		},
+		"longer chart name": {
+			reason: "istiod-remote-1.23.3.tgz is no istiod of the version remote-1.23.3",
+			files:  map[string]string{"istiod-remote-1.23.3.tgz": archive, "istiod-1.23.4.tgz": archive},
+			want:   []string{"v1.23.4"},
+		},
+		"twice": {
+			reason: "archive and directory of one version: nobody could tell which one was rendered",
+			files:  map[string]string{"istiod-1.22.5.tgz": archive, "v1.22.5/istiod/Chart.yaml": chartYAML},
+			err:    "charts directory DIR has Istio v1.22.5 twice, as archives and as v1.22.5/; remove one of them",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for name, content := range tc.files {
+				write(t, filepath.Join(dir, name), content)
+			}
+			d, err := release.OpenDirectory(dir)
+			if diff := cmp.Diff(tc.err, strings.ReplaceAll(message(err), dir, "DIR")); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+			}
+			if diff := cmp.Diff(tc.want, d.Versions()); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestOpenDirectoryFails(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "file"), "")
+	cases := []struct{ reason, name, want string }{
+		{"not there", "none", "charts directory: stat DIR/none: no such file or directory"},
+		{"a file", "file", "charts directory: DIR/file is a file; give the directory that holds the charts"},
+	}
+	for _, tc := range cases {
+		_, err := release.OpenDirectory(filepath.Join(dir, tc.name))
+		if diff := cmp.Diff(tc.want, strings.ReplaceAll(message(err), dir, "DIR")); diff != "" {
+			t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+		}
+	}
+}
+
+func TestArchive(t *testing.T) {
+	chart := file("istiod/Chart.yaml", chartYAML)
+	cases := map[string]struct {
+		reason  string
+		archive string
+		want    []string // the names of the files
+		err     string
+	}{
+		"as helm package writes it": {
+			reason:  "directories are entries too; files come in the order of names",
+			archive: tgz(t, tar.Header{Typeflag: tar.TypeDir, Name: "istiod/"}, chart, file("istiod/templates/b.yaml", ""), file("istiod/templates/a.yaml", "")),
+			want:    []string{"Chart.yaml", "templates/a.yaml", "templates/b.yaml"},
+		},
+		"dots inside": {
+			reason:  "a path that comes back into the chart is just badly written",
+			archive: tgz(t, chart, file("./istiod/files/../values.yaml", "")),
+			want:    []string{"Chart.yaml", "values.yaml"},
+		},
+		"links": {
+			reason:  "links are left out: what they point at is not part of the archive",
+			archive: tgz(t, chart, tar.Header{Typeflag: tar.TypeSymlink, Name: "istiod/values.yaml", Linkname: "/etc/passwd"}, tar.Header{Typeflag: tar.TypeLink, Name: "istiod/x", Linkname: "../../x"}),
+			want:    []string{"Chart.yaml"},
+		},
+		"parent directory": {
+			reason:  "a file above the chart",
+			archive: tgz(t, chart, file("istiod/../../etc/passwd", "")),
+			err:     `charts directory DIR: istiod-1.22.5.tgz: "istiod/../../etc/passwd" is not below istiod/, where a chart archive has its files`,
+		},
+		"absolute": {
+			reason:  "a file anywhere",
+			archive: tgz(t, chart, file("/istiod/values.yaml", "")),
+			err:     `charts directory DIR: istiod-1.22.5.tgz: "/istiod/values.yaml" is not below istiod/, where a chart archive has its files`,
+		},
+		"other chart": {
+			reason:  "an archive under the wrong name",
+			archive: tgz(t, file("istiod-remote/Chart.yaml", chartYAML)),
+			err:     `charts directory DIR: istiod-1.22.5.tgz: "istiod-remote/Chart.yaml" is not below istiod/, where a chart archive has its files`,
+		},
+		"one huge file": {
+			reason:  "40 KB that unpack to 40 MB",
+			archive: tgz(t, chart, tar.Header{Typeflag: tar.TypeReg, Name: "istiod/big", Size: 40 << 20}),
+			err:     "charts directory DIR: istiod-1.22.5.tgz: the chart has more than 32 MiB of files",
+		},
+		"many large files": {
+			reason:  "the limit is on the sum",
+			archive: tgz(t, chart, tar.Header{Typeflag: tar.TypeReg, Name: "istiod/a", Size: 20 << 20}, tar.Header{Typeflag: tar.TypeReg, Name: "istiod/b", Size: 20 << 20}),
+			err:     "charts directory DIR: istiod-1.22.5.tgz: the chart has more than 32 MiB of files",
+		},
+		"no gzip": {
+			reason:  "a web page that was saved under the name, for example",
+			archive: "<html>",
+			err:     "charts directory DIR: istiod-1.22.5.tgz: not a gzip archive: unexpected EOF",
+		},
+		"no tar": {
+			reason: "gzip of something else",
+			archive: func() string {
+				var buf bytes.Buffer
+				zw := gzip.NewWriter(&buf)
+				_, _ = zw.Write(bytes.Repeat([]byte("x"), 1024)) // a buffer takes everything
+				_ = zw.Close()
+				return buf.String()
+			}(),
+			err: "charts directory DIR: istiod-1.22.5.tgz: not a chart archive: archive/tar: invalid tar header",
+		},
+		"cut off": {
+			reason:  "a download that ended early",
+			archive: func() string { a := tgz(t, chart); return a[:len(a)-20] }(),
+			err:     "charts directory DIR: istiod-1.22.5.tgz: not a chart archive: unexpected EOF",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "istiod-1.22.5.tgz"), tc.archive)
+			r, err := entries().Resolve("v1.22.5", open(t, dir))
+			if diff := cmp.Diff(tc.err, strings.ReplaceAll(message(err), dir, "DIR")); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+			}
+			if err != nil {
+				return
+			}
+			files, err := r.Chart("istiod")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, f := range files {
+				names = append(names, f.Name)
+			}
+			if diff := cmp.Diff(tc.want, names); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestUnpackedChart(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		make   func(t *testing.T, chart string)
+		want   string
+	}{
+		"link to a file": {
+			reason: "a chart must not bring files from elsewhere on the machine into the output",
+			make: func(t *testing.T, chart string) {
+				t.Helper()
+				if err := os.Symlink("/etc/hostname", filepath.Join(chart, "values.yaml")); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want: "1.22.5/istiod/values.yaml is not a regular file",
+		},
+		"too large": {
+			reason: "the same limit as for archives",
+			make: func(t *testing.T, chart string) {
+				t.Helper()
+				write(t, filepath.Join(chart, "big"), "")
+				if err := os.Truncate(filepath.Join(chart, "big"), 40<<20); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want: "the chart has more than 32 MiB of files",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			dir := unpacked(t, "1.22.5")
+			tc.make(t, filepath.Join(dir, "1.22.5", "istiod"))
+			_, err := entries().Resolve("v1.22.5", open(t, dir))
+			if diff := cmp.Diff(tc.want, message(err)); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestDigest(t *testing.T) {
+	files := []release.File{
+		{Name: "istiod/Chart.yaml", Data: []byte(chartYAML)},
+		{Name: "base/Chart.yaml", Data: []byte("name: base\n")},
+		{Name: "istiod-remote/Chart.yaml"},
+	}
+	want := dirhash(files)
+	reversed := []release.File{files[2], files[1], files[0]}
+	for reason, list := range map[string][]release.File{
+		"is the h1 hash of golang.org/x/mod/sumdb/dirhash": files,
+		"does not depend on the order of the files":        reversed,
+	} {
+		if diff := cmp.Diff(want, release.Digest(list)); diff != "" {
+			t.Errorf("the digest %s (-want +got)\n%s", reason, diff)
+		}
+	}
+	if files[0].Name != "istiod/Chart.yaml" {
+		t.Error("hashing must not sort the caller's list")
+	}
+	// `printf 'hello\n' > a; echo "$(sha256sum a)" | sha256sum | xxd -r -p | base64`, with the two spaces of sha256sum.
+	known := release.Digest([]release.File{{Name: "a", Data: []byte("hello\n")}})
+	if diff := cmp.Diff("h1:5Fn9UlLDraC1wY/JAI5JBHb+Ice9ZdUmjUVTW+ldYmc=", known); diff != "" {
+		t.Errorf("known value (-want +got)\n%s", diff)
+	}
+
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "1.22.5", "istiod", "Chart.yaml"), chartYAML)
+	write(t, filepath.Join(dir, "istiod-1.22.6.tgz"), tgz(t, file("istiod/Chart.yaml", chartYAML)))
+	d := open(t, dir)
+	for _, version := range []string{"v1.22.5", "v1.22.6"} {
+		r, err := entries().Resolve(version, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(dirhash(files[:1]), r.Digest); diff != "" {
+			t.Errorf("brought charts have the digest of their files, packed or not (-want +got)\n%s", diff)
+		}
+	}
+}
+
+// dirhash is golang.org/x/mod/sumdb/dirhash.Hash1, written from its documentation.
+func dirhash(files []release.File) string {
+	var lines []string
+	for _, f := range files {
+		sum := sha256.Sum256(f.Data)
+		lines = append(lines, hex.EncodeToString(sum[:])+"  "+f.Name+"\n")
+	}
+	sort.Slice(lines, func(i, j int) bool { return lines[i][66:] < lines[j][66:] })
+	sum := sha256.Sum256([]byte(strings.Join(lines, "")))
+	return "h1:" + base64.StdEncoding.EncodeToString(sum[:])
+}
