@@ -1,0 +1,162 @@
+// Package chart renders one Helm chart with Helm's own engine. Nothing else in Lateen knows Helm, and nothing here knows
+// Istio: which chart, which values and what becomes of the text is decided by the callers.
+package chart
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/lateen-io/lateen/internal/release"
+
+	helmchart "helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+)
+
+// DefaultKubeVersion is what a chart is told about the cluster when nobody says otherwise. Helm's own default is v1.20.0,
+// which no supported Istio runs on. It is written into the output, so that the same input stays the same output.
+const DefaultKubeVersion = "v1.34.0"
+
+// Chart is a Helm chart in memory. It is not changed by rendering and may be rendered by several goroutines at once.
+type Chart struct {
+	chart *helmchart.Chart
+}
+
+// Load reads a chart from its files. Templates are those that can give objects: notes for people are left out.
+func Load(files []release.File) (*Chart, error) {
+	buffered := make([]*loader.BufferedFile, 0, len(files))
+	for _, f := range files {
+		switch {
+		case path.Base(f.Name) == "NOTES.txt", f.Name == "README.md":
+			continue // text for people; no template reads it
+		}
+		buffered = append(buffered, &loader.BufferedFile{Name: f.Name, Data: f.Data})
+	}
+	c, err := loader.LoadFiles(buffered)
+	if err != nil {
+		return nil, fmt.Errorf("loading chart: %w", err)
+	}
+	c.Raw = nil
+	if len(c.Metadata.Dependencies) > 0 {
+		return nil, fmt.Errorf("chart %s has dependencies on other charts, which is not supported", c.Name())
+	}
+	return &Chart{c}, nil
+}
+
+// Name and Version are those of Chart.yaml.
+func (c *Chart) Name() string    { return c.chart.Name() }
+func (c *Chart) Version() string { return c.chart.Metadata.Version }
+
+// AppVersion is appVersion of Chart.yaml.
+func (c *Chart) AppVersion() string { return c.chart.AppVersion() }
+
+// File returns a file of the chart that is not a template, or nil.
+func (c *Chart) File(name string) []byte {
+	for _, f := range c.chart.Files {
+		if f.Name == name {
+			return f.Data
+		}
+	}
+	return nil
+}
+
+// WithFile returns the chart with other content for one of its files that are not templates.
+func (c *Chart) WithFile(name string, data []byte) *Chart {
+	other := *c.chart
+	other.Files = slices.Clone(c.chart.Files)
+	for i, f := range other.Files {
+		if f.Name == name {
+			other.Files[i] = &helmchart.File{Name: name, Data: data}
+		}
+	}
+	return &Chart{&other}
+}
+
+// Defaults returns the chart's values.yaml. Callers must not change it.
+func (c *Chart) Defaults() map[string]any { return c.chart.Values }
+
+// Only returns the chart with just those templates that keep says yes to. Partials, whose base name starts with an
+// underscore, and Istio's zzz_profile.yaml, which computes the values for all others, are always wanted by callers;
+// keep is asked for them like for any other file.
+func (c *Chart) Only(keep func(template string) bool) *Chart {
+	some := *c.chart
+	some.Templates = nil
+	for _, t := range c.chart.Templates {
+		if keep(t.Name) {
+			some.Templates = append(some.Templates, t)
+		}
+	}
+	return &Chart{&some}
+}
+
+// Target is what a chart can know about the installation, besides the values.
+type Target struct {
+	// Release and Namespace are Helm's .Release.Name and .Release.Namespace.
+	Release, Namespace string
+	// KubeVersion is .Capabilities.KubeVersion, such as v1.34.0; empty means DefaultKubeVersion.
+	KubeVersion string
+}
+
+// Manifest is the rendered text of one template: zero or more YAML documents.
+type Manifest struct {
+	// Template is the path inside the chart: templates/deployment.yaml.
+	Template string
+	Text     string
+}
+
+// ErrHook says that a chart has a Helm hook. A hook is a step in time, which plain objects cannot express.
+var ErrHook = errors.New("the chart has a Helm hook; Lateen renders plain objects and cannot run hooks")
+
+// Render executes the templates with the values laid over the chart's defaults. The result is ordered by template and
+// leaves out templates that gave nothing. values is not changed.
+func (c *Chart) Render(values map[string]any, t Target) ([]Manifest, error) {
+	caps := chartutil.DefaultCapabilities.Copy()
+	kube, err := ParseKubeVersion(t.KubeVersion)
+	if err != nil {
+		return nil, err
+	}
+	caps.KubeVersion = *kube
+	options := chartutil.ReleaseOptions{Name: t.Release, Namespace: t.Namespace, Revision: 1, IsInstall: true}
+	top, err := chartutil.ToRenderValues(c.chart, values, options, caps)
+	if err != nil {
+		return nil, fmt.Errorf("rendering chart %s %s: values: %w", c.Name(), c.Version(), err)
+	}
+	texts, err := engine.Engine{}.Render(c.chart, top)
+	if err != nil {
+		return nil, fmt.Errorf("rendering chart %s %s: %w", c.Name(), c.Version(), err)
+	}
+	prefix := c.Name() + "/"
+	out := make([]Manifest, 0, len(texts))
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		text := texts[name]
+		if strings.TrimSpace(text) == "" {
+			continue
+		}
+		if strings.Contains(text, "helm.sh/hook\"") || strings.Contains(text, "helm.sh/hook:") {
+			return nil, fmt.Errorf("rendering chart %s %s: %s: %w", c.Name(), c.Version(), name, ErrHook)
+		}
+		out = append(out, Manifest{Template: strings.TrimPrefix(name, prefix), Text: text})
+	}
+	return out, nil
+}
+
+// ParseKubeVersion reads a Kubernetes version such as v1.34.0 or 1.34. Empty means DefaultKubeVersion.
+func ParseKubeVersion(s string) (*chartutil.KubeVersion, error) {
+	if s == "" {
+		s = DefaultKubeVersion
+	}
+	v, err := chartutil.ParseKubeVersion(s)
+	if err != nil {
+		return nil, fmt.Errorf("kube-version %q is not a Kubernetes version: write it like %s", s, DefaultKubeVersion)
+	}
+	// A suffix such as -gke.100 is what charts look for; the library's parser drops it.
+	if i := strings.IndexAny(s, "-+"); i > 0 {
+		v.Version += s[i:]
+	}
+	return v, nil
+}

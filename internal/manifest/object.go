@@ -1,0 +1,290 @@
+// Package manifest holds Kubernetes objects as YAML trees: it reads them from rendered text, orders them, stamps them
+// with where they came from, and writes them. It knows nothing of charts and nothing of the KRM wire format.
+package manifest
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+)
+
+// ID is what makes an object the same object in a cluster: its group and kind, namespace and name.
+// The version of the API is not part of it.
+type ID struct {
+	Group, Kind, Namespace, Name string
+}
+
+func (id ID) String() string {
+	s := id.Kind + " " + id.Name
+	if id.Namespace != "" {
+		s = id.Kind + " " + id.Namespace + "/" + id.Name
+	}
+	if id.Group != "" {
+		s += " (" + id.Group + ")"
+	}
+	return s
+}
+
+// Object is one Kubernetes object: a YAML mapping, whose last fields may be text that is not parsed until it is needed.
+type Object struct {
+	node *yaml.Node
+	tail []byte
+}
+
+// WithTail returns the object with further top-level fields as YAML text: a CRD's spec is hundreds of kilobytes that
+// nobody looks into. The fields must not be in the object already.
+func (o Object) WithTail(text []byte) Object { return Object{o.node, text} }
+
+// whole returns the object with its tail parsed.
+func (o Object) whole() (*yaml.Node, error) {
+	if len(o.tail) == 0 {
+		return o.node, nil
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(o.tail, &doc); err != nil {
+		return nil, err
+	}
+	n := *o.node
+	n.Content = append(append([]*yaml.Node{}, o.node.Content...), doc.Content[0].Content...)
+	return &n, nil
+}
+
+// Decode reads the whole object into a Go value.
+func (o Object) Decode(into any) error {
+	n, err := o.whole()
+	if err != nil {
+		return err
+	}
+	return n.Decode(into)
+}
+
+// FromNode wraps a mapping node. The object and the node stay the same tree.
+func FromNode(n *yaml.Node) (Object, error) {
+	if n != nil && n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
+		n = n.Content[0]
+	}
+	if n == nil || n.Kind != yaml.MappingNode {
+		return Object{}, errors.New("not a YAML mapping")
+	}
+	return Object{node: n}, nil
+}
+
+// Node gives the tree of the object, without the fields that are still text.
+func (o Object) Node() *yaml.Node { return o.node }
+
+// Parse reads all objects of a rendered text: YAML documents separated by ---. Empty documents are skipped, comments
+// are dropped and aliases are expanded, since the callers of a function break on both in generated objects.
+func Parse(text string) ([]Object, error) {
+	var out []Object
+	for dec := yaml.NewDecoder(strings.NewReader(text)); ; {
+		var doc yaml.Node
+		err := dec.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(doc.Content) != 1 || isNull(doc.Content[0]) {
+			continue
+		}
+		budget := maxNodes
+		if err := plain(doc.Content[0], &budget); err != nil {
+			return nil, err
+		}
+		o, err := FromNode(&doc)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: an object was expected: %w", doc.Content[0].Line, err)
+		}
+		if id := o.ID(); id.Kind == "" || id.Name == "" || o.APIVersion() == "" {
+			return nil, fmt.Errorf("line %d: the object has no apiVersion, kind or metadata.name", doc.Content[0].Line)
+		}
+		out = append(out, o)
+	}
+}
+
+// maxNodes bounds the size of one document once its aliases are expanded.
+const maxNodes = 1 << 20
+
+// plain drops comments and expands aliases below a node.
+func plain(n *yaml.Node, budget *int) error {
+	if *budget--; *budget < 0 {
+		return errors.New("the document is too large once its YAML aliases are expanded")
+	}
+	if n.Kind == yaml.AliasNode {
+		*n = *yaml.CopyYNode(n.Alias)
+	}
+	n.Anchor, n.HeadComment, n.LineComment, n.FootComment = "", "", "", ""
+	for _, c := range n.Content {
+		if err := plain(c, budget); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+
+// APIVersion is the object's apiVersion: "apps/v1".
+func (o Object) APIVersion() string { return scalar(o.node, "apiVersion") }
+
+// Kind is the object's kind.
+func (o Object) Kind() string { return scalar(o.node, "kind") }
+
+// ID identifies the object.
+func (o Object) ID() ID {
+	group, _, found := strings.Cut(o.APIVersion(), "/")
+	if !found {
+		group = ""
+	}
+	meta := field(o.node, "metadata")
+	return ID{Group: group, Kind: o.Kind(), Namespace: scalar(meta, "namespace"), Name: scalar(meta, "name")}
+}
+
+// Field returns the node at a path of mapping keys, or nil.
+func (o Object) Field(path ...string) *yaml.Node {
+	n := o.node
+	for _, key := range path {
+		n = field(n, key)
+	}
+	return n
+}
+
+// Annotation returns the value of an annotation, or "".
+func (o Object) Annotation(key string) string {
+	return scalar(o.Field("metadata", "annotations"), key)
+}
+
+// Annotations returns all annotations.
+func (o Object) Annotations() map[string]string { return stringMap(o.Field("metadata", "annotations")) }
+
+// Label returns the value of a label, or "".
+func (o Object) Label(key string) string { return scalar(o.Field("metadata", "labels"), key) }
+
+// SetAnnotation sets an annotation; an existing one keeps its place.
+func (o Object) SetAnnotation(key, value string) { o.setMeta("annotations", key, value) }
+
+// SetLabel sets a label; an existing one keeps its place.
+func (o Object) SetLabel(key, value string) { o.setMeta("labels", key, value) }
+
+// DeleteAnnotation removes an annotation, and the map of annotations if it was the last.
+func (o Object) DeleteAnnotation(key string) {
+	meta := o.Field("metadata")
+	annotations := field(meta, "annotations")
+	remove(annotations, key)
+	if annotations != nil && len(annotations.Content) == 0 {
+		remove(meta, "annotations")
+	}
+}
+
+func (o Object) setMeta(where, key, value string) {
+	meta := child(o.node, "metadata")
+	set(child(meta, where), key, &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: value})
+}
+
+// Copy returns the object as a tree of its own.
+func (o Object) Copy() Object { return Object{yaml.CopyYNode(o.node), o.tail} }
+
+// Encode appends the object as one YAML document, without a separator.
+func (o Object) Encode(w io.Writer) error {
+	if err := EncodeNode(w, o.node); err != nil {
+		return err
+	}
+	_, err := w.Write(o.tail)
+	return err
+}
+
+// EncodeNode writes any node the way objects are written: two spaces, sequences not indented below their key.
+func EncodeNode(w io.Writer, n *yaml.Node) error {
+	enc := yaml.NewEncoder(w)
+	enc.SetIndent(2)
+	enc.CompactSeqIndent()
+	if err := enc.Encode(n); err != nil {
+		return err
+	}
+	return enc.Close()
+}
+
+// Write writes the objects as a stream of YAML documents, as kubectl apply reads it.
+func Write(w io.Writer, objects []Object) error {
+	var buf bytes.Buffer
+	for i, o := range objects {
+		if i > 0 {
+			buf.WriteString("---\n")
+		}
+		if err := o.Encode(&buf); err != nil {
+			return fmt.Errorf("writing %s: %w", o.ID(), err)
+		}
+	}
+	_, err := w.Write(buf.Bytes())
+	return err
+}
+
+// order ranks kinds so that an object comes after what it needs: applied from top to bottom, nothing waits for
+// something below it, and webhooks, which can block other writes, come last. Kinds that are not listed come before
+// workloads.
+var order = map[string]int{
+	"Namespace": 1, "CustomResourceDefinition": 2,
+	"Istio": 3, "IstioRevision": 4, "IstioRevisionTag": 5, "IstioCNI": 6,
+	"PriorityClass": 7, "ResourceQuota": 8, "NetworkPolicy": 9, "ServiceAccount": 10, "Secret": 11, "ConfigMap": 12,
+	"ClusterRole": 13, "ClusterRoleBinding": 14, "Role": 15, "RoleBinding": 16,
+	"Service": 17, "Endpoints": 18, "EndpointSlice": 19,
+	"DaemonSet": 31, "Deployment": 32, "HorizontalPodAutoscaler": 33, "PodDisruptionBudget": 34,
+	"ValidatingAdmissionPolicy": 35, "ValidatingAdmissionPolicyBinding": 36,
+	"ValidatingWebhookConfiguration": 37, "MutatingWebhookConfiguration": 38,
+}
+
+// Compare orders two objects: by rank of kind, then kind, namespace and name.
+func Compare(a, b ID) int {
+	rank := func(kind string) int {
+		if r, ok := order[kind]; ok {
+			return r
+		}
+		return 30
+	}
+	return cmp.Or(
+		cmp.Compare(rank(a.Kind), rank(b.Kind)),
+		cmp.Compare(a.Kind, b.Kind),
+		cmp.Compare(a.Namespace, b.Namespace),
+		cmp.Compare(a.Name, b.Name),
+		cmp.Compare(a.Group, b.Group),
+	)
+}
+
+// Sort orders objects by Compare.
+func Sort(objects []Object) {
+	type keyed struct {
+		id ID
+		o  Object
+	}
+	list := make([]keyed, len(objects))
+	for i, o := range objects {
+		list[i] = keyed{o.ID(), o}
+	}
+	slices.SortStableFunc(list, func(a, b keyed) int { return Compare(a.id, b.id) })
+	for i, k := range list {
+		objects[i] = k.o
+	}
+}
+
+// Duplicate returns the first two objects that are the same object of a cluster.
+func Duplicate(objects []Object) (ID, bool) {
+	seen := make(map[ID]bool, len(objects))
+	for _, o := range objects {
+		id := o.ID()
+		if seen[id] {
+			return id, true
+		}
+		seen[id] = true
+	}
+	return ID{}, false
+}
+
+// SortAnnotations orders the annotations by name.
+func (o Object) SortAnnotations() { sortKeys(o.Field("metadata", "annotations")) }

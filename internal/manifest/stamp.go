@@ -1,0 +1,102 @@
+package manifest
+
+import (
+	"strings"
+
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+)
+
+// The labels and annotations that Lateen adds. Together with the rules of Stamp they are the whole difference between
+// what Helm renders and what Lateen gives; docs/rendering.md lists them for users.
+const (
+	// LabelRevision names the IstioRevision that an object belongs to.
+	LabelRevision = "lateen.io/revision"
+	// LabelManagedBy is the well-known label; Lateen's value replaces Helm's.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	ManagedBy      = "lateen"
+
+	// AnnotationOwner names the resource that an object was generated from: "Istio/default". Generated objects are
+	// recognized by it when a package is rendered again.
+	AnnotationOwner = "lateen.io/owner"
+	// AnnotationRenderedBy marks an IstioRevision whose objects a pipeline renders and somebody else applies.
+	AnnotationRenderedBy = "lateen.io/rendered-by"
+	// AnnotationVersion, AnnotationChartDigest and AnnotationKubeVersion record what the output depended on.
+	AnnotationVersion     = "lateen.io/version"
+	AnnotationChartDigest = "lateen.io/chart-digest"
+	AnnotationKubeVersion = "lateen.io/kube-version"
+
+	// AnnotationFluxSubstitute keeps Flux from replacing ${...} in an object.
+	AnnotationFluxSubstitute = "kustomize.toolkit.fluxcd.io/substitute"
+	// AnnotationFluxPrune and AnnotationArgoSync keep Flux and Argo CD from deleting an object that is no longer in Git.
+	AnnotationFluxPrune = "kustomize.toolkit.fluxcd.io/prune"
+	AnnotationArgoSync  = "argocd.argoproj.io/sync-options"
+)
+
+// Stamp says what to write on a generated object.
+type Stamp struct {
+	// Owner is the resource the object was generated from: "Istio/default".
+	Owner string
+	// Revision is the name of the IstioRevision, empty for objects that belong to none (Istio's CRDs).
+	Revision string
+	// Protect asks Argo CD and Flux to leave the object alone when it is no longer in Git: of a revision that may
+	// still have proxies, and of CRDs, whose deletion takes all of Istio's configuration with it.
+	Protect bool
+	// KeepFailurePolicy leaves the failurePolicy that the chart gives to a validating webhook.
+	KeepFailurePolicy bool
+}
+
+// Apply writes the stamp on an object and takes out of it what others own:
+//
+//   - a validating webhook's failurePolicy Ignore, which istiod sets to Fail as soon as it can answer, and an empty
+//     caBundle, which istiod fills in: whoever re-applies them fights istiod for ever;
+//   - a resourceFieldRef gets the divisor "0" that the API server would add, which GitOps tools show as a difference;
+//   - an object with ${ in it is marked as not for Flux's variable substitution, which would blank it.
+func (s Stamp) Apply(o Object) {
+	o.SetLabel(LabelManagedBy, ManagedBy)
+	if s.Revision != "" {
+		o.SetLabel(LabelRevision, s.Revision)
+	}
+	o.SetAnnotation(AnnotationOwner, s.Owner)
+	if s.Protect {
+		o.SetAnnotation(AnnotationArgoSync, "Prune=false")
+		o.SetAnnotation(AnnotationFluxPrune, "disabled")
+	}
+	switch o.Kind() {
+	case "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration":
+		if hooks := o.Field("webhooks"); hooks != nil {
+			for _, hook := range hooks.Content {
+				releaseWebhook(hook, o.Kind() == "ValidatingWebhookConfiguration" && !s.KeepFailurePolicy)
+			}
+		}
+	}
+	if adapt(o.node) {
+		o.SetAnnotation(AnnotationFluxSubstitute, "disabled")
+	}
+}
+
+func releaseWebhook(hook *yaml.Node, dropIgnore bool) {
+	if config := field(hook, "clientConfig"); config != nil && scalar(config, "caBundle") == "" {
+		remove(config, "caBundle")
+	}
+	if dropIgnore && scalar(hook, "failurePolicy") == "Ignore" {
+		remove(hook, "failurePolicy")
+	}
+}
+
+// adapt adds the default divisor to every resourceFieldRef and tells whether any text contains "${".
+func adapt(n *yaml.Node) (substitutes bool) {
+	if n.Kind == yaml.ScalarNode {
+		return strings.Contains(n.Value, "${")
+	}
+	for i, c := range n.Content {
+		if adapt(c) {
+			substitutes = true
+		}
+		if n.Kind == yaml.MappingNode && i%2 == 0 && c.Value == "resourceFieldRef" {
+			if ref := n.Content[i+1]; ref.Kind == yaml.MappingNode && field(ref, "divisor") == nil {
+				set(ref, "divisor", &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: "0", Style: yaml.DoubleQuotedStyle})
+			}
+		}
+	}
+	return substitutes
+}

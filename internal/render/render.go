@@ -1,0 +1,347 @@
+// Package render turns an Istio resource into the objects of its control plane. It is the one pipeline: the KRM
+// functions, the command line, the Go API and the controller all call it, with everything that the output may depend on
+// in one Input.
+package render
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/chart"
+	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/release"
+	"github.com/lateen-io/lateen/internal/revision"
+	"github.com/lateen-io/lateen/internal/values"
+)
+
+// Input is all that the objects of a revision depend on.
+type Input struct {
+	// Revision is what to render. Its spec.values are complete (see Plan).
+	Revision *v1.IstioRevision
+	// Release has the charts of the version that the revision asks for.
+	Release release.Release
+	// Owner is the resource that the objects are stamped with: "Istio/default".
+	Owner string
+	// KubeVersion is what charts are told about the cluster: v1.34.0. Empty means chart.DefaultKubeVersion.
+	KubeVersion string
+	// CRDs also gives Istio's own CustomResourceDefinitions.
+	CRDs bool
+	// CRDsOnly gives nothing else.
+	CRDsOnly bool
+	// Protect asks GitOps tools not to delete the objects when they leave Git.
+	Protect bool
+	// KeepFailurePolicy leaves the failurePolicy Ignore that charts give to validating webhooks.
+	KeepFailurePolicy bool
+}
+
+// PlanInput is all that an Istio's IstioRevision depends on.
+type PlanInput struct {
+	// Istio is the resource, with its defaults filled in (see v1.Istio.Default).
+	Istio *v1.Istio
+	// Release is the version that the Istio asks for.
+	Release release.Release
+	// Platform is the kind of cluster, such as openshift or gke, if it is known.
+	Platform string
+	// KubeVersion as in Input; it is recorded.
+	KubeVersion string
+}
+
+// Plan computes the IstioRevision that an Istio asks for: its name and its values, merged from these layers, later ones
+// on top: Istio's default profile, the selected profile or else the platform's, the user's values and meshConfig, the
+// platform, and what belongs to the resource (revision, istioNamespace).
+func Plan(in PlanInput) (*v1.IstioRevision, error) {
+	spec := in.Istio.Spec
+	based := spec.UpdateStrategy != nil && spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased
+	version := string(spec.Version)
+	if version == "" {
+		version = in.Release.Version
+	}
+	name, err := revision.Name(in.Istio.Name, version, based)
+	if err != nil {
+		return nil, err
+	}
+	user, err := decode(spec.Values)
+	if err != nil {
+		return nil, fmt.Errorf("spec.values: %w", err)
+	}
+	mesh, err := decode(spec.MeshConfig)
+	if err != nil {
+		return nil, fmt.Errorf("spec.meshConfig: %w", err)
+	}
+	if user, err = values.WithMeshConfig(user, mesh); err != nil {
+		return nil, err
+	}
+	const istiod = "istiod"
+	profile := string(spec.Profile)
+	platformProfile, platformLayer := values.Platform(in.Platform, istiod, in.Release, user)
+	if profile == "" {
+		profile = platformProfile
+	}
+	profileLayer, err := values.Profile(profile, istiod, in.Release)
+	if err != nil {
+		return nil, fmt.Errorf("spec.profile: %w", err)
+	}
+	if _, set := values.Get(profileLayer, "global", "platform"); set {
+		platformLayer = nil
+	}
+	merged := values.Merge(values.Base(spec.Namespace), profileLayer, user, platformLayer)
+	values.Enforce(merged, name, spec.Namespace)
+	packed, err := v1.FromMap(merged)
+	if err != nil {
+		return nil, err
+	}
+	rev := &v1.IstioRevision{}
+	rev.APIVersion, rev.Kind, rev.Name = v1.GroupVersion.String(), v1.KindIstioRevision, name
+	rev.Annotations = map[string]string{
+		manifest.AnnotationVersion:     in.Release.Version,
+		manifest.AnnotationChartDigest: in.Release.Digest,
+	}
+	kube, err := chart.ParseKubeVersion(in.KubeVersion)
+	if err != nil {
+		return nil, err
+	}
+	rev.Annotations[manifest.AnnotationKubeVersion] = kube.Version
+	rev.Spec = v1.IstioRevisionSpec{Version: v1.Version(version), Namespace: spec.Namespace, Values: packed}
+	return rev, nil
+}
+
+// Complete fills in what an IstioRevision written by a user may leave out and only one value is right for: the revision
+// in its values. The result is a copy.
+func Complete(rev *v1.IstioRevision) (*v1.IstioRevision, error) {
+	v, err := decode(rev.Spec.Values)
+	if err != nil {
+		return nil, fmt.Errorf("spec.values: %w", err)
+	}
+	v = values.Merge(v)
+	values.Enforce(v, rev.Name, rev.Spec.Namespace)
+	out := rev.DeepCopy()
+	out.Spec.Values, err = v1.FromMap(v)
+	return out, err
+}
+
+// Remote tells whether a revision has its control plane in another cluster.
+func Remote(rev *v1.IstioRevision) bool {
+	v, err := decode(rev.Spec.Values)
+	return err == nil && values.String(v, "profile") == "remote"
+}
+
+// decode reads values as encoding/json does by default: every number is a float64. That is how Helm reads a values
+// file, and templates can tell the difference.
+func decode(v *v1.Values) (map[string]any, error) {
+	if v == nil || len(v.Raw) == 0 {
+		return nil, nil
+	}
+	var m map[string]any
+	if err := json.Unmarshal(v.Raw, &m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Render gives the objects of a revision, stamped and in the order in which they can be applied. It fails rather than
+// give two objects of one name.
+func Render(in Input) ([]manifest.Object, error) {
+	v, err := decode(in.Revision.Spec.Values)
+	if err != nil {
+		return nil, fmt.Errorf("spec.values: %w", err)
+	}
+	main, chartValues := values.RemoteChart(v, in.Release)
+	isDefault := in.Revision.Name == "default"
+	namespace := in.Revision.Spec.Namespace
+
+	var objects []manifest.Object
+	if !in.CRDsOnly {
+		target := chart.Target{Release: in.Revision.Name + "-istiod", Namespace: namespace, KubeVersion: in.KubeVersion}
+		if objects, err = renderChart(in.Release, main, nil, chartValues, target); err != nil {
+			return nil, err
+		}
+		stamp := manifest.Stamp{Owner: in.Owner, Revision: in.Revision.Name, Protect: in.Protect, KeepFailurePolicy: in.KeepFailurePolicy}
+		if isDefault && main == "istiod" { // the chart istiod-remote brings what it needs of base
+			base, err := renderBase(in, chartValues, false)
+			if err != nil {
+				return nil, err
+			}
+			objects = append(objects, base...)
+		}
+		for _, o := range objects {
+			stamp.Apply(o)
+		}
+	}
+	if in.CRDs || in.CRDsOnly {
+		crds, err := renderBase(in, chartValues, true)
+		if err != nil {
+			return nil, err
+		}
+		// CRDs belong to no revision, and with them goes every resource of Istio: GitOps tools must not prune them.
+		stamp := manifest.Stamp{Owner: in.Owner, Protect: true}
+		for _, o := range crds {
+			stamp.Apply(o)
+		}
+		objects = append(objects, crds...)
+	}
+	if id, twice := manifest.Duplicate(objects); twice {
+		hint := ""
+		if values.String(chartValues, "global", "remotePilotAddress") != "" && values.String(chartValues, "profile") != "remote" {
+			hint = "; spec.values.global.remotePilotAddress is for remote control planes: set spec.profile to remote, or leave it out"
+		}
+		return nil, fmt.Errorf("the charts of Istio %s render %s twice%s", in.Release.Version, id, hint)
+	}
+	manifest.Sort(objects)
+	return objects, nil
+}
+
+const (
+	crdTemplate = "templates/crds.yaml"
+	profileFile = "templates/zzz_profile.yaml" // computes the values that all other templates see
+)
+
+// renderBase renders the chart base as the Helm release default-base: either all but the CRDs, or the CRDs alone.
+func renderBase(in Input, v map[string]any, crds bool) ([]manifest.Object, error) {
+	// Up to 1.23, base has the Service of a remote istiod too, where the chart istiod-remote brings it anyway and the chart
+	// istiod one of the same name.
+	v = values.Merge(v, map[string]any{"defaultRevision": "", "global": map[string]any{"remotePilotAddress": ""}})
+	if in.Revision.Name == "default" {
+		v["defaultRevision"] = in.Revision.Name
+	}
+	target := chart.Target{Release: "default-base", Namespace: in.Revision.Spec.Namespace, KubeVersion: in.KubeVersion}
+	if !crds {
+		return renderChart(in.Release, "base", func(t string) bool { return t != crdTemplate }, v, target)
+	}
+	return renderCRDs(in.Release, v, target)
+}
+
+// renderChart renders one chart of a release; keep, if not nil, says which of its templates.
+func renderChart(rel release.Release, name string, keep func(string) bool, v map[string]any, t chart.Target) ([]manifest.Object, error) {
+	c, err := load(rel, name)
+	if err != nil {
+		return nil, err
+	}
+	if keep != nil {
+		c = c.Only(keep)
+	}
+	return renderLoaded(c, v, t)
+}
+
+func renderLoaded(c *chart.Chart, v map[string]any, t chart.Target) ([]manifest.Object, error) {
+	texts, err := c.Render(v, t)
+	if err != nil {
+		return nil, err
+	}
+	var objects []manifest.Object
+	for _, m := range texts {
+		parsed, err := manifest.Parse(m.Text)
+		if err != nil {
+			return nil, fmt.Errorf("chart %s %s: the output of %s is not a list of Kubernetes objects: %w", c.Name(), c.Version(), m.Template, err)
+		}
+		objects = append(objects, parsed...)
+	}
+	return objects, nil
+}
+
+// loaded keeps the charts that a process has read, by release and name: a package of a hundred Istios reads each once.
+var loaded sync.Map
+
+func load(rel release.Release, name string) (*chart.Chart, error) {
+	key := rel.Digest + " " + name
+	if c, ok := loaded.Load(key); ok {
+		return c.(*chart.Chart), nil
+	}
+	files, err := rel.Chart(name)
+	if err != nil {
+		return nil, err
+	}
+	c, err := chart.Load(files)
+	if err != nil {
+		return nil, fmt.Errorf("chart %s of Istio %s (%s): %w", name, rel.Version, rel.Origin, err)
+	}
+	if c.Name() != name {
+		return nil, fmt.Errorf("chart %s of Istio %s (%s): its Chart.yaml says it is the chart %q", name, rel.Version, rel.Origin, c.Name())
+	}
+	loaded.Store(key, c)
+	return c, nil
+}
+
+// renderCRDs gives Istio's CRDs as the chart base does, without the seconds of CPU it takes: the chart's template parses
+// and prints 800 KB of YAML only to exchange a few labels. Here the template gets the CRDs without their specs, and
+// each spec is put back, as text, below what came out. Up to 1.23 the CRDs are in crds/ and Helm takes them as they are.
+func renderCRDs(rel release.Release, v map[string]any, t chart.Target) ([]manifest.Object, error) {
+	c, err := load(rel, "base")
+	if err != nil {
+		return nil, err
+	}
+	const templated, plain = "files/crd-all.gen.yaml", "crds/crd-all.gen.yaml"
+	if all := c.File(templated); all != nil {
+		heads, specs, err := splitCRDs(all)
+		if err != nil {
+			return nil, fmt.Errorf("chart base of Istio %s: %s: %w", rel.Version, templated, err)
+		}
+		c := c.WithFile(templated, heads).Only(func(t string) bool {
+			return t == crdTemplate || t == profileFile || strings.HasPrefix(t, "templates/_")
+		})
+		objects, err := renderLoaded(c, v, t)
+		if err != nil {
+			return nil, err
+		}
+		for i, o := range objects {
+			spec, ok := specs[o.ID().Name]
+			if !ok {
+				return nil, fmt.Errorf("chart base of Istio %s: the CRD %s is not in %s", rel.Version, o.ID().Name, templated)
+			}
+			objects[i] = o.WithTail(spec)
+		}
+		return objects, nil
+	}
+	all := c.File(plain)
+	if all == nil {
+		return nil, fmt.Errorf("chart base of Istio %s has neither %s nor %s", rel.Version, templated, plain)
+	}
+	if values.Bool(v, "base", "enableCRDTemplates") {
+		return nil, fmt.Errorf("spec.values.base.enableCRDTemplates has no effect with crds: include in Istio %s; leave it out", rel.Version)
+	}
+	heads, specs, err := splitCRDs(all)
+	if err != nil {
+		return nil, fmt.Errorf("chart base of Istio %s: %s: %w", rel.Version, plain, err)
+	}
+	objects, err := manifest.Parse(string(heads))
+	if err != nil {
+		return nil, err
+	}
+	for i, o := range objects {
+		objects[i] = o.WithTail(specs[o.ID().Name])
+	}
+	return objects, nil
+}
+
+// splitCRDs cuts each CRD of a file in two: the head down to the line "spec:", and the rest, by name.
+func splitCRDs(all []byte) (heads []byte, specs map[string][]byte, err error) {
+	specs = map[string][]byte{}
+	var b bytes.Buffer
+	for doc := range bytes.SplitSeq(all, []byte("\n---\n")) {
+		if len(bytes.TrimSpace(doc)) == 0 {
+			continue
+		}
+		head, tail, found := bytes.Cut(doc, []byte("\nspec:\n"))
+		if !found {
+			return nil, nil, fmt.Errorf("a document has no spec")
+		}
+		parsed, err := manifest.Parse(string(head))
+		if err != nil || len(parsed) != 1 {
+			return nil, nil, fmt.Errorf("a document does not start with apiVersion, kind and metadata: %w", err)
+		}
+		name := parsed[0].ID().Name
+		if _, twice := specs[name]; twice {
+			return nil, nil, fmt.Errorf("the CRD %s is there twice", name)
+		}
+		specs[name] = append([]byte("spec:\n"), append(bytes.TrimRight(tail, "\n"), '\n')...)
+		if b.Len() > 0 {
+			b.WriteString("---\n")
+		}
+		b.Write(bytes.TrimLeft(head, "\n"))
+		b.WriteString("\n")
+	}
+	return b.Bytes(), specs, nil
+}
