@@ -1,0 +1,328 @@
+// Package expand renders the Istio and IstioRevision resources of one package: it resolves their versions, checks their
+// values, plans and renders each, and settles what concerns them together (Istio's CRDs, which a package has once).
+package expand
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/chart"
+	"github.com/lateen-io/lateen/internal/krm"
+	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/release"
+	"github.com/lateen-io/lateen/internal/render"
+	"github.com/lateen-io/lateen/internal/values"
+)
+
+// Request is one resource to expand.
+type Request struct {
+	Resource krm.Resource
+	// Options are in force for it, those of its annotations included.
+	Options krm.Options
+	// Protect says that nothing remembers older revisions (kustomize): the objects of a RevisionBased control plane ask
+	// Argo CD and Flux to leave them in the cluster when they are no longer rendered.
+	Protect bool
+}
+
+// Output is what became of a Request.
+type Output struct {
+	// Owner is the stamp on the objects: "Istio/default".
+	Owner string
+	// Release is the version that was rendered.
+	Release release.Release
+	// Revision is the planned IstioRevision of an Istio, or the completed one that the user wrote.
+	Revision *v1.IstioRevision
+	// Objects are the plain objects, stamped and ordered.
+	Objects []manifest.Object
+}
+
+// Package expands resources, each on its own and in parallel. The outputs are in the order of the requests and
+// incomplete if any result is an error.
+func Package(requests []Request) ([]Output, fn.Results) {
+	jobs := make([]*job, len(requests))
+	dirs := directories{}
+	for i, r := range requests {
+		jobs[i] = &job{Request: r, output: Output{Owner: r.Resource.Name()}}
+		jobs[i].plan(dirs)
+	}
+	crds(jobs)
+	each(jobs, (*job).render)
+	outputs := make([]Output, len(jobs))
+	var results fn.Results
+	for i, j := range jobs {
+		outputs[i] = j.output
+		results = append(results, j.results...)
+	}
+	return outputs, results
+}
+
+type job struct {
+	Request
+	output   Output
+	crds     bool
+	results  fn.Results
+	hasError bool
+}
+
+func (j *job) fail(pointer []string, format string, args ...any) *fn.Result {
+	j.hasError = true
+	return j.result(fn.Error, pointer, fmt.Sprintf(format, args...))
+}
+
+func (j *job) result(s fn.Severity, pointer []string, message string) *fn.Result {
+	r := krm.Result(j.Resource.Object, s, pointer, message)
+	j.results = append(j.results, r)
+	return r
+}
+
+// plan finds the release, checks the values against its schema and computes the revision.
+func (j *job) plan(dirs directories) {
+	dir, err := dirs.open(j.Options[krm.OptionCharts])
+	if err != nil {
+		j.fail(nil, "option charts: %v", err)
+		return
+	}
+	if _, err := chart.ParseKubeVersion(j.Options[krm.OptionKubeVersion]); err != nil {
+		j.fail(nil, "option %v", err)
+		return
+	}
+	istio, rev := j.Resource.Istio, j.Resource.Revision
+	var version v1.Version
+	if istio != nil {
+		version = istio.Spec.Version
+	} else {
+		version = rev.Spec.Version
+	}
+	rel, err := release.Bundled().Resolve(string(version), dir)
+	if err != nil {
+		r := j.fail([]string{"spec", "version"}, "spec.version: %v", err)
+		r.Field.CurrentValue = string(version)
+		var unknown *release.UnknownVersionError
+		if errors.As(err, &unknown) {
+			if best := values.Closest(string(version), append(unknown.Bundled, unknown.Brought...)); best != "" {
+				r.Field.ProposedValue = best
+			}
+		}
+		return
+	}
+	j.output.Release = rel
+	if rel.EndOfLife != "" {
+		r := j.result(fn.Warning, []string{"spec", "version"}, fmt.Sprintf(
+			"Istio %s: this minor version reached its end of life in %s and gets no security fixes; newest bundled version: %s",
+			rel.Version, rel.EndOfLife, release.Bundled().Default()))
+		r.Field.CurrentValue, r.Field.ProposedValue = string(version), release.Bundled().Default()
+	}
+	if j.check(); j.hasError {
+		return
+	}
+	if istio != nil {
+		j.output.Revision, err = render.Plan(render.PlanInput{
+			Istio: istio, Release: rel, Platform: j.Options[krm.OptionPlatform], KubeVersion: j.Options[krm.OptionKubeVersion],
+		})
+	} else {
+		j.output.Revision, err = render.Complete(rev)
+	}
+	if err != nil {
+		j.fail([]string{"spec"}, "%v", err)
+	}
+}
+
+// check holds the user's values against the schema of the release.
+func (j *job) check() {
+	data, of := j.output.Release.Schema()
+	if data == nil {
+		return
+	}
+	schema, err := schemaOf(data, of)
+	if err != nil {
+		j.fail(nil, "schema of Istio %s: %v", of, err)
+		return
+	}
+	check := func(name string, raw *v1.Values, check func(map[string]any) []values.Problem) {
+		if raw == nil {
+			return
+		}
+		var v map[string]any
+		if err := json.Unmarshal(raw.Raw, &v); err != nil {
+			j.fail([]string{"spec", name}, "spec.%s: %v", name, err)
+			return
+		}
+		for _, p := range check(v) {
+			severity := fn.Error
+			if p.Unknown && of != j.output.Release.Version {
+				severity = fn.Warning // the schema is another version's: the field may well exist in the user's charts
+			} else {
+				j.hasError = true
+			}
+			r := j.result(severity, append([]string{"spec", name}, p.Pointer...), p.Path+": "+p.Message)
+			if p.Suggestion != "" {
+				r.Field.ProposedValue = p.Suggestion
+			}
+		}
+	}
+	inValues := func(v map[string]any) []values.Problem { return schema.Check("istio", v, "spec.values") }
+	if istio := j.Resource.Istio; istio != nil {
+		check("values", istio.Spec.Values, inValues)
+		check("meshConfig", istio.Spec.MeshConfig, func(v map[string]any) []values.Problem {
+			return schema.CheckMeshConfig(v, "spec.meshConfig")
+		})
+	} else {
+		check("values", j.Resource.Revision.Spec.Values, inValues)
+	}
+}
+
+var schemaCache sync.Map
+
+func schemaOf(data []byte, version string) (*values.Schema, error) {
+	if s, ok := schemaCache.Load(version); ok {
+		return s.(*values.Schema), nil
+	}
+	s, err := values.ParseSchema(data)
+	if err == nil {
+		schemaCache.Store(version, s)
+	}
+	return s, err
+}
+
+// crds chooses the job that brings Istio's CRDs: if any resource of the package asks for them, the one with the newest
+// version, and among those the first.
+func crds(jobs []*job) {
+	var newest *job
+	wanted := false
+	for _, j := range jobs {
+		if j.output.Revision == nil {
+			continue
+		}
+		wanted = wanted || j.Options[krm.OptionCRDs] == "include"
+		if newest == nil || j.output.Release.NewerThan(newest.output.Release) {
+			newest = j
+		}
+	}
+	if wanted {
+		newest.crds = true
+	}
+}
+
+func (j *job) render() {
+	if j.hasError {
+		return
+	}
+	based := j.Resource.Istio != nil && j.Resource.Istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased
+	objects, err := render.Render(render.Input{
+		Revision:          j.output.Revision,
+		Release:           j.output.Release,
+		Owner:             j.output.Owner,
+		KubeVersion:       j.Options[krm.OptionKubeVersion],
+		CRDs:              j.crds,
+		Protect:           j.Protect && based,
+		KeepFailurePolicy: j.Options[krm.OptionFailurePolicy] == "chart",
+	})
+	if err != nil {
+		j.fail(nil, "%v", err)
+		return
+	}
+	j.output.Objects = objects
+}
+
+// each runs f for all jobs on as many goroutines as there are processors.
+func each(jobs []*job, f func(*job)) {
+	next := make(chan *job)
+	var wg sync.WaitGroup
+	for range min(len(jobs), runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for j := range next {
+				f(j)
+			}
+		})
+	}
+	for _, j := range jobs {
+		next <- j
+	}
+	close(next)
+	wg.Wait()
+}
+
+// directories opens each charts directory once.
+type directories map[string]*release.Directory
+
+func (d directories) open(name string) (*release.Directory, error) {
+	if name == "" {
+		return nil, nil
+	}
+	if dir, ok := d[name]; ok {
+		return dir, nil
+	}
+	dir, err := release.OpenDirectory(name)
+	if err == nil {
+		d[name] = dir
+	}
+	return dir, err
+}
+
+// RevisionObject is the planned IstioRevision of an Istio as an item of a package: stamped like all generated objects,
+// marked as rendered by a pipeline, and staying in Git if its Istio does.
+func RevisionObject(out Output, source manifest.Object) (manifest.Object, error) {
+	v, err := out.Revision.Spec.Values.Map()
+	if err != nil {
+		return manifest.Object{}, err
+	}
+	annotations := map[string]any{}
+	for k, val := range out.Revision.Annotations {
+		annotations[k] = val
+	}
+	annotations[manifest.AnnotationRenderedBy] = "render-istio"
+	annotations[manifest.AnnotationOwner] = out.Owner
+	if local := source.Annotation(krm.AnnotationLocalConfig); local != "" {
+		annotations[krm.AnnotationLocalConfig] = local
+	}
+	spec := &yaml.Node{Kind: yaml.MappingNode, Tag: yaml.NodeTagMap}
+	n := &yaml.Node{Kind: yaml.MappingNode, Tag: yaml.NodeTagMap}
+	for _, f := range []struct {
+		in    *yaml.Node
+		key   string
+		value any
+	}{
+		{n, "apiVersion", out.Revision.APIVersion},
+		{n, "kind", out.Revision.Kind},
+		{n, "metadata", map[string]any{
+			"name":        out.Revision.Name,
+			"labels":      map[string]any{manifest.LabelRevision: out.Revision.Name, manifest.LabelManagedBy: manifest.ManagedBy},
+			"annotations": annotations,
+		}},
+		{spec, "version", string(out.Revision.Spec.Version)},
+		{spec, "namespace", out.Revision.Spec.Namespace},
+		{spec, "values", v},
+		{n, "spec", nil},
+	} {
+		value := spec
+		if f.value != nil {
+			value = &yaml.Node{}
+			if err := value.Encode(f.value); err != nil {
+				return manifest.Object{}, fmt.Errorf("IstioRevision %s: %s: %w", out.Revision.Name, f.key, err)
+			}
+		}
+		f.in.Content = append(f.in.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: f.key}, value)
+	}
+	return manifest.FromNode(n)
+}
+
+// SourceObject is an Istio that came as a functionConfig, as an item to be applied: without what kustomize needs to
+// call the function and what it notes on items.
+func SourceObject(source manifest.Object) manifest.Object {
+	o := source.Copy()
+	for key := range o.Annotations() {
+		if key == krm.AnnotationFunction || key == krm.AnnotationLocalConfig || strings.HasPrefix(key, "internal.config.kubernetes.io/") ||
+			strings.HasPrefix(key, "config.k8s.io/") || key == "config.kubernetes.io/index" || key == "config.kubernetes.io/path" {
+			o.DeleteAnnotation(key)
+		}
+	}
+	return o
+}

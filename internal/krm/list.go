@@ -1,0 +1,194 @@
+// Package krm speaks the wire format of KRM functions: it reads a ResourceList, keeps the user's items as they are,
+// replaces the items that an earlier run generated, and writes results. What a resource expands to is the job of
+// package expand.
+//
+// The format is specified at
+// https://github.com/kubernetes-sigs/kustomize/blob/master/cmd/config/docs/api-conventions/functions-spec.md.
+package krm
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/lateen-io/lateen/internal/manifest"
+)
+
+// Annotations of the orchestrator on items, of which New items may set Path and Index only.
+const (
+	internalPrefix  = "internal.config.kubernetes.io/"
+	AnnotationPath  = internalPrefix + "path"
+	AnnotationIndex = internalPrefix + "index"
+	// AnnotationLocalConfig marks a resource that stays in Git and is never applied.
+	AnnotationLocalConfig = "config.kubernetes.io/local-config"
+	// AnnotationFunction is kustomize's declaration of the function on its functionConfig.
+	AnnotationFunction = "config.kubernetes.io/function"
+)
+
+// carried are the prefixes and names of the annotations by which kpt and kustomize find an item's file and comments
+// again. A regenerated item takes them over from the item it replaces. The ones without "internal." are the legacy
+// spelling, which both still write.
+var carried = []string{
+	internalPrefix, "internal.kpt.dev/", "config.kubernetes.io/path", "config.kubernetes.io/index", "config.k8s.io/id",
+	"kustomize.config.k8s.io/id",
+}
+
+func isCarried(annotation string) bool {
+	for _, c := range carried {
+		if annotation == c || strings.HasSuffix(c, "/") && strings.HasPrefix(annotation, c) {
+			return true
+		}
+	}
+	return false
+}
+
+// MaxInput bounds what is read from standard input or a file: 256 MiB.
+const MaxInput = 256 << 20
+
+// List is a ResourceList.
+type List struct {
+	Items []manifest.Object
+	// Config is the functionConfig, if there is one.
+	Config  *manifest.Object
+	Results fn.Results
+
+	apiVersion string
+}
+
+// versions of the format that are read. What is written has the version of what was read.
+var versions = map[string]bool{
+	"config.kubernetes.io/v1": true, "config.kubernetes.io/v1beta1": true, "config.kubernetes.io/v1alpha1": true,
+}
+
+// Read reads a ResourceList.
+func Read(r io.Reader) (*List, error) {
+	data, err := io.ReadAll(io.LimitReader(r, MaxInput+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > MaxInput {
+		return nil, fmt.Errorf("the input has more than %d MiB", MaxInput>>20)
+	}
+	return Parse(data)
+}
+
+// Parse reads a ResourceList.
+func Parse(data []byte) (*List, error) {
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var doc yaml.Node
+	if err := dec.Decode(&doc); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, errors.New("the input is empty; a ResourceList is expected (--help tells how to call the function)")
+		}
+		return nil, fmt.Errorf("the input is not YAML: %w", err)
+	}
+	top, err := manifest.FromNode(&doc)
+	if err != nil {
+		return nil, fmt.Errorf("the input is not a ResourceList: %w", err)
+	}
+	if top.Kind() != "ResourceList" || !versions[top.APIVersion()] {
+		return nil, fmt.Errorf("the input is %q %q, not a ResourceList of config.kubernetes.io/v1; "+
+			"to render a file, give its name: -f istio.yaml", top.APIVersion(), top.Kind())
+	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("the input has more than one YAML document; one ResourceList is expected")
+	}
+	l := &List{apiVersion: top.APIVersion()}
+	if c := top.Field("functionConfig"); c != nil && c.Tag != yaml.NodeTagNull {
+		o, err := manifest.FromNode(c)
+		if err != nil {
+			return nil, fmt.Errorf("functionConfig: %w", err)
+		}
+		l.Config = &o
+	}
+	items := top.Field("items")
+	if items == nil || items.Tag == yaml.NodeTagNull {
+		return l, nil
+	}
+	if items.Kind != yaml.SequenceNode {
+		return nil, fmt.Errorf("line %d: items is not a list", items.Line)
+	}
+	for i, n := range items.Content {
+		o, err := manifest.FromNode(n)
+		if err != nil {
+			return nil, fmt.Errorf("items[%d] (line %d): %w", i, n.Line, err)
+		}
+		l.Items = append(l.Items, o)
+	}
+	return l, nil
+}
+
+// Write writes the ResourceList. items is always there, even when empty: kustomize takes a list without it for a
+// resource. The functionConfig is not repeated; nobody reads it back.
+func (l *List) Write(w io.Writer) error {
+	var buf, item bytes.Buffer
+	version := l.apiVersion
+	if version == "" {
+		version = "config.kubernetes.io/v1"
+	}
+	fmt.Fprintf(&buf, "apiVersion: %s\nkind: ResourceList\n", version)
+	if len(l.Items) == 0 {
+		buf.WriteString("items: []\n")
+	} else {
+		buf.WriteString("items:\n")
+	}
+	for _, o := range l.Items {
+		item.Reset()
+		if err := o.Encode(&item); err != nil {
+			return fmt.Errorf("writing %s: %w", o.ID(), err)
+		}
+		indent(&buf, item.Bytes())
+	}
+	if len(l.Results) > 0 {
+		n := &yaml.Node{}
+		if err := n.Encode(map[string]any{"results": l.Results}); err != nil {
+			return fmt.Errorf("writing results: %w", err)
+		}
+		if err := manifest.EncodeNode(&buf, n); err != nil {
+			return fmt.Errorf("writing results: %w", err)
+		}
+	}
+	_, err := w.Write(buf.Bytes())
+	return err
+}
+
+// indent writes one YAML document as an item of a list.
+func indent(buf *bytes.Buffer, doc []byte) {
+	prefix := "- "
+	for line := range bytes.Lines(doc) {
+		if len(line) > 1 { // an empty line of a block text needs no indentation
+			buf.WriteString(prefix)
+			prefix = "  "
+		}
+		buf.Write(line)
+	}
+}
+
+// Location says where in the user's files a resource stands.
+type Location struct {
+	// Path is relative to the package; empty if unknown.
+	Path  string
+	Index int
+}
+
+// LocationOf reads the orchestrator's annotations.
+func LocationOf(o manifest.Object) Location {
+	l := Location{Path: o.Annotation(AnnotationPath)}
+	if l.Path == "" {
+		l.Path = o.Annotation("config.kubernetes.io/path")
+	}
+	l.Index, _ = strconv.Atoi(o.Annotation(AnnotationIndex))
+	return l
+}
+
+// RefOf is how results name a resource.
+func RefOf(o manifest.Object) *fn.ResourceRef {
+	id := o.ID()
+	return &fn.ResourceRef{APIVersion: o.APIVersion(), Kind: id.Kind, Name: id.Name, Namespace: id.Namespace}
+}

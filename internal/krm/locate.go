@@ -1,0 +1,79 @@
+package krm
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/lateen-io/lateen/internal/manifest"
+)
+
+// ParseDocuments reads the YAML documents of a file, empty ones left out. Line numbers are those of the file.
+func ParseDocuments(data []byte) ([]manifest.Object, error) {
+	var out []manifest.Object
+	for dec := yaml.NewDecoder(bytes.NewReader(data)); ; {
+		var doc yaml.Node
+		err := dec.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("not YAML: %w", err)
+		}
+		if len(doc.Content) == 0 || doc.Content[0].Tag == yaml.NodeTagNull {
+			continue
+		}
+		o, err := manifest.FromNode(&doc)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: a Kubernetes resource is expected here: %w", doc.Content[0].Line, err)
+		}
+		out = append(out, o)
+	}
+}
+
+// Locate finds the node at the path of a result's field; if it is not there, the nearest one above it. Of a field it is
+// the name that is returned, since that is what a person looks for.
+func Locate(o manifest.Object, path string) *yaml.Node {
+	at, n := o.Node(), o.Node()
+	for rest := path; rest != "" && n != nil; {
+		var next, name *yaml.Node
+		var key string
+		for key = rest; ; { // names may have dots: the longest that fits is meant
+			if next, name = step(n, key); next != nil {
+				break
+			}
+			i := strings.LastIndexByte(key, '.')
+			if i < 0 {
+				return at
+			}
+			key = key[:i]
+		}
+		rest = strings.TrimPrefix(rest[len(key):], ".")
+		at, n = name, next
+	}
+	return at
+}
+
+// step goes one field or list element down.
+func step(n *yaml.Node, key string) (value, name *yaml.Node) {
+	switch n.Kind {
+	case yaml.AliasNode:
+		return step(n.Alias, key)
+	case yaml.SequenceNode:
+		if i, err := strconv.Atoi(key); err == nil && i >= 0 && i < len(n.Content) {
+			return n.Content[i], n.Content[i]
+		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == key {
+				return n.Content[i+1], n.Content[i]
+			}
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,143 @@
+package krm
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+
+	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/values"
+)
+
+// Options are what a user can set besides the resource itself. Each has one name in all forms, and this is the order in
+// which they win: annotation lateen.io/<name> on the resource, key of a ConfigMap functionConfig, flag --<name>,
+// environment variable LATEEN_<NAME>.
+type Options map[string]string
+
+// Option describes one option.
+type Option struct {
+	Name string
+	// Values are the possible ones; none means any text.
+	Values []string
+	// Help is one line, Placeholder stands for the value in it.
+	Help, Placeholder string
+}
+
+// The names of the options.
+const (
+	OptionCharts        = "charts"
+	OptionKubeVersion   = "kube-version"
+	OptionPlatform      = "platform"
+	OptionCRDs          = "crds"
+	OptionTrack         = "track"
+	OptionFailurePolicy = "failure-policy"
+)
+
+// AllOptions lists the options.
+var AllOptions = []Option{
+	{Name: OptionCharts, Placeholder: "DIR",
+		Help: "directory with charts of versions that are not bundled: istiod-1.22.5.tgz, base-1.22.5.tgz, or 1.22.5/istiod, 1.22.5/base"},
+	{Name: OptionKubeVersion, Placeholder: "VERSION",
+		Help: "Kubernetes version that charts are told about"},
+	{Name: OptionPlatform, Placeholder: "NAME",
+		Help: "kind of cluster, such as openshift or gke; a pipeline cannot find it out"},
+	{Name: OptionCRDs, Values: []string{"exclude", "include"},
+		Help: "whether to render Istio's own CRDs as well, once, in the newest version"},
+	{Name: OptionTrack, Values: []string{"false", "true"},
+		Help: "kustomize generator: also emit the Istio and its IstioRevision, for the controller to track"},
+	{Name: OptionFailurePolicy, Values: []string{"omit", "chart"},
+		Help: "failurePolicy of validating webhooks: leave it to istiod, or write what the chart says"},
+}
+
+const optionPrefix = "lateen.io/"
+
+// reserved are annotations below lateen.io/ that are not options.
+var reserved = []string{
+	manifest.AnnotationOwner, manifest.AnnotationRenderedBy, manifest.AnnotationVersion, manifest.AnnotationChartDigest,
+	manifest.AnnotationKubeVersion,
+}
+
+// Set checks and sets one option.
+func (o Options) Set(name, value string) error {
+	i := slices.IndexFunc(AllOptions, func(opt Option) bool { return opt.Name == name })
+	if i < 0 {
+		names := make([]string, len(AllOptions))
+		for i, opt := range AllOptions {
+			names[i] = opt.Name
+		}
+		if best := values.Closest(name, names); best != "" {
+			return fmt.Errorf("unknown option %q; did you mean %s?", name, best)
+		}
+		return fmt.Errorf("unknown option %q; options are: %s", name, strings.Join(names, ", "))
+	}
+	if possible := AllOptions[i].Values; len(possible) > 0 && !slices.Contains(possible, value) {
+		return fmt.Errorf("option %s is %q; possible are: %s", name, value, strings.Join(possible, ", "))
+	}
+	o[name] = value
+	return nil
+}
+
+// Over returns the options with those of lower rank where o says nothing.
+func (o Options) Over(lower Options) Options {
+	out := Options{}
+	for k, v := range lower {
+		out[k] = v
+	}
+	for k, v := range o {
+		out[k] = v
+	}
+	return out
+}
+
+// OptionsOf reads the options in the annotations of a resource.
+func OptionsOf(o manifest.Object) (Options, fn.Results) {
+	out := Options{}
+	var results fn.Results
+	annotations := o.Annotations()
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		name, ok := strings.CutPrefix(key, optionPrefix)
+		if !ok || slices.Contains(reserved, key) {
+			continue
+		}
+		if err := out.Set(name, annotations[key]); err != nil {
+			results = append(results, Result(o, fn.Error, []string{"metadata", "annotations", key}, "annotation "+key+": "+err.Error()))
+		}
+	}
+	return out, results
+}
+
+// OptionsOfConfig reads the options in a ConfigMap functionConfig.
+func OptionsOfConfig(config manifest.Object) (Options, fn.Results) {
+	out := Options{}
+	var results fn.Results
+	data := map[string]string{}
+	if n := config.Field("data"); n != nil {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			data[n.Content[i].Value] = n.Content[i+1].Value
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(data)) {
+		if err := out.Set(name, data[name]); err != nil {
+			results = append(results, Result(config, fn.Error, []string{"data", name}, "functionConfig: "+err.Error()))
+		}
+	}
+	return out, results
+}
+
+// OptionsOfEnvironment reads LATEEN_<NAME> variables. The kustomize and kpt of a developer share the environment with
+// other tools, so names that are no option are left alone.
+func OptionsOfEnvironment(lookup func(string) (string, bool)) (Options, error) {
+	out := Options{}
+	for _, opt := range AllOptions {
+		env := "LATEEN_" + strings.ReplaceAll(strings.ToUpper(opt.Name), "-", "_")
+		if value, set := lookup(env); set && value != "" {
+			if err := out.Set(opt.Name, value); err != nil {
+				return nil, fmt.Errorf("environment variable %s: %w", env, err)
+			}
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,161 @@
+package krm
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/lateen-io/lateen/internal/manifest"
+)
+
+// Expansion is what one resource of a package has become.
+type Expansion struct {
+	// Source is the item that was expanded.
+	Source manifest.Object
+	// Owner is the stamp on everything generated from it: "Istio/default".
+	Owner string
+	// Objects are the generated objects.
+	Objects []manifest.Object
+	// Active is the revision that the objects belong to.
+	Active string
+}
+
+// Scope says which generated items a run is responsible for, by their owner stamp.
+type Scope func(owner string) bool
+
+// Replace returns the items with those that an earlier run generated replaced by the expansions:
+//
+//   - items without an owner stamp in scope are kept as they are;
+//   - generated items are dropped, except those of retained revisions: an IstioRevision that was generated for a resource
+//     still in the package, under another name than the active one, and all that belongs to it. Some proxy may still be
+//     connected to it; it goes when somebody removes the IstioRevision from the package;
+//   - a generated object takes the place, the file and the comments of the item that was the same object before, or else
+//     comes at the end, in a file beside its source.
+//
+// An object that the user wrote, or that two resources generate, is an error.
+func Replace(items []manifest.Object, scope Scope, expansions []Expansion) ([]manifest.Object, error) {
+	type fresh struct {
+		object manifest.Object
+		from   *Expansion
+		placed bool
+	}
+	byID := map[manifest.ID]*fresh{}
+	var order []*fresh
+	for i := range expansions {
+		e := &expansions[i]
+		for _, o := range e.Objects {
+			id := o.ID()
+			if other, ok := byID[id]; ok {
+				return nil, fmt.Errorf("%s and %s both generate %s: give them different names or namespaces", other.from.Owner, e.Owner, id)
+			}
+			f := &fresh{object: o, from: e}
+			byID[id] = f
+			order = append(order, f)
+		}
+	}
+	retained := retainedRevisions(items, scope, expansions)
+
+	used := map[string]bool{}
+	out := make([]manifest.Object, 0, len(items)+len(order))
+	for _, item := range items {
+		owner := item.Annotation(manifest.AnnotationOwner)
+		generated := owner != "" && scope(owner)
+		f := byID[item.ID()]
+		switch {
+		case !generated && f != nil:
+			return nil, fmt.Errorf("%s generates %s, which the package has already%s: remove or rename the other one",
+				f.from.Owner, item.ID(), in(LocationOf(item)))
+		case !generated, f == nil && retained[retainKey{owner, item.Label(manifest.LabelRevision)}]:
+			out = append(out, item)
+		case f != nil:
+			for key, value := range item.Annotations() {
+				if isCarried(key) {
+					f.object.SetAnnotation(key, value)
+				}
+			}
+			f.placed = true
+			out = append(out, f.object)
+		default:
+			continue // generated earlier, and not any more
+		}
+		if p := LocationOf(out[len(out)-1]).Path; p != "" {
+			used[p] = true
+		}
+	}
+	for _, f := range order {
+		if f.placed {
+			continue
+		}
+		if source := LocationOf(f.from.Source).Path; source != "" {
+			if path.IsAbs(source) || strings.HasPrefix(path.Clean(source), "..") {
+				return nil, fmt.Errorf("%s is in %s, which is outside the package", f.from.Owner, source)
+			}
+			p := freePath(source, f.object, f.from.Active, used)
+			used[p] = true
+			f.object.SetAnnotation(AnnotationIndex, "0")
+			f.object.SetAnnotation(AnnotationPath, p)
+		}
+		out = append(out, f.object)
+	}
+	for _, f := range order {
+		f.object.SortAnnotations() // one order for first and later runs
+	}
+	return out, nil
+}
+
+type retainKey struct{ owner, revision string }
+
+// retainedRevisions finds the revisions of earlier runs that stay in the package.
+func retainedRevisions(items []manifest.Object, scope Scope, expansions []Expansion) map[retainKey]bool {
+	active := map[string]string{}
+	for _, e := range expansions {
+		active[e.Owner] = e.Active
+	}
+	out := map[retainKey]bool{}
+	for _, item := range items {
+		owner := item.Annotation(manifest.AnnotationOwner)
+		now, alive := active[owner]
+		if name := item.ID().Name; item.Kind() == "IstioRevision" && owner != "" && scope(owner) && alive && name != now {
+			out[retainKey{owner, name}] = true
+		}
+	}
+	return out
+}
+
+// freePath is the file of a new item: <directory of its source>/<revision>/<kind>_<name>.yaml, in lower case. Names of
+// Kubernetes objects may hold colons and the like, which do not belong into file names.
+func freePath(source string, o manifest.Object, revision string, used map[string]bool) string {
+	id := o.ID()
+	dir := revision
+	if o.Label(manifest.LabelRevision) == "" {
+		dir = "crds"
+	}
+	base := path.Join(path.Dir(source), fileName(dir), strings.ToLower(fileName(id.Kind))+"_"+fileName(id.Name))
+	for _, suffix := range []string{"", "_" + fileName(id.Namespace), "_" + fileName(id.Group)} {
+		if p := base + suffix + ".yaml"; !used[p] {
+			return p
+		}
+	}
+	for i := 2; ; i++ {
+		if p := fmt.Sprintf("%s_%d.yaml", base, i); !used[p] {
+			return p
+		}
+	}
+}
+
+func fileName(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '.', r == '_':
+			return r
+		}
+		return '-'
+	}, strings.TrimLeft(s, "."))
+}
+
+func in(l Location) string {
+	if l.Path == "" {
+		return ""
+	}
+	return " in " + l.Path
+}

@@ -1,0 +1,345 @@
+package krm
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/values"
+)
+
+// Resource is an Istio or an IstioRevision that a user wrote, read strictly.
+type Resource struct {
+	// Object is the item it was read from.
+	Object manifest.Object
+	// Istio or Revision is set, according to the kind.
+	Istio    *v1.Istio
+	Revision *v1.IstioRevision
+	// Options are those that the resource's own annotations give.
+	Options Options
+}
+
+// Name is "Istio/default": how messages and owner stamps name the resource.
+func (r Resource) Name() string { return r.Object.Kind() + "/" + r.Object.ID().Name }
+
+// IsResource tells whether an item is of a kind that Decode reads, and not itself generated.
+func IsResource(o manifest.Object) bool {
+	return o.ID().Group == v1.GroupVersion.Group && (o.Kind() == v1.KindIstio || o.Kind() == v1.KindIstioRevision) &&
+		o.Annotation(manifest.AnnotationOwner) == ""
+}
+
+// specFields are the fields of each kind's spec and their JSON types. Values are checked elsewhere, against the schema
+// of the Istio version that the resource asks for.
+var specFields = map[string]map[string]string{
+	v1.KindIstio: {
+		"version": "string", "namespace": "string", "profile": "string", "updateStrategy": "object", "values": "object",
+		"meshConfig": "object", "updateStrategy.type": "string",
+		"updateStrategy.inactiveRevisionDeletionGracePeriodSeconds": "integer", "updateStrategy.updateWorkloads": "boolean",
+	},
+	v1.KindIstioRevision: {"version": "string", "namespace": "string", "values": "object"},
+}
+
+// instead says for fields that people bring along from elsewhere what to write.
+var instead = map[string]string{
+	"components": "spec.components belongs to IstioOperator; an Istio is the control plane only. Switch parts of it with " +
+		"spec.values.<component>.enabled, install the CNI plugin with an IstioCNI resource, and gateways by gateway injection " +
+		"or the Gateway API",
+	"hub":      "spec.hub belongs to IstioOperator; write spec.values.global.hub",
+	"tag":      "spec.tag belongs to IstioOperator; spec.version selects the release, spec.values.global.tag only the image tag",
+	"revision": "spec.revision belongs to IstioOperator; the name of the Istio and spec.updateStrategy decide the revision",
+}
+
+// insteadValues does the same below spec.values.
+var insteadValues = map[string]string{
+	"gateways": "spec.values.gateways: gateways are not part of an Istio resource; deploy them by gateway injection or the " +
+		"Gateway API (https://istio.io/latest/docs/setup/additional-setup/gateway/)",
+	"cni": "spec.values.cni: the CNI plugin is not part of an Istio resource; put this below spec.values.cni of an IstioCNI. " +
+		"Whether this control plane uses the plugin is spec.values.pilot.cni.enabled",
+	"ztunnel": "spec.values.ztunnel: ztunnel is not part of an Istio resource; install the chart ztunnel beside it",
+}
+
+// Decode reads a resource. What is wrong with it is returned as results of severity error, and resources that have any
+// must not be rendered.
+func Decode(o manifest.Object) (Resource, fn.Results) {
+	d := decoder{object: o}
+	return d.decode(), d.results
+}
+
+type decoder struct {
+	object  manifest.Object
+	results fn.Results
+}
+
+func (d *decoder) errorf(pointer []string, format string, args ...any) *fn.Result {
+	r := Result(d.object, fn.Error, pointer, fmt.Sprintf(format, args...))
+	d.results = append(d.results, r)
+	return r
+}
+
+func (d *decoder) decode() Resource {
+	o, kind := d.object, d.object.Kind()
+	r := Resource{Object: o}
+	if o.APIVersion() != v1.GroupVersion.String() {
+		d.errorf([]string{"apiVersion"}, "apiVersion is %q; this is a resource of %s", o.APIVersion(), v1.GroupVersion)
+		return r
+	}
+	budget := maxFields
+	tree, err := toJSON(o.Node(), &budget)
+	if err != nil {
+		d.errorf(nil, "%v", err)
+		return r
+	}
+	top := tree.(map[string]any)
+	for _, key := range sorted(top) {
+		if !slices.Contains([]string{"apiVersion", "kind", "metadata", "spec", "status"}, key) {
+			d.unknown([]string{key}, key, []string{"spec", "metadata", "status"})
+		}
+	}
+	spec, ok := top["spec"].(map[string]any)
+	if !ok && top["spec"] != nil {
+		d.errorf([]string{"spec"}, "spec must be an object")
+		return r
+	}
+	d.checkSpec(kind, spec)
+	if len(d.results) > 0 {
+		return r
+	}
+	r.Options, d.results = OptionsOf(o)
+	d.typed(&r, spec)
+	return r
+}
+
+// typed reads the spec into the Go type and applies what the CRD would.
+func (d *decoder) typed(r *Resource, spec map[string]any) {
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		d.errorf([]string{"spec"}, "spec: %v", err)
+		return
+	}
+	id := r.Object.ID()
+	meta := func(apiVersion, kind, name *string) {
+		*apiVersion, *kind, *name = r.Object.APIVersion(), id.Kind, id.Name
+	}
+	switch id.Kind {
+	case v1.KindIstio:
+		r.Istio = &v1.Istio{}
+		meta(&r.Istio.APIVersion, &r.Istio.Kind, &r.Istio.Name)
+		err = json.Unmarshal(raw, &r.Istio.Spec)
+		r.Istio.Default()
+		for _, e := range r.Istio.Validate() {
+			d.errorf(strings.Split(e.Field, "."), "%s", e.Error())
+		}
+	case v1.KindIstioRevision:
+		r.Revision = &v1.IstioRevision{}
+		meta(&r.Revision.APIVersion, &r.Revision.Kind, &r.Revision.Name)
+		err = json.Unmarshal(raw, &r.Revision.Spec)
+		for _, e := range r.Revision.Validate() {
+			d.errorf(strings.Split(e.Field, "."), "%s", e.Error())
+		}
+	}
+	if err != nil {
+		d.errorf([]string{"spec"}, "spec: %v", err)
+	}
+	if id.Namespace != "" {
+		w := Result(r.Object, fn.Warning, []string{"metadata", "namespace"}, fmt.Sprintf(
+			"metadata.namespace is %q, but %s is cluster-scoped; the namespace of the control plane is spec.namespace. A namespace: "+
+				"in a kustomization would break the rendered objects the same way", id.Namespace, id.Kind))
+		d.results = append(d.results, w)
+	}
+}
+
+func (d *decoder) checkSpec(kind string, spec map[string]any) {
+	fields := specFields[kind]
+	var walk func(prefix string, m map[string]any)
+	walk = func(prefix string, m map[string]any) {
+		for _, key := range sorted(m) {
+			path := prefix + key
+			pointer := append([]string{"spec"}, strings.Split(path, ".")...)
+			want, known := fields[path]
+			switch {
+			case !known && prefix == "" && instead[key] != "":
+				d.errorf(pointer, "%s", instead[key])
+			case !known && prefix == "" && isValue(key):
+				d.errorf(pointer, "spec.%[1]s: Helm values belong under spec.values; write spec.values.%[1]s", key).
+					Field.ProposedValue = "spec.values." + key
+			case !known:
+				d.unknown(pointer, "spec."+path, below(fields, prefix))
+			case m[key] == nil:
+				delete(m, key) // a null is as good as absent
+			case !isType(m[key], want):
+				d.errorf(pointer, "spec.%s: must be %s, is %s", path, article(want), article(typeOf(m[key]))).Field.CurrentValue = m[key]
+			case path == "updateStrategy":
+				walk(path+".", m[key].(map[string]any))
+			}
+		}
+	}
+	walk("", spec)
+	v, _ := spec["values"].(map[string]any)
+	for _, key := range sorted(v) {
+		if insteadValues[key] != "" {
+			d.errorf([]string{"spec", "values", key}, "%s", insteadValues[key])
+		}
+	}
+}
+
+// isValue tells whether a field that stands directly below spec is a top-level key of the Helm values.
+func isValue(key string) bool {
+	return slices.Contains([]string{"global", "pilot", "base", "telemetry", "sidecarInjectorWebhook", "istiodRemote", "istio_cni",
+		"revision", "revisionTags", "defaultRevision", "compatibilityVersion", "experimental", "ownerName"}, key)
+}
+
+func (d *decoder) unknown(pointer []string, path string, known []string) {
+	r := d.errorf(pointer, "%s: unknown field", path)
+	if best := values.Closest(pointer[len(pointer)-1], known); best != "" {
+		r.Message += "; did you mean " + best + "?"
+		r.Field.ProposedValue = best
+	}
+}
+
+// below lists the field names directly below a prefix.
+func below(fields map[string]string, prefix string) []string {
+	var out []string
+	for path := range fields {
+		if rest, ok := strings.CutPrefix(path, prefix); ok && !strings.Contains(rest, ".") {
+			out = append(out, rest)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Result makes a result about a field of a resource. pointer is the path of the field, list indexes as numbers; nil
+// means the whole resource.
+func Result(o manifest.Object, severity fn.Severity, pointer []string, message string) *fn.Result {
+	r := &fn.Result{Message: message, Severity: severity, ResourceRef: RefOf(o)}
+	if len(pointer) > 0 {
+		r.Field = &fn.Field{Path: strings.Join(pointer, ".")}
+	}
+	if l := LocationOf(o); l.Path != "" {
+		r.File = &fn.File{Path: l.Path, Index: l.Index}
+	}
+	return r
+}
+
+// maxFields bounds the size of a resource once its YAML aliases are expanded.
+const maxFields = 1 << 18
+
+// toJSON converts a YAML tree to what encoding/json would have decoded. Text stays text, whatever it looks like.
+func toJSON(n *yaml.Node, budget *int) (any, error) {
+	if *budget--; *budget < 0 {
+		return nil, fmt.Errorf("the resource has more than %d fields once its YAML aliases are expanded", maxFields)
+	}
+	switch n.Kind {
+	case yaml.AliasNode:
+		return toJSON(n.Alias, budget)
+	case yaml.SequenceNode:
+		out := make([]any, 0, len(n.Content))
+		for _, c := range n.Content {
+			v, err := toJSON(c, budget)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, v)
+		}
+		return out, nil
+	case yaml.MappingNode:
+		return mapToJSON(n, budget)
+	case yaml.ScalarNode:
+		return scalarToJSON(n)
+	}
+	return nil, fmt.Errorf("line %d: unexpected YAML", n.Line)
+}
+
+func mapToJSON(n *yaml.Node, budget *int) (any, error) {
+	out := make(map[string]any, len(n.Content)/2)
+	merged := map[string]any{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if key.Kind != yaml.ScalarNode {
+			return nil, fmt.Errorf("line %d: a field name must be text", key.Line)
+		}
+		v, err := toJSON(value, budget)
+		if err != nil {
+			return nil, err
+		}
+		if key.ShortTag() == "!!merge" {
+			from, ok := v.(map[string]any)
+			if !ok {
+				return nil, fmt.Errorf("line %d: << takes the alias of a mapping", key.Line)
+			}
+			merged = from
+			continue
+		}
+		if _, twice := out[key.Value]; twice {
+			return nil, fmt.Errorf("line %d: the field %q is there twice", key.Line, key.Value)
+		}
+		out[key.Value] = v
+	}
+	for k, v := range merged {
+		if _, set := out[k]; !set {
+			out[k] = v
+		}
+	}
+	return out, nil
+}
+
+func scalarToJSON(n *yaml.Node) (any, error) {
+	switch n.ShortTag() {
+	case "!!null":
+		return nil, nil
+	case "!!bool":
+		var b bool
+		if err := n.Decode(&b); err != nil {
+			return nil, fmt.Errorf("line %d: %w", n.Line, err)
+		}
+		return b, nil
+	case "!!int", "!!float":
+		var f float64
+		if err := n.Decode(&f); err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
+			return nil, fmt.Errorf("line %d: %s is not a number that JSON knows; quote it if it is text", n.Line, n.Value)
+		}
+		return f, nil
+	}
+	return n.Value, nil
+}
+
+func typeOf(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "boolean"
+	case string:
+		return "string"
+	case float64:
+		if v == math.Trunc(v) {
+			return "integer"
+		}
+		return "number"
+	case []any:
+		return "array"
+	}
+	return "object"
+}
+
+func isType(v any, want string) bool { return typeOf(v) == want }
+
+func article(t string) string {
+	switch t {
+	case "integer", "object", "array":
+		return "an " + t
+	case "null":
+		return t
+	}
+	return "a " + t
+}
+
+func sorted(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }

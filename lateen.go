@@ -1,0 +1,158 @@
+// Package lateen renders Istio control planes from Go: the same pipeline that the KRM function render-istio and the
+// controller run, for programs that want to have it inside.
+//
+//	result, err := lateen.Render(resources, lateen.Options{})
+//
+// It needs no cluster, no network and no files besides charts that the caller brings. A program that imports this module
+// gets the bundled charts only if it is built from a checkout in which `make bundles` was run; else give Options.Charts.
+package lateen
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/json"
+	sigsyaml "sigs.k8s.io/yaml"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/expand"
+	"github.com/lateen-io/lateen/internal/krm"
+	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/release"
+)
+
+// Options are those of the function, in their weakest rank: an annotation lateen.io/<option> on a resource wins.
+type Options struct {
+	// Charts is a directory with the charts of Istio versions that are not bundled.
+	Charts string
+	// KubeVersion is what charts are told about the cluster, such as v1.34.0. Empty means a fixed default.
+	KubeVersion string
+	// Platform is the kind of cluster, such as openshift or gke.
+	Platform string
+	// CRDs adds Istio's own CustomResourceDefinitions.
+	CRDs bool
+	// Track also gives the Istio resources and their IstioRevisions, for a controller to follow.
+	Track bool
+	// ChartFailurePolicy leaves failurePolicy Ignore in validating webhooks, which istiod changes later.
+	ChartFailurePolicy bool
+}
+
+func (o Options) options() krm.Options {
+	out := krm.Options{}
+	for name, value := range map[string]string{
+		krm.OptionCharts: o.Charts, krm.OptionKubeVersion: o.KubeVersion, krm.OptionPlatform: o.Platform,
+	} {
+		if value != "" {
+			out[name] = value
+		}
+	}
+	if o.CRDs {
+		out[krm.OptionCRDs] = "include"
+	}
+	if o.Track {
+		out[krm.OptionTrack] = "true"
+	}
+	if o.ChartFailurePolicy {
+		out[krm.OptionFailurePolicy] = "chart"
+	}
+	return out
+}
+
+// Result is a rendering.
+type Result struct {
+	// Revisions are the planned IstioRevisions, one for each resource, in the order of the input.
+	Revisions []*v1.IstioRevision
+	// Warnings are what a person should know; none of them keeps the objects from being right.
+	Warnings fn.Results
+
+	objects []manifest.Object
+}
+
+// YAML gives the objects as a stream of documents, in the order in which they can be applied.
+func (r *Result) YAML() ([]byte, error) {
+	var buf bytes.Buffer
+	err := manifest.Write(&buf, r.objects)
+	return buf.Bytes(), err
+}
+
+// Objects gives the objects in the same order.
+func (r *Result) Objects() ([]*unstructured.Unstructured, error) {
+	out := make([]*unstructured.Unstructured, len(r.objects))
+	for i, o := range r.objects {
+		var buf bytes.Buffer
+		if err := o.Encode(&buf); err != nil {
+			return nil, fmt.Errorf("%s: %w", o.ID(), err)
+		}
+		data, err := sigsyaml.YAMLToJSON(buf.Bytes())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", o.ID(), err)
+		}
+		out[i] = &unstructured.Unstructured{}
+		if err := json.Unmarshal(data, &out[i].Object); err != nil {
+			return nil, fmt.Errorf("%s: %w", o.ID(), err)
+		}
+	}
+	return out, nil
+}
+
+// Error says why resources could not be rendered.
+type Error struct {
+	// Results has everything that was found; at least one is an error.
+	Results fn.Results
+}
+
+func (e *Error) Error() string {
+	var all []error
+	for _, r := range e.Results {
+		if r.Severity == fn.Error {
+			all = append(all, errors.New(r.String()))
+		}
+	}
+	return errors.Join(all...).Error()
+}
+
+// Render expands the Istio and IstioRevision resources among YAML documents; other documents are ignored. If a resource
+// is wrong, the error is an *Error that names all that is.
+func Render(resources []byte, o Options) (*Result, error) {
+	items, err := krm.ParseDocuments(resources)
+	if err != nil {
+		return nil, err
+	}
+	expanded := expand.Items(items, o.options(), false)
+	if expand.HasError(expanded.Results) {
+		return nil, &Error{expanded.Results}
+	}
+	objects, err := expanded.Plain()
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{Warnings: expanded.Results, objects: objects}
+	for _, out := range expanded.Outputs {
+		r.Revisions = append(r.Revisions, out.Revision)
+	}
+	return r, nil
+}
+
+// Transform is the KRM function: it reads a ResourceList and writes one. An *Error means that resources are wrong; the
+// list has been written all the same, with the items as they came and the results.
+func Transform(in io.Reader, out io.Writer, o Options) error {
+	list, err := krm.Read(in)
+	if err != nil {
+		return err
+	}
+	transformed := expand.List(list, o.options())
+	if err := transformed.Write(out); err != nil {
+		return err
+	}
+	if expand.HasError(transformed.Results) {
+		return &Error{transformed.Results}
+	}
+	return nil
+}
+
+// Versions lists the bundled Istio versions, oldest first.
+func Versions() []string { return release.Bundled().Versions() }
