@@ -1,0 +1,202 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lateen-io/lateen"
+)
+
+const defaultExample = root + "/examples/kustomize/default"
+
+// TestOneOutputEverywhere renders one Istio in every way there is and expects the same objects.
+func TestOneOutputEverywhere(t *testing.T) {
+	out, err := kustomizeBuild(t, defaultExample)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.stderr)
+	}
+	want := without(objects(t, out.stdout), "Namespace")
+	if len(want) < 15 {
+		t.Fatalf("kustomize gave only %d objects", len(want))
+	}
+	if out.stderr != "" {
+		t.Errorf("stderr on success: %s", out.stderr)
+	}
+	istio := filepath.Join(defaultExample, "istio.yaml")
+	ways := map[string]func(t *testing.T) string{
+		"stand-alone": func(t *testing.T) string {
+			return run{}.must(t, filepath.Join(bin, "render-istio"), "-f", istio).stdout
+		},
+		"stand-alone from standard input": func(t *testing.T) string {
+			return run{stdin: read(t, istio)}.must(t, filepath.Join(bin, "render-istio"), "-f", "-").stdout
+		},
+		"Go API": func(t *testing.T) string {
+			result, err := lateen.Render([]byte(read(t, istio)), lateen.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := result.YAML()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(text)
+		},
+		"kustomize's legacy exec plugin": func(t *testing.T) string {
+			dir, home := legacy(t)
+			return run{env: []string{"KUSTOMIZE_PLUGIN_HOME=" + home}}.must(t, tool(t, "kustomize"), "build", "--enable-alpha-plugins", dir).stdout
+		},
+		"kubectl kustomize with the legacy plugin": func(t *testing.T) string {
+			dir, home := legacy(t)
+			return run{env: []string{"KUSTOMIZE_PLUGIN_HOME=" + home}}.must(t, tool(t, "kubectl"), "kustomize", "--enable-alpha-plugins", dir).stdout
+		},
+		"kustomize transformer": func(t *testing.T) string {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "istio.yaml"), localConfig(read(t, istio)))
+			write(t, filepath.Join(dir, "render.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: render-istio\n  annotations:\n"+
+				"    config.kubernetes.io/function: |\n      exec:\n        path: render-istio\n")
+			write(t, filepath.Join(dir, "kustomization.yaml"), "resources: [istio.yaml]\ntransformers: [render.yaml]\n")
+			out, err := kustomizeBuild(t, dir)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out.stderr)
+			}
+			return out.stdout
+		},
+		"kpt": func(t *testing.T) string {
+			dir := t.TempDir()
+			copyPackage(t, dir)
+			run{dir: dir}.must(t, tool(t, "kpt"), "fn", "render", "--allow-exec")
+			var all []string
+			files, err := filepath.Glob(filepath.Join(dir, "examples/kpt/default/*.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range files {
+				all = append(all, read(t, file))
+			}
+			return strings.Join(all, "---\n")
+		},
+	}
+	for name, way := range ways {
+		t.Run(name, func(t *testing.T) {
+			got := without(objects(t, way(t)), "IstioRevision")
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("-kustomize +%s:\n%s", name, diff)
+			}
+		})
+	}
+}
+
+// localConfig is the default example's Istio as a resource instead of a generator.
+func localConfig(istio string) string {
+	head, tail, _ := strings.Cut(istio, "  annotations:\n")
+	_, spec, _ := strings.Cut(tail, "\nspec:")
+	return head + "  annotations:\n    config.kubernetes.io/local-config: \"true\"\nspec:" + spec
+}
+
+// legacy lays out the directories of an exec plugin, and a kustomization whose Istio has no annotation at all.
+func legacy(t *testing.T) (dir, home string) {
+	t.Helper()
+	home = t.TempDir()
+	plugin := filepath.Join(home, "sailoperator.io/v1/istio")
+	if err := os.MkdirAll(plugin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	target, err := filepath.Abs(filepath.Join(bin, "render-istio"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, filepath.Join(plugin, "Istio")); err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	istio := strings.ReplaceAll(localConfig(read(t, filepath.Join(defaultExample, "istio.yaml"))),
+		"  annotations:\n    config.kubernetes.io/local-config: \"true\"\n", "")
+	write(t, filepath.Join(dir, "istio.yaml"), istio)
+	write(t, filepath.Join(dir, "kustomization.yaml"), "generators: [istio.yaml]\n")
+	return dir, home
+}
+
+// TestOverlayExample patches the resource before and an object after it is expanded.
+func TestOverlayExample(t *testing.T) {
+	out, err := kustomizeBuild(t, root+"/examples/kustomize/overlay")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.stderr)
+	}
+	all := objects(t, out.stdout)
+	deployment := all["Deployment istio-system/istiod"]
+	spec, _ := deployment["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
+	if len(spec["topologySpreadConstraints"].([]any)) != 1 {
+		t.Errorf("the patch of the generated Deployment is not there: %v", spec)
+	}
+	mesh, _ := all["ConfigMap istio-system/istio"]["data"].(map[string]any)["mesh"].(string)
+	if !strings.Contains(mesh, "accessLogFile: /dev/stdout") {
+		t.Errorf("the patch of the Istio is not there: %s", mesh)
+	}
+	for key, o := range all {
+		if labels, _ := o["metadata"].(map[string]any)["labels"].(map[string]any); labels["example.com/team"] != "platform" {
+			t.Errorf("%s does not have the kustomization's label", key)
+		}
+	}
+}
+
+// TestKustomizeTrack covers what reaches the cluster besides plain objects, and how old revisions are protected.
+func TestKustomizeTrack(t *testing.T) {
+	dir := t.TempDir()
+	istio := strings.ReplaceAll(read(t, filepath.Join(defaultExample, "istio.yaml")), "type: InPlace", "type: RevisionBased")
+	write(t, filepath.Join(dir, "istio.yaml"), istio)
+	write(t, filepath.Join(dir, "kustomization.yaml"), "generators: [istio.yaml]\n")
+
+	out, err := kustomizeBuild(t, dir)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.stderr)
+	}
+	if !strings.Contains(out.stderr, "nobody will remove the old revision") {
+		t.Errorf("no warning about an untracked RevisionBased Istio: %q", out.stderr)
+	}
+	for key, o := range objects(t, out.stdout) {
+		annotations, _ := o["metadata"].(map[string]any)["annotations"].(map[string]any)
+		if o["apiVersion"] == "sailoperator.io/v1" {
+			t.Errorf("%s is in the output without being tracked", key)
+		}
+		if annotations["argocd.argoproj.io/sync-options"] != "Prune=false" || annotations["kustomize.toolkit.fluxcd.io/prune"] != "disabled" {
+			t.Errorf("%s is not protected from pruning: %v", key, annotations)
+		}
+	}
+
+	edit(t, filepath.Join(dir, "istio.yaml"), "  annotations:\n", "  annotations:\n    lateen.io/track: \"true\"\n")
+	if out, err = kustomizeBuild(t, dir); err != nil {
+		t.Fatalf("%v\n%s", err, out.stderr)
+	}
+	if out.stderr != "" {
+		t.Errorf("stderr on success: %s", out.stderr)
+	}
+	all := objects(t, out.stdout)
+	annotations, _ := all["Istio <nil>/default"]["metadata"].(map[string]any)["annotations"].(map[string]any)
+	if diff := cmp.Diff(map[string]any{"lateen.io/track": "true"}, annotations); diff != "" {
+		t.Errorf("annotations of the tracked Istio: -want +got:\n%s", diff)
+	}
+	if rev := all["IstioRevision <nil>/default-v1-28-3"]; rev == nil {
+		t.Error("the IstioRevision is not in the output")
+	}
+}
+
+// TestKustomizeError shows that a failing build says why: kustomize itself prints only the exit status.
+func TestKustomizeError(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "istio.yaml"), strings.ReplaceAll(read(t, filepath.Join(defaultExample, "istio.yaml")), "pilot:", "pilto:"))
+	write(t, filepath.Join(dir, "kustomization.yaml"), "generators: [istio.yaml]\n")
+	out, err := kustomizeBuild(t, dir)
+	if err == nil {
+		t.Error("the build succeeded")
+	}
+	if out.stdout != "" {
+		t.Errorf("a failed build printed objects:\n%s", out.stdout)
+	}
+	if want := "spec.values.pilto: unknown field in v1.28.3; did you mean pilot?"; !strings.Contains(out.stderr, want) {
+		t.Errorf("stderr does not say %q:\n%s", want, out.stderr)
+	}
+}
