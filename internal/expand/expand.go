@@ -162,7 +162,7 @@ func (j *job) check() {
 			} else {
 				j.hasError = true
 			}
-			r := j.result(severity, append([]string{"spec", name}, p.Pointer...), p.Path+": "+p.Message)
+			r := j.result(severity, p.Pointer, p.String())
 			if p.Suggestion != "" {
 				r.Field.ProposedValue = p.Suggestion
 			}

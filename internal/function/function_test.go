@@ -1,0 +1,258 @@
+package function_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lateen-io/lateen/internal/function"
+)
+
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// call runs the program as the operating system would.
+func call(t *testing.T, stdin string, env map[string]string, args ...string) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code := function.RenderIstio(function.Process{
+		Args: append([]string{"render-istio"}, args...), Stdin: strings.NewReader(stdin), Stdout: &stdout, Stderr: &stderr,
+		Getenv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+	})
+	return result{code, stdout.String(), stderr.String()}
+}
+
+func file(t *testing.T, content string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "istio.yaml")
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+const head = "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: default\n"
+
+// TestStandAloneErrors lists what a person gets wrong, and the sentence that helps: where, what, what to do.
+func TestStandAloneErrors(t *testing.T) {
+	for _, c := range []struct {
+		reason, input string
+		want          []string // FILE stands for the name of the file
+	}{
+		{
+			"a misspelled value, with its place and the right name",
+			head + "spec:\n  values:\n    pilot:\n      traceSamplin: 1\n",
+			[]string{"render-istio: FILE:8:7: Istio/default: spec.values.pilot.traceSamplin: unknown field in v1.28.3; did you mean traceSampling?"},
+		},
+		{
+			"an unquoted boolean in env, as the user guide warns of",
+			head + "spec:\n  values:\n    pilot:\n      env:\n        PILOT_ENABLE_STATUS: true\n",
+			[]string{"FILE:9:9: Istio/default: spec.values.pilot.env.PILOT_ENABLE_STATUS: must be a string, is a boolean", "quotes"},
+		},
+		{
+			"spec.global of the user guide's external control plane",
+			head + "spec:\n  global:\n    network: network1\n",
+			[]string{"FILE:6:3: Istio/default: spec.global: Helm values belong under spec.values; write spec.values.global"},
+		},
+		{
+			"several mistakes are all named at once",
+			head + "spec:\n  components: {}\n  versoin: v1.28.3\n  values:\n    gateways: {}\n    cni: {}\n",
+			[]string{
+				"FILE:6:3: Istio/default: spec.components belongs to IstioOperator", "spec.versoin: unknown field; did you mean version?",
+				"FILE:9:5: Istio/default: spec.values.gateways: gateways are not part", "an IstioCNI",
+			},
+		},
+		{
+			"an unknown version lists the bundled ones and how to bring charts",
+			head + "spec:\n  version: v1.22.5\n",
+			[]string{"FILE:6:3: Istio/default: spec.version: Istio v1.22.5 is not bundled", "v1.23.2, v1.24.0", "istiod-1.22.5.tgz", "--charts"},
+		},
+		{
+			"a type that is wrong in the mesh configuration",
+			head + "spec:\n  meshConfig:\n    enableTracing: maybe\n",
+			[]string{"FILE:7:5: Istio/default: spec.meshConfig.enableTracing: must be a boolean, is a string"},
+		},
+		{
+			"one setting in two places with two values",
+			head + "spec:\n  meshConfig: {accessLogFile: /a}\n  values: {meshConfig: {accessLogFile: /b}}\n",
+			[]string{"spec.meshConfig.accessLogFile is /a and spec.values.meshConfig.accessLogFile is /b; set it in one place only"},
+		},
+		{
+			"istioNamespace against namespace",
+			head + "spec:\n  namespace: a\n  values: {global: {istioNamespace: b}}\n",
+			[]string{"spec.values.global.istioNamespace must match spec.namespace"},
+		},
+		{
+			"YAML that is none",
+			"a: [b\n",
+			[]string{"render-istio: FILE: not YAML: "},
+		},
+		{
+			"a chart that fails says which and why",
+			head + "spec:\n  values: {compatibilityVersion: \"1.0\"}\n",
+			[]string{"rendering chart istiod 1.28.3", "unknown compatibility version 1.0"},
+		},
+		{
+			"an option that does not exist",
+			strings.Replace(head, "name: default", "name: default\n  annotations: {lateen.io/platfrom: openshift}", 1),
+			[]string{"annotation lateen.io/platfrom: unknown option \"platfrom\"; did you mean platform?"},
+		},
+		{
+			"a file without any Istio",
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
+			[]string{"no Istio or IstioRevision of sailoperator.io/v1 in it"},
+		},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			name := file(t, c.input)
+			got := call(t, "", nil, "-f", name)
+			if got.code != 1 || got.stdout != "" {
+				t.Errorf("exit code %d, stdout %q; want 1 and nothing", got.code, got.stdout)
+			}
+			for _, want := range c.want {
+				if want = strings.ReplaceAll(want, "FILE", filepath.ToSlash(name)); !strings.Contains(got.stderr, want) {
+					t.Errorf("stderr does not say %q:\n%s", want, got.stderr)
+				}
+			}
+		})
+	}
+}
+
+// TestCalls covers the ways to call the program, besides rendering.
+func TestCalls(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		stdin  string
+		env    map[string]string
+		args   []string
+		code   int
+		stdout string // contained
+		stderr string // contained; empty means nothing at all
+	}{
+		{reason: "help has examples", args: []string{"--help"}, stdout: "kustomize build --enable-alpha-plugins --enable-exec ."},
+		{reason: "help names every option's environment", args: []string{"-h"}, stdout: "LATEEN_<OPTION>"},
+		{reason: "version lists what is bundled, with digests", args: []string{"--version"}, stdout: "v1.28.3   h1:"},
+		{reason: "an unknown flag is a usage error", args: []string{"--chart", "x"}, code: 2, stderr: "flag provided but not defined"},
+		{reason: "a bad option value is a usage error", args: []string{"--crds=all"}, code: 2, stderr: "possible are: exclude, include"},
+		{reason: "a bad environment variable is named", env: map[string]string{"LATEEN_CRDS": "all"}, code: 2, stderr: "LATEEN_CRDS"},
+		{reason: "a missing file", args: []string{"-f", "/does/not/exist.yaml"}, code: 1, stderr: "no such file"},
+		{reason: "empty standard input", code: 1, stderr: "a ResourceList is expected"},
+		{reason: "a plain resource on standard input says how to render it", stdin: head, code: 1, stderr: "-f istio.yaml"},
+		{reason: "a bare --crds means include", stdin: head, args: []string{"--crds", "-f", "-"}, stdout: "kind: CustomResourceDefinition"},
+		{reason: "--crds takes a value as well", stdin: head, args: []string{"--crds", "include", "-f", "-"}, stdout: "kind: CustomResourceDefinition"},
+		{reason: "charts that are not there", stdin: head, args: []string{"--charts", "/does/not/exist", "-f", "-"}, code: 1, stderr: "charts directory"},
+		{reason: "a Kubernetes version that is none", stdin: head, args: []string{"--kube-version", "x", "-f", "-"}, code: 1, stderr: "is not a Kubernetes version"},
+		{
+			reason: "the platform is an input: OpenShift selects its profile",
+			stdin:  head, args: []string{"--platform", "openshift", "-f", "-"}, stdout: `"platform": "openshift"`,
+		},
+		{
+			reason: "--track adds the resources", stdin: head, args: []string{"--track", "-f", "-"}, stdout: "kind: IstioRevision",
+		},
+		{
+			reason: "the chart's failurePolicy on request", stdin: head, args: []string{"--failure-policy", "chart", "-f", "-"}, stdout: "failurePolicy: Ignore",
+		},
+		{
+			reason: "what is no Istio is not dropped silently",
+			stdin:  head + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\n", args: []string{"-f", "-"}, stdout: "kind: Deployment",
+			stderr: "warning: Secret/s: is not an Istio or IstioRevision and was left out",
+		},
+		{
+			reason: "an end of life is a warning and no error",
+			stdin:  head + "spec: {version: v1.23-latest}\n", args: []string{"-f", "-"}, stdout: "pilot:1.23.2",
+			stderr: "standard input:5:8: warning: Istio/default: Istio v1.23.2: this minor version reached its end of life in 2025-04",
+		},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			got := call(t, c.stdin, c.env, c.args...)
+			if got.code != c.code {
+				t.Errorf("exit code %d, want %d", got.code, c.code)
+			}
+			if !strings.Contains(got.stdout, c.stdout) {
+				t.Errorf("stdout does not contain %q:\n%.2000s", c.stdout, got.stdout)
+			}
+			if !strings.Contains(got.stderr, c.stderr) || c.stderr == "" && got.stderr != "" {
+				t.Errorf("stderr %q, want %q in it", got.stderr, c.stderr)
+			}
+		})
+	}
+}
+
+// TestTerminal prints help instead of waiting for somebody to type a ResourceList.
+func TestTerminal(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	code := function.RenderIstio(function.Process{
+		Args: []string{"render-istio"}, Terminal: true, Stdout: &stdout, Stderr: &stderr, Stdin: strings.NewReader("never read"),
+		Getenv: func(string) (string, bool) { return "", false },
+	})
+	if code != 0 || !strings.Contains(stdout.String(), "Usage:") || stderr.Len() > 0 {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout.String(), stderr.String())
+	}
+}
+
+// TestWarningsByCaller: kpt prints results and stderr both, so on success stderr is empty there; kustomize throws results
+// away, so stderr is the only place.
+func TestWarningsByCaller(t *testing.T) {
+	list := func(annotations string) string {
+		return "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- apiVersion: sailoperator.io/v1\n  kind: Istio\n" +
+			"  metadata:\n    name: default\n    annotations: {" + annotations + "}\n  spec: {version: v1.23.2}\n"
+	}
+	for _, c := range []struct {
+		reason, annotations string
+		stderr              bool
+	}{
+		{"kpt", "internal.config.kubernetes.io/path: istio.yaml, internal.config.kubernetes.io/index: '0'", false},
+		{"kustomize", "internal.config.kubernetes.io/index: '0'", true},
+	} {
+		got := call(t, list(c.annotations), nil)
+		if got.code != 0 || !strings.Contains(got.stdout, "severity: warning") {
+			t.Errorf("%s: code %d, no warning among the results", c.reason, got.code)
+		}
+		if diff := cmp.Diff(c.stderr, strings.Contains(got.stderr, "end of life")); diff != "" {
+			t.Errorf("%s: the warning on stderr: -want +got:\n%s\n%s", c.reason, diff, got.stderr)
+		}
+	}
+}
+
+// TestPrecedence: annotation over flag over environment.
+func TestPrecedence(t *testing.T) {
+	env := map[string]string{"LATEEN_PLATFORM": "gke"}
+	annotated := strings.Replace(head, "name: default", "name: default\n  annotations: {lateen.io/platform: k3s}", 1)
+	for _, c := range []struct {
+		reason, input string
+		args          []string
+		want          string
+	}{
+		{"only the environment", head, nil, `"platform": "gke"`},
+		{"the flag wins over the environment", head, []string{"--platform", "k3d"}, `"platform": "k3d"`},
+		{"the annotation wins over all", annotated, []string{"--platform", "k3d"}, `"platform": "k3s"`},
+	} {
+		got := call(t, c.input, env, append(c.args, "-f", "-")...)
+		if got.code != 0 || !strings.Contains(got.stdout, c.want) {
+			t.Errorf("%s: code %d, %q is not in the output; %s", c.reason, got.code, c.want, got.stderr)
+		}
+	}
+}
+
+// TestBroughtCharts renders a version that is not bundled from charts in a directory.
+func TestBroughtCharts(t *testing.T) {
+	dir := t.TempDir()
+	for _, chart := range []string{"istiod", "base"} {
+		if err := os.CopyFS(filepath.Join(dir, "1.22.5", chart), os.DirFS("../release/bundles/v1.23.2/"+chart)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := call(t, head+"spec: {version: v1.22.5}\n", map[string]string{"LATEEN_CHARTS": dir}, "-f", "-")
+	if got.code != 0 || !strings.Contains(got.stdout, "kind: Deployment") {
+		t.Errorf("code %d: %s", got.code, got.stderr)
+	}
+	if !strings.Contains(got.stderr, "Istio v1.22.5: this minor version reached its end of life") {
+		t.Errorf("stderr: %s", got.stderr)
+	}
+}
