@@ -47,6 +47,8 @@ TOOL := go tool -modfile=go.tools.mod
 
 TEST_TIMEOUT ?= 30m
 FUZZTIME ?= 30s
+IMAGE_PREFIX ?= localhost/lateen
+IMAGE_TAG ?= $(LATEEN_VERSION)
 
 # say tells what is being done, without touching stdout.
 say = printf '  %s\n' "$(1)" >&2
@@ -65,6 +67,19 @@ build: $(BINARIES) ## Build the static binaries into bin/
 .PHONY: render
 render: build ## Print what examples/kustomize/default renders to, through the real kustomize
 	PATH="$(CURDIR)/bin:$$PATH" $(TOOL) kustomize build --enable-alpha-plugins --enable-exec examples/kustomize/default
+
+# Static binaries in images of scratch. The time stamp is fixed, so that the same binary gives the same image.
+.PHONY: images
+images: build ## Build the image of each function with podman or docker: IMAGE_PREFIX, IMAGE_TAG
+	engine=$$(command -v podman || command -v docker) || { echo "neither podman nor docker is on this machine" >&2; exit 1; }
+	fixed=; case "$$engine" in *podman) fixed="--timestamp 0" ;; esac
+	for function in $(FUNCTIONS); do
+	  context=$$(mktemp -d)
+	  cp LICENSE NOTICE functions/passwd bin/$$function "$$context"
+	  "$$engine" build $$fixed --build-arg FUNCTION=$$function --tag $(IMAGE_PREFIX)/$$function:$(IMAGE_TAG) \
+	    --file functions/Containerfile "$$context"
+	  rm -rf "$$context"
+	done
 
 .PHONY: test-unit
 test-unit: bundles ## Run the quick tests (-short)

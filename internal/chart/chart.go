@@ -48,12 +48,11 @@ func Load(files []release.File) (*Chart, error) {
 	return &Chart{c}, nil
 }
 
-// Name and Version are those of Chart.yaml.
-func (c *Chart) Name() string    { return c.chart.Name() }
-func (c *Chart) Version() string { return c.chart.Metadata.Version }
+// Name is the name in Chart.yaml.
+func (c *Chart) Name() string { return c.chart.Name() }
 
-// AppVersion is appVersion of Chart.yaml.
-func (c *Chart) AppVersion() string { return c.chart.AppVersion() }
+// Version is the version in Chart.yaml.
+func (c *Chart) Version() string { return c.chart.Metadata.Version }
 
 // File returns a file of the chart that is not a template, or nil.
 func (c *Chart) File(name string) []byte {
@@ -76,9 +75,6 @@ func (c *Chart) WithFile(name string, data []byte) *Chart {
 	}
 	return &Chart{&other}
 }
-
-// Defaults returns the chart's values.yaml. Callers must not change it.
-func (c *Chart) Defaults() map[string]any { return c.chart.Values }
 
 // Only returns the chart with just those templates that keep says yes to. Partials, whose base name starts with an
 // underscore, and Istio's zzz_profile.yaml, which computes the values for all others, are always wanted by callers;

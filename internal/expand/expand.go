@@ -105,8 +105,7 @@ func (j *job) plan(dirs directories) {
 	if err != nil {
 		r := j.fail([]string{"spec", "version"}, "spec.version: %v", err)
 		r.Field.CurrentValue = string(version)
-		var unknown *release.UnknownVersionError
-		if errors.As(err, &unknown) {
+		if unknown, ok := errors.AsType[*release.UnknownVersionError](err); ok {
 			if best := values.Closest(string(version), append(unknown.Bundled, unknown.Brought...)); best != "" {
 				r.Field.ProposedValue = best
 			}
@@ -120,7 +119,8 @@ func (j *job) plan(dirs directories) {
 			rel.Version, rel.EndOfLife, release.Bundled().Default()))
 		r.Field.CurrentValue, r.Field.ProposedValue = string(version), release.Bundled().Default()
 	}
-	if j.check(); j.hasError {
+	j.check()
+	if j.hasError {
 		return
 	}
 	if istio != nil {
@@ -179,15 +179,21 @@ func (j *job) check() {
 	}
 }
 
-var schemaCache sync.Map
+// parsed keeps the schemas that a process has read, by version.
+var parsed = struct {
+	sync.Mutex
+	schemas map[string]*values.Schema
+}{schemas: map[string]*values.Schema{}}
 
 func schemaOf(data []byte, version string) (*values.Schema, error) {
-	if s, ok := schemaCache.Load(version); ok {
-		return s.(*values.Schema), nil
+	parsed.Lock()
+	defer parsed.Unlock()
+	if s := parsed.schemas[version]; s != nil {
+		return s, nil
 	}
 	s, err := values.ParseSchema(data)
 	if err == nil {
-		schemaCache.Store(version, s)
+		parsed.schemas[version] = s
 	}
 	return s, err
 }

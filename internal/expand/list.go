@@ -83,82 +83,95 @@ func (e *Expanded) Plain() ([]manifest.Object, error) {
 func List(in *krm.List, options krm.Options) *krm.List {
 	out := *in
 	out.Config = nil
-	failed := func(results ...*fn.Result) *krm.List {
-		out.Items, out.Results = in.Items, append(slices.Clone(in.Results), results...)
-		return &out
+	t, results := newTask(in, options)
+	if !HasError(results) {
+		out.Items, results = t.run()
 	}
-	failure := func(err error) *krm.List { return failed(&fn.Result{Message: err.Error(), Severity: fn.Error}) }
+	if HasError(results) {
+		out.Items = in.Items
+	}
+	out.Results = append(slices.Clone(in.Results), results...)
+	return &out
+}
 
-	work := in.Items
-	scope := func(owner string) bool {
+// task is what one call of the function is to do.
+type task struct {
+	// items are those that the output starts from, work those to expand.
+	items, work []manifest.Object
+	options     krm.Options
+	// scope tells which generated items the call is responsible for.
+	scope krm.Scope
+	// memory says that the caller keeps items in files, generator that the output is for kustomize's generators.
+	memory, generator bool
+}
+
+// newTask finds out from the functionConfig which resources are to be expanded.
+func newTask(in *krm.List, options krm.Options) (task, fn.Results) {
+	t := task{items: in.Items, work: in.Items, options: options, memory: Remembers(in.Items), scope: func(owner string) bool {
 		kind, _, _ := strings.Cut(owner, "/")
 		return kind == v1.KindIstio || kind == v1.KindIstioRevision
-	}
-	memory := Remembers(in.Items)
-	generator := false
-	if config := in.Config; config != nil {
-		switch {
-		case krm.IsResource(*config):
-			// The resource itself is the configuration: of kustomize's generator, or of a kpt mutator with configPath. Only
-			// this one is expanded.
-			owner := config.Kind() + "/" + config.ID().Name
-			scope = func(o string) bool { return o == owner }
-			i := slices.IndexFunc(in.Items, func(o manifest.Object) bool { return krm.IsResource(o) && o.ID() == config.ID() })
-			if generator = !memory; generator || i < 0 {
-				work = []manifest.Object{*config}
-			} else {
-				work = []manifest.Object{in.Items[i]}
-			}
-			if generator && i >= 0 { // kustomize passes the configuration among the items as well
-				out.Items = slices.Delete(slices.Clone(in.Items), i, i+1)
-			}
-		case config.Kind() == "ConfigMap":
-			fromConfig, results := krm.OptionsOfConfig(*config)
-			if len(results) > 0 {
-				return failed(results...)
-			}
-			options = fromConfig.Over(options)
-		default:
-			return failure(fmt.Errorf("functionConfig is a %s %q; give an Istio or IstioRevision of %s, or a ConfigMap with options",
-				config.Kind(), config.ID().Name, v1.GroupVersion))
+	}}
+	config := in.Config
+	switch {
+	case config == nil:
+	case config.Kind() == "ConfigMap":
+		fromConfig, results := krm.OptionsOfConfig(*config)
+		t.options = fromConfig.Over(options)
+		return t, results
+	case krm.IsResource(*config):
+		// The resource itself is the configuration: of kustomize's generator, or of a kpt mutator with configPath. Only this
+		// one is expanded.
+		owner := config.Kind() + "/" + config.ID().Name
+		t.scope = func(o string) bool { return o == owner }
+		t.generator = !t.memory
+		t.work = []manifest.Object{*config}
+		i := slices.IndexFunc(in.Items, func(o manifest.Object) bool { return krm.IsResource(o) && o.ID() == config.ID() })
+		if i >= 0 && t.generator { // kustomize passes the configuration among the items as well
+			t.items = slices.Delete(slices.Clone(in.Items), i, i+1)
+		} else if i >= 0 {
+			t.work = in.Items[i : i+1]
 		}
+	default:
+		return t, failure(fmt.Errorf("functionConfig is a %s %q; give an Istio or IstioRevision of %s, or a ConfigMap with options",
+			config.Kind(), config.ID().Name, v1.GroupVersion))
 	}
-	e := Items(work, options, memory)
+	return t, nil
+}
+
+func failure(err error) fn.Results { return fn.Results{{Message: err.Error(), Severity: fn.Error}} }
+
+// run expands the resources and puts what they give among the items.
+func (t task) run() ([]manifest.Object, fn.Results) {
+	e := Items(t.work, t.options, t.memory)
 	if HasError(e.Results) {
-		return failed(e.Results...)
+		return nil, e.Results
 	}
-	if generator {
+	var expansions []krm.Expansion
+	if t.generator {
 		objects, err := e.Plain()
 		if err != nil {
-			return failure(err)
+			return nil, failure(err)
 		}
-		if items, err := krm.Replace(out.Items, scope, []krm.Expansion{{Source: work[0], Owner: e.Outputs[0].Owner, Objects: objects}}); err != nil {
-			return failure(err)
-		} else {
-			out.Items = items
-		}
-		out.Results = append(slices.Clone(in.Results), append(e.Results, e.untracked()...)...)
-		return &out
-	}
-	expansions := make([]krm.Expansion, len(e.Outputs))
-	for i, o := range e.Outputs {
-		source := e.Sources[i]
-		objects := o.Objects
-		if source.Istio != nil {
-			rev, err := RevisionObject(o, source.Object)
-			if err != nil {
-				return failure(err)
+		e.Results = append(e.Results, e.untracked()...)
+		expansions = []krm.Expansion{{Source: t.work[0], Owner: e.Outputs[0].Owner, Objects: objects}}
+	} else {
+		for i, o := range e.Outputs {
+			x := krm.Expansion{Source: e.Sources[i].Object, Owner: o.Owner, Objects: o.Objects, Active: o.Revision.Name}
+			if e.Sources[i].Istio != nil {
+				rev, err := RevisionObject(o, x.Source)
+				if err != nil {
+					return nil, failure(err)
+				}
+				x.Objects = append([]manifest.Object{rev}, o.Objects...)
 			}
-			objects = append([]manifest.Object{rev}, objects...)
+			expansions = append(expansions, x)
 		}
-		expansions[i] = krm.Expansion{Source: source.Object, Owner: o.Owner, Objects: objects, Active: o.Revision.Name}
 	}
-	items, err := krm.Replace(in.Items, scope, expansions)
+	items, err := krm.Replace(t.items, t.scope, expansions)
 	if err != nil {
-		return failure(err)
+		return nil, failure(err)
 	}
-	out.Items, out.Results = items, append(slices.Clone(in.Results), e.Results...)
-	return &out
+	return items, e.Results
 }
 
 // untracked warns of a RevisionBased control plane whose old revisions nobody will remove.

@@ -68,7 +68,7 @@ func step(n *yaml.Node, key string) (value, name *yaml.Node) {
 		if i, err := strconv.Atoi(key); err == nil && i >= 0 && i < len(n.Content) {
 			return n.Content[i], n.Content[i]
 		}
-	case yaml.MappingNode:
+	default: // a mapping, or a scalar, which has no content
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			if n.Content[i].Value == key {
 				return n.Content[i+1], n.Content[i]

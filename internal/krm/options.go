@@ -38,18 +38,30 @@ const (
 
 // AllOptions lists the options.
 var AllOptions = []Option{
-	{Name: OptionCharts, Placeholder: "DIR",
-		Help: "directory with charts of versions that are not bundled: istiod-1.22.5.tgz, base-1.22.5.tgz, or 1.22.5/istiod, 1.22.5/base"},
-	{Name: OptionKubeVersion, Placeholder: "VERSION",
-		Help: "Kubernetes version that charts are told about"},
-	{Name: OptionPlatform, Placeholder: "NAME",
-		Help: "kind of cluster, such as openshift or gke; a pipeline cannot find it out"},
-	{Name: OptionCRDs, Values: []string{"exclude", "include"},
-		Help: "whether to render Istio's own CRDs as well, once, in the newest version"},
-	{Name: OptionTrack, Values: []string{"false", "true"},
-		Help: "kustomize generator: also emit the Istio and its IstioRevision, for the controller to track"},
-	{Name: OptionFailurePolicy, Values: []string{"omit", "chart"},
-		Help: "failurePolicy of validating webhooks: leave it to istiod, or write what the chart says"},
+	{
+		Name: OptionCharts, Placeholder: "DIR",
+		Help: "directory with charts of versions that are not bundled: istiod-1.22.5.tgz, base-1.22.5.tgz, or 1.22.5/istiod, 1.22.5/base",
+	},
+	{
+		Name: OptionKubeVersion, Placeholder: "VERSION",
+		Help: "Kubernetes version that charts are told about",
+	},
+	{
+		Name: OptionPlatform, Placeholder: "NAME",
+		Help: "kind of cluster, such as openshift or gke; a pipeline cannot find it out",
+	},
+	{
+		Name: OptionCRDs, Values: []string{"exclude", "include"},
+		Help: "whether to render Istio's own CRDs as well, once, in the newest version",
+	},
+	{
+		Name: OptionTrack, Values: []string{"false", "true"},
+		Help: "kustomize generator: also emit the Istio and its IstioRevision, for the controller to track",
+	},
+	{
+		Name: OptionFailurePolicy, Values: []string{"omit", "chart"},
+		Help: "failurePolicy of validating webhooks: leave it to istiod, or write what the chart says",
+	},
 }
 
 const optionPrefix = "lateen.io/"
@@ -83,12 +95,8 @@ func (o Options) Set(name, value string) error {
 // Over returns the options with those of lower rank where o says nothing.
 func (o Options) Over(lower Options) Options {
 	out := Options{}
-	for k, v := range lower {
-		out[k] = v
-	}
-	for k, v := range o {
-		out[k] = v
-	}
+	maps.Copy(out, lower)
+	maps.Copy(out, o)
 	return out
 }
 

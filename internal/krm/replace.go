@@ -34,28 +34,12 @@ type Scope func(owner string) bool
 //
 // An object that the user wrote, or that two resources generate, is an error.
 func Replace(items []manifest.Object, scope Scope, expansions []Expansion) ([]manifest.Object, error) {
-	type fresh struct {
-		object manifest.Object
-		from   *Expansion
-		placed bool
-	}
-	byID := map[manifest.ID]*fresh{}
-	var order []*fresh
-	for i := range expansions {
-		e := &expansions[i]
-		for _, o := range e.Objects {
-			id := o.ID()
-			if other, ok := byID[id]; ok {
-				return nil, fmt.Errorf("%s and %s both generate %s: give them different names or namespaces", other.from.Owner, e.Owner, id)
-			}
-			f := &fresh{object: o, from: e}
-			byID[id] = f
-			order = append(order, f)
-		}
+	byID, order, err := collect(expansions)
+	if err != nil {
+		return nil, err
 	}
 	retained := retainedRevisions(items, scope, expansions)
-
-	used := map[string]bool{}
+	used := map[string]bool{} // paths of files
 	out := make([]manifest.Object, 0, len(items)+len(order))
 	for _, item := range items {
 		owner := item.Annotation(manifest.AnnotationOwner)
@@ -65,16 +49,11 @@ func Replace(items []manifest.Object, scope Scope, expansions []Expansion) ([]ma
 		case !generated && f != nil:
 			return nil, fmt.Errorf("%s generates %s, which the package has already%s: remove or rename the other one",
 				f.from.Owner, item.ID(), in(LocationOf(item)))
-		case !generated, f == nil && retained[retainKey{owner, item.Label(manifest.LabelRevision)}]:
-			out = append(out, item)
 		case f != nil:
-			for key, value := range item.Annotations() {
-				if isCarried(key) {
-					f.object.SetAnnotation(key, value)
-				}
-			}
-			f.placed = true
+			f.takeOver(item)
 			out = append(out, f.object)
+		case !generated, retained[retainKey{owner, item.Label(manifest.LabelRevision)}]:
+			out = append(out, item)
 		default:
 			continue // generated earlier, and not any more
 		}
@@ -83,24 +62,67 @@ func Replace(items []manifest.Object, scope Scope, expansions []Expansion) ([]ma
 		}
 	}
 	for _, f := range order {
-		if f.placed {
-			continue
-		}
-		if source := LocationOf(f.from.Source).Path; source != "" {
-			if path.IsAbs(source) || strings.HasPrefix(path.Clean(source), "..") {
-				return nil, fmt.Errorf("%s is in %s, which is outside the package", f.from.Owner, source)
+		if !f.placed {
+			if err := f.place(used); err != nil {
+				return nil, err
 			}
-			p := freePath(source, f.object, f.from.Active, used)
-			used[p] = true
-			f.object.SetAnnotation(AnnotationIndex, "0")
-			f.object.SetAnnotation(AnnotationPath, p)
+			out = append(out, f.object)
 		}
-		out = append(out, f.object)
-	}
-	for _, f := range order {
 		f.object.SortAnnotations() // one order for first and later runs
 	}
 	return out, nil
+}
+
+// fresh is a generated object on its way into the package.
+type fresh struct {
+	object manifest.Object
+	from   *Expansion
+	placed bool
+}
+
+// collect lists the generated objects, and finds them by identity.
+func collect(expansions []Expansion) (map[manifest.ID]*fresh, []*fresh, error) {
+	byID := map[manifest.ID]*fresh{}
+	var order []*fresh
+	for i := range expansions {
+		e := &expansions[i]
+		for _, o := range e.Objects {
+			id := o.ID()
+			if other, ok := byID[id]; ok {
+				return nil, nil, fmt.Errorf("%s and %s both generate %s: give them different names or namespaces", other.from.Owner, e.Owner, id)
+			}
+			f := &fresh{object: o, from: e}
+			byID[id] = f
+			order = append(order, f)
+		}
+	}
+	return byID, order, nil
+}
+
+// takeOver puts the object where an item of the last run was.
+func (f *fresh) takeOver(item manifest.Object) {
+	for key, value := range item.Annotations() {
+		if isCarried(key) {
+			f.object.SetAnnotation(key, value)
+		}
+	}
+	f.placed = true
+}
+
+// place gives a new object a file, if the package is one of files.
+func (f *fresh) place(used map[string]bool) error {
+	source := LocationOf(f.from.Source).Path
+	if source == "" {
+		return nil
+	}
+	if path.IsAbs(source) || strings.HasPrefix(path.Clean(source), "..") {
+		return fmt.Errorf("%s is in %s, which is outside the package", f.from.Owner, source)
+	}
+	p := freePath(source, f.object, f.from.Active, used)
+	used[p] = true
+	f.object.SetAnnotation(AnnotationIndex, "0")
+	f.object.SetAnnotation(AnnotationPath, p)
+	return nil
 }
 
 type retainKey struct{ owner, revision string }

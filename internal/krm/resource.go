@@ -97,7 +97,7 @@ func (d *decoder) decode() Resource {
 		d.errorf(nil, "%v", err)
 		return r
 	}
-	top := tree.(map[string]any)
+	top, _ := tree.(map[string]any) // FromNode has seen to it that it is one
 	for _, key := range sorted(top) {
 		if !slices.Contains([]string{"apiVersion", "kind", "metadata", "spec", "status"}, key) {
 			d.unknown([]string{key}, key, []string{"spec", "metadata", "status"})
@@ -177,7 +177,8 @@ func (d *decoder) checkSpec(kind string, spec map[string]any) {
 			case !isType(m[key], want):
 				d.errorf(pointer, "spec.%s: must be %s, is %s", path, article(want), article(typeOf(m[key]))).Field.CurrentValue = m[key]
 			case path == "updateStrategy":
-				walk(path+".", m[key].(map[string]any))
+				strategy, _ := m[key].(map[string]any)
+				walk(path+".", strategy)
 			}
 		}
 	}
@@ -192,8 +193,10 @@ func (d *decoder) checkSpec(kind string, spec map[string]any) {
 
 // isValue tells whether a field that stands directly below spec is a top-level key of the Helm values.
 func isValue(key string) bool {
-	return slices.Contains([]string{"global", "pilot", "base", "telemetry", "sidecarInjectorWebhook", "istiodRemote", "istio_cni",
-		"revision", "revisionTags", "defaultRevision", "compatibilityVersion", "experimental", "ownerName"}, key)
+	return slices.Contains([]string{
+		"global", "pilot", "base", "telemetry", "sidecarInjectorWebhook", "istiodRemote", "istio_cni",
+		"revision", "revisionTags", "defaultRevision", "compatibilityVersion", "experimental", "ownerName",
+	}, key)
 }
 
 func (d *decoder) unknown(pointer []string, path string, known []string) {
@@ -234,7 +237,8 @@ const maxFields = 1 << 18
 
 // toJSON converts a YAML tree to what encoding/json would have decoded. Text stays text, whatever it looks like.
 func toJSON(n *yaml.Node, budget *int) (any, error) {
-	if *budget--; *budget < 0 {
+	*budget--
+	if *budget < 0 {
 		return nil, fmt.Errorf("the resource has more than %d fields once its YAML aliases are expanded", maxFields)
 	}
 	switch n.Kind {
@@ -252,10 +256,9 @@ func toJSON(n *yaml.Node, budget *int) (any, error) {
 		return out, nil
 	case yaml.MappingNode:
 		return mapToJSON(n, budget)
-	case yaml.ScalarNode:
+	default:
 		return scalarToJSON(n)
 	}
-	return nil, fmt.Errorf("line %d: unexpected YAML", n.Line)
 }
 
 func mapToJSON(n *yaml.Node, budget *int) (any, error) {

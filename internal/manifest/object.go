@@ -114,7 +114,8 @@ const maxNodes = 1 << 20
 
 // plain drops comments and expands aliases below a node.
 func plain(n *yaml.Node, budget *int) error {
-	if *budget--; *budget < 0 {
+	*budget--
+	if *budget < 0 {
 		return errors.New("the document is too large once its YAML aliases are expanded")
 	}
 	if n.Kind == yaml.AliasNode {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -53,20 +54,27 @@ func openDirectory(name string, fsys fs.FS) (*Directory, error) {
 				if d.packed[v] == nil {
 					d.packed[v] = map[string]string{}
 				}
+				if other := d.packed[v][chart]; other != "" {
+					return nil, d.twice(v, other, e.Name())
+				}
 				d.packed[v][chart] = e.Name()
 			}
 			continue
 		}
 		if v, ok := versionOf(e.Name()); ok && (dirSource{fsys, e.Name()}).has("istiod") {
+			if other := d.unpacked[v]; other != "" {
+				return nil, d.twice(v, other, e.Name())
+			}
 			d.unpacked[v] = e.Name()
 		}
 	}
 	for v := range d.unpacked {
 		d.versions = append(d.versions, v)
 	}
-	for v, charts := range d.packed {
-		if _, both := d.unpacked[v]; both {
-			return nil, fmt.Errorf("charts directory %s has Istio %s twice, as archives and as %s/; remove one of them", name, v, d.unpacked[v])
+	for _, v := range slices.Sorted(maps.Keys(d.packed)) {
+		charts := d.packed[v]
+		if dir, both := d.unpacked[v]; both {
+			return nil, d.twice(v, slices.Sorted(maps.Values(charts))[0], dir)
 		}
 		if charts["istiod"] != "" || charts["cni"] != "" {
 			d.versions = append(d.versions, v)
@@ -74,6 +82,10 @@ func openDirectory(name string, fsys fs.FS) (*Directory, error) {
 	}
 	slices.SortFunc(d.versions, compare)
 	return d, nil
+}
+
+func (d *Directory) twice(version, a, b string) error {
+	return fmt.Errorf("charts directory %s has Istio %s twice, as %s and as %s; remove one of them", d.name, version, a, b)
 }
 
 // versionOf reads the version in a file name: 1.22.5, v1.22.5 or master.
@@ -102,7 +114,8 @@ func (d *Directory) release(version string) (Release, error) {
 		r.source = dirSource{d.fsys, dir}
 	} else {
 		charts := make(map[string][]File, len(d.packed[version]))
-		for chart, archive := range d.packed[version] {
+		for _, chart := range slices.Sorted(maps.Keys(d.packed[version])) {
+			archive := d.packed[version][chart]
 			files, err := unpack(d.fsys, archive, chart)
 			if err != nil {
 				return r, fmt.Errorf("charts directory %s: %s: %w", d.name, archive, err)
@@ -111,9 +124,11 @@ func (d *Directory) release(version string) (Release, error) {
 		}
 		r.source = tgzSource(charts)
 	}
-	digest, err := r.ComputedDigest()
-	r.Digest = digest
-	return r, err
+	var err error
+	if r.Digest, err = r.ComputedDigest(); err != nil {
+		return r, fmt.Errorf("charts directory %s: %w", d.name, err)
+	}
+	return r, nil
 }
 
 // tgzSource holds unpacked archives, by chart.
@@ -143,6 +158,7 @@ func unpack(fsys fs.FS, archive, chart string) ([]File, error) {
 		return nil, fmt.Errorf("not a gzip archive: %w", err)
 	}
 	var files []File
+	seen := map[string]bool{}
 	left := int64(maxChartBytes)
 	for tr := tar.NewReader(zr); ; {
 		h, err := tr.Next()
@@ -166,6 +182,10 @@ func unpack(fsys fs.FS, archive, chart string) ([]File, error) {
 		if left -= int64(len(content)); left < 0 {
 			return nil, errTooLarge
 		}
+		if seen[name] {
+			return nil, fmt.Errorf("%s is in it twice", h.Name)
+		}
+		seen[name] = true
 		files = append(files, File{Name: name, Data: content})
 	}
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })

@@ -10,7 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,25 +50,33 @@ func write(t *testing.T, name, content string) {
 	}
 }
 
+// entry is one entry of an archive. A header with a size beyond the content's is filled up with zeros.
+type entry struct {
+	tar.Header
+	content string
+}
+
+func file(name, content string) entry {
+	return entry{tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(content))}, content}
+}
+
+func zeroFile(name string, size int64) entry {
+	return entry{Header: tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size}}
+}
+
 // tgz is an archive with the entries in the given order.
-func tgz(t *testing.T, headers ...tar.Header) string {
+func tgz(t *testing.T, entries ...entry) string {
 	t.Helper()
 	var buf bytes.Buffer
 	zw := gzip.NewWriter(&buf)
 	tw := tar.NewWriter(zw)
-	for _, h := range headers {
-		content := h.Uname // the one field that tests do not need otherwise
-		h.Uname, h.Mode = "", 0o644
-		if h.Typeflag == tar.TypeReg {
-			h.Size = max(h.Size, int64(len(content)))
-		}
-		if err := tw.WriteHeader(&h); err != nil {
+	for _, e := range entries {
+		e.Mode = 0o644
+		if err := tw.WriteHeader(&e.Header); err != nil {
 			t.Fatal(err)
 		}
-		if h.Typeflag != tar.TypeReg {
-			continue
-		}
-		if _, err := io.Copy(tw, io.MultiReader(strings.NewReader(content), io.LimitReader(zeros{}, h.Size-int64(len(content))))); err != nil {
+		filled := io.MultiReader(strings.NewReader(e.content), io.LimitReader(zeros{}, e.Size-int64(len(e.content))))
+		if _, err := io.Copy(tw, filled); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -78,10 +86,6 @@ func tgz(t *testing.T, headers ...tar.Header) string {
 		}
 	}
 	return buf.String()
-}
-
-func file(name, content string) tar.Header {
-	return tar.Header{Typeflag: tar.TypeReg, Name: name, Uname: content}
 }
 
 type zeros struct{}
@@ -127,10 +131,20 @@ func TestOpenDirectory(t *testing.T) {
 			files:  map[string]string{"istiod-remote-1.23.3.tgz": archive, "istiod-1.23.4.tgz": archive},
 			want:   []string{"v1.23.4"},
 		},
+		"two archives": {
+			reason: "two spellings of one version",
+			files:  map[string]string{"istiod-1.22.5.tgz": archive, "istiod-v1.22.5.tgz": archive},
+			err:    "charts directory DIR has Istio v1.22.5 twice, as istiod-1.22.5.tgz and as istiod-v1.22.5.tgz; remove one of them",
+		},
+		"two directories": {
+			reason: "two spellings of one version",
+			files:  map[string]string{"1.22.5/istiod/Chart.yaml": chartYAML, "v1.22.5/istiod/Chart.yaml": chartYAML},
+			err:    "charts directory DIR has Istio v1.22.5 twice, as 1.22.5 and as v1.22.5; remove one of them",
+		},
 		"twice": {
 			reason: "archive and directory of one version: nobody could tell which one was rendered",
 			files:  map[string]string{"istiod-1.22.5.tgz": archive, "v1.22.5/istiod/Chart.yaml": chartYAML},
-			err:    "charts directory DIR has Istio v1.22.5 twice, as archives and as v1.22.5/; remove one of them",
+			err:    "charts directory DIR has Istio v1.22.5 twice, as istiod-1.22.5.tgz and as v1.22.5; remove one of them",
 		},
 	}
 	for name, tc := range cases {
@@ -175,7 +189,7 @@ func TestArchive(t *testing.T) {
 	}{
 		"as helm package writes it": {
 			reason:  "directories are entries too; files come in the order of names",
-			archive: tgz(t, tar.Header{Typeflag: tar.TypeDir, Name: "istiod/"}, chart, file("istiod/templates/b.yaml", ""), file("istiod/templates/a.yaml", "")),
+			archive: tgz(t, entry{Header: tar.Header{Typeflag: tar.TypeDir, Name: "istiod/"}}, chart, file("istiod/templates/b.yaml", ""), file("istiod/templates/a.yaml", "")),
 			want:    []string{"Chart.yaml", "templates/a.yaml", "templates/b.yaml"},
 		},
 		"dots inside": {
@@ -185,7 +199,7 @@ func TestArchive(t *testing.T) {
 		},
 		"links": {
 			reason:  "links are left out: what they point at is not part of the archive",
-			archive: tgz(t, chart, tar.Header{Typeflag: tar.TypeSymlink, Name: "istiod/values.yaml", Linkname: "/etc/passwd"}, tar.Header{Typeflag: tar.TypeLink, Name: "istiod/x", Linkname: "../../x"}),
+			archive: tgz(t, chart, entry{Header: tar.Header{Typeflag: tar.TypeSymlink, Name: "istiod/values.yaml", Linkname: "/etc/passwd"}}, entry{Header: tar.Header{Typeflag: tar.TypeLink, Name: "istiod/x", Linkname: "../../x"}}),
 			want:    []string{"Chart.yaml"},
 		},
 		"parent directory": {
@@ -205,12 +219,12 @@ func TestArchive(t *testing.T) {
 		},
 		"one huge file": {
 			reason:  "40 KB that unpack to 40 MB",
-			archive: tgz(t, chart, tar.Header{Typeflag: tar.TypeReg, Name: "istiod/big", Size: 40 << 20}),
+			archive: tgz(t, chart, zeroFile("istiod/big", 40<<20)),
 			err:     "charts directory DIR: istiod-1.22.5.tgz: the chart has more than 32 MiB of files",
 		},
 		"many large files": {
 			reason:  "the limit is on the sum",
-			archive: tgz(t, chart, tar.Header{Typeflag: tar.TypeReg, Name: "istiod/a", Size: 20 << 20}, tar.Header{Typeflag: tar.TypeReg, Name: "istiod/b", Size: 20 << 20}),
+			archive: tgz(t, chart, zeroFile("istiod/a", 20<<20), zeroFile("istiod/b", 20<<20)),
 			err:     "charts directory DIR: istiod-1.22.5.tgz: the chart has more than 32 MiB of files",
 		},
 		"no gzip": {
@@ -275,7 +289,7 @@ func TestUnpackedChart(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			want: "1.22.5/istiod/values.yaml is not a regular file",
+			want: "charts directory DIR: 1.22.5/istiod/values.yaml is not a regular file",
 		},
 		"too large": {
 			reason: "the same limit as for archives",
@@ -286,7 +300,7 @@ func TestUnpackedChart(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			want: "the chart has more than 32 MiB of files",
+			want: "charts directory DIR: 1.22.5/istiod: the chart has more than 32 MiB of files",
 		},
 	}
 	for name, tc := range cases {
@@ -294,7 +308,7 @@ func TestUnpackedChart(t *testing.T) {
 			dir := unpacked(t, "1.22.5")
 			tc.make(t, filepath.Join(dir, "1.22.5", "istiod"))
 			_, err := entries().Resolve("v1.22.5", open(t, dir))
-			if diff := cmp.Diff(tc.want, message(err)); diff != "" {
+			if diff := cmp.Diff(tc.want, strings.ReplaceAll(message(err), dir, "DIR")); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
 		})
@@ -348,7 +362,7 @@ func dirhash(files []release.File) string {
 		sum := sha256.Sum256(f.Data)
 		lines = append(lines, hex.EncodeToString(sum[:])+"  "+f.Name+"\n")
 	}
-	sort.Slice(lines, func(i, j int) bool { return lines[i][66:] < lines[j][66:] })
+	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[66:], b[66:]) })
 	sum := sha256.Sum256([]byte(strings.Join(lines, "")))
 	return "h1:" + base64.StdEncoding.EncodeToString(sum[:])
 }

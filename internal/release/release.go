@@ -167,7 +167,7 @@ func (e *UnknownVersionError) Error() string {
 			fmt.Fprintf(&b, "; %s has: %s", e.Charts, strings.Join(e.Brought, ", "))
 		}
 	}
-	v := strings.TrimPrefix(e.Version, "v")
+	v := strings.ReplaceAll(strings.TrimPrefix(e.Version, "v"), "-latest", ".0")
 	fmt.Fprintf(&b, ". Use one of these versions, or bring the charts: a directory with istiod-%[1]s.tgz and base-%[1]s.tgz,"+
 		" or with %[1]s/istiod and %[1]s/base, given as --charts, LATEEN_CHARTS, the key charts of a ConfigMap"+
 		" functionConfig or the annotation lateen.io/charts", v)
@@ -282,7 +282,7 @@ func (s dirSource) chart(name string) ([]File, error) {
 			return err
 		}
 		if total += info.Size(); total > maxChartBytes {
-			return errTooLarge
+			return fmt.Errorf("%s: %w", root, errTooLarge)
 		}
 		data, err := fs.ReadFile(s.fsys, p)
 		files = append(files, File{Name: p[len(root)+1:], Data: data})

@@ -143,6 +143,11 @@ func TestResolveUnknown(t *testing.T) {
 			catalogue: entries("v1.23.2"), charts: empty, version: "v1.21.0", unknown: true,
 			want: "Istio v1.21.0 is not bundled; bundled versions: v1.23.2; " + empty + " has no charts" + ways,
 		},
+		"alias": {
+			reason:    "the way out names files that OpenDirectory would find: a patch, not the alias",
+			catalogue: entries("v1.23.2"), version: "v1.21-latest", unknown: true,
+			want: "Istio v1.21-latest is not bundled; bundled versions: v1.23.2" + ways,
+		},
 		"build without bundles": {
 			reason:    "a version of the catalogue whose bundle is missing is a fault of the build, not of the user's input",
 			catalogue: entries("v9.9.9"), version: "v9.9.9",

@@ -230,14 +230,13 @@ func compareWithHelm(ctx context.Context, bin string, baseWithoutCRDs map[string
 	}
 	got, gotErr := renderIstio(version, profile, namespace, revision, user, false)
 	want, err := template(ctx, bin, revision+"-istiod", namespace, filepath.Join(bundles, version, chart), layers)
-	var twice *twiceError
-	if errors.As(err, &twice) { // a chart that gives two objects of one name cannot be installed by Helm either
+	if twice, ok := errors.AsType[*twiceError](err); ok { // a chart that gives two objects of one name cannot be installed by Helm either
 		if gotErr == nil || !strings.Contains(gotErr.Error(), fmt.Sprintf("render %s twice", twice.id)) {
 			return "", fmt.Errorf("helm renders %s twice, Lateen says: %w", twice.id, gotErr)
 		}
 		return "", nil
 	}
-	if err = errors.Join(err, gotErr); err != nil {
+	if err := errors.Join(err, gotErr); err != nil {
 		return "", err
 	}
 	if revision == "default" && chart == "istiod" {
@@ -248,7 +247,7 @@ func compareWithHelm(ctx context.Context, bin string, baseWithoutCRDs map[string
 		}
 		maps.Copy(want, base)
 	}
-	return cmp.Diff(comparable(want), comparable(got)), nil
+	return cmp.Diff(withoutAdditions(want), withoutAdditions(got)), nil
 }
 
 // profileValues are the Helm values of Istio's own profile file.
@@ -359,9 +358,9 @@ type twiceError struct{ id manifest.ID }
 
 func (e *twiceError) Error() string { return e.id.String() + " is there twice" }
 
-// comparable takes out, on both sides, what Lateen adds or leaves out on purpose. docs/rendering.md has the same list for
+// withoutAdditions takes out, on both sides, what Lateen adds or leaves out on purpose. docs/rendering.md has the same list for
 // users, and package manifest the code.
-func comparable(objects map[manifest.ID]map[string]any) map[manifest.ID]map[string]any {
+func withoutAdditions(objects map[manifest.ID]map[string]any) map[manifest.ID]map[string]any {
 	for id, o := range objects {
 		meta, _ := o["metadata"].(map[string]any)
 		strip(meta, "labels", manifest.LabelRevision, manifest.LabelManagedBy)
@@ -431,7 +430,7 @@ func TestCRDsEqualHelm(t *testing.T) {
 			if len(want) < 10 {
 				t.Errorf("%s: helm gave only %d CRDs", version, len(want))
 			}
-			if diff := cmp.Diff(comparable(want), comparable(got)); diff != "" {
+			if diff := cmp.Diff(withoutAdditions(want), withoutAdditions(got)); diff != "" {
 				t.Errorf("%s with values %q: -helm +lateen:\n%s", version, user, diff)
 			}
 		}

@@ -242,13 +242,19 @@ func renderLoaded(c *chart.Chart, v map[string]any, t chart.Target) ([]manifest.
 	return objects, nil
 }
 
-// loaded keeps the charts that a process has read, by release and name: a package of a hundred Istios reads each once.
-var loaded sync.Map
+// loaded keeps the charts that a process has read, by the digest of the release and name: a package of a hundred Istios
+// reads each once.
+var loaded = struct {
+	sync.Mutex
+	charts map[[2]string]*chart.Chart
+}{charts: map[[2]string]*chart.Chart{}}
 
 func load(rel release.Release, name string) (*chart.Chart, error) {
-	key := rel.Digest + " " + name
-	if c, ok := loaded.Load(key); ok {
-		return c.(*chart.Chart), nil
+	key := [2]string{rel.Digest, name}
+	loaded.Lock()
+	defer loaded.Unlock()
+	if c := loaded.charts[key]; c != nil {
+		return c, nil
 	}
 	files, err := rel.Chart(name)
 	if err != nil {
@@ -261,7 +267,7 @@ func load(rel release.Release, name string) (*chart.Chart, error) {
 	if c.Name() != name {
 		return nil, fmt.Errorf("chart %s of Istio %s (%s): its Chart.yaml says it is the chart %q", name, rel.Version, rel.Origin, c.Name())
 	}
-	loaded.Store(key, c)
+	loaded.charts[key] = c
 	return c, nil
 }
 

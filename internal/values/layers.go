@@ -110,9 +110,14 @@ func WithMeshConfig(user, meshConfig map[string]any) (map[string]any, error) {
 	if len(meshConfig) == 0 {
 		return user, nil
 	}
-	if in, ok := user["meshConfig"].(map[string]any); ok {
+	switch in := user["meshConfig"].(type) {
+	case map[string]any:
 		if err := disjoint("meshConfig", meshConfig, in); err != nil {
 			return nil, err
+		}
+	case nil:
+		if _, set := user["meshConfig"]; set { // null: "without any", which the other place contradicts
+			return nil, &ConflictError{Path: "meshConfig", First: meshConfig, Second: nil}
 		}
 	}
 	return Merge(map[string]any{"meshConfig": meshConfig}, user), nil

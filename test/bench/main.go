@@ -9,6 +9,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -91,7 +92,9 @@ func run(rounds int, out string) error {
 		}
 		r.Figures = append(r.Figures, f)
 	}
-	table(r)
+	if err := table(r); err != nil {
+		return err
+	}
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
@@ -194,7 +197,7 @@ func (c comparison) measure() (figure, error) {
 // cpu runs commands one after the other and returns their CPU time in milliseconds and the largest peak memory in MB.
 func cpu(commands []command) (ms, peakMB float64, err error) {
 	for _, c := range commands {
-		cmd := exec.Command(c.args[0], c.args[1:]...)
+		cmd := exec.CommandContext(context.Background(), c.args[0], c.args[1:]...)
 		var stderr bytes.Buffer
 		cmd.Stdin, cmd.Stderr = bytes.NewReader(c.stdin), &stderr
 		if err := cmd.Run(); err != nil {
@@ -212,11 +215,11 @@ func median(v []float64) float64 {
 	return s[len(s)/2]
 }
 
-func table(r report) {
+func table(r report) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "WHAT\tLATEEN CPU\tPEER CPU\tRATIO\t(MIN)\tPEAK MEMORY\tPEER")
+	_, _ = fmt.Fprintln(w, "WHAT\tLATEEN CPU\tPEER CPU\tRATIO\t(MIN)\tPEAK MEMORY\tPEER")
 	for _, f := range r.Figures {
-		fmt.Fprintf(w, "%s\t%.1f ms\t%.1f ms\t%.1fx\t%.1fx\t%.0f MB\t%s\n", f.Name, f.LateenMS, f.PeerMS, f.Ratio, f.RatioMin, f.PeakMB, f.Peer)
+		_, _ = fmt.Fprintf(w, "%s\t%.1f ms\t%.1f ms\t%.1fx\t%.1fx\t%.0f MB\t%s\n", f.Name, f.LateenMS, f.PeerMS, f.Ratio, f.RatioMin, f.PeakMB, f.Peer)
 	}
-	w.Flush()
+	return w.Flush()
 }

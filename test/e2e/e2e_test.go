@@ -3,6 +3,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 			return
 		}
 		defer os.RemoveAll(dir)
-		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "render-istio"), "../../functions/render-istio")
+		cmd := exec.CommandContext(context.Background(), "go", "build", "-o", filepath.Join(dir, "render-istio"), "../../functions/render-istio")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "building render-istio: %v\n%s", err, out)
@@ -98,8 +99,7 @@ func (r run) must(t *testing.T, name string, args ...string) output {
 func (r run) fails(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	out, err := r.command(t, name, args...)
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) {
+	if _, failed := errors.AsType[*exec.ExitError](err); !failed {
 		t.Fatalf("%s %s: exit 0 was not expected (%v)\n%s%s", name, strings.Join(args, " "), err, out.stdout, out.stderr)
 	}
 	return out.stdout + out.stderr

@@ -228,14 +228,26 @@ func TestKptErrors(t *testing.T) {
 		edit   func(r repo)
 		say    string
 	}{
-		{"an unknown version lists what there is", func(r repo) { edit(t, r.path("istio.yaml"), "v1.28.3", "v1.28.9") },
-			"Istio v1.28.9 is not bundled; bundled versions: v1.23.2"},
-		{"a misspelled value", func(r repo) { edit(t, r.path("istio.yaml"), "spec:\n", "spec:\n  values: {pilot: {traceSamplin: 1}}\n") },
-			"spec.values.pilot.traceSamplin: unknown field in v1.28.3; did you mean traceSampling?"},
-		{"an unquoted boolean in env", func(r repo) { edit(t, r.path("istio.yaml"), "spec:\n", "spec:\n  values: {pilot: {env: {PILOT_X: true}}}\n") },
-			"spec.values.pilot.env.PILOT_X"},
-		{"the field components of IstioOperator", func(r repo) { edit(t, r.path("istio.yaml"), "spec:\n", "spec:\n  components: {}\n") },
-			"spec.components belongs to IstioOperator"},
+		{
+			"an unknown version lists what there is", func(r repo) { edit(t, r.path("istio.yaml"), "v1.28.3", "v1.28.9") },
+			"Istio v1.28.9 is not bundled; bundled versions: v1.23.2",
+		},
+		{
+			"a misspelled value", func(r repo) {
+				edit(t, r.path("istio.yaml"), "spec:\n", "spec:\n  values: {pilot: {traceSamplin: 1}}\n")
+			},
+			"spec.values.pilot.traceSamplin: unknown field in v1.28.3; did you mean traceSampling?",
+		},
+		{
+			"an unquoted boolean in env", func(r repo) {
+				edit(t, r.path("istio.yaml"), "spec:\n", "spec:\n  values: {pilot: {env: {PILOT_X: true}}}\n")
+			},
+			"spec.values.pilot.env.PILOT_X",
+		},
+		{
+			"the field components of IstioOperator", func(r repo) { edit(t, r.path("istio.yaml"), "spec:\n", "spec:\n  components: {}\n") },
+			"spec.components belongs to IstioOperator",
+		},
 		{"an object that the user wrote", func(r repo) {
 			write(t, r.path("mine.yaml"), "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: istiod, namespace: istio-system}\n")
 		}, "Istio/default generates ServiceAccount istio-system/istiod, which the package has already in mine.yaml"},

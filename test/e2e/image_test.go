@@ -1,0 +1,80 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const image = "localhost/lateen/render-istio:test"
+
+// podman prepares podman so that it works as root without systemd, in directories of its own, and builds the image.
+func podman(t *testing.T) (engine string, env []string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds and runs containers")
+	}
+	engine = tool(t, "podman")
+	tool(t, "runc")
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "containers.conf"), "[engine]\nruntime = \"runc\"\n[containers]\n"+
+		"default_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n")
+	write(t, filepath.Join(dir, "storage.conf"), "[storage]\ndriver = \"vfs\"\ngraphroot = \""+dir+"/root\"\nrunroot = \""+dir+"/run\"\n")
+	env = []string{"CONTAINERS_CONF=" + dir + "/containers.conf", "CONTAINERS_STORAGE_CONF=" + dir + "/storage.conf"}
+	context := filepath.Join(dir, "context")
+	for _, name := range []string{"LICENSE", "NOTICE", "functions/passwd"} {
+		write(t, filepath.Join(context, filepath.Base(name)), read(t, filepath.Join(root, name)))
+	}
+	function := filepath.Join(context, "render-istio")
+	write(t, function, read(t, filepath.Join(bin, "render-istio")))
+	if err := os.Chmod(function, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file, err := filepath.Abs(filepath.Join(root, "functions/Containerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run{env: env}.must(t, engine, "build", "--quiet", "--timestamp", "0", "--build-arg", "FUNCTION=render-istio", "--tag", image, "--file", file, context)
+	return engine, env
+}
+
+// TestImage runs the function as a container under kpt and under kustomize, and expects what the binary gives.
+func TestImage(t *testing.T) {
+	engine, env := podman(t)
+
+	t.Run("kpt", func(t *testing.T) {
+		r := newRepo(t, mesh(istio("v1.28.3", "InPlace")))
+		r.render()
+		r.commit()
+		edit(t, r.path("Kptfile"), "exec: render-istio", "image: "+image)
+		run{dir: r.dir, env: append(env, "KPT_FN_RUNTIME=podman")}.must(t, r.kpt, "fn", "render", "--image-pull-policy", "IfNotPresent")
+		if changed := strings.TrimSpace(r.status()); changed != "M Kptfile" {
+			t.Errorf("the container gives other files than the binary:\n%s", changed)
+		}
+	})
+
+	t.Run("kustomize", func(t *testing.T) {
+		out, err := kustomizeBuild(t, defaultExample)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out.stderr)
+		}
+		want := without(objects(t, out.stdout), "Namespace")
+		shims := t.TempDir()
+		shim := filepath.Join(shims, "docker")
+		write(t, shim, "#!/bin/sh\nexec "+engine+" \"$@\"\n")
+		if err := os.Chmod(shim, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "istio.yaml"), strings.ReplaceAll(read(t, filepath.Join(defaultExample, "istio.yaml")),
+			"exec:\n        path: render-istio", "container:\n        image: "+image))
+		write(t, filepath.Join(dir, "kustomization.yaml"), "generators: [istio.yaml]\n")
+		got := run{env: append(env, "PATH="+shims+":"+os.Getenv("PATH"))}.must(t, tool(t, "kustomize"), "build", "--enable-alpha-plugins", dir)
+		if diff := cmp.Diff(want, objects(t, got.stdout)); diff != "" {
+			t.Errorf("-binary +container:\n%s", diff)
+		}
+	})
+}
