@@ -3,7 +3,6 @@
 package chart
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -42,7 +41,7 @@ func Load(files []release.File) (*Chart, error) {
 		return nil, fmt.Errorf("loading chart: %w", err)
 	}
 	c.Raw = nil
-	if len(c.Metadata.Dependencies) > 0 {
+	if len(c.Metadata.Dependencies) > 0 || len(c.Dependencies()) > 0 {
 		return nil, fmt.Errorf("chart %s has dependencies on other charts, which is not supported", c.Name())
 	}
 	return &Chart{c}, nil
@@ -63,6 +62,9 @@ func (c *Chart) File(name string) []byte {
 	}
 	return nil
 }
+
+// Defaults returns the chart's values.yaml. Callers must not change it.
+func (c *Chart) Defaults() map[string]any { return c.chart.Values }
 
 // WithFile returns the chart with other content for one of its files that are not templates.
 func (c *Chart) WithFile(name string, data []byte) *Chart {
@@ -105,9 +107,6 @@ type Manifest struct {
 	Text     string
 }
 
-// ErrHook says that a chart has a Helm hook. A hook is a step in time, which plain objects cannot express.
-var ErrHook = errors.New("the chart has a Helm hook; Lateen renders plain objects and cannot run hooks")
-
 // Render executes the templates with the values laid over the chart's defaults. The result is ordered by template and
 // leaves out templates that gave nothing. values is not changed.
 func (c *Chart) Render(values map[string]any, t Target) ([]Manifest, error) {
@@ -132,9 +131,6 @@ func (c *Chart) Render(values map[string]any, t Target) ([]Manifest, error) {
 		text := texts[name]
 		if strings.TrimSpace(text) == "" {
 			continue
-		}
-		if strings.Contains(text, "helm.sh/hook\"") || strings.Contains(text, "helm.sh/hook:") {
-			return nil, fmt.Errorf("rendering chart %s %s: %s: %w", c.Name(), c.Version(), name, ErrHook)
 		}
 		out = append(out, Manifest{Template: strings.TrimPrefix(name, prefix), Text: text})
 	}

@@ -42,6 +42,8 @@ type Output struct {
 	Revision *v1.IstioRevision
 	// Objects are the plain objects, stamped and ordered.
 	Objects []manifest.Object
+	// Protected says that the objects ask GitOps tools not to prune them.
+	Protected bool
 }
 
 // Package expands resources, each on its own and in parallel. The outputs are in the order of the requests and
@@ -222,13 +224,14 @@ func (j *job) render() {
 		return
 	}
 	based := j.Resource.Istio != nil && j.Resource.Istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased
+	j.output.Protected = j.Protect && based
 	objects, err := render.Render(render.Input{
 		Revision:          j.output.Revision,
 		Release:           j.output.Release,
 		Owner:             j.output.Owner,
 		KubeVersion:       j.Options[krm.OptionKubeVersion],
 		CRDs:              j.crds,
-		Protect:           j.Protect && based,
+		Protect:           j.output.Protected,
 		KeepFailurePolicy: j.Options[krm.OptionFailurePolicy] == "chart",
 	})
 	if err != nil {
@@ -286,6 +289,9 @@ func RevisionObject(out Output, source manifest.Object) (manifest.Object, error)
 	}
 	annotations[manifest.AnnotationRenderedBy] = "render-istio"
 	annotations[manifest.AnnotationOwner] = out.Owner
+	if out.Protected {
+		annotations[manifest.AnnotationArgoSync], annotations[manifest.AnnotationFluxPrune] = "Prune=false", "disabled"
+	}
 	if local := source.Annotation(krm.AnnotationLocalConfig); local != "" {
 		annotations[krm.AnnotationLocalConfig] = local
 	}

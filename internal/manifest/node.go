@@ -55,6 +55,15 @@ func set(n *yaml.Node, key string, value *yaml.Node) {
 	n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: key}, value)
 }
 
+// text is a scalar that every reader takes for text: words like "on" are booleans in YAML 1.1, which kubectl reads.
+func text(value string) *yaml.Node {
+	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: value}
+	if yaml.IsYaml1_1NonString(n) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	return n
+}
+
 // remove deletes a key of a mapping.
 func remove(n *yaml.Node, key string) {
 	if n == nil || n.Kind != yaml.MappingNode {

@@ -186,7 +186,7 @@ func (o Object) DeleteAnnotation(key string) {
 
 func (o Object) setMeta(where, key, value string) {
 	meta := child(o.node, "metadata")
-	set(child(meta, where), key, &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: value})
+	set(child(meta, where), key, text(value))
 }
 
 // Copy returns the object as a tree of its own.

@@ -226,6 +226,9 @@ func renderChart(rel release.Release, name string, keep func(string) bool, v map
 	return renderLoaded(c, v, t)
 }
 
+// hookAnnotation marks what Helm runs at certain moments instead of installing it. Istio's charts have none.
+const hookAnnotation = "helm.sh/hook"
+
 func renderLoaded(c *chart.Chart, v map[string]any, t chart.Target) ([]manifest.Object, error) {
 	texts, err := c.Render(v, t)
 	if err != nil {
@@ -236,6 +239,12 @@ func renderLoaded(c *chart.Chart, v map[string]any, t chart.Target) ([]manifest.
 		parsed, err := manifest.Parse(m.Text)
 		if err != nil {
 			return nil, fmt.Errorf("chart %s %s: the output of %s is not a list of Kubernetes objects: %w", c.Name(), c.Version(), m.Template, err)
+		}
+		for _, o := range parsed {
+			if o.Annotation(hookAnnotation) != "" {
+				return nil, fmt.Errorf("chart %s %s: %s: %s is a Helm hook: a step in time, which plain objects cannot express",
+					c.Name(), c.Version(), m.Template, o.ID())
+			}
 		}
 		objects = append(objects, parsed...)
 	}

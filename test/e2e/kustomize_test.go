@@ -179,8 +179,12 @@ func TestKustomizeTrack(t *testing.T) {
 	if diff := cmp.Diff(map[string]any{"lateen.io/track": "true"}, annotations); diff != "" {
 		t.Errorf("annotations of the tracked Istio: -want +got:\n%s", diff)
 	}
-	if rev := all["IstioRevision <nil>/default-v1-28-3"]; rev == nil {
-		t.Error("the IstioRevision is not in the output")
+	rev := all["IstioRevision <nil>/default-v1-28-3"]
+	if rev == nil {
+		t.Fatal("the IstioRevision is not in the output")
+	}
+	if a := rev["metadata"].(map[string]any)["annotations"].(map[string]any); a["argocd.argoproj.io/sync-options"] != "Prune=false" {
+		t.Errorf("the IstioRevision is not protected from pruning: %v", a)
 	}
 }
 
