@@ -48,8 +48,9 @@ func Items(items []manifest.Object, options krm.Options, memory bool) Expanded {
 }
 
 // Plain gives the objects for a place that remembers nothing: no resources of sailoperator.io, unless the user has them
-// tracked.
+// tracked. It adds a warning to the results if that leaves old revisions to nobody.
 func (e *Expanded) Plain() ([]manifest.Object, error) {
+	e.warnUntracked(true)
 	var all []manifest.Object
 	for i, out := range e.Outputs {
 		if e.options[i][krm.OptionTrack] == "true" {
@@ -146,13 +147,15 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 	if HasError(e.Results) {
 		return nil, e.Results
 	}
+	if !t.memory && !t.generator {
+		e.warnUntracked(false)
+	}
 	var expansions []krm.Expansion
 	if t.generator {
 		objects, err := e.Plain()
 		if err != nil {
 			return nil, failure(err)
 		}
-		e.Results = append(e.Results, e.untracked()...)
 		expansions = []krm.Expansion{{Source: t.work[0], Owner: e.Outputs[0].Owner, Objects: objects}}
 	} else {
 		for i, o := range e.Outputs {
@@ -174,17 +177,17 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 	return items, e.Results
 }
 
-// untracked warns of a RevisionBased control plane whose old revisions nobody will remove.
-func (e *Expanded) untracked() fn.Results {
-	var results fn.Results
+// warnUntracked tells of a RevisionBased control plane whose old revisions nobody will remove: nothing remembers them here,
+// and no controller hears of them, since the resource is not in the output (plain) or dropped from it later (local-config).
+func (e *Expanded) warnUntracked(plain bool) {
 	for i, r := range e.Sources {
-		if r.Istio != nil && r.Istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased && e.options[i][krm.OptionTrack] != "true" {
-			results = append(results, krm.Result(r.Object, fn.Warning, []string{"spec", "updateStrategy", "type"},
-				"RevisionBased without tracking: kustomize has no memory, so nobody will remove the old revision after an upgrade. "+
+		local := plain || r.Object.Annotation(krm.AnnotationLocalConfig) == "true"
+		if r.Istio != nil && r.Istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased && local && e.options[i][krm.OptionTrack] != "true" {
+			e.Results = append(e.Results, krm.Result(r.Object, fn.Warning, []string{"spec", "updateStrategy", "type"},
+				"RevisionBased without tracking: nothing here remembers older revisions, so nobody will remove the old one after an upgrade. "+
 					`Set the annotation lateen.io/track: "true" and run the controller, or remove old revisions by hand`))
 		}
 	}
-	return results
 }
 
 // Remembers tells whether the caller keeps items in files (kpt): what an earlier run generated comes back as input.

@@ -187,22 +187,21 @@ func standAlone(p Process, c call) int {
 			expanded.Results = append(expanded.Results, krm.Result(item, fn.Warning, nil, "is not an Istio or IstioRevision and was left out"))
 		}
 	}
-	code := exitOK
+	var objects []manifest.Object
+	var failure error
+	if !expand.HasError(expanded.Results) {
+		objects, failure = expanded.Plain()
+	}
 	for _, r := range expanded.Results {
-		if r.Severity == fn.Error {
-			code = exitError
-		}
 		fmt.Fprintf(p.Stderr, "%s: %s\n", name, Sentence(r, position(r, sources)))
 	}
-	if code != exitOK {
-		return code
-	}
-	if len(expanded.Outputs) == 0 {
+	switch {
+	case expand.HasError(expanded.Results):
+		return exitError
+	case len(expanded.Outputs) == 0:
 		return p.finish(fmt.Errorf("%s: no Istio or IstioRevision of sailoperator.io/v1 in it", strings.Join(c.files, ", ")))
-	}
-	objects, err := expanded.Plain()
-	if err != nil {
-		return p.finish(err)
+	case failure != nil:
+		return p.finish(failure)
 	}
 	return p.finish(manifest.Write(p.Stdout, objects))
 }

@@ -119,6 +119,9 @@ func Parse(data []byte) (*List, error) {
 		if err != nil {
 			return nil, fmt.Errorf("items[%d] (line %d): %w", i, n.Line, err)
 		}
+		if err := settle(n); err != nil {
+			return nil, fmt.Errorf("items[%d] (line %d): %w", i, n.Line, err)
+		}
 		l.Items = append(l.Items, o)
 	}
 	return l, nil
@@ -158,6 +161,38 @@ func (l *List) Write(w io.Writer) error {
 	return err
 }
 
+// settle makes an item one that can be written by itself and comes back the same: aliases whose anchors stand outside of
+// it are replaced by what they stand for, and folded text with empty lines at its end becomes a literal block, since
+// the library adds a line to it each time.
+func settle(item *yaml.Node) error {
+	anchors := map[*yaml.Node]bool{}
+	var aliases []*yaml.Node
+	var walk func(n *yaml.Node)
+	walk = func(n *yaml.Node) {
+		if n.Anchor != "" {
+			anchors[n] = true
+		}
+		if n.Kind == yaml.AliasNode {
+			aliases = append(aliases, n)
+		}
+		if n.Style&yaml.FoldedStyle != 0 && strings.HasSuffix(n.Value, "\n\n") {
+			n.Style = yaml.LiteralStyle
+		}
+		for _, c := range n.Content {
+			walk(c)
+		}
+	}
+	walk(item)
+	for _, a := range aliases {
+		if !anchors[a.Alias] {
+			if err := manifest.ExpandAliases(a); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // indent writes one YAML document as an item of a list.
 func indent(buf *bytes.Buffer, doc []byte) {
 	prefix := "- "
@@ -165,6 +200,20 @@ func indent(buf *bytes.Buffer, doc []byte) {
 		if len(line) > 1 { // an empty line of a block text needs no indentation
 			buf.WriteString(prefix)
 			prefix = "  "
+		}
+		// Unicode's line and paragraph separators end a line of a block text as well.
+		for {
+			i := bytes.Index(line, []byte("\u2028"))
+			if j := bytes.Index(line, []byte("\u2029")); i < 0 || j >= 0 && j < i {
+				i = j
+			}
+			if i < 0 {
+				break
+			}
+			i += len("\u2028")
+			buf.Write(line[:i])
+			buf.WriteString(prefix)
+			line = line[i:]
 		}
 		buf.Write(line)
 	}
@@ -179,12 +228,12 @@ type Location struct {
 
 // LocationOf reads the orchestrator's annotations.
 func LocationOf(o manifest.Object) Location {
-	l := Location{Path: o.Annotation(AnnotationPath)}
-	if l.Path == "" {
-		l.Path = o.Annotation("config.kubernetes.io/path")
+	path, index := o.Annotation(AnnotationPath), o.Annotation(AnnotationIndex)
+	if path == "" { // the legacy spelling
+		path, index = o.Annotation("config.kubernetes.io/path"), o.Annotation("config.kubernetes.io/index")
 	}
-	l.Index, _ = strconv.Atoi(o.Annotation(AnnotationIndex))
-	return l
+	i, _ := strconv.Atoi(index)
+	return Location{Path: path, Index: i}
 }
 
 // RefOf is how results name a resource.

@@ -66,10 +66,10 @@ var AllOptions = []Option{
 
 const optionPrefix = "lateen.io/"
 
-// reserved are annotations below lateen.io/ that are not options.
+// reserved are annotations below lateen.io/ that are not options but written by Lateen. lateen.io/kube-version is both: on
+// a generated IstioRevision it records what the option was.
 var reserved = []string{
 	manifest.AnnotationOwner, manifest.AnnotationRenderedBy, manifest.AnnotationVersion, manifest.AnnotationChartDigest,
-	manifest.AnnotationKubeVersion,
 }
 
 // Set checks and sets one option.

@@ -3,9 +3,11 @@ package krm
 import (
 	"fmt"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/release"
 )
 
 // Expansion is what one resource of a package has become.
@@ -29,6 +31,7 @@ type Scope func(owner string) bool
 //   - generated items are dropped, except those of retained revisions: an IstioRevision that was generated for a resource
 //     still in the package, under another name than the active one, and all that belongs to it. Some proxy may still be
 //     connected to it; it goes when somebody removes the IstioRevision from the package;
+//   - of Istio's CRDs, which a package has once, the newer ones stay;
 //   - a generated object takes the place, the file and the comments of the item that was the same object before, or else
 //     comes at the end, in a file beside its source.
 //
@@ -46,6 +49,15 @@ func Replace(items []manifest.Object, scope Scope, expansions []Expansion) ([]ma
 		generated := owner != "" && scope(owner)
 		f := byID[item.ID()]
 		switch {
+		case f != nil && f.placed:
+			return nil, fmt.Errorf("%s, which %s generates, is in the package twice%s: remove one of the two", item.ID(), f.from.Owner, in(LocationOf(item)))
+		case f != nil && !generated && owner != "" && item.Kind() == "CustomResourceDefinition":
+			// Istio's CRDs, which a mutator for another resource has generated: the newer ones stay.
+			if release.Newer(item.Annotation(manifest.AnnotationVersion), f.object.Annotation(manifest.AnnotationVersion)) {
+				f.object = item
+			}
+			f.takeOver(item)
+			out = append(out, f.object)
 		case !generated && f != nil:
 			return nil, fmt.Errorf("%s generates %s, which the package has already%s: remove or rename the other one",
 				f.from.Owner, item.ID(), in(LocationOf(item)))
@@ -115,7 +127,7 @@ func (f *fresh) place(used map[string]bool) error {
 	if source == "" {
 		return nil
 	}
-	if path.IsAbs(source) || strings.HasPrefix(path.Clean(source), "..") {
+	if !filepath.IsLocal(filepath.FromSlash(source)) {
 		return fmt.Errorf("%s is in %s, which is outside the package", f.from.Owner, source)
 	}
 	p := freePath(source, f.object, f.from.Active, used)

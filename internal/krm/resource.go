@@ -164,6 +164,7 @@ func (d *decoder) checkSpec(kind string, spec map[string]any) {
 			path := prefix + key
 			pointer := append([]string{"spec"}, strings.Split(path, ".")...)
 			want, known := fields[path]
+			known = known && !strings.Contains(key, ".")
 			switch {
 			case !known && prefix == "" && instead[key] != "":
 				d.errorf(pointer, "%s", instead[key])
@@ -233,7 +234,7 @@ func Result(o manifest.Object, severity fn.Severity, pointer []string, message s
 }
 
 // maxFields bounds the size of a resource once its YAML aliases are expanded.
-const maxFields = 1 << 18
+const maxFields = 1 << 16
 
 // toJSON converts a YAML tree to what encoding/json would have decoded. Text stays text, whatever it looks like.
 func toJSON(n *yaml.Node, budget *int) (any, error) {

@@ -94,10 +94,10 @@ func Parse(text string) ([]Object, error) {
 		if len(doc.Content) != 1 || isNull(doc.Content[0]) {
 			continue
 		}
-		budget := maxNodes
-		if err := plain(doc.Content[0], &budget); err != nil {
-			return nil, err
+		if err := ExpandAliases(doc.Content[0]); err != nil {
+			return nil, fmt.Errorf("line %d: %w", doc.Content[0].Line, err)
 		}
+		plain(doc.Content[0])
 		o, err := FromNode(&doc)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: an object was expected: %w", doc.Content[0].Line, err)
@@ -109,25 +109,68 @@ func Parse(text string) ([]Object, error) {
 	}
 }
 
-// maxNodes bounds the size of one document once its aliases are expanded.
-const maxNodes = 1 << 20
-
-// plain drops comments and expands aliases below a node.
-func plain(n *yaml.Node, budget *int) error {
-	*budget--
-	if *budget < 0 {
-		return errors.New("the document is too large once its YAML aliases are expanded")
-	}
-	if n.Kind == yaml.AliasNode {
-		*n = *yaml.CopyYNode(n.Alias)
-	}
+// plain drops comments and the names of anchors below a node.
+func plain(n *yaml.Node) {
 	n.Anchor, n.HeadComment, n.LineComment, n.FootComment = "", "", "", ""
 	for _, c := range n.Content {
-		if err := plain(c, budget); err != nil {
+		plain(c)
+	}
+}
+
+// maxAliased bounds how many nodes the aliases of one tree may stand for.
+const maxAliased = 1 << 16
+
+// ExpandAliases replaces each alias below a node, or the node itself if it is one, by a copy of what it stands for.
+func ExpandAliases(n *yaml.Node) error {
+	e := aliases{left: maxAliased, open: map[*yaml.Node]bool{}}
+	return e.expand(n)
+}
+
+type aliases struct {
+	left int
+	open map[*yaml.Node]bool // anchors that are being copied
+}
+
+func (e *aliases) expand(n *yaml.Node) error {
+	if n.Kind == yaml.AliasNode {
+		c, err := e.copy(n.Alias)
+		if err != nil {
+			return err
+		}
+		*n = *c
+		return nil
+	}
+	for _, c := range n.Content {
+		if err := e.expand(c); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// copy copies a tree with its aliases expanded.
+func (e *aliases) copy(n *yaml.Node) (*yaml.Node, error) {
+	e.left--
+	switch {
+	case e.left < 0:
+		return nil, errors.New("the YAML aliases stand for too much text")
+	case n.Kind == yaml.AliasNode:
+		return e.copy(n.Alias)
+	case n.Anchor != "" && e.open[n]:
+		return nil, fmt.Errorf("the YAML anchor %s contains an alias of itself", n.Anchor)
+	}
+	e.open[n] = true
+	defer delete(e.open, n)
+	c := *n
+	c.Anchor = ""
+	c.Content = make([]*yaml.Node, len(n.Content))
+	for i := range n.Content {
+		var err error
+		if c.Content[i], err = e.copy(n.Content[i]); err != nil {
+			return nil, err
+		}
+	}
+	return &c, nil
 }
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }

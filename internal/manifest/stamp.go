@@ -38,6 +38,8 @@ type Stamp struct {
 	Owner string
 	// Revision is the name of the IstioRevision, empty for objects that belong to none (Istio's CRDs).
 	Revision string
+	// Version is the Istio version, recorded on objects that belong to no revision.
+	Version string
 	// Protect asks Argo CD and Flux to leave the object alone when it is no longer in Git: of a revision that may
 	// still have proxies, and of CRDs, whose deletion takes all of Istio's configuration with it.
 	Protect bool
@@ -55,6 +57,8 @@ func (s Stamp) Apply(o Object) {
 	o.SetLabel(LabelManagedBy, ManagedBy)
 	if s.Revision != "" {
 		o.SetLabel(LabelRevision, s.Revision)
+	} else if s.Version != "" {
+		o.SetAnnotation(AnnotationVersion, s.Version)
 	}
 	o.SetAnnotation(AnnotationOwner, s.Owner)
 	if s.Protect {

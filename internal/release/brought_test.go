@@ -217,6 +217,11 @@ func TestArchive(t *testing.T) {
 			archive: tgz(t, file("istiod-remote/Chart.yaml", chartYAML)),
 			err:     `charts directory DIR: istiod-1.22.5.tgz: "istiod-remote/Chart.yaml" is not below istiod/, where a chart archive has its files`,
 		},
+		"file twice": {
+			reason:  "two contents for one name: readers of archives disagree on which one counts",
+			archive: tgz(t, chart, file("istiod/values.yaml", "a: 1"), file("istiod/values.yaml", "a: 2")),
+			err:     "charts directory DIR: istiod-1.22.5.tgz: istiod/values.yaml is in it twice",
+		},
 		"one huge file": {
 			reason:  "40 KB that unpack to 40 MB",
 			archive: tgz(t, chart, zeroFile("istiod/big", 40<<20)),
@@ -272,6 +277,20 @@ func TestArchive(t *testing.T) {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
 		})
+	}
+}
+
+// TestSameMessage: of several things that are wrong, it is always the same one that is named.
+func TestSameMessage(t *testing.T) {
+	dir := t.TempDir()
+	for _, chart := range []string{"istiod", "base", "ztunnel"} {
+		write(t, filepath.Join(dir, chart+"-1.22.5.tgz"), "broken")
+	}
+	for range 20 {
+		_, err := entries().Resolve("v1.22.5", open(t, dir))
+		if want := "charts directory " + dir + ": base-1.22.5.tgz: not a gzip archive: unexpected EOF"; message(err) != want {
+			t.Fatal(cmp.Diff(want, message(err)))
+		}
 	}
 }
 

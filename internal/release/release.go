@@ -297,4 +297,7 @@ const maxChartBytes = 32 << 20
 var errTooLarge = errors.New("the chart has more than 32 MiB of files")
 
 // NewerThan orders releases by their version; master is the newest of all.
-func (r Release) NewerThan(other Release) bool { return compare(r.Version, other.Version) > 0 }
+func (r Release) NewerThan(other Release) bool { return Newer(r.Version, other.Version) }
+
+// Newer tells whether version a is newer than b; what is no version, such as master, counts as newer than all.
+func Newer(a, b string) bool { return compare(a, b) > 0 }

@@ -177,7 +177,7 @@ func Render(in Input) ([]manifest.Object, error) {
 			return nil, err
 		}
 		// CRDs belong to no revision, and with them goes every resource of Istio: GitOps tools must not prune them.
-		stamp := manifest.Stamp{Owner: in.Owner, Protect: true}
+		stamp := manifest.Stamp{Owner: in.Owner, Version: in.Release.Version, Protect: true}
 		for _, o := range crds {
 			stamp.Apply(o)
 		}

@@ -154,7 +154,7 @@ func TestKustomizeTrack(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.stderr)
 	}
-	if !strings.Contains(out.stderr, "nobody will remove the old revision") {
+	if !strings.Contains(out.stderr, "nobody will remove the old one") {
 		t.Errorf("no warning about an untracked RevisionBased Istio: %q", out.stderr)
 	}
 	for key, o := range objects(t, out.stdout) {

@@ -1,0 +1,281 @@
+package krm_test
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/lateen-io/lateen/internal/krm"
+	"github.com/lateen-io/lateen/internal/manifest"
+)
+
+const head = "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\n"
+
+func read(t *testing.T, text string) *krm.List {
+	t.Helper()
+	l, err := krm.Read(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func write(t *testing.T, l *krm.List) string {
+	t.Helper()
+	var b strings.Builder
+	if err := l.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func message(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// objects reads YAML documents as items.
+func objects(t *testing.T, text string) []manifest.Object {
+	t.Helper()
+	out, err := krm.ParseDocuments([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func object(t *testing.T, text string) manifest.Object {
+	t.Helper()
+	return objects(t, text)[0]
+}
+
+func TestReadAndWrite(t *testing.T) {
+	cases := map[string]struct {
+		reason   string
+		in, want string
+	}{
+		"no items": {
+			reason: "items is there even when empty: kustomize takes a list without it for a resource",
+			in:     head, want: head + "items: []\n",
+		},
+		"null": {
+			reason: "null is as good as absent",
+			in:     head + "items:\nfunctionConfig:\nresults:\n", want: head + "items: []\n",
+		},
+		"v1beta1": {
+			reason: "older callers get the version they speak",
+			in:     "apiVersion: config.kubernetes.io/v1beta1\nkind: ResourceList\nitems: []\n",
+			want:   "apiVersion: config.kubernetes.io/v1beta1\nkind: ResourceList\nitems: []\n",
+		},
+		"v1alpha1": {
+			reason: "older callers get the version they speak",
+			in:     "apiVersion: config.kubernetes.io/v1alpha1\nkind: ResourceList\nitems: []\n",
+			want:   "apiVersion: config.kubernetes.io/v1alpha1\nkind: ResourceList\nitems: []\n",
+		},
+		"functionConfig": {
+			reason: "is not repeated",
+			in:     head + "functionConfig:\n  kind: ConfigMap\nitems: []\n", want: head + "items: []\n",
+		},
+		"items": {
+			reason: "kept with order, quotes, comments and unknown kinds; indentation is ours",
+			in:     head + "items:\n  - kind: B # why\n    # above\n    b: \"1\"\n    a: 'x'\n    l:\n        - 1\n  - {kind: A}\n",
+			want:   head + "items:\n- kind: B # why\n  # above\n  b: \"1\"\n  a: 'x'\n  l:\n  - 1\n- {kind: A}\n",
+		},
+		"aliases": {
+			reason: "those within an item are the user's; one that leaves its item would have nothing to stand for",
+			in:     head + "functionConfig: {kind: C, data: &x {a: b}}\nitems:\n- a: *x\n  b: &y c\n  d: *y\n- e: *y\n",
+			want:   head + "items:\n- a: {a: b}\n  b: &y c\n  d: *y\n- e: c\n",
+		},
+		"block text": {
+			reason: "indicators and blank lines of block scalars survive the indentation",
+			in:     head + "items:\n- a: |2-\n\n\n     two blank lines, then spaces\n\n    end\n  b: |+\n    x\n\n\n  c: >-\n    folded\n\n    text\n",
+			want:   head + "items:\n- a: |2-\n\n\n     two blank lines, then spaces\n\n    end\n  b: |+\n    x\n\n\n  c: >-\n    folded\n\n    text\n",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, write(t, read(t, tc.in))); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestReadFails(t *testing.T) {
+	cases := map[string]struct{ reason, in, want string }{
+		"nothing":         {"called without input", "", "the input is empty; a ResourceList is expected (--help tells how to call the function)"},
+		"no YAML":         {"the parser's line", "a: b: c", "the input is not YAML: yaml: mapping values are not allowed in this context"},
+		"text":            {"of some other kind", "hello", "the input is not a ResourceList: not a YAML mapping"},
+		"a resource":      {"a likely mistake: the file itself", "apiVersion: sailoperator.io/v1\nkind: Istio\n", `the input is "sailoperator.io/v1" "Istio", not a ResourceList of config.kubernetes.io/v1; to render a file, give its name: -f istio.yaml`},
+		"unknown version": {"v2 may mean anything", "apiVersion: config.kubernetes.io/v2\nkind: ResourceList\n", `the input is "config.kubernetes.io/v2" "ResourceList", not a ResourceList of config.kubernetes.io/v1; to render a file, give its name: -f istio.yaml`},
+		"two documents":   {"half of the input would be lost", head + "---\n" + head, "the input has more than one YAML document; one ResourceList is expected"},
+		"broken rest":     {"not even YAML", head + "---\na: b: c", "the input has more than one YAML document; one ResourceList is expected"},
+		"items":           {"must be a list", head + "items: {}\n", "line 3: items is not a list"},
+		"an item":         {"must be a mapping; which one, and where", head + "items:\n- a: b\n- c\n", "items[1] (line 5): not a YAML mapping"},
+		"null item":       {"must be a mapping", head + "items: [null]\n", "items[0] (line 3): not a YAML mapping"},
+		"functionConfig":  {"must be a mapping", head + "functionConfig: x\n", "functionConfig: not a YAML mapping"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, err := krm.Read(strings.NewReader(tc.in))
+			if diff := cmp.Diff(tc.want, message(err)); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestWriteResults(t *testing.T) {
+	o := object(t, "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: default\n  annotations:\n    internal.config.kubernetes.io/path: a/b.yaml\n    internal.config.kubernetes.io/index: '2'\n")
+	r := krm.Result(o, fn.Error, []string{"spec", "values", "0"}, "message: with colon")
+	r.Field.CurrentValue, r.Field.ProposedValue = "yes", 1
+	l := &krm.List{Results: fn.Results{r, {Message: "m", Severity: fn.Warning}}}
+	want := head + `items: []
+results:
+- message: 'message: with colon'
+  severity: error
+  resourceRef:
+    apiVersion: sailoperator.io/v1
+    kind: Istio
+    name: default
+  field:
+    path: spec.values.0
+    currentValue: "yes"
+    proposedValue: 1
+  file:
+    path: a/b.yaml
+    index: 2
+- message: m
+  severity: warning
+`
+	if diff := cmp.Diff(want, write(t, l)); diff != "" {
+		t.Errorf("results are written as the specification of functions says (-want +got)\n%s", diff)
+	}
+}
+
+// pieces are what breaks writers of YAML.
+var pieces = []string{" ", "  ", "\n", "\n\n", "\t", "a", "word", ":", ": ", " #", "-", "- ", "'", "\"", "\\", "{", "|", ">", "%", "&x", "*x", "!", "---", "...", "é", "\u00a0", "\r", "\u0085", "\u2028", "\u2029", "${X}", "yes", "1", "~"}
+
+// TestTextSurvives: whatever text an item has, and in whatever style, it is the same after writing and reading.
+func TestTextSurvives(t *testing.T) {
+	for seed := range uint64(3000) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		var b strings.Builder
+		for range rng.IntN(8) {
+			b.WriteString(pieces[rng.IntN(len(pieces))])
+		}
+		styles := []yaml.Style{0, yaml.LiteralStyle, yaml.FoldedStyle, yaml.SingleQuotedStyle, yaml.DoubleQuotedStyle}
+		text := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: b.String(), Style: styles[rng.IntN(len(styles))]}
+		key := func(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s} }
+		list := &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{text, key("after")}}
+		item, err := manifest.FromNode(&yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{key("text"), text, key("list"), list, key("end"), key("end")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var alone strings.Builder
+		if item.Encode(&alone) != nil || !cmp.Equal(textOf(alone.String()), text.Value) {
+			continue // the library cannot write it (folded text with tabs): nothing that indentation could save
+		}
+		written := write(t, &krm.List{Items: []manifest.Object{item, item}})
+		var got struct{ Items []map[string]any }
+		if err := yaml.Unmarshal([]byte(written), &got); err != nil {
+			t.Fatalf("seed %d: %q: %v in\n%s", seed, text.Value, err, written)
+		}
+		want := map[string]any{"text": text.Value, "list": []any{text.Value, "after"}, "end": "end"}
+		if diff := cmp.Diff([]map[string]any{want, want}, got.Items); diff != "" {
+			t.Fatalf("seed %d (-want +got)\n%s\nin\n%s", seed, diff, written)
+		}
+		if diff := cmp.Diff(written, write(t, read(t, written))); diff != "" {
+			t.Fatalf("seed %d: written twice (-first +second)\n%s", seed, diff)
+		}
+	}
+}
+
+func textOf(item string) string {
+	var got struct{ Text string }
+	if yaml.Unmarshal([]byte(item), &got) != nil {
+		return "broken"
+	}
+	return got.Text
+}
+
+func TestLocationOf(t *testing.T) {
+	cases := map[string]struct {
+		reason      string
+		annotations string
+		want        krm.Location
+	}{
+		"none":     {"unknown", "{}", krm.Location{}},
+		"internal": {"as kpt and kustomize write it", "{internal.config.kubernetes.io/path: a.yaml, internal.config.kubernetes.io/index: '3'}", krm.Location{Path: "a.yaml", Index: 3}},
+		"legacy":   {"as they wrote it earlier", "{config.kubernetes.io/path: a.yaml, config.kubernetes.io/index: '3'}", krm.Location{Path: "a.yaml", Index: 3}},
+		"both":     {"the new spelling counts", "{config.kubernetes.io/path: b.yaml, internal.config.kubernetes.io/path: a.yaml}", krm.Location{Path: "a.yaml"}},
+		"broken":   {"an index that is no number is the first", "{internal.config.kubernetes.io/path: a.yaml, internal.config.kubernetes.io/index: x}", krm.Location{Path: "a.yaml"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := krm.LocationOf(object(t, "metadata: {name: a, annotations: "+tc.annotations+"}"))
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestParseDocuments(t *testing.T) {
+	got := objects(t, "# comment\n---\n---\na: 1\n---\nnull\n---\nb: 1\n")
+	if len(got) != 2 || got[0].Node().Line != 4 || got[1].Node().Line != 8 {
+		t.Errorf("empty documents are left out, lines are those of the file: %d documents", len(got))
+	}
+	for text, want := range map[string]string{
+		"a: 1\n---\n- b\n": "line 3: a Kubernetes resource is expected here: not a YAML mapping",
+		"a: b: c":          "not YAML: yaml: mapping values are not allowed in this context",
+	} {
+		_, err := krm.ParseDocuments([]byte(text))
+		if diff := cmp.Diff(want, message(err)); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	}
+}
+
+func TestLocate(t *testing.T) {
+	o := object(t, `kind: Istio
+metadata:
+  annotations:
+    lateen.io/track: "x"
+spec: &spec
+  values:
+    meshConfig:
+      extensionProviders:
+      - name: a
+      - name: b
+  a.b: 1
+copy: *spec
+`)
+	cases := []struct {
+		reason, path string
+		line         int
+	}{
+		{"the whole resource", "", 1},
+		{"a field is found by its name", "spec.values", 6},
+		{"names may have dots and slashes", "metadata.annotations.lateen.io/track", 4},
+		{"the longest name that fits is meant", "spec.a.b", 11},
+		{"a list has numbers", "spec.values.meshConfig.extensionProviders.1.name", 10},
+		{"an element of a list", "spec.values.meshConfig.extensionProviders.0", 9},
+		{"beyond the list: the list", "spec.values.meshConfig.extensionProviders.7.name", 8},
+		{"not there: the nearest above", "spec.values.pilot.env", 6},
+		{"nothing of it is there: the resource", "status.x", 1},
+		{"through an alias", "copy.values.meshConfig", 7},
+		{"odd paths do not loop", "..spec..", 1},
+	}
+	for _, tc := range cases {
+		if n := krm.Locate(o, tc.path); n == nil || n.Line != tc.line {
+			t.Errorf("%s: %s: want line %d, got %+v", tc.reason, tc.path, tc.line, n)
+		}
+	}
+}

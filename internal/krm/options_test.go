@@ -1,0 +1,166 @@
+package krm_test
+
+import (
+	"testing"
+
+	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lateen-io/lateen/internal/krm"
+)
+
+func TestSet(t *testing.T) {
+	cases := map[string]struct{ reason, name, value, want string }{
+		"any text":    {"free text", "platform", "openshift", ""},
+		"one of":      {"a possible value", "crds", "include", ""},
+		"not one of":  {"lists what is possible", "crds", "yes", `option crds is "yes"; possible are: exclude, include`},
+		"misspelled":  {"suggests what was meant", "kube-versoin", "v1.34.0", `unknown option "kube-versoin"; did you mean kube-version?`},
+		"other style": {"separators are what people get wrong", "kubeVersion", "v1.34.0", `unknown option "kubeVersion"; did you mean kube-version?`},
+		"unknown":     {"lists what there is", "something-else", "", `unknown option "something-else"; options are: charts, kube-version, platform, crds, track, failure-policy`},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := krm.Options{}
+			err := o.Set(tc.name, tc.value)
+			if diff := cmp.Diff(tc.want, message(err)); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+			}
+			if _, set := o[tc.name]; set != (err == nil) {
+				t.Errorf("%s: an option is set if and only if there is no error: %v", tc.reason, o)
+			}
+		})
+	}
+}
+
+// TestPrecedence lays all forms over each other: annotation, ConfigMap, flag, environment.
+func TestPrecedence(t *testing.T) {
+	annotations, results := krm.OptionsOf(object(t, "metadata: {annotations: {lateen.io/platform: annotation}}"))
+	config, more := krm.OptionsOfConfig(object(t, "data: {platform: config, charts: config}"))
+	flags := krm.Options{"platform": "flag", "charts": "flag", "kube-version": "v1.31.0"}
+	environment, err := krm.OptionsOfEnvironment(lookup(map[string]string{
+		"LATEEN_PLATFORM": "env", "LATEEN_CHARTS": "env", "LATEEN_KUBE_VERSION": "v1.30.0", "LATEEN_CRDS": "include",
+	}))
+	if err != nil || len(results)+len(more) > 0 {
+		t.Fatal(err, results, more)
+	}
+	want := krm.Options{"platform": "annotation", "charts": "config", "kube-version": "v1.31.0", "crds": "include"}
+	if diff := cmp.Diff(want, annotations.Over(config).Over(flags).Over(environment)); diff != "" {
+		t.Errorf("the nearer to the resource, the higher the rank (-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff(want, annotations.Over(config.Over(flags.Over(environment)))); diff != "" {
+		t.Errorf("in whatever order they are laid together (-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff(krm.Options{"platform": "annotation"}, annotations); diff != "" {
+		t.Errorf("laying over changes neither of both (-want +got)\n%s", diff)
+	}
+}
+
+func lookup(env map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+}
+
+func TestOptionsOfEnvironment(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		env    map[string]string
+		want   krm.Options
+		err    string
+	}{
+		"others": {"LATEEN_BIN and the like belong to somebody else", map[string]string{"LATEEN_BIN": "x", "PLATFORM": "y"}, krm.Options{}, ""},
+		"empty":  {"set to nothing is not set", map[string]string{"LATEEN_CRDS": ""}, krm.Options{}, ""},
+		"dashes": {"are underscores", map[string]string{"LATEEN_FAILURE_POLICY": "chart"}, krm.Options{"failure-policy": "chart"}, ""},
+		"broken": {"says which variable", map[string]string{"LATEEN_TRACK": "1"}, nil, `environment variable LATEEN_TRACK: option track is "1"; possible are: false, true`},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := krm.OptionsOfEnvironment(lookup(tc.env))
+			if diff := cmp.Diff(tc.err, message(err)); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// found is a result in short: severity, field and message.
+type found struct {
+	severity fn.Severity
+	field    string
+	message  string
+}
+
+func short(results fn.Results) []found {
+	var out []found
+	for _, r := range results {
+		f := found{severity: r.Severity, message: r.Message}
+		if r.Field != nil {
+			f.field = r.Field.Path
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func diffResults(want []found, got fn.Results) string {
+	return cmp.Diff(want, short(got), cmp.AllowUnexported(found{}))
+}
+
+func TestOptionsOf(t *testing.T) {
+	cases := map[string]struct {
+		reason      string
+		annotations string
+		want        krm.Options
+		results     []found
+	}{
+		"none":     {"no annotations", "{}", krm.Options{}, nil},
+		"others":   {"only lateen.io/ is ours", "{example.com/crds: include, lateen.io.example.com/crds: x}", krm.Options{}, nil},
+		"reserved": {"what Lateen writes itself is no option", "{lateen.io/owner: a, lateen.io/rendered-by: a, lateen.io/version: a, lateen.io/chart-digest: a}", krm.Options{}, nil},
+		"both":     {"kube-version is an option, and recorded under the same name", "{lateen.io/kube-version: v1.30.0}", krm.Options{"kube-version": "v1.30.0"}, nil},
+		"unquoted": {"a boolean that the API server would reject is clear enough in a file", "{lateen.io/track: true}", krm.Options{"track": "true"}, nil},
+		"broken": {
+			"one result for each, in the order of names", "{lateen.io/trak: 'true', lateen.io/crds: all, lateen.io/platform: gke}",
+			krm.Options{"platform": "gke"},
+			[]found{
+				{fn.Error, "metadata.annotations.lateen.io/crds", `annotation lateen.io/crds: option crds is "all"; possible are: exclude, include`},
+				{fn.Error, "metadata.annotations.lateen.io/trak", `annotation lateen.io/trak: unknown option "trak"; did you mean track?`},
+			},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, results := krm.OptionsOf(object(t, "kind: Istio\nmetadata: {name: a, annotations: "+tc.annotations+"}"))
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+			}
+			if diff := diffResults(tc.results, results); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestOptionsOfConfig(t *testing.T) {
+	cases := map[string]struct {
+		reason  string
+		config  string
+		want    krm.Options
+		results []found
+	}{
+		"no data": {"nothing is set", "kind: ConfigMap", krm.Options{}, nil},
+		"data":    {"kpt's configMap", "data: {crds: include, track: 'true'}", krm.Options{"crds": "include", "track": "true"}, nil},
+		"broken":  {"says where", "data: {crd: include}", krm.Options{}, []found{{fn.Error, "data.crd", `functionConfig: unknown option "crd"; did you mean crds?`}}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, results := krm.OptionsOfConfig(object(t, tc.config))
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+			}
+			if diff := diffResults(tc.results, results); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
