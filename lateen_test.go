@@ -1,0 +1,123 @@
+package lateen_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"github.com/lateen-io/lateen"
+)
+
+const istio = `apiVersion: sailoperator.io/v1
+kind: Istio
+metadata:
+  name: default
+spec:
+  version: v1.28.3
+  values:
+    pilot:
+      autoscaleMin: 2
+`
+
+func ExampleRender() {
+	result, err := lateen.Render([]byte(istio), lateen.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	objects, err := result.Objects()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, o := range objects {
+		if o.GetKind() == "Deployment" || o.GetKind() == "HorizontalPodAutoscaler" {
+			fmt.Println(o.GetKind(), o.GetNamespace(), o.GetName(), o.GetLabels()["lateen.io/revision"])
+		}
+	}
+	fmt.Println(result.Revisions[0].Name, string(result.Revisions[0].Spec.Values.Raw))
+	// Output:
+	// Deployment istio-system istiod default
+	// HorizontalPodAutoscaler istio-system istiod default
+	// default {"global":{"configValidation":true,"istioNamespace":"istio-system"},"pilot":{"autoscaleMin":2},"revision":""}
+}
+
+// TestObjectsAreTheYAML: both forms of a result are the same objects, with whole numbers as integers.
+func TestObjectsAreTheYAML(t *testing.T) {
+	result, err := lateen.Render([]byte(istio), lateen.Options{CRDs: true, Track: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := result.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := result.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs := strings.Split(string(text), "\n---\n")
+	if len(docs) != len(objects) || len(docs) < 30 {
+		t.Fatalf("%d documents and %d objects", len(docs), len(objects))
+	}
+	for i, o := range objects {
+		want, err := yaml.YAMLToJSON([]byte(docs[i]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := o.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), strings.TrimSpace(string(got))); diff != "" {
+			t.Errorf("%s: -yaml +object:\n%s", o.GetName(), diff)
+		}
+	}
+}
+
+// TestError names everything that is wrong, in a form that programs can use.
+func TestError(t *testing.T) {
+	_, err := lateen.Render([]byte(strings.Replace(istio, "autoscaleMin: 2", "autoscaleMni: 2\n      traceSamplin: 1", 1)), lateen.Options{})
+	wrong, ok := errors.AsType[*lateen.Error](err)
+	if !ok {
+		t.Fatalf("not an *Error: %v", err)
+	}
+	var fields []string
+	for _, r := range wrong.Results {
+		fields = append(fields, fmt.Sprint(r.Field.Path, " ", r.Field.ProposedValue))
+	}
+	slices.Sort(fields)
+	want := []string{"spec.values.pilot.autoscaleMni autoscaleMin", "spec.values.pilot.traceSamplin traceSampling"}
+	if diff := cmp.Diff(want, fields); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestTransform: a wrong resource is an error, and the list is written all the same, unchanged.
+func TestTransform(t *testing.T) {
+	list := func(version string) string {
+		return "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- apiVersion: sailoperator.io/v1\n  kind: Istio\n" +
+			"  metadata:\n    name: default\n  spec:\n    version: " + version + "\n"
+	}
+	var out bytes.Buffer
+	if err := lateen.Transform(strings.NewReader(list("v1.28.3")), &out, lateen.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "kind: Deployment") {
+		t.Error("nothing was rendered")
+	}
+	out.Reset()
+	err := lateen.Transform(strings.NewReader(list("v9.9.9")), &out, lateen.Options{})
+	if _, ok := errors.AsType[*lateen.Error](err); !ok {
+		t.Errorf("not an *Error: %v", err)
+	}
+	if !strings.HasPrefix(out.String(), list("v9.9.9")+"results:\n") {
+		t.Errorf("the list was not written as it came:\n%s", out.String())
+	}
+}
