@@ -140,7 +140,7 @@ fuzz: bundles ## Run each fuzz target for FUZZTIME (default 30s)
 	  awk '/^Fuzz/ { names[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, names[i]; n = 0 }' |
 	  while read -r package name; do
 	    $(call say,$$package $$name)
-	    go test "$$package" -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) </dev/null
+	    go test "$$package" -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=5x </dev/null
 	  done
 
 # --- The parts --------------------------------------------------------------------------------------------------------

@@ -64,6 +64,11 @@ func TestLoadFails(t *testing.T) {
 			contents: map[string]string{"Chart.yaml": chartYAML + "dependencies:\n- name: other\n  version: 1.0.0\n  repository: https://example.com\n"},
 			want:     "chart tiny has dependencies on other charts, which is not supported",
 		},
+		"vendored chart": {
+			reason:   "Chart.yaml need not say it: what is below charts/ would be rendered, too",
+			contents: map[string]string{"charts/sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 1.0.0\n", "charts/sub/templates/a.yaml": "a"},
+			want:     "chart tiny has dependencies on other charts, which is not supported",
+		},
 		"broken Chart.yaml": {
 			reason:   "the message says what was being done",
 			contents: map[string]string{"Chart.yaml": "name: tiny\n"},

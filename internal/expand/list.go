@@ -91,7 +91,7 @@ func List(in *krm.List, options krm.Options) *krm.List {
 	if HasError(results) {
 		out.Items = in.Items
 	}
-	out.Results = append(slices.Clone(in.Results), results...)
+	out.Results = results
 	return &out
 }
 

@@ -49,20 +49,10 @@ func Replace(items []manifest.Object, scope Scope, expansions []Expansion) ([]ma
 		generated := owner != "" && scope(owner)
 		f := byID[item.ID()]
 		switch {
-		case f != nil && f.placed:
-			return nil, fmt.Errorf("%s, which %s generates, is in the package twice%s: remove one of the two", item.ID(), f.from.Owner, in(LocationOf(item)))
-		case f != nil && !generated && owner != "" && item.Kind() == "CustomResourceDefinition":
-			// Istio's CRDs, which a mutator for another resource has generated: the newer ones stay.
-			if release.Newer(item.Annotation(manifest.AnnotationVersion), f.object.Annotation(manifest.AnnotationVersion)) {
-				f.object = item
-			}
-			f.takeOver(item)
-			out = append(out, f.object)
-		case !generated && f != nil:
-			return nil, fmt.Errorf("%s generates %s, which the package has already%s: remove or rename the other one",
-				f.from.Owner, item.ID(), in(LocationOf(item)))
 		case f != nil:
-			f.takeOver(item)
+			if err := f.takeOver(item, generated); err != nil {
+				return nil, err
+			}
 			out = append(out, f.object)
 		case !generated, retained[retainKey{owner, item.Label(manifest.LabelRevision)}]:
 			out = append(out, item)
@@ -111,14 +101,29 @@ func collect(expansions []Expansion) (map[manifest.ID]*fresh, []*fresh, error) {
 	return byID, order, nil
 }
 
-// takeOver puts the object where an item of the last run was.
-func (f *fresh) takeOver(item manifest.Object) {
+// takeOver puts the object where an item that is the same object stands. generated says that this call is responsible
+// for the item; otherwise it is somebody else's, and in the way.
+func (f *fresh) takeOver(item manifest.Object, generated bool) error {
+	switch {
+	case f.placed:
+		return fmt.Errorf("%s, which %s generates, is in the package twice%s: remove one of the two", item.ID(), f.from.Owner, in(LocationOf(item)))
+	case generated:
+	case item.Annotation(manifest.AnnotationOwner) != "" && item.Kind() == "CustomResourceDefinition":
+		// Istio's CRDs, which a mutator for another resource has generated: the newer ones stay.
+		if release.Newer(item.Annotation(manifest.AnnotationVersion), f.object.Annotation(manifest.AnnotationVersion)) {
+			f.object = item.Copy()
+		}
+	default:
+		return fmt.Errorf("%s generates %s, which the package has already%s: remove or rename the other one",
+			f.from.Owner, item.ID(), in(LocationOf(item)))
+	}
 	for key, value := range item.Annotations() {
 		if isCarried(key) {
 			f.object.SetAnnotation(key, value)
 		}
 	}
 	f.placed = true
+	return nil
 }
 
 // place gives a new object a file, if the package is one of files.

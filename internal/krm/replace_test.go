@@ -230,6 +230,11 @@ func TestReplace(t *testing.T) {
 			expansions: []expansion{{source, "../../x", []item{{name: "../../etc/passwd", owner: owner, revision: "x"}}}},
 			want:       []item{source, at(item{name: "../../etc/passwd", owner: owner, revision: "x"}, "mesh/-..-x/configmap_-..-etc-passwd.yaml")},
 		},
+		"two dots in a name": {
+			reason:     "are not the parent directory",
+			expansions: []expansion{{item{kind: "Istio", name: "default", path: "..mesh/istio.yaml"}, "default", []item{fresh}}},
+			want:       []item{at(fresh, "..mesh/default/configmap_a.yaml")},
+		},
 		"source above the package": {
 			reason:     "nothing is written outside of the package",
 			expansions: []expansion{{item{kind: "Istio", name: "default", path: "a/../../istio.yaml"}, "default", []item{fresh}}},

@@ -2,6 +2,7 @@ package manifest_test
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,6 +116,19 @@ func TestParse(t *testing.T) {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
 		})
+	}
+}
+
+// TestAliasesCostLittle: what is refused is refused before it is copied.
+func TestAliasesCostLittle(t *testing.T) {
+	for name, text := range map[string]string{"billion laughs": laughs, "endless": head + "data: &a [*a, *a, *a, *a]\n"} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := manifest.Parse(text)
+		runtime.ReadMemStats(&after)
+		if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > 64 || err == nil {
+			t.Errorf("%s: %d bytes of YAML took %d MiB (error: %v)", name, len(text), used, err)
+		}
 	}
 }
 

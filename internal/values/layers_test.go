@@ -227,6 +227,12 @@ func TestWithMeshConfig(t *testing.T) {
 			meshConfig: "a: 1",
 			err:        "spec.meshConfig.a is 1 and spec.values.meshConfig.a is <nil>; set it in one place only",
 		},
+		"null against all": {
+			reason:     "values.meshConfig: null must not take spec.meshConfig away without a word",
+			user:       "meshConfig: null",
+			meshConfig: "a: 1",
+			err:        "spec.meshConfig is map[a:1] and spec.values.meshConfig is <nil>; set it in one place only",
+		},
 		"first of several": {
 			reason:     "the same trouble gives the same message: the first in the order of names",
 			user:       "meshConfig: {a: 1, b: 1, c: 1}",
