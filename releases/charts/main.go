@@ -52,12 +52,12 @@ func main() {
 
 // export writes all charts of src below out. It works in a sibling directory and renames at the end, so a bundle is
 // either the old one or the complete new one.
-func export(src fs.FS, version, out string) error {
+func export(src fs.FS, version, out string) (err error) {
 	tmp := filepath.Clean(out) + ".tmp"
 	if err := os.RemoveAll(tmp); err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
 	for name, dir := range chartDirs {
 		if err := exportChart(src, dir, filepath.Join(tmp, name), version); err != nil {
 			return fmt.Errorf("chart %s: %w", name, err)
