@@ -122,7 +122,7 @@ func Render(resources []byte, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	expanded := expand.Items(items, o.options(), false)
+	expanded := expand.RenderIstio.Items(items, items, o.options(), false)
 	if expand.HasError(expanded.Results) {
 		return nil, &Error{expanded.Results}
 	}
@@ -144,7 +144,7 @@ func Transform(in io.Reader, out io.Writer, o Options) error {
 	if err != nil {
 		return err
 	}
-	transformed := expand.List(list, o.options())
+	transformed := expand.RenderIstio.List(list, o.options())
 	if err := transformed.Write(out); err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func TestGolden(t *testing.T) {
 	for _, input := range inputs {
 		t.Run(filepath.Base(filepath.Dir(input)), func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			code := function.RenderIstio(function.Process{
+			code := function.RenderIstio.Main(function.Process{
 				Args: []string{"render-istio", "-f", input}, Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr,
 				Getenv: func(string) (string, bool) { return "", false },
 			})

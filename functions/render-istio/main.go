@@ -10,5 +10,5 @@ import (
 )
 
 func main() {
-	os.Exit(function.RenderIstio(function.This()))
+	os.Exit(function.RenderIstio.Main(function.This()))
 }

@@ -1,5 +1,6 @@
-// Package expand renders the Istio and IstioRevision resources of one package: it resolves their versions, checks their
-// values, plans and renders each, and settles what concerns them together (Istio's CRDs, which a package has once).
+// Package expand renders the resources of one package: it resolves their versions, checks their values, plans and renders
+// each, and settles what concerns several of them together: Istio's CRDs, which a package has once, and the targets of
+// tags.
 package expand
 
 import (
@@ -22,6 +23,21 @@ import (
 	"github.com/lateen-io/lateen/internal/values"
 )
 
+// Function is one of Lateen's functions.
+type Function struct {
+	// Name is that of the binary.
+	Name string
+	// Kinds are the kinds of resources that it expands.
+	Kinds []string
+}
+
+// The functions. Each expands its kinds only, so that a pipeline lists what it wants.
+var (
+	RenderIstio = Function{"render-istio", []string{v1.KindIstio, v1.KindIstioRevision}}
+	RenderCNI   = Function{"render-cni", []string{v1.KindIstioCNI}}
+	RevisionTag = Function{"revision-tag", []string{v1.KindIstioRevisionTag}}
+)
+
 // Request is one resource to expand.
 type Request struct {
 	Resource krm.Resource
@@ -30,6 +46,8 @@ type Request struct {
 	// Protect says that nothing remembers older revisions (kustomize): the objects of a RevisionBased control plane ask
 	// Argo CD and Flux to leave them in the cluster when they are no longer rendered.
 	Protect bool
+	// Around are all items of the package, among which a tag has its target.
+	Around Around
 }
 
 // Output is what became of a Request.
@@ -38,7 +56,8 @@ type Output struct {
 	Owner string
 	// Release is the version that was rendered.
 	Release release.Release
-	// Revision is the planned IstioRevision of an Istio, or the completed one that the user wrote.
+	// Revision is the planned IstioRevision of an Istio, the completed one that the user wrote, or the target of a tag. It
+	// is nil for an IstioCNI.
 	Revision *v1.IstioRevision
 	// Objects are the plain objects, stamped and ordered.
 	Objects []manifest.Object
@@ -87,21 +106,45 @@ func (j *job) result(s fn.Severity, pointer []string, message string) *fn.Result
 
 // plan finds the release, checks the values against its schema and computes the revision.
 func (j *job) plan(dirs directories) {
-	dir, err := dirs.open(j.Options[krm.OptionCharts])
-	if err != nil {
-		j.fail(nil, "option charts: %v", err)
-		return
-	}
 	if _, err := chart.ParseKubeVersion(j.Options[krm.OptionKubeVersion]); err != nil {
 		j.fail(nil, "option %v", err)
 		return
 	}
-	istio, rev := j.Resource.Istio, j.Resource.Revision
-	var version v1.Version
-	if istio != nil {
-		version = istio.Spec.Version
-	} else {
-		version = rev.Spec.Version
+	if j.Resource.Tag != nil {
+		j.target(dirs)
+		return
+	}
+	version := j.Resource.Version()
+	if j.resolve(version, dirs); j.hasError {
+		return
+	}
+	if j.check(); j.hasError {
+		return
+	}
+	var err error
+	switch {
+	case j.Resource.Istio != nil:
+		j.output.Revision, err = planIstio(j.Resource.Istio, j.output.Release, j.Options)
+	case j.Resource.Revision != nil:
+		j.output.Revision, err = render.Complete(j.Resource.Revision)
+	}
+	if err != nil {
+		j.fail([]string{"spec"}, "%v", err)
+	}
+}
+
+func planIstio(istio *v1.Istio, rel release.Release, options krm.Options) (*v1.IstioRevision, error) {
+	return render.Plan(render.PlanInput{
+		Istio: istio, Release: rel, Platform: options[krm.OptionPlatform], KubeVersion: options[krm.OptionKubeVersion],
+	})
+}
+
+// resolve finds the release that the resource asks for.
+func (j *job) resolve(version v1.Version, dirs directories) {
+	dir, err := dirs.open(j.Options[krm.OptionCharts])
+	if err != nil {
+		j.fail(nil, "option charts: %v", err)
+		return
 	}
 	rel, err := release.Bundled().Resolve(string(version), dir)
 	if err != nil {
@@ -120,20 +163,6 @@ func (j *job) plan(dirs directories) {
 			"Istio %s: this minor version reached its end of life in %s and gets no security fixes; newest bundled version: %s",
 			rel.Version, rel.EndOfLife, release.Bundled().Default()))
 		r.Field.CurrentValue, r.Field.ProposedValue = string(version), release.Bundled().Default()
-	}
-	j.check()
-	if j.hasError {
-		return
-	}
-	if istio != nil {
-		j.output.Revision, err = render.Plan(render.PlanInput{
-			Istio: istio, Release: rel, Platform: j.Options[krm.OptionPlatform], KubeVersion: j.Options[krm.OptionKubeVersion],
-		})
-	} else {
-		j.output.Revision, err = render.Complete(rev)
-	}
-	if err != nil {
-		j.fail([]string{"spec"}, "%v", err)
 	}
 }
 
@@ -170,14 +199,19 @@ func (j *job) check() {
 			}
 		}
 	}
-	inValues := func(v map[string]any) []values.Problem { return schema.Check("istio", v, "spec.values") }
-	if istio := j.Resource.Istio; istio != nil {
-		check("values", istio.Spec.Values, inValues)
-		check("meshConfig", istio.Spec.MeshConfig, func(v map[string]any) []values.Problem {
+	against := func(root string) func(map[string]any) []values.Problem {
+		return func(v map[string]any) []values.Problem { return schema.Check(root, v, "spec.values") }
+	}
+	switch r := j.Resource; {
+	case r.Istio != nil:
+		check("values", r.Istio.Spec.Values, against(values.RootIstio))
+		check("meshConfig", r.Istio.Spec.MeshConfig, func(v map[string]any) []values.Problem {
 			return schema.CheckMeshConfig(v, "spec.meshConfig")
 		})
-	} else {
-		check("values", j.Resource.Revision.Spec.Values, inValues)
+	case r.Revision != nil:
+		check("values", r.Revision.Spec.Values, against(values.RootIstio))
+	case r.CNI != nil:
+		check("values", r.CNI.Spec.Values, against(values.RootCNI))
 	}
 }
 
@@ -200,13 +234,13 @@ func schemaOf(data []byte, version string) (*values.Schema, error) {
 	return s, err
 }
 
-// crds chooses the job that brings Istio's CRDs: if any resource of the package asks for them, the one with the newest
+// crds chooses the job that brings Istio's CRDs: if any control plane of the package asks for them, the one with the newest
 // version, and among those the first.
 func crds(jobs []*job) {
 	var newest *job
 	wanted := false
 	for _, j := range jobs {
-		if j.output.Revision == nil {
+		if j.output.Revision == nil || j.Resource.Tag != nil {
 			continue
 		}
 		wanted = wanted || j.Options[krm.OptionCRDs] == "include"
@@ -223,22 +257,39 @@ func (j *job) render() {
 	if j.hasError {
 		return
 	}
-	based := j.Resource.Istio != nil && j.Resource.Istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased
-	j.output.Protected = j.Protect && based
-	objects, err := render.Render(render.Input{
-		Revision:          j.output.Revision,
-		Release:           j.output.Release,
-		Owner:             j.output.Owner,
-		KubeVersion:       j.Options[krm.OptionKubeVersion],
-		CRDs:              j.crds,
-		Protect:           j.output.Protected,
-		KeepFailurePolicy: j.Options[krm.OptionFailurePolicy] == "chart",
-	})
+	objects, err := j.objects()
 	if err != nil {
 		j.fail(nil, "%v", err)
 		return
 	}
 	j.output.Objects = objects
+}
+
+func (j *job) objects() ([]manifest.Object, error) {
+	kube, keep := j.Options[krm.OptionKubeVersion], j.Options[krm.OptionFailurePolicy] == "chart"
+	switch r := j.Resource; {
+	case r.CNI != nil:
+		return render.CNI(render.CNIInput{
+			CNI: r.CNI, Release: j.output.Release, Platform: j.Options[krm.OptionPlatform], KubeVersion: kube, Owner: j.output.Owner,
+		})
+	case r.Tag != nil:
+		return render.Tag(render.TagInput{
+			Name: r.Tag.Name, Revision: j.output.Revision, Release: j.output.Release, KubeVersion: kube, Owner: j.output.Owner,
+			KeepFailurePolicy: keep,
+		})
+	default:
+		j.output.Protected = j.Protect && r.Istio != nil && r.Istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased
+		in := render.Input{
+			Revision: j.output.Revision, Release: j.output.Release, Owner: j.output.Owner, KubeVersion: kube,
+			Protect: j.output.Protected, KeepFailurePolicy: keep,
+		}
+		objects, err := render.Render(in)
+		if err != nil || !j.crds {
+			return objects, err
+		}
+		crds, err := render.CRDs(in)
+		return append(crds, objects...), err
+	}
 }
 
 // each runs f for all jobs on as many goroutines as there are processors.

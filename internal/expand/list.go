@@ -22,13 +22,13 @@ type Expanded struct {
 	Results fn.Results
 }
 
-// Items expands every Istio and IstioRevision that a user wrote. memory tells whether older revisions stay where the
-// output goes.
-func Items(items []manifest.Object, options krm.Options, memory bool) Expanded {
+// Items expands, of the resources that a user wrote, those of the function's kinds. around are all items of the package,
+// memory tells whether older revisions stay where the output goes.
+func (f Function) Items(items, around []manifest.Object, options krm.Options, memory bool) Expanded {
 	var e Expanded
 	var requests []Request
 	for _, item := range items {
-		if !krm.IsResource(item) {
+		if !krm.IsResource(item, f.Kinds...) {
 			continue
 		}
 		r, results := krm.Decode(item)
@@ -39,7 +39,7 @@ func Items(items []manifest.Object, options krm.Options, memory bool) Expanded {
 		inForce := r.Options.Over(options)
 		e.Sources = append(e.Sources, r)
 		e.options = append(e.options, inForce)
-		requests = append(requests, Request{Resource: r, Options: inForce, Protect: !memory})
+		requests = append(requests, Request{Resource: r, Options: inForce, Protect: !memory, Around: Around{around, options}})
 	}
 	outputs, results := Package(requests)
 	e.Outputs = outputs
@@ -79,12 +79,12 @@ func (e *Expanded) Plain() ([]manifest.Object, error) {
 	return all, nil
 }
 
-// List is the function render-istio: it computes the output list for an input list. On an error the output has the
-// items of the input, unchanged, and the results tell what is wrong.
-func List(in *krm.List, options krm.Options) *krm.List {
+// List computes the output list of the function for an input list. On an error the output has the items of the input,
+// unchanged, and the results tell what is wrong.
+func (f Function) List(in *krm.List, options krm.Options) *krm.List {
 	out := *in
 	out.Config = nil
-	t, results := newTask(in, options)
+	t, results := f.newTask(in, options)
 	if !HasError(results) {
 		out.Items, results = t.run()
 	}
@@ -97,6 +97,7 @@ func List(in *krm.List, options krm.Options) *krm.List {
 
 // task is what one call of the function is to do.
 type task struct {
+	function Function
 	// items are those that the output starts from, work those to expand.
 	items, work []manifest.Object
 	options     krm.Options
@@ -107,10 +108,10 @@ type task struct {
 }
 
 // newTask finds out from the functionConfig which resources are to be expanded.
-func newTask(in *krm.List, options krm.Options) (task, fn.Results) {
-	t := task{items: in.Items, work: in.Items, options: options, memory: Remembers(in.Items), scope: func(owner string) bool {
+func (f Function) newTask(in *krm.List, options krm.Options) (task, fn.Results) {
+	t := task{function: f, items: in.Items, work: in.Items, options: options, memory: Remembers(in.Items), scope: func(owner string) bool {
 		kind, _, _ := strings.Cut(owner, "/")
-		return kind == v1.KindIstio || kind == v1.KindIstioRevision
+		return slices.Contains(f.Kinds, kind)
 	}}
 	config := in.Config
 	switch {
@@ -119,22 +120,22 @@ func newTask(in *krm.List, options krm.Options) (task, fn.Results) {
 		fromConfig, results := krm.OptionsOfConfig(*config)
 		t.options = fromConfig.Over(options)
 		return t, results
-	case krm.IsResource(*config):
+	case krm.IsResource(*config, f.Kinds...):
 		// The resource itself is the configuration: of kustomize's generator, or of a kpt mutator with configPath. Only this
 		// one is expanded.
 		owner := config.Kind() + "/" + config.ID().Name
 		t.scope = func(o string) bool { return o == owner }
 		t.generator = !t.memory
 		t.work = []manifest.Object{*config}
-		i := slices.IndexFunc(in.Items, func(o manifest.Object) bool { return krm.IsResource(o) && o.ID() == config.ID() })
+		i := slices.IndexFunc(in.Items, func(o manifest.Object) bool { return krm.IsResource(o, f.Kinds...) && o.ID() == config.ID() })
 		if i >= 0 && t.generator { // kustomize passes the configuration among the items as well
 			t.items = slices.Delete(slices.Clone(in.Items), i, i+1)
 		} else if i >= 0 {
 			t.work = in.Items[i : i+1]
 		}
 	default:
-		return t, failure(fmt.Errorf("functionConfig is a %s %q; give an Istio or IstioRevision of %s, or a ConfigMap with options",
-			config.Kind(), config.ID().Name, v1.GroupVersion))
+		return t, failure(fmt.Errorf("functionConfig is a %s %q; %s takes %s of %s, or a ConfigMap with options",
+			config.Kind(), config.ID().Name, f.Name, strings.Join(f.Kinds, " or "), v1.GroupVersion))
 	}
 	return t, nil
 }
@@ -143,7 +144,7 @@ func failure(err error) fn.Results { return fn.Results{{Message: err.Error(), Se
 
 // run expands the resources and puts what they give among the items.
 func (t task) run() ([]manifest.Object, fn.Results) {
-	e := Items(t.work, t.options, t.memory)
+	e := t.function.Items(t.work, t.items, t.options, t.memory)
 	if HasError(e.Results) {
 		return nil, e.Results
 	}
@@ -159,7 +160,10 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 		expansions = []krm.Expansion{{Source: t.work[0], Owner: e.Outputs[0].Owner, Objects: objects}}
 	} else {
 		for i, o := range e.Outputs {
-			x := krm.Expansion{Source: e.Sources[i].Object, Owner: o.Owner, Objects: o.Objects, Active: o.Revision.Name}
+			x := krm.Expansion{Source: e.Sources[i].Object, Owner: o.Owner, Objects: o.Objects, Dir: o.dir()}
+			if o.Revision != nil && e.Sources[i].Tag == nil {
+				x.Active = o.Revision.Name
+			}
 			if e.Sources[i].Istio != nil {
 				rev, err := RevisionObject(o, x.Source)
 				if err != nil {
@@ -177,6 +181,18 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 	return items, e.Results
 }
 
+// dir is the directory of an output's files, beside the file of its source.
+func (o Output) dir() string {
+	kind, name, _ := strings.Cut(o.Owner, "/")
+	switch kind {
+	case v1.KindIstioRevisionTag:
+		return "tag-" + name
+	case v1.KindIstioCNI:
+		return "cni"
+	}
+	return o.Revision.Name
+}
+
 // warnUntracked tells of a RevisionBased control plane whose old revisions nobody will remove: nothing remembers them here,
 // and no controller hears of them, since the resource is not in the output (plain) or dropped from it later (local-config).
 func (e *Expanded) warnUntracked(plain bool) {
@@ -190,9 +206,12 @@ func (e *Expanded) warnUntracked(plain bool) {
 	}
 }
 
-// Remembers tells whether the caller keeps items in files (kpt): what an earlier run generated comes back as input.
+// Remembers tells whether the caller keeps items in files (kpt): what an earlier run generated comes back as input. It looks
+// at what users wrote only, so that the answer does not depend on what a run leaves of the rest.
 func Remembers(items []manifest.Object) bool {
-	return slices.ContainsFunc(items, func(o manifest.Object) bool { return o.Annotation(krm.AnnotationPath) != "" })
+	return slices.ContainsFunc(items, func(o manifest.Object) bool {
+		return krm.LocationOf(o).Path != "" && o.Annotation(manifest.AnnotationOwner) == ""
+	})
 }
 
 // HasError tells whether a result is an error.

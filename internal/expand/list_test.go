@@ -76,7 +76,7 @@ func write(t testing.TB, l *krm.List) string {
 // run expands a list that must not have errors.
 func run(t *testing.T, in string) *krm.List {
 	t.Helper()
-	out := expand.List(read(t, in), krm.Options{})
+	out := expand.RenderIstio.List(read(t, in), krm.Options{})
 	if expand.HasError(out.Results) {
 		t.Fatal(out.Results)
 	}
@@ -218,7 +218,7 @@ func TestUntouched(t *testing.T) {
 	item := "# head\nkind: Whatever # why\nmetadata:\n  name: \"x\"\n  annotations:\n    internal.config.kubernetes.io/path: 'x.yaml'\n    internal.config.kubernetes.io/index: '0'\nlist: [a,   b]\ntext: |2\n\n    x\n"
 	in := read(t, resourceList("", item, istio("default", "{}", inFile("istio.yaml"))))
 	before := write(t, &krm.List{Items: in.Items[:1]})
-	out := expand.List(in, krm.Options{})
+	out := expand.RenderIstio.List(in, krm.Options{})
 	if diff := cmp.Diff(before, write(t, &krm.List{Items: out.Items[:1]})); diff != "" {
 		t.Errorf("(-before +after)\n%s", diff)
 	}
@@ -260,7 +260,7 @@ func TestRetention(t *testing.T) {
 	}
 	third := read(t, write(t, second))
 	third.Items = slices.DeleteFunc(third.Items, func(o manifest.Object) bool { return o.Kind() == "IstioRevision" && o.ID().Name == "default-v1-27-0" })
-	if diff := cmp.Diff([]string{"istiod-default-v1-28-3"}, names(expand.List(third, krm.Options{}), "Deployment")); diff != "" {
+	if diff := cmp.Diff([]string{"istiod-default-v1-28-3"}, names(expand.RenderIstio.List(third, krm.Options{}), "Deployment")); diff != "" {
 		t.Errorf("once somebody has removed its IstioRevision its objects go (-want +got)\n%s", diff)
 	}
 	back := run(t, bump(write(t, second), "v1.27.0"))
@@ -273,7 +273,7 @@ func TestRetention(t *testing.T) {
 	out := run(t, resourceList("", inPlace("v1.24.2")))
 	list := read(t, write(t, out))
 	list.Items[0] = read(t, resourceList("", inPlace("v1.28.3"))).Items[0]
-	fresh, replaced := run(t, resourceList("", inPlace("v1.28.3"))), expand.List(list, krm.Options{})
+	fresh, replaced := run(t, resourceList("", inPlace("v1.28.3"))), expand.RenderIstio.List(list, krm.Options{})
 	sorted := func(l *krm.List) string {
 		items := slices.Clone(l.Items)
 		manifest.Sort(items)
@@ -304,7 +304,7 @@ func TestIdempotent(t *testing.T) {
 			text := write(t, &krm.List{Items: first.Items})
 			again := read(t, text)
 			again.Config = config
-			second := expand.List(again, krm.Options{})
+			second := expand.RenderIstio.List(again, krm.Options{})
 			if diff := cmp.Diff(text, write(t, &krm.List{Items: second.Items})); diff != "" {
 				t.Errorf("(-first +second)\n%s", diff)
 			}
@@ -366,7 +366,7 @@ func TestCRDsOfTwoMutators(t *testing.T) {
 				for _, config := range []string{a, b} {
 					in := read(t, text)
 					in.Config = read(t, resourceList(config)).Config
-					out := expand.List(in, krm.Options{})
+					out := expand.RenderIstio.List(in, krm.Options{})
 					if expand.HasError(out.Results) {
 						t.Fatal(out.Results)
 					}
@@ -454,7 +454,7 @@ func TestErrors(t *testing.T) {
 		"configuration": {
 			reason: "something else than the function takes",
 			in:     resourceList("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n", good),
-			want:   []found{{"error", "", "", "", `functionConfig is a Secret "x"; give an Istio or IstioRevision of sailoperator.io/v1, or a ConfigMap with options`}},
+			want:   []found{{"error", "", "", "", `functionConfig is a Secret "x"; render-istio takes Istio or IstioRevision of sailoperator.io/v1, or a ConfigMap with options`}},
 		},
 		"option": {
 			reason: "of a ConfigMap",
@@ -491,7 +491,7 @@ func TestErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := read(t, tc.in)
 			before := write(t, &krm.List{Items: in.Items})
-			out := expand.List(in, krm.Options{})
+			out := expand.RenderIstio.List(in, krm.Options{})
 			got := short(out.Results)
 			for i := range min(len(got), len(tc.want)) {
 				if strings.Contains(got[i].Message, tc.want[i].Message) {

@@ -56,8 +56,6 @@ func isNull(info fs.FileInfo) bool {
 // Version is the version of Lateen; the build sets it.
 var Version = "devel"
 
-const name = "render-istio"
-
 // Exit codes.
 const (
 	exitOK    = 0
@@ -65,64 +63,66 @@ const (
 	exitUsage = 2 // the call is wrong
 )
 
-// RenderIstio is the program render-istio. It returns the exit code.
-func RenderIstio(p Process) int {
-	c, err := parse(p)
+// Main runs the program in a process and returns the exit code.
+func (prog Program) Main(p Process) int {
+	s := session{Program: prog, Process: p}
+	err := s.parse()
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case err != nil:
-		fmt.Fprintf(p.Stderr, "%s: %v\nRun '%s --help' for usage.\n", name, err, name)
+		fmt.Fprintf(p.Stderr, "%s: %v\nRun '%[1]s --help' for usage.\n", s.Name, err)
 		return exitUsage
-	case c.version:
-		return p.finish(writeVersions(p.Stdout))
-	case len(c.files) > 0:
-		return standAlone(p, c)
+	case s.version:
+		return s.finish(s.writeVersions())
+	case len(s.files) > 0:
+		return s.standAlone()
 	case p.Terminal:
-		usage(p.Stdout, c.flags)
+		s.usage()
 		return exitOK
 	}
-	return resourceList(p, c.options)
+	return s.resourceList()
 }
 
-func (p Process) finish(err error) int {
-	if err != nil {
-		fmt.Fprintf(p.Stderr, "%s: %v\n", name, err)
-		return exitError
-	}
-	return exitOK
-}
-
-type call struct {
-	flags   *flag.FlagSet
+// session is one run of a program.
+type session struct {
+	Program
+	Process
 	files   []string
 	options krm.Options
 	version bool
 }
 
-// parse reads arguments and environment.
-func parse(p Process) (call, error) {
-	c := call{flags: flag.NewFlagSet(name, flag.ContinueOnError)}
-	c.flags.SetOutput(io.Discard)
-	fromFlags := krm.Options{}
-	for _, opt := range krm.AllOptions {
-		c.flags.Func(opt.Name, opt.Help, func(value string) error { return fromFlags.Set(opt.Name, value) })
+func (s *session) finish(err error) int {
+	if err != nil {
+		fmt.Fprintf(s.Stderr, "%s: %v\n", s.Name, err)
+		return exitError
 	}
-	addFile := func(file string) error { c.files = append(c.files, file); return nil }
-	c.flags.Func("f", "file with Istio and IstioRevision resources, - for standard input; may be repeated", addFile)
-	c.flags.BoolVar(&c.version, "version", false, "print the version and the bundled Istio versions with their digests")
-	err := c.flags.Parse(bareSwitches(p.Args[1:]))
+	return exitOK
+}
+
+// parse reads arguments and environment.
+func (s *session) parse() error {
+	flags := flag.NewFlagSet(s.Name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	fromFlags := krm.Options{}
+	for _, name := range s.Program.options {
+		flags.Func(name, "", func(value string) error { return fromFlags.Set(name, value) })
+	}
+	flags.Func("f", "", func(file string) error { s.files = append(s.files, file); return nil })
+	flags.BoolVar(&s.version, "version", false, "")
+	err := flags.Parse(bareSwitches(s.Args[1:]))
 	if errors.Is(err, flag.ErrHelp) {
-		usage(p.Stdout, c.flags)
+		s.usage()
 	}
 	if err != nil {
-		return c, err
+		return err
 	}
 	// A file as a plain argument is how kustomize calls its exec plugins.
-	c.files = append(c.files, c.flags.Args()...)
-	fromEnv, err := krm.OptionsOfEnvironment(p.Getenv)
-	c.options = fromFlags.Over(fromEnv)
-	return c, err
+	s.files = append(s.files, flags.Args()...)
+	fromEnv, err := krm.OptionsOfEnvironment(s.Getenv)
+	s.options = fromFlags.Over(fromEnv)
+	return err
 }
 
 // bareSwitches gives --crds and --track their value when they stand alone: include and true.
@@ -136,21 +136,25 @@ func bareSwitches(args []string) []string {
 		if !ok || opt == a {
 			continue
 		}
-		possible := krm.AllOptions[slices.IndexFunc(krm.AllOptions, func(o krm.Option) bool { return o.Name == opt })].Values
-		if i+1 == len(args) || !slices.Contains(possible, args[i+1]) {
+		if i+1 == len(args) || !slices.Contains(option(opt).Values, args[i+1]) {
 			out = append(out, value)
 		}
 	}
 	return out
 }
 
+// option describes the option of a name.
+func option(name string) krm.Option {
+	return krm.AllOptions[slices.IndexFunc(krm.AllOptions, func(o krm.Option) bool { return o.Name == name })]
+}
+
 // resourceList runs as a KRM function.
-func resourceList(p Process, options krm.Options) int {
-	list, err := krm.Read(p.Stdin)
+func (s *session) resourceList() int {
+	list, err := krm.Read(s.Stdin)
 	if err != nil {
-		return p.finish(err)
+		return s.finish(err)
 	}
-	out := expand.List(list, options)
+	out := s.List(list, s.options)
 	code := exitOK
 	for _, r := range out.Results {
 		// kpt shows results and stderr both, kustomize shows neither results nor the reason of a failure.
@@ -158,33 +162,32 @@ func resourceList(p Process, options krm.Options) int {
 			code = exitError
 		}
 		if r.Severity == fn.Error || r.Severity == fn.Warning && !expand.Remembers(list.Items) {
-			fmt.Fprintf(p.Stderr, "%s: %s\n", name, Sentence(r, ""))
+			fmt.Fprintf(s.Stderr, "%s: %s\n", s.Name, Sentence(r, ""))
 		}
 	}
-	if err := out.Write(p.Stdout); err != nil {
-		return p.finish(err)
+	if err := out.Write(s.Stdout); err != nil {
+		return s.finish(err)
 	}
 	return code
 }
 
 // standAlone renders files for a person, or for kustomize's exec plugin.
-func standAlone(p Process, c call) int {
+func (s *session) standAlone() int {
 	var sources []source
-	for _, file := range c.files {
-		read, err := readFile(p, file)
+	var items []manifest.Object
+	for _, file := range s.files {
+		read, err := s.readFile(file)
 		if err != nil {
-			return p.finish(err)
+			return s.finish(err)
 		}
-		sources = append(sources, read...)
+		for _, r := range read {
+			sources, items = append(sources, r), append(items, r.object)
+		}
 	}
-	items := make([]manifest.Object, len(sources))
-	for i, s := range sources {
-		items[i] = s.object
-	}
-	expanded := expand.Items(items, c.options, false)
+	expanded := s.Items(items, items, s.options, false)
 	for _, item := range items {
-		if !krm.IsResource(item) {
-			expanded.Results = append(expanded.Results, krm.Result(item, fn.Warning, nil, "is not an Istio or IstioRevision and was left out"))
+		if says := s.leftOut(item); says != "" {
+			expanded.Results = append(expanded.Results, krm.Result(item, fn.Warning, nil, says))
 		}
 	}
 	var objects []manifest.Object
@@ -193,17 +196,34 @@ func standAlone(p Process, c call) int {
 		objects, failure = expanded.Plain()
 	}
 	for _, r := range expanded.Results {
-		fmt.Fprintf(p.Stderr, "%s: %s\n", name, Sentence(r, position(r, sources)))
+		fmt.Fprintf(s.Stderr, "%s: %s\n", s.Name, Sentence(r, position(r, sources)))
 	}
 	switch {
 	case expand.HasError(expanded.Results):
 		return exitError
 	case len(expanded.Outputs) == 0:
-		return p.finish(fmt.Errorf("%s: no Istio or IstioRevision of sailoperator.io/v1 in it", strings.Join(c.files, ", ")))
+		return s.finish(fmt.Errorf("%s: no %s of %s in it", strings.Join(s.files, ", "), strings.Join(s.Kinds, " or "), v1.GroupVersion))
 	case failure != nil:
-		return p.finish(failure)
+		return s.finish(failure)
 	}
-	return p.finish(manifest.Write(p.Stdout, objects))
+	return s.finish(manifest.Write(s.Stdout, objects))
+}
+
+// leftOut says why a resource in a file gives nothing, or "" if it does.
+func (s *session) leftOut(item manifest.Object) string {
+	if krm.IsResource(item, s.Kinds...) {
+		return ""
+	}
+	for _, other := range []expand.Function{expand.RenderIstio, expand.RenderCNI, expand.RevisionTag} {
+		switch {
+		case !krm.IsResource(item, other.Kinds...):
+		case s.Name == expand.RevisionTag.Name && other.Name == expand.RenderIstio.Name:
+			return "" // it is there for a tag to point at
+		default:
+			return "was left out; " + other.Name + " expands it"
+		}
+	}
+	return "is not an " + strings.Join(s.Kinds, " or ") + " and was left out"
 }
 
 // source is a resource in a file.
@@ -212,12 +232,12 @@ type source struct {
 	object manifest.Object
 }
 
-func readFile(p Process, file string) ([]source, error) {
+func (s *session) readFile(file string) ([]source, error) {
 	var data []byte
 	var err error
 	if file == "-" {
 		file = "standard input"
-		data, err = io.ReadAll(io.LimitReader(p.Stdin, krm.MaxInput+1))
+		data, err = io.ReadAll(io.LimitReader(s.Stdin, krm.MaxInput+1))
 	} else {
 		data, err = os.ReadFile(file)
 	}
@@ -275,13 +295,13 @@ func Sentence(r *fn.Result, at string) string {
 	return b.String()
 }
 
-func writeVersions(w io.Writer) error {
+func (s *session) writeVersions() error {
 	var b bytes.Buffer
 	version := Version
 	if info, ok := debug.ReadBuildInfo(); ok && version == "devel" && info.Main.Version != "" {
 		version = info.Main.Version
 	}
-	fmt.Fprintf(&b, "%s %s\n\nBundled Istio versions and the digests of their charts:\n", name, version)
+	fmt.Fprintf(&b, "%s %s\n\nBundled Istio versions and the digests of their charts:\n", s.Name, version)
 	catalogue := release.Bundled()
 	for _, e := range catalogue.Releases {
 		note := ""
@@ -296,42 +316,41 @@ func writeVersions(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "  %-9s %s%s\n", e.Version, e.Digest, note)
 	}
-	_, err := w.Write(b.Bytes())
+	_, err := s.Stdout.Write(b.Bytes())
 	return err
 }
 
-func usage(w io.Writer, flags *flag.FlagSet) {
-	fmt.Fprintf(w, `render-istio expands Istio and IstioRevision resources (%s) into the Kubernetes objects
-of their control planes, with Istio's own charts, offline.
+func (s *session) usage() {
+	w := s.Stdout
+	file, _, _ := strings.Cut(s.resource, " ")
+	fmt.Fprintf(w, `%[1]s %[2]s
 
 Usage:
-  render-istio -f istio.yaml [options]     print the objects
-  render-istio < resourcelist.yaml         run as a KRM function (kustomize, kpt)
+  %[1]s -f %[3]s [options]     print the objects
+  %[1]s < resourcelist.yaml         run as a KRM function (kustomize, kpt)
 
 Examples:
-  # What an Istio resource gives
-  render-istio -f istio.yaml
+  # What a resource gives
+  %[1]s -f %[3]s
 
   # What an upgrade changes
-  diff <(render-istio -f istio.yaml) <(sed s/v1.27.0/v1.28.3/ istio.yaml | render-istio -f -)
-
-  # With Istio's CRDs, for OpenShift
-  render-istio -f istio.yaml --crds --platform openshift
-
+  diff <(%[1]s -f %[3]s) <(sed s/v1.27.0/v1.28.3/ %[4]s | %[1]s -f -)
+%[5]s
   # A version that is not bundled, from charts in a directory
-  render-istio -f istio.yaml --charts ./charts
+  %[1]s -f %[3]s --charts ./charts
 
-  # In a kustomization: generators: [istio.yaml], and in istio.yaml the annotation
-  #   config.kubernetes.io/function: "exec: {path: render-istio}"
+  # In a kustomization: generators: [%[4]s], and in %[4]s the annotation
+  #   config.kubernetes.io/function: "exec: {path: %[1]s}"
   kustomize build --enable-alpha-plugins --enable-exec .
 
-  # In a Kptfile: pipeline: {mutators: [{exec: render-istio}]}
+  # In a Kptfile: pipeline: {mutators: [{exec: %[1]s}]}
   kpt fn render --allow-exec
 
 Options, each also as annotation lateen.io/<option> on the resource, as key of a ConfigMap functionConfig and as
 environment variable LATEEN_<OPTION>; the annotation wins, then the ConfigMap, the flag, the environment:
-`, v1.GroupVersion)
-	for _, opt := range krm.AllOptions {
+`, s.Name, s.what, s.resource, file, s.examples)
+	for _, name := range s.Program.options {
+		opt := option(name)
 		value, help := opt.Placeholder, opt.Help
 		if len(opt.Values) > 0 {
 			value = strings.Join(opt.Values, "|")
@@ -342,14 +361,13 @@ environment variable LATEEN_<OPTION>; the annotation wins, then the ConfigMap, t
 		}
 		fmt.Fprintf(w, "  --%s %s\n        %s\n", opt.Name, value, help)
 	}
-	fmt.Fprintf(w, "\nOther flags:\n")
-	for _, f := range []string{"f", "version"} {
-		fl := flags.Lookup(f)
-		dash := "--"
-		if f == "f" {
-			dash = "-"
-		}
-		fmt.Fprintf(w, "  %s%s\n        %s\n", dash, fl.Name, fl.Usage)
-	}
-	fmt.Fprintf(w, "\nBundled Istio versions: %s\n", strings.Join(release.Bundled().Versions(), ", "))
+	fmt.Fprintf(w, `
+Other flags:
+  -f FILE
+        file with resources, - for standard input; may be repeated
+  --version
+        print the version and the bundled Istio versions with their digests
+
+Bundled Istio versions: %s
+`, strings.Join(release.Bundled().Versions(), ", "))
 }

@@ -21,7 +21,7 @@ type result struct {
 func call(t *testing.T, stdin string, env map[string]string, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code := function.RenderIstio(function.Process{
+	code := function.RenderIstio.Main(function.Process{
 		Args: append([]string{"render-istio"}, args...), Stdin: strings.NewReader(stdin), Stdout: &stdout, Stderr: &stderr,
 		Getenv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
 	})
@@ -187,7 +187,7 @@ func TestCalls(t *testing.T) {
 // TestTerminal prints help instead of waiting for somebody to type a ResourceList.
 func TestTerminal(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	code := function.RenderIstio(function.Process{
+	code := function.RenderIstio.Main(function.Process{
 		Args: []string{"render-istio"}, Terminal: true, Stdout: &stdout, Stderr: &stderr, Stdin: strings.NewReader("never read"),
 		Getenv: func(string) (string, bool) { return "", false },
 	})

@@ -32,7 +32,7 @@ func FuzzParse(f *testing.F) {
 		for _, o := range l.Items {
 			krm.Locate(o, path)
 			krm.LocationOf(o)
-			if krm.IsResource(o) {
+			if krm.IsResource(o, "Istio", "IstioRevision", "IstioRevisionTag", "IstioCNI") {
 				_, l.Results = krm.Decode(o)
 			}
 		}

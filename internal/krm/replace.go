@@ -18,8 +18,10 @@ type Expansion struct {
 	Owner string
 	// Objects are the generated objects.
 	Objects []manifest.Object
-	// Active is the revision that the objects belong to.
+	// Active is the revision that an Istio asks for now; empty for what has no revisions.
 	Active string
+	// Dir is the directory for new files, beside the file of the source.
+	Dir string
 }
 
 // Scope says which generated items a run is responsible for, by their owner stamp.
@@ -54,7 +56,7 @@ func Replace(items []manifest.Object, scope Scope, expansions []Expansion) ([]ma
 				return nil, err
 			}
 			out = append(out, f.object)
-		case !generated, retained[retainKey{owner, item.Label(manifest.LabelRevision)}]:
+		case !generated, retained[retainKey{owner, revisionOf(item)}]:
 			out = append(out, item)
 		default:
 			continue // generated earlier, and not any more
@@ -135,7 +137,7 @@ func (f *fresh) place(used map[string]bool) error {
 	if !filepath.IsLocal(filepath.FromSlash(source)) {
 		return fmt.Errorf("%s is in %s, which is outside the package", f.from.Owner, source)
 	}
-	p := freePath(source, f.object, f.from.Active, used)
+	p := freePath(source, f.object, f.from.Dir, used)
 	used[p] = true
 	f.object.SetAnnotation(AnnotationIndex, "0")
 	f.object.SetAnnotation(AnnotationPath, p)
@@ -143,6 +145,14 @@ func (f *fresh) place(used map[string]bool) error {
 }
 
 type retainKey struct{ owner, revision string }
+
+// revisionOf is the revision that a generated item belongs to.
+func revisionOf(item manifest.Object) string {
+	if item.Kind() == "IstioRevision" {
+		return item.ID().Name
+	}
+	return item.Label(manifest.LabelRevision)
+}
 
 // retainedRevisions finds the revisions of earlier runs that stay in the package.
 func retainedRevisions(items []manifest.Object, scope Scope, expansions []Expansion) map[retainKey]bool {
@@ -161,12 +171,11 @@ func retainedRevisions(items []manifest.Object, scope Scope, expansions []Expans
 	return out
 }
 
-// freePath is the file of a new item: <directory of its source>/<revision>/<kind>_<name>.yaml, in lower case. Names of
+// freePath is the file of a new item: <directory of its source>/<dir>/<kind>_<name>.yaml, in lower case. Names of
 // Kubernetes objects may hold colons and the like, which do not belong into file names.
-func freePath(source string, o manifest.Object, revision string, used map[string]bool) string {
+func freePath(source string, o manifest.Object, dir string, used map[string]bool) string {
 	id := o.ID()
-	dir := revision
-	if o.Label(manifest.LabelRevision) == "" {
+	if id.Kind == "CustomResourceDefinition" {
 		dir = "crds"
 	}
 	base := path.Join(path.Dir(source), fileName(dir), strings.ToLower(fileName(id.Kind))+"_"+fileName(id.Name))

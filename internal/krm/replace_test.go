@@ -254,7 +254,7 @@ func TestReplace(t *testing.T) {
 			}
 			var expansions []krm.Expansion
 			for _, e := range tc.expansions {
-				x := krm.Expansion{Source: e.source.object(t), Owner: "Istio/" + e.source.name, Active: e.active}
+				x := krm.Expansion{Source: e.source.object(t), Owner: "Istio/" + e.source.name, Active: e.active, Dir: e.active}
 				for _, o := range e.objects {
 					o.path, o.index = "", ""
 					x.Objects = append(x.Objects, o.object(t))

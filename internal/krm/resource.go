@@ -16,13 +16,15 @@ import (
 	"github.com/lateen-io/lateen/internal/values"
 )
 
-// Resource is an Istio or an IstioRevision that a user wrote, read strictly.
+// Resource is a resource of sailoperator.io/v1 that a user wrote, read strictly.
 type Resource struct {
 	// Object is the item it was read from.
 	Object manifest.Object
-	// Istio or Revision is set, according to the kind.
+	// One of these is set, according to the kind.
 	Istio    *v1.Istio
 	Revision *v1.IstioRevision
+	Tag      *v1.IstioRevisionTag
+	CNI      *v1.IstioCNI
 	// Options are those that the resource's own annotations give.
 	Options Options
 }
@@ -30,10 +32,22 @@ type Resource struct {
 // Name is "Istio/default": how messages and owner stamps name the resource.
 func (r Resource) Name() string { return r.Object.Kind() + "/" + r.Object.ID().Name }
 
-// IsResource tells whether an item is of a kind that Decode reads, and not itself generated.
-func IsResource(o manifest.Object) bool {
-	return o.ID().Group == v1.GroupVersion.Group && (o.Kind() == v1.KindIstio || o.Kind() == v1.KindIstioRevision) &&
-		o.Annotation(manifest.AnnotationOwner) == ""
+// Version is what the resource asks for; empty means the default.
+func (r Resource) Version() v1.Version {
+	switch {
+	case r.Istio != nil:
+		return r.Istio.Spec.Version
+	case r.Revision != nil:
+		return r.Revision.Spec.Version
+	case r.CNI != nil:
+		return r.CNI.Spec.Version
+	}
+	return ""
+}
+
+// IsResource tells whether an item is a resource of sailoperator.io of one of the kinds, and not itself generated.
+func IsResource(o manifest.Object, kinds ...string) bool {
+	return slices.Contains(kinds, o.Kind()) && o.ID().Group == v1.GroupVersion.Group && o.Annotation(manifest.AnnotationOwner) == ""
 }
 
 // specFields are the fields of each kind's spec and their JSON types. Values are checked elsewhere, against the schema
@@ -44,7 +58,9 @@ var specFields = map[string]map[string]string{
 		"meshConfig": "object", "updateStrategy.type": "string",
 		"updateStrategy.inactiveRevisionDeletionGracePeriodSeconds": "integer", "updateStrategy.updateWorkloads": "boolean",
 	},
-	v1.KindIstioRevision: {"version": "string", "namespace": "string", "values": "object"},
+	v1.KindIstioRevision:    {"version": "string", "namespace": "string", "values": "object"},
+	v1.KindIstioRevisionTag: {"targetRef": "object", "targetRef.kind": "string", "targetRef.name": "string"},
+	v1.KindIstioCNI:         {"version": "string", "namespace": "string", "profile": "string", "values": "object"},
 }
 
 // instead says for fields that people bring along from elsewhere what to write.
@@ -144,13 +160,28 @@ func (d *decoder) typed(r *Resource, spec map[string]any) {
 		for _, e := range r.Revision.Validate() {
 			d.errorf(strings.Split(e.Field, "."), "%s", e.Error())
 		}
+	case v1.KindIstioRevisionTag:
+		r.Tag = &v1.IstioRevisionTag{}
+		meta(&r.Tag.APIVersion, &r.Tag.Kind, &r.Tag.Name)
+		err = json.Unmarshal(raw, &r.Tag.Spec)
+		for _, e := range r.Tag.Validate() {
+			d.errorf(strings.Split(e.Field, "."), "%s", e.Error())
+		}
+	case v1.KindIstioCNI:
+		r.CNI = &v1.IstioCNI{}
+		meta(&r.CNI.APIVersion, &r.CNI.Kind, &r.CNI.Name)
+		err = json.Unmarshal(raw, &r.CNI.Spec)
+		r.CNI.Default()
+		for _, e := range r.CNI.Validate() {
+			d.errorf(strings.Split(e.Field, "."), "%s", e.Error())
+		}
 	}
 	if err != nil {
 		d.errorf([]string{"spec"}, "spec: %v", err)
 	}
 	if id.Namespace != "" {
 		w := Result(r.Object, fn.Warning, []string{"metadata", "namespace"}, fmt.Sprintf(
-			"metadata.namespace is %q, but %s is cluster-scoped; the namespace of the control plane is spec.namespace. A namespace: "+
+			"metadata.namespace is %q, but %s is cluster-scoped; what it installs goes to spec.namespace. A namespace: "+
 				"in a kustomization would break the rendered objects the same way", id.Namespace, id.Kind))
 		d.results = append(d.results, w)
 	}
@@ -166,9 +197,9 @@ func (d *decoder) checkSpec(kind string, spec map[string]any) {
 			want, known := fields[path]
 			known = known && !strings.Contains(key, ".")
 			switch {
-			case !known && prefix == "" && instead[key] != "":
+			case !known && kind == v1.KindIstio && prefix == "" && instead[key] != "":
 				d.errorf(pointer, "%s", instead[key])
-			case !known && prefix == "" && isValue(key):
+			case !known && kind != v1.KindIstioRevisionTag && prefix == "" && isValue(kind, key):
 				d.errorf(pointer, "spec.%[1]s: Helm values belong under spec.values; write spec.values.%[1]s", key).
 					Field.ProposedValue = "spec.values." + key
 			case !known:
@@ -177,13 +208,16 @@ func (d *decoder) checkSpec(kind string, spec map[string]any) {
 				delete(m, key) // a null is as good as absent
 			case !isType(m[key], want):
 				d.errorf(pointer, "spec.%s: must be %s, is %s", path, article(want), article(typeOf(m[key]))).Field.CurrentValue = m[key]
-			case path == "updateStrategy":
-				strategy, _ := m[key].(map[string]any)
-				walk(path+".", strategy)
+			case path == "updateStrategy", path == "targetRef":
+				inner, _ := m[key].(map[string]any)
+				walk(path+".", inner)
 			}
 		}
 	}
 	walk("", spec)
+	if kind != v1.KindIstio && kind != v1.KindIstioRevision {
+		return
+	}
 	v, _ := spec["values"].(map[string]any)
 	for _, key := range sorted(v) {
 		if insteadValues[key] != "" {
@@ -193,7 +227,10 @@ func (d *decoder) checkSpec(kind string, spec map[string]any) {
 }
 
 // isValue tells whether a field that stands directly below spec is a top-level key of the Helm values.
-func isValue(key string) bool {
+func isValue(kind, key string) bool {
+	if kind == v1.KindIstioCNI {
+		return key == "cni" || key == "global"
+	}
 	return slices.Contains([]string{
 		"global", "pilot", "base", "telemetry", "sidecarInjectorWebhook", "istiodRemote", "istio_cni",
 		"revision", "revisionTags", "defaultRevision", "compatibilityVersion", "experimental", "ownerName",

@@ -147,7 +147,7 @@ func TestDecodeErrors(t *testing.T) {
 		},
 		"namespace": {
 			"only a warning: kustomize's namespace: adds it", strings.Replace(istio("{}"), "name: default", "name: default\n  namespace: ns", 1),
-			[]found{{fn.Warning, "metadata.namespace", `metadata.namespace is "ns", but Istio is cluster-scoped; the namespace of the control plane is spec.namespace. ` +
+			[]found{{fn.Warning, "metadata.namespace", `metadata.namespace is "ns", but Istio is cluster-scoped; what it installs goes to spec.namespace. ` +
 				"A namespace: in a kustomization would break the rendered objects the same way"}},
 		},
 	}
@@ -183,7 +183,7 @@ func TestIsResource(t *testing.T) {
 		{"generated", strings.Replace(istio("{}"), "name: default", "name: a\n  annotations: {lateen.io/owner: Istio/default}", 1), false},
 	}
 	for _, tc := range cases {
-		if got := krm.IsResource(object(t, tc.in)); got != tc.want {
+		if got := krm.IsResource(object(t, tc.in), "Istio", "IstioRevision"); got != tc.want {
 			t.Errorf("%s: want %v, got %v", tc.reason, tc.want, got)
 		}
 	}

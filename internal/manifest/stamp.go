@@ -11,6 +11,8 @@ import (
 const (
 	// LabelRevision names the IstioRevision that an object belongs to.
 	LabelRevision = "lateen.io/revision"
+	// LabelTag names the IstioRevisionTag that an object belongs to.
+	LabelTag = "lateen.io/tag"
 	// LabelManagedBy is the well-known label; Lateen's value replaces Helm's.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
 	ManagedBy      = "lateen"
@@ -36,8 +38,10 @@ const (
 type Stamp struct {
 	// Owner is the resource the object was generated from: "Istio/default".
 	Owner string
-	// Revision is the name of the IstioRevision, empty for objects that belong to none (Istio's CRDs).
+	// Revision is the name of the IstioRevision, empty for objects that belong to none (Istio's CRDs, the CNI plugin).
 	Revision string
+	// Tag is the name of the IstioRevisionTag, for the objects of one.
+	Tag string
 	// Version is the Istio version, recorded on objects that belong to no revision.
 	Version string
 	// Protect asks Argo CD and Flux to leave the object alone when it is no longer in Git: of a revision that may
@@ -55,6 +59,9 @@ type Stamp struct {
 //   - an object with ${ in it is marked as not for Flux's variable substitution, which would blank it.
 func (s Stamp) Apply(o Object) {
 	o.SetLabel(LabelManagedBy, ManagedBy)
+	if s.Tag != "" {
+		o.SetLabel(LabelTag, s.Tag)
+	}
 	if s.Revision != "" {
 		o.SetLabel(LabelRevision, s.Revision)
 	} else if s.Version != "" {

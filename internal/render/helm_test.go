@@ -268,7 +268,7 @@ func profileValues(version, profile string) (string, error) {
 	return string(out), err
 }
 
-func template(ctx context.Context, bin, releaseName, namespace, chart string, layers []string) (map[manifest.ID]map[string]any, error) {
+func template(ctx context.Context, bin, releaseName, namespace, chart string, layers []string, more ...string) (map[manifest.ID]map[string]any, error) {
 	dir, err := os.MkdirTemp("", "lateen-helm-")
 	if err != nil {
 		return nil, err
@@ -278,6 +278,7 @@ func template(ctx context.Context, bin, releaseName, namespace, chart string, la
 		"template", releaseName, chart, "--namespace", namespace, "--include-crds",
 		"--kube-version", "1.34.0",
 	}
+	args = append(args, more...)
 	for i, layer := range layers {
 		file := filepath.Join(dir, fmt.Sprintf("%d.yaml", i))
 		if err := os.WriteFile(file, []byte(layer), 0o600); err != nil {
@@ -314,7 +315,11 @@ func renderIstio(version, profile, namespace, revision, user string, crdsOnly bo
 	if err != nil {
 		return nil, err
 	}
-	objects, err := render.Render(render.Input{Revision: rev, Release: rel, Owner: "Istio/" + revision, CRDs: crdsOnly, CRDsOnly: crdsOnly})
+	f := render.Render
+	if crdsOnly {
+		f = render.CRDs
+	}
+	objects, err := f(render.Input{Revision: rev, Release: rel, Owner: "Istio/" + revision})
 	if err != nil {
 		return nil, err
 	}
@@ -363,7 +368,7 @@ func (e *twiceError) Error() string { return e.id.String() + " is there twice" }
 func withoutAdditions(objects map[manifest.ID]map[string]any) map[manifest.ID]map[string]any {
 	for id, o := range objects {
 		meta, _ := o["metadata"].(map[string]any)
-		strip(meta, "labels", manifest.LabelRevision, manifest.LabelManagedBy)
+		strip(meta, "labels", manifest.LabelRevision, manifest.LabelTag, manifest.LabelManagedBy)
 		strip(meta, "annotations", manifest.AnnotationOwner, manifest.AnnotationVersion, manifest.AnnotationFluxSubstitute, manifest.AnnotationFluxPrune, manifest.AnnotationArgoSync)
 		if hooks, ok := o["webhooks"].([]any); ok && id.Kind == "ValidatingWebhookConfiguration" {
 			for _, h := range hooks {
@@ -472,4 +477,132 @@ func TestProfileLayers(t *testing.T) {
 	if !slices.IsSorted(values.Profiles) {
 		t.Error("values.Profiles is not sorted")
 	}
+}
+
+// TestCNIEqualsHelm does for the CNI plugin what TestRenderEqualsHelm does for control planes.
+func TestCNIEqualsHelm(t *testing.T) {
+	bin := helm(t)
+	sets := map[string]string{
+		"nothing":        "",
+		"the guide's":    "cni: {cniConfDir: /etc/cni/net.d, excludeNamespaces: [kube-system]}",
+		"ambient, chain": "cni: {ambient: {enabled: true}, chained: false, repair: {repairPods: false}, logLevel: debug}",
+		"own image":      "{cni: {image: 'registry.example.com/cni:1', pullPolicy: Always, resources: {requests: {cpu: 1}}}, global: {imagePullSecrets: [regcred], logAsJson: true}}",
+	}
+	for _, version := range release.Bundled().Versions() {
+		rel, err := release.Bundled().Resolve(version, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, profile := range values.Profiles {
+			for name, user := range sets {
+				cni := &v1.IstioCNI{Spec: v1.IstioCNISpec{Version: v1.Version(version), Namespace: "kube-system", Profile: v1.Profile(profile)}}
+				cni.Name = "default"
+				if user != "" {
+					raw, err := sigsyaml.YAMLToJSON([]byte(user))
+					if err != nil {
+						t.Fatal(err)
+					}
+					cni.Spec.Values = &v1.Values{Raw: raw}
+				}
+				objects, err := render.CNI(render.CNIInput{CNI: cni, Release: rel, Owner: "IstioCNI/default"})
+				if err != nil {
+					t.Errorf("%s/%s/%s: %v", version, profile, name, err)
+					continue
+				}
+				layer := ""
+				if profile != "default" && (profile != "remote" || !strings.HasPrefix(version, "v1.23.")) {
+					if layer, err = profileValues(version, profile); err != nil {
+						t.Fatal(err)
+					}
+				}
+				want, err := template(t.Context(), bin, "istio-cni", "kube-system", filepath.Join(bundles, version, "cni"), []string{layer, user})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(withoutAdditions(want), withoutAdditions(reparse(t, objects))); diff != "" {
+					t.Errorf("%s/%s/%s: -helm +lateen:\n%s", version, profile, name, diff)
+				}
+			}
+		}
+	}
+}
+
+// TestTagsEqualHelm holds revision tags against the same templates of the chart, rendered by helm.
+func TestTagsEqualHelm(t *testing.T) {
+	bin := helm(t)
+	for _, version := range release.Bundled().Versions() {
+		rel, err := release.Bundled().Resolve(version, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		templates, err := filepath.Glob(filepath.Join(bundles, version, "istiod/templates/revision-tags*.yaml"))
+		if err != nil || len(templates) == 0 {
+			t.Fatalf("%s: no templates for tags (%v)", version, err)
+		}
+		var only []string
+		for _, file := range templates {
+			only = append(only, "--show-only", "templates/"+filepath.Base(file))
+		}
+		for _, c := range []struct{ reason, tag, revision, namespace, user string }{
+			{"a tag", "prod", "default-v1-28-3", "istio-system", ""},
+			{"a tag in a namespace of its own", "prod", "mesh1", "istio-system1", "meshConfig: {discoverySelectors: [{matchLabels: {mesh: mesh1}}]}"},
+			{"the default tag", "default", "canary", "istio-system", "pilot: {env: {A: b}}"},
+			{"the revision named default has no suffix", "prod", "default", "istio-system", ""},
+			{"webhooks by URL", "prod", "canary", "istio-system", "istiodRemote: {injectionURL: 'https://istiod.example.com/inject'}"},
+		} {
+			istio := &v1.Istio{Spec: v1.IstioSpec{Version: v1.Version(version), Namespace: c.namespace}}
+			istio.Name = c.revision
+			raw, err := sigsyaml.YAMLToJSON([]byte(c.user))
+			if err != nil {
+				t.Fatal(err)
+			}
+			istio.Spec.Values = &v1.Values{Raw: raw}
+			istio.Default()
+			rev, err := render.Plan(render.PlanInput{Istio: istio, Release: rel})
+			if err != nil {
+				t.Fatal(err)
+			}
+			objects, err := render.Tag(render.TagInput{Name: c.tag, Revision: rev, Release: rel, Owner: "IstioRevisionTag/" + c.tag})
+			if err != nil {
+				t.Errorf("%s: %s: %v", version, c.reason, err)
+				continue
+			}
+			label := c.revision
+			if label == "default" {
+				label = ""
+			}
+			layers := []string{
+				c.user, fmt.Sprintf("{revision: %q, global: {istioNamespace: %s, configValidation: true}}", label, c.namespace),
+				"revisionTags: [" + c.tag + "]",
+			}
+			want, err := template(t.Context(), bin, c.tag+"-revisiontags", c.namespace, filepath.Join(bundles, version, "istiod"), layers, only...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.tag == "default" {
+				base, err := template(t.Context(), bin, "default-base", c.namespace, copyWithoutCRDs(t, filepath.Join(bundles, version, "base")),
+					append(layers, "defaultRevision: "+c.revision))
+				if err != nil {
+					t.Fatal(err)
+				}
+				maps.Copy(want, base)
+			}
+			if diff := cmp.Diff(withoutAdditions(want), withoutAdditions(reparse(t, objects))); diff != "" {
+				t.Errorf("%s: %s: -helm +lateen:\n%s", version, c.reason, diff)
+			}
+		}
+	}
+}
+
+func reparse(t *testing.T, objects []manifest.Object) map[manifest.ID]map[string]any {
+	t.Helper()
+	var buf bytes.Buffer
+	if err := manifest.Write(&buf, objects); err != nil {
+		t.Fatal(err)
+	}
+	out, err := parseAll(buf.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

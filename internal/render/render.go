@@ -28,10 +28,6 @@ type Input struct {
 	Owner string
 	// KubeVersion is what charts are told about the cluster: v1.34.0. Empty means chart.DefaultKubeVersion.
 	KubeVersion string
-	// CRDs also gives Istio's own CustomResourceDefinitions.
-	CRDs bool
-	// CRDsOnly gives nothing else.
-	CRDsOnly bool
 	// Protect asks GitOps tools not to delete the objects when they leave Git.
 	Protect bool
 	// KeepFailurePolicy leaves the failurePolicy Ignore that charts give to validating webhooks.
@@ -75,20 +71,11 @@ func Plan(in PlanInput) (*v1.IstioRevision, error) {
 	if user, err = values.WithMeshConfig(user, mesh); err != nil {
 		return nil, err
 	}
-	const istiod = "istiod"
-	profile := string(spec.Profile)
-	platformProfile, platformLayer := values.Platform(in.Platform, istiod, in.Release, user)
-	if profile == "" {
-		profile = platformProfile
-	}
-	profileLayer, err := values.Profile(profile, istiod, in.Release)
+	profile, platform, err := values.ProfileAndPlatform(string(spec.Profile), in.Platform, "istiod", in.Release, user)
 	if err != nil {
 		return nil, fmt.Errorf("spec.profile: %w", err)
 	}
-	if _, set := values.Get(profileLayer, "global", "platform"); set {
-		platformLayer = nil
-	}
-	merged := values.Merge(values.Base(spec.Namespace), profileLayer, user, platformLayer)
+	merged := values.Merge(values.Base(spec.Namespace), profile, user, platform)
 	values.Enforce(merged, name, spec.Namespace)
 	packed, err := v1.FromMap(merged)
 	if err != nil {
@@ -149,69 +136,68 @@ func Render(in Input) ([]manifest.Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spec.values: %w", err)
 	}
+	name, namespace := in.Revision.Name, in.Revision.Spec.Namespace
 	main, chartValues := values.RemoteChart(v, in.Release)
-	isDefault := in.Revision.Name == "default"
-	namespace := in.Revision.Spec.Namespace
-
-	var objects []manifest.Object
-	if !in.CRDsOnly {
-		target := chart.Target{Release: in.Revision.Name + "-istiod", Namespace: namespace, KubeVersion: in.KubeVersion}
-		if objects, err = renderChart(in.Release, main, nil, chartValues, target); err != nil {
-			return nil, err
-		}
-		stamp := manifest.Stamp{Owner: in.Owner, Revision: in.Revision.Name, Protect: in.Protect, KeepFailurePolicy: in.KeepFailurePolicy}
-		if isDefault && main == "istiod" { // the chart istiod-remote brings what it needs of base
-			base, err := renderBase(in, chartValues, false)
-			if err != nil {
-				return nil, err
-			}
-			objects = append(objects, base...)
-		}
-		for _, o := range objects {
-			stamp.Apply(o)
-		}
+	target := chart.Target{Release: name + "-istiod", Namespace: namespace, KubeVersion: in.KubeVersion}
+	objects, err := renderChart(in.Release, main, nil, chartValues, target)
+	if err != nil {
+		return nil, err
 	}
-	if in.CRDs || in.CRDsOnly {
-		crds, err := renderBase(in, chartValues, true)
+	if name == "default" && main == "istiod" { // the chart istiod-remote brings what it needs of base
+		base, err := renderBase(in.Release, chartValues, name, namespace, in.KubeVersion)
 		if err != nil {
 			return nil, err
 		}
-		// CRDs belong to no revision, and with them goes every resource of Istio: GitOps tools must not prune them.
-		stamp := manifest.Stamp{Owner: in.Owner, Version: in.Release.Version, Protect: true}
-		for _, o := range crds {
-			stamp.Apply(o)
-		}
-		objects = append(objects, crds...)
+		objects = append(objects, base...)
 	}
+	stamp := manifest.Stamp{Owner: in.Owner, Revision: name, Protect: in.Protect, KeepFailurePolicy: in.KeepFailurePolicy}
+	objects, err = finish(objects, stamp, in.Release)
+	if err != nil && values.String(chartValues, "global", "remotePilotAddress") != "" && values.String(chartValues, "profile") != "remote" {
+		return nil, fmt.Errorf("%w; spec.values.global.remotePilotAddress is for remote control planes: set spec.profile to remote, or leave it out", err)
+	}
+	return objects, err
+}
+
+// CRDs gives Istio's own CustomResourceDefinitions, of the release and with the values of the revision. They belong to no
+// revision, and with them goes every resource of Istio: GitOps tools are asked not to prune them.
+func CRDs(in Input) ([]manifest.Object, error) {
+	v, err := decode(in.Revision.Spec.Values)
+	if err != nil {
+		return nil, fmt.Errorf("spec.values: %w", err)
+	}
+	_, v = values.RemoteChart(v, in.Release)
+	objects, err := renderCRDs(in.Release, v, chart.Target{Release: baseRelease, Namespace: in.Revision.Spec.Namespace, KubeVersion: in.KubeVersion})
+	if err != nil {
+		return nil, err
+	}
+	return finish(objects, manifest.Stamp{Owner: in.Owner, Version: in.Release.Version, Protect: true}, in.Release)
+}
+
+// finish stamps and orders objects.
+func finish(objects []manifest.Object, stamp manifest.Stamp, rel release.Release) ([]manifest.Object, error) {
 	if id, twice := manifest.Duplicate(objects); twice {
-		hint := ""
-		if values.String(chartValues, "global", "remotePilotAddress") != "" && values.String(chartValues, "profile") != "remote" {
-			hint = "; spec.values.global.remotePilotAddress is for remote control planes: set spec.profile to remote, or leave it out"
-		}
-		return nil, fmt.Errorf("the charts of Istio %s render %s twice%s", in.Release.Version, id, hint)
+		return nil, fmt.Errorf("the charts of Istio %s render %s twice", rel.Version, id)
+	}
+	for _, o := range objects {
+		stamp.Apply(o)
 	}
 	manifest.Sort(objects)
 	return objects, nil
 }
 
 const (
+	baseRelease = "default-base"
 	crdTemplate = "templates/crds.yaml"
 	profileFile = "templates/zzz_profile.yaml" // computes the values that all other templates see
 )
 
-// renderBase renders the chart base as the Helm release default-base: either all but the CRDs, or the CRDs alone.
-func renderBase(in Input, v map[string]any, crds bool) ([]manifest.Object, error) {
+// renderBase renders the chart base without its CRDs: what makes a revision the default one.
+func renderBase(rel release.Release, v map[string]any, defaultRevision, namespace, kubeVersion string) ([]manifest.Object, error) {
 	// Up to 1.23, base has the Service of a remote istiod too, where the chart istiod-remote brings it anyway and the chart
 	// istiod one of the same name.
-	v = values.Merge(v, map[string]any{"defaultRevision": "", "global": map[string]any{"remotePilotAddress": ""}})
-	if in.Revision.Name == "default" {
-		v["defaultRevision"] = in.Revision.Name
-	}
-	target := chart.Target{Release: "default-base", Namespace: in.Revision.Spec.Namespace, KubeVersion: in.KubeVersion}
-	if !crds {
-		return renderChart(in.Release, "base", func(t string) bool { return t != crdTemplate }, v, target)
-	}
-	return renderCRDs(in.Release, v, target)
+	v = values.Merge(v, map[string]any{"defaultRevision": defaultRevision, "global": map[string]any{"remotePilotAddress": ""}})
+	target := chart.Target{Release: baseRelease, Namespace: namespace, KubeVersion: kubeVersion}
+	return renderChart(rel, "base", func(t string) bool { return t != crdTemplate }, v, target)
 }
 
 // renderChart renders one chart of a release; keep, if not nil, says which of its templates.
@@ -223,19 +209,23 @@ func renderChart(rel release.Release, name string, keep func(string) bool, v map
 	if keep != nil {
 		c = c.Only(keep)
 	}
-	return renderLoaded(c, v, t)
+	return renderLoaded(c, v, t, nil)
 }
 
 // hookAnnotation marks what Helm runs at certain moments instead of installing it. Istio's charts have none.
 const hookAnnotation = "helm.sh/hook"
 
-func renderLoaded(c *chart.Chart, v map[string]any, t chart.Target) ([]manifest.Object, error) {
+// renderLoaded renders a chart and reads what comes out; only, if not nil, says of which templates.
+func renderLoaded(c *chart.Chart, v map[string]any, t chart.Target, only func(template string) bool) ([]manifest.Object, error) {
 	texts, err := c.Render(v, t)
 	if err != nil {
 		return nil, err
 	}
 	var objects []manifest.Object
 	for _, m := range texts {
+		if only != nil && !only(m.Template) {
+			continue
+		}
 		parsed, err := manifest.Parse(m.Text)
 		if err != nil {
 			return nil, fmt.Errorf("chart %s %s: the output of %s is not a list of Kubernetes objects: %w", c.Name(), c.Version(), m.Template, err)
@@ -288,6 +278,7 @@ func renderCRDs(rel release.Release, v map[string]any, t chart.Target) ([]manife
 	if err != nil {
 		return nil, err
 	}
+	v = values.Merge(v, map[string]any{"defaultRevision": ""})
 	const templated, plain = "files/crd-all.gen.yaml", "crds/crd-all.gen.yaml"
 	if all := c.File(templated); all != nil {
 		heads, specs, err := splitCRDs(all)
@@ -297,7 +288,7 @@ func renderCRDs(rel release.Release, v map[string]any, t chart.Target) ([]manife
 		c := c.WithFile(templated, heads).Only(func(t string) bool {
 			return t == crdTemplate || t == profileFile || strings.HasPrefix(t, "templates/_")
 		})
-		objects, err := renderLoaded(c, v, t)
+		objects, err := renderLoaded(c, v, t, nil)
 		if err != nil {
 			return nil, err
 		}

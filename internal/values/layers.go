@@ -199,6 +199,20 @@ func Platform(platform, chart string, c Charts, user map[string]any) (profile st
 	return profile, map[string]any{"global": map[string]any{"platform": platform}}
 }
 
+// ProfileAndPlatform are the layers below and above the user's values: of the selected profile, or else the one that the
+// platform selects, and of the platform.
+func ProfileAndPlatform(profile, platform, chart string, c Charts, user map[string]any) (below, above map[string]any, err error) {
+	selects, above := Platform(platform, chart, c, user)
+	if profile == "" {
+		profile = selects
+	}
+	below, err = Profile(profile, chart, c)
+	if _, set := Get(below, "global", "platform"); set {
+		above = nil
+	}
+	return below, above, err
+}
+
 // RemoteChart names the chart of a control plane and adjusts its values for it. Up to 1.23 a remote control plane is the
 // chart istiod-remote, which does not know a profile of that name.
 func RemoteChart(v map[string]any, c Charts) (chart string, adjusted map[string]any) {
