@@ -127,6 +127,7 @@ add-release: ## Bundle another Istio version: VERSION=1.28.4 MODULE=v0.0.0-20260
 	  exit 2
 	fi
 	go run ./hack/catalogue add -version "$(VERSION)" -module "$(MODULE)"
+	$(MAKE) generate golden
 
 ##@ Measuring and searching
 

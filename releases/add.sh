@@ -15,7 +15,12 @@ go 1.26.0
 
 require istio.io/istio $module
 EOF
-dir=$(go mod download -modfile="$mod" -json istio.io/istio | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+trap '[[ $? == 0 ]] || rm -f "$mod"' EXIT # a .sum that was there stays: it may have lines that only the user knows
+download=$(go mod download -modfile="$mod" -json istio.io/istio) || {
+  sed -n 's/^\t"Error": "\(.*\)"$/istio.io\/istio: \1/p' <<<"$download" >&2
+  exit 1
+}
+dir=$(sed -n 's/^\t"Dir": "\(.*\)",$/\1/p' <<<"$download")
 for dependency in istio.io/api k8s.io/api k8s.io/apimachinery google.golang.org/protobuf sigs.k8s.io/yaml; do
   wanted=$(awk -v m="$dependency" '$1 == m { print $2 }' "$dir/go.mod")
   go mod edit -require="$dependency@$wanted" "$mod"

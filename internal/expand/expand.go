@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -128,7 +129,9 @@ func (j *job) plan(dirs directories) {
 	case j.Resource.Revision != nil:
 		j.output.Revision, err = render.Complete(j.Resource.Revision)
 	}
-	if err != nil {
+	if conflict, ok := errors.AsType[*values.ConflictError](err); ok {
+		j.fail(append([]string{"spec"}, strings.Split(conflict.Path, ".")...), "%v", err)
+	} else if err != nil {
 		j.fail([]string{"spec"}, "%v", err)
 	}
 }
@@ -158,6 +161,13 @@ func (j *job) resolve(version v1.Version, dirs directories) {
 		return
 	}
 	j.output.Release = rel
+	if p := j.Options[krm.OptionPlatform]; p != "" && !slices.Contains(values.Platforms, p) {
+		message := fmt.Sprintf("the platform %q is none that Istio's charts know (%s) and has no effect", p, strings.Join(values.Platforms, ", "))
+		if best := values.Closest(p, values.Platforms); best != "" {
+			message += "; did you mean " + best + "?"
+		}
+		j.result(fn.Warning, nil, message)
+	}
 	if rel.EndOfLife != "" {
 		r := j.result(fn.Warning, []string{"spec", "version"}, fmt.Sprintf(
 			"Istio %s: this minor version reached its end of life in %s and gets no security fixes; newest bundled version: %s",
@@ -375,6 +385,15 @@ func RevisionObject(out Output, source manifest.Object) (manifest.Object, error)
 		f.in.Content = append(f.in.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: f.key}, value)
 	}
 	return manifest.FromNode(n)
+}
+
+// recordRelease notes on an object what the rendering depended on.
+func recordRelease(o manifest.Object, rel release.Release, options krm.Options) {
+	o.SetAnnotation(manifest.AnnotationVersion, rel.Version)
+	o.SetAnnotation(manifest.AnnotationChartDigest, rel.Digest)
+	if kube, err := chart.ParseKubeVersion(options[krm.OptionKubeVersion]); err == nil { // plan has looked at the error
+		o.SetAnnotation(manifest.AnnotationKubeVersion, kube.Version)
+	}
 }
 
 // SourceObject is an Istio that came as a functionConfig, as an item to be applied: without what kustomize needs to

@@ -27,6 +27,7 @@ type Expanded struct {
 func (f Function) Items(items, around []manifest.Object, options krm.Options, memory bool) Expanded {
 	var e Expanded
 	var requests []Request
+	seen := map[string]string{}
 	for _, item := range items {
 		if !krm.IsResource(item, f.Kinds...) {
 			continue
@@ -36,6 +37,11 @@ func (f Function) Items(items, around []manifest.Object, options krm.Options, me
 		if HasError(results) {
 			continue
 		}
+		if first, twice := seen[r.Name()]; twice {
+			e.Results = append(e.Results, krm.Result(item, fn.Error, []string{"metadata", "name"}, r.Name()+" is there twice"+first))
+			continue
+		}
+		seen[r.Name()] = krm.Also(item)
 		inForce := r.Options.Over(options)
 		e.Sources = append(e.Sources, r)
 		e.options = append(e.options, inForce)
@@ -55,6 +61,10 @@ func (e *Expanded) Plain() ([]manifest.Object, error) {
 	for i, out := range e.Outputs {
 		if e.options[i][krm.OptionTrack] == "true" {
 			source := SourceObject(e.Sources[i].Object)
+			if e.Sources[i].Revision != nil { // the user's own, whose objects are rendered here all the same
+				source.SetAnnotation(manifest.AnnotationRenderedBy, RenderIstio.Name)
+				recordRelease(source, out.Release, e.options[i])
+			}
 			all = append(all, source)
 			if e.Sources[i].Istio != nil {
 				rev, err := RevisionObject(out, source)
@@ -124,7 +134,14 @@ func (f Function) newTask(in *krm.List, options krm.Options) (task, fn.Results) 
 		// The resource itself is the configuration: of kustomize's generator, or of a kpt mutator with configPath. Only this
 		// one is expanded.
 		owner := config.Kind() + "/" + config.ID().Name
-		t.scope = func(o string) bool { return o == owner }
+		present := map[string]bool{}
+		for _, item := range in.Items {
+			if krm.IsResource(item, f.Kinds...) {
+				present[item.Kind()+"/"+item.ID().Name] = true
+			}
+		}
+		all := t.scope
+		t.scope = func(o string) bool { return o == owner || all(o) && !present[o] }
 		t.generator = !t.memory
 		t.work = []manifest.Object{*config}
 		i := slices.IndexFunc(in.Items, func(o manifest.Object) bool { return krm.IsResource(o, f.Kinds...) && o.ID() == config.ID() })
@@ -178,7 +195,35 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 	if err != nil {
 		return nil, failure(err)
 	}
-	return items, e.Results
+	return items, append(e.Results, removed(t.items, items)...)
+}
+
+// removed tells which generated objects are in the package no longer: one result each, and one for a whole revision.
+func removed(before, after []manifest.Object) fn.Results {
+	left := map[manifest.ID]bool{}
+	for _, o := range after {
+		left[o.ID()] = true
+	}
+	objects := map[string]int{} // of revisions whose IstioRevision is gone
+	gone := map[string]bool{}
+	for _, o := range before {
+		if !left[o.ID()] {
+			objects[o.Label(manifest.LabelRevision)]++
+			gone[o.ID().Name] = gone[o.ID().Name] || o.Kind() == v1.KindIstioRevision
+		}
+	}
+	var results fn.Results
+	for _, o := range before {
+		revision := o.Label(manifest.LabelRevision)
+		switch {
+		case left[o.ID()]:
+		case o.Kind() == v1.KindIstioRevision:
+			results = append(results, krm.Result(o, fn.Info, nil, fmt.Sprintf("removed with the %d objects of the revision", objects[revision]-1)))
+		case !gone[revision]:
+			results = append(results, krm.Result(o, fn.Info, nil, "removed: "+o.Annotation(manifest.AnnotationOwner)+" does not generate it any more"))
+		}
+	}
+	return results
 }
 
 // dir is the directory of an output's files, beside the file of its source.

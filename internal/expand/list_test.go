@@ -295,7 +295,7 @@ func TestIdempotent(t *testing.T) {
 		"remote":      resourceList("", istio("default", "{profile: remote, version: v1.23.2, values: {global: {remotePilotAddress: 10.0.0.1}}}", inFile("istio.yaml"))),
 		"configPath":  resourceList(istio("a", "{namespace: a}"), istio("b", "{namespace: b}", inFile("b.yaml")), istio("a", "{namespace: a}", inFile("x/a.yaml"))),
 		"transformer": resourceList("", namespace, istio("default", "{"+based+"}", local)),
-		"odd names":   resourceList("", istio("on", "{namespace: yes}", inFile("'on.yaml'"))),
+		"odd names":   resourceList("", istio("on", "{namespace: 'yes'}", inFile("'on.yaml'"))),
 	}
 	for name, in := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -444,7 +444,7 @@ func TestErrors(t *testing.T) {
 		"two values": {
 			reason: "one setting in two places",
 			in:     resourceList("", istio("default", "{meshConfig: {rootNamespace: a}, values: {meshConfig: {rootNamespace: b}}}")),
-			want:   []found{{"error", "default", "spec", "", "spec.meshConfig.rootNamespace is a and spec.values.meshConfig.rootNamespace is b; set it in one place only"}},
+			want:   []found{{"error", "default", "spec.meshConfig.rootNamespace", "", `spec.meshConfig.rootNamespace is "a" and spec.values.meshConfig.rootNamespace is "b"; set it in one place only`}},
 		},
 		"chart fails": {
 			reason: "the chart's own sentence, and which chart said it",

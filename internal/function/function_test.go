@@ -81,7 +81,7 @@ func TestStandAloneErrors(t *testing.T) {
 		{
 			"one setting in two places with two values",
 			head + "spec:\n  meshConfig: {accessLogFile: /a}\n  values: {meshConfig: {accessLogFile: /b}}\n",
-			[]string{"spec.meshConfig.accessLogFile is /a and spec.values.meshConfig.accessLogFile is /b; set it in one place only"},
+			[]string{`spec.meshConfig.accessLogFile is "/a" and spec.values.meshConfig.accessLogFile is "/b"; set it in one place only`},
 		},
 		{
 			"istioNamespace against namespace",
@@ -244,7 +244,12 @@ func TestPrecedence(t *testing.T) {
 func TestBroughtCharts(t *testing.T) {
 	dir := t.TempDir()
 	for _, chart := range []string{"istiod", "base"} {
-		if err := os.CopyFS(filepath.Join(dir, "1.22.5", chart), os.DirFS("../release/bundles/v1.23.2/"+chart)); err != nil {
+		to := filepath.Join(dir, "1.22.5", chart)
+		if err := os.CopyFS(to, os.DirFS("../release/bundles/v1.23.2/"+chart)); err != nil {
+			t.Fatal(err)
+		}
+		meta := "apiVersion: v2\nname: " + chart + "\nversion: 1.22.5\nappVersion: 1.22.5\n"
+		if err := os.WriteFile(filepath.Join(to, "Chart.yaml"), []byte(meta), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -114,13 +114,18 @@ func Parse(data []byte) (*List, error) {
 	if items.Kind != yaml.SequenceNode {
 		return nil, fmt.Errorf("line %d: items is not a list", items.Line)
 	}
+	texts := textsOf(data, top.Node(), items)
 	for i, n := range items.Content {
 		o, err := manifest.FromNode(n)
 		if err != nil {
 			return nil, fmt.Errorf("items[%d] (line %d): %w", i, n.Line, err)
 		}
-		if err := settle(n); err != nil {
+		changed, err := settle(n)
+		if err != nil {
 			return nil, fmt.Errorf("items[%d] (line %d): %w", i, n.Line, err)
+		}
+		if !changed && texts[i] != nil {
+			o = o.WithText(texts[i])
 		}
 		l.Items = append(l.Items, o)
 	}
@@ -163,8 +168,8 @@ func (l *List) Write(w io.Writer) error {
 
 // settle makes an item one that can be written by itself and comes back the same: aliases whose anchors stand outside of
 // it are replaced by what they stand for, and folded text with empty lines at its end becomes a literal block, since
-// the library adds a line to it each time.
-func settle(item *yaml.Node) error {
+// the library adds a line to it each time. It tells whether the first was necessary.
+func settle(item *yaml.Node) (changed bool, err error) {
 	anchors := map[*yaml.Node]bool{}
 	var aliases []*yaml.Node
 	var walk func(n *yaml.Node)
@@ -185,12 +190,13 @@ func settle(item *yaml.Node) error {
 	walk(item)
 	for _, a := range aliases {
 		if !anchors[a.Alias] {
+			changed = true
 			if err := manifest.ExpandAliases(a); err != nil {
-				return err
+				return changed, err
 			}
 		}
 	}
-	return nil
+	return changed, nil
 }
 
 // indent writes one YAML document as an item of a list.
@@ -234,6 +240,14 @@ func LocationOf(o manifest.Object) Location {
 	}
 	i, _ := strconv.Atoi(index)
 	return Location{Path: path, Index: i}
+}
+
+// Also says where a resource was seen, for a message about another one: ", also in istio.yaml".
+func Also(o manifest.Object) string {
+	if l := LocationOf(o); l.Path != "" {
+		return ", also in " + l.Path
+	}
+	return fmt.Sprintf(", also in line %d", o.Node().Line)
 }
 
 // RefOf is how results name a resource.

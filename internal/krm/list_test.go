@@ -83,9 +83,9 @@ func TestReadAndWrite(t *testing.T) {
 			in:     head + "functionConfig:\n  kind: ConfigMap\nitems: []\n", want: head + "items: []\n",
 		},
 		"items": {
-			reason: "kept with order, quotes, comments and unknown kinds; indentation is ours",
+			reason: "kept to the letter",
 			in:     head + "items:\n  - kind: B # why\n    # above\n    b: \"1\"\n    a: 'x'\n    l:\n        - 1\n  - {kind: A}\n",
-			want:   head + "items:\n- kind: B # why\n  # above\n  b: \"1\"\n  a: 'x'\n  l:\n  - 1\n- {kind: A}\n",
+			want:   head + "items:\n- kind: B # why\n  # above\n  b: \"1\"\n  a: 'x'\n  l:\n      - 1\n- {kind: A}\n",
 		},
 		"aliases": {
 			reason: "those within an item are the user's; one that leaves its item would have nothing to stand for",
@@ -93,8 +93,8 @@ func TestReadAndWrite(t *testing.T) {
 			want:   head + "items:\n- a: {a: b}\n  b: &y c\n  d: *y\n- e: c\n",
 		},
 		"folded text": {
-			reason: "that the library would make longer with every run is written as a literal block",
-			in:     head + "items:\n- a: >+\n    x\n\n\n  b: c\n", want: head + "items:\n- a: |+\n    x\n\n\n  b: c\n",
+			reason: "that the library would make longer with every run is written as it came",
+			in:     head + "items:\n- a: >+\n    x\n\n\n  b: c\n", want: head + "items:\n- a: >+\n    x\n\n\n  b: c\n",
 		},
 		"block text": {
 			reason: "indicators and blank lines of block scalars survive the indentation",

@@ -1,6 +1,7 @@
 package krm
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -44,6 +45,13 @@ func Replace(items []manifest.Object, scope Scope, expansions []Expansion) ([]ma
 		return nil, err
 	}
 	retained := retainedRevisions(items, scope, expansions)
+	if err := errors.Join(checkRetained(retained, expansions), checkCopies(items, scope)); err != nil {
+		return nil, err
+	}
+	alive := map[string]bool{}
+	for _, e := range expansions {
+		alive[e.Owner] = true
+	}
 	used := map[string]bool{} // paths of files
 	out := make([]manifest.Object, 0, len(items)+len(order))
 	for _, item := range items {
@@ -52,7 +60,7 @@ func Replace(items []manifest.Object, scope Scope, expansions []Expansion) ([]ma
 		f := byID[item.ID()]
 		switch {
 		case f != nil:
-			if err := f.takeOver(item, generated); err != nil {
+			if err := f.takeOver(item, generated && (owner == f.from.Owner || !alive[owner])); err != nil {
 				return nil, err
 			}
 			out = append(out, f.object)
@@ -145,6 +153,38 @@ func (f *fresh) place(used map[string]bool) error {
 }
 
 type retainKey struct{ owner, revision string }
+
+// checkRetained sees to it that no other resource wants the name of a revision that some proxy may still be connected to.
+func checkRetained(retained map[retainKey]bool, expansions []Expansion) error {
+	for _, e := range expansions {
+		for key := range retained {
+			if key.revision == e.Active && key.owner != e.Owner {
+				return fmt.Errorf("%s wants the revision %s, which is an earlier one of %s and still in the package: choose another name, "+
+					"or remove IstioRevision/%[2]s once nothing uses it", e.Owner, e.Active, key.owner)
+			}
+		}
+	}
+	return nil
+}
+
+// checkCopies finds an IstioRevision that somebody made from a copy of a generated one: it still says that it was generated,
+// and would be taken for an earlier revision.
+func checkCopies(items []manifest.Object, scope Scope) error {
+	names := map[string]bool{}
+	for _, item := range items {
+		if item.Kind() == "IstioRevision" {
+			names[item.ID().Name] = true
+		}
+	}
+	for _, item := range items {
+		owner, name, of := item.Annotation(manifest.AnnotationOwner), item.ID().Name, item.Label(manifest.LabelRevision)
+		if item.Kind() == "IstioRevision" && owner != "" && scope(owner) && of != name && names[of] {
+			return fmt.Errorf("IstioRevision/%s%s says it was generated for %s as the revision %s: to make it yours, remove the annotation %s "+
+				"and the label %s", name, in(LocationOf(item)), owner, of, manifest.AnnotationOwner, manifest.LabelRevision)
+		}
+	}
+	return nil
+}
 
 // revisionOf is the revision that a generated item belongs to.
 func revisionOf(item manifest.Object) string {

@@ -312,11 +312,9 @@ func mapToJSON(n *yaml.Node, budget *int) (any, error) {
 			return nil, err
 		}
 		if key.ShortTag() == "!!merge" {
-			from, ok := v.(map[string]any)
-			if !ok {
-				return nil, fmt.Errorf("line %d: << takes the alias of a mapping", key.Line)
+			if merged, err = mergeKey(v, key.Line); err != nil {
+				return nil, err
 			}
-			merged = from
 			continue
 		}
 		if _, twice := out[key.Value]; twice {
@@ -332,7 +330,34 @@ func mapToJSON(n *yaml.Node, budget *int) (any, error) {
 	return out, nil
 }
 
+// mergeKey is what << takes over: the fields of a mapping or of several, of which the first to have a field wins.
+func mergeKey(v any, line int) (map[string]any, error) {
+	list, isList := v.([]any)
+	if !isList {
+		list = []any{v}
+	}
+	out := map[string]any{}
+	for _, from := range slices.Backward(list) {
+		m, ok := from.(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("line %d: << takes the alias of a mapping, or a list of such", line)
+		}
+		maps.Copy(out, m)
+	}
+	return out, nil
+}
+
+// oldBooleans are the words that are booleans in YAML 1.1, unless they are quoted. kubectl and Helm read resources and
+// values that way, so that a file means the same here and there.
+var oldBooleans = map[string]bool{
+	"y": true, "Y": true, "yes": true, "Yes": true, "YES": true, "on": true, "On": true, "ON": true,
+	"n": false, "N": false, "no": false, "No": false, "NO": false, "off": false, "Off": false, "OFF": false,
+}
+
 func scalarToJSON(n *yaml.Node) (any, error) {
+	if b, isBool := oldBooleans[n.Value]; isBool && n.Style == 0 && n.ShortTag() == "!!str" {
+		return b, nil
+	}
 	switch n.ShortTag() {
 	case "!!null":
 		return nil, nil

@@ -36,10 +36,10 @@ func TestDecode(t *testing.T) {
 				UpdateStrategy: &v1.IstioUpdateStrategy{Type: "RevisionBased", InactiveRevisionDeletionGracePeriodSeconds: new(int64(10)), UpdateWorkloads: true},
 			},
 		},
-		"YAML 1.2": {
-			"a word is text unless it is true, false or null",
+		"YAML 1.1": {
+			"yes and on are booleans, as kubectl and Helm read them",
 			istio("{values: {a: yes, b: on, c: true, d: 0x10, e: 1e3, f: '1', g: 2024-01-01, h: null}}"),
-			defaulted(v1.IstioSpec{Values: &v1.Values{Raw: []byte(`{"a":"yes","b":"on","c":true,"d":16,"e":1000,"f":"1","g":"2024-01-01","h":null}`)}}),
+			defaulted(v1.IstioSpec{Values: &v1.Values{Raw: []byte(`{"a":true,"b":true,"c":true,"d":16,"e":1000,"f":"1","g":"2024-01-01","h":null}`)}}),
 		},
 		"aliases": {
 			"an alias is what it stands for",
@@ -132,7 +132,7 @@ func TestDecodeErrors(t *testing.T) {
 		"all at once":         {"in the order of names", istio("{verison: v, profile: 1}"), []found{{e, "spec.profile", "spec.profile: must be a string, is an integer"}, {e, "spec.verison", "spec.verison: unknown field; did you mean version?"}}},
 		"duplicate key":       {"YAML forbids it, and nobody could tell which one counts", istio("\n  version: v1.28.3\n  version: v1.27.0"), []found{{e, "", `line 7: the field "version" is there twice`}}},
 		"mapping as key":      {"JSON has no such thing", istio("\n  values: {? {a: b} : c}"), []found{{e, "", "line 6: a field name must be text"}}},
-		"merge of text":       {"a merge key takes a mapping", istio("\n  values: {<<: text}"), []found{{e, "", "line 6: << takes the alias of a mapping"}}},
+		"merge of text":       {"a merge key takes a mapping", istio("\n  values: {<<: text}"), []found{{e, "", "line 6: << takes the alias of a mapping, or a list of such"}}},
 		"NaN":                 {"JSON has no such number", istio("\n  values: {a: .nan}"), []found{{e, "", "line 6: .nan is not a number that JSON knows; quote it if it is text"}}},
 		"infinity":            {"JSON has no such number", istio("\n  values: {a: -.inf}"), []found{{e, "", "line 6: -.inf is not a number that JSON knows; quote it if it is text"}}},
 		"endless alias":       {"an alias inside of what it stands for", istio("{values: &a {b: *a}}"), []found{{e, "", "the resource has more than 65536 fields once its YAML aliases are expanded"}}},

@@ -35,11 +35,29 @@ func (id ID) String() string {
 type Object struct {
 	node *yaml.Node
 	tail []byte
+	raw  *raw
+}
+
+// raw is the text that an object was read from, for as long as nothing has changed it.
+type raw struct{ text []byte }
+
+// WithText returns the object with the text that it was read from, one YAML document. As long as the object is not
+// changed it is written as this text, to the letter: the library cannot promise that for every comment.
+func (o Object) WithText(text []byte) Object {
+	o.raw = &raw{text}
+	return o
+}
+
+// touch forgets the text, since the object is about to differ from it.
+func (o Object) touch() {
+	if o.raw != nil {
+		o.raw.text = nil
+	}
 }
 
 // WithTail returns the object with further top-level fields as YAML text: a CRD's spec is hundreds of kilobytes that
 // nobody looks into. The fields must not be in the object already.
-func (o Object) WithTail(text []byte) Object { return Object{o.node, text} }
+func (o Object) WithTail(text []byte) Object { return Object{node: o.node, tail: text} }
 
 // whole returns the object with its tail parsed.
 func (o Object) whole() (*yaml.Node, error) {
@@ -219,6 +237,7 @@ func (o Object) SetLabel(key, value string) { o.setMeta("labels", key, value) }
 
 // DeleteAnnotation removes an annotation, and the map of annotations if it was the last.
 func (o Object) DeleteAnnotation(key string) {
+	o.touch()
 	meta := o.Field("metadata")
 	annotations := field(meta, "annotations")
 	remove(annotations, key)
@@ -228,15 +247,20 @@ func (o Object) DeleteAnnotation(key string) {
 }
 
 func (o Object) setMeta(where, key, value string) {
+	o.touch()
 	meta := child(o.node, "metadata")
 	set(child(meta, where), key, text(value))
 }
 
 // Copy returns the object as a tree of its own.
-func (o Object) Copy() Object { return Object{yaml.CopyYNode(o.node), o.tail} }
+func (o Object) Copy() Object { return Object{node: yaml.CopyYNode(o.node), tail: o.tail} }
 
 // Encode appends the object as one YAML document, without a separator.
 func (o Object) Encode(w io.Writer) error {
+	if o.raw != nil && o.raw.text != nil {
+		_, err := w.Write(o.raw.text)
+		return err
+	}
 	if err := EncodeNode(w, o.node); err != nil {
 		return err
 	}
@@ -331,4 +355,7 @@ func Duplicate(objects []Object) (ID, bool) {
 }
 
 // SortAnnotations orders the annotations by name.
-func (o Object) SortAnnotations() { sortKeys(o.Field("metadata", "annotations")) }
+func (o Object) SortAnnotations() {
+	o.touch()
+	sortKeys(o.Field("metadata", "annotations"))
+}

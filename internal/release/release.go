@@ -75,6 +75,9 @@ type Release struct {
 	source source
 }
 
+// originBundled is the Origin of the releases that are compiled in.
+const originBundled = "bundled"
+
 // File is one file of a chart, with its path relative to the chart's directory.
 type File struct {
 	Name string
@@ -88,6 +91,10 @@ var Charts = []string{"base", "cni", "istiod", "istiod-remote", "ztunnel"}
 // satisfies errors.Is(err, fs.ErrNotExist).
 func (r Release) Chart(name string) ([]File, error) {
 	files, err := r.source.chart(name)
+	if errors.Is(err, fs.ErrNotExist) && r.Origin != originBundled {
+		v := strings.TrimPrefix(r.Version, "v")
+		return nil, fmt.Errorf("chart %[1]s of Istio %[2]s (%[3]s): %[4]w; bring %[1]s-%[5]s.tgz or %[5]s/%[1]s as well", name, r.Version, r.Origin, err, v)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("chart %s of Istio %s (%s): %w", name, r.Version, r.Origin, err)
 	}
@@ -196,7 +203,7 @@ func (c *Catalogue) Resolve(version string, brought *Directory) (Release, error)
 			return Release{}, fmt.Errorf("this build has no bundled charts (Istio %s was asked for): build with `make build`, "+
 				"or bring the charts with --charts", want)
 		}
-		return c.annotate(Release{Version: want, Digest: e.Digest, Origin: "bundled", source: src}, nil)
+		return c.annotate(Release{Version: want, Digest: e.Digest, Origin: originBundled, source: src}, nil)
 	}
 	err := &UnknownVersionError{Version: version, Bundled: c.Versions(), Brought: brought.Versions()}
 	if brought != nil {

@@ -20,6 +20,7 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/chart"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/render"
@@ -219,9 +220,9 @@ func compareWithHelm(ctx context.Context, bin string, baseWithoutCRDs map[string
 		"", user,
 		fmt.Sprintf("{revision: %q, global: {istioNamespace: %s}}", istioRevision, namespace),
 	}
-	chart := "istiod"
+	main := "istiod"
 	if profile == "remote" && strings.HasPrefix(version, "v1.23.") {
-		chart = "istiod-remote"
+		main = "istiod-remote"
 	} else if profile != "default" {
 		var err error
 		if layers[1], err = profileValues(version, profile); err != nil {
@@ -229,7 +230,7 @@ func compareWithHelm(ctx context.Context, bin string, baseWithoutCRDs map[string
 		}
 	}
 	got, gotErr := renderIstio(version, profile, namespace, revision, user, false)
-	want, err := template(ctx, bin, revision+"-istiod", namespace, filepath.Join(bundles, version, chart), layers)
+	want, err := template(ctx, bin, revision+"-istiod", namespace, filepath.Join(bundles, version, main), layers)
 	if twice, ok := errors.AsType[*twiceError](err); ok { // a chart that gives two objects of one name cannot be installed by Helm either
 		if gotErr == nil || !strings.Contains(gotErr.Error(), fmt.Sprintf("render %s twice", twice.id)) {
 			return "", fmt.Errorf("helm renders %s twice, Lateen says: %w", twice.id, gotErr)
@@ -239,7 +240,7 @@ func compareWithHelm(ctx context.Context, bin string, baseWithoutCRDs map[string
 	if err := errors.Join(err, gotErr); err != nil {
 		return "", err
 	}
-	if revision == "default" && chart == "istiod" {
+	if revision == "default" && main == "istiod" {
 		base, err := template(ctx, bin, "default-base", namespace, baseWithoutCRDs[version],
 			append(layers, "{defaultRevision: default, global: {remotePilotAddress: ''}}"))
 		if err != nil {
@@ -268,15 +269,15 @@ func profileValues(version, profile string) (string, error) {
 	return string(out), err
 }
 
-func template(ctx context.Context, bin, releaseName, namespace, chart string, layers []string, more ...string) (map[manifest.ID]map[string]any, error) {
+func template(ctx context.Context, bin, releaseName, namespace, chartDir string, layers []string, more ...string) (map[manifest.ID]map[string]any, error) {
 	dir, err := os.MkdirTemp("", "lateen-helm-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	args := []string{
-		"template", releaseName, chart, "--namespace", namespace, "--include-crds",
-		"--kube-version", "1.34.0",
+		"template", releaseName, chartDir, "--namespace", namespace, "--include-crds",
+		"--kube-version", chart.DefaultKubeVersion,
 	}
 	args = append(args, more...)
 	for i, layer := range layers {
@@ -309,6 +310,9 @@ func renderIstio(version, profile, namespace, revision, user string, crdsOnly bo
 	}
 	if user != "" {
 		istio.Spec.Values = &v1.Values{Raw: raw}
+		if err := checkSchema(rel, raw); err != nil {
+			return nil, err
+		}
 	}
 	istio.Default()
 	rev, err := render.Plan(render.PlanInput{Istio: istio, Release: rel})
@@ -328,6 +332,24 @@ func renderIstio(version, profile, namespace, revision, user string, crdsOnly bo
 		return nil, err
 	}
 	return parseAll(buf.Bytes())
+}
+
+// checkSchema: what charts take, the schema of their version must take as well.
+func checkSchema(rel release.Release, raw []byte) error {
+	data, _ := rel.Schema()
+	schema, err := values.ParseSchema(data)
+	if err != nil {
+		return err
+	}
+	var user map[string]any
+	if err := json.Unmarshal(raw, &user); err != nil {
+		return err
+	}
+	var all []error
+	for _, p := range schema.Check(values.RootIstio, user, "spec.values") {
+		all = append(all, errors.New(p.String()))
+	}
+	return errors.Join(all...)
 }
 
 // parseAll reads manifests the way kubectl does.

@@ -266,6 +266,9 @@ func load(rel release.Release, name string) (*chart.Chart, error) {
 	if c.Name() != name {
 		return nil, fmt.Errorf("chart %s of Istio %s (%s): its Chart.yaml says it is the chart %q", name, rel.Version, rel.Origin, c.Name())
 	}
+	if have := strings.TrimPrefix(c.Version(), "v"); rel.Version != "master" && have != strings.TrimPrefix(rel.Version, "v") {
+		return nil, fmt.Errorf("chart %s of Istio %s (%s): its Chart.yaml says it is version %s", name, rel.Version, rel.Origin, have)
+	}
 	loaded.charts[key] = c
 	return c, nil
 }

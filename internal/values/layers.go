@@ -6,6 +6,7 @@
 package values
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -101,7 +102,15 @@ type ConflictError struct {
 }
 
 func (e *ConflictError) Error() string {
-	return fmt.Sprintf("spec.%[1]s is %[2]v and spec.values.%[1]s is %[3]v; set it in one place only", e.Path, e.First, e.Second)
+	return fmt.Sprintf("spec.%[1]s is %[2]s and spec.values.%[1]s is %[3]s; set it in one place only", e.Path, asJSON(e.First), asJSON(e.Second))
+}
+
+func asJSON(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(data)
 }
 
 // WithMeshConfig returns the values with spec.meshConfig merged into values.meshConfig. The two are of equal rank: the
@@ -154,6 +163,9 @@ type Charts interface {
 func Base(namespace string) map[string]any {
 	return map[string]any{"global": map[string]any{"istioNamespace": namespace, "configValidation": true}}
 }
+
+// Platforms are those that Istio's charts know, in some version. Charts that a user brings may know others.
+var Platforms = []string{"gke", "k3d", "k3s", "microk8s", "minikube", "openshift"}
 
 // Profiles are the values of spec.profile.
 var Profiles = []string{"ambient", "default", "demo", "empty", "openshift", "openshift-ambient", "preview", "remote", "stable"}

@@ -207,13 +207,13 @@ func TestWithMeshConfig(t *testing.T) {
 			reason:     "neither place is above the other",
 			user:       "meshConfig: {accessLogFile: /dev/stderr}",
 			meshConfig: "accessLogFile: /dev/stdout",
-			err:        "spec.meshConfig.accessLogFile is /dev/stdout and spec.values.meshConfig.accessLogFile is /dev/stderr; set it in one place only",
+			err:        `spec.meshConfig.accessLogFile is "/dev/stdout" and spec.values.meshConfig.accessLogFile is "/dev/stderr"; set it in one place only`,
 		},
 		"conflict deep down": {
 			reason:     "the path goes all the way",
 			user:       "meshConfig: {defaultConfig: {proxyMetadata: {A: x}}}",
 			meshConfig: "defaultConfig: {proxyMetadata: {A: z}}",
-			err:        "spec.meshConfig.defaultConfig.proxyMetadata.A is z and spec.values.meshConfig.defaultConfig.proxyMetadata.A is x; set it in one place only",
+			err:        `spec.meshConfig.defaultConfig.proxyMetadata.A is "z" and spec.values.meshConfig.defaultConfig.proxyMetadata.A is "x"; set it in one place only`,
 		},
 		"lists are scalars here": {
 			reason:     "two lists cannot be merged, so different ones contradict each other",
@@ -225,13 +225,13 @@ func TestWithMeshConfig(t *testing.T) {
 			reason:     "to remove a default and to set a value are two things",
 			user:       "meshConfig: {a: null}",
 			meshConfig: "a: 1",
-			err:        "spec.meshConfig.a is 1 and spec.values.meshConfig.a is <nil>; set it in one place only",
+			err:        "spec.meshConfig.a is 1 and spec.values.meshConfig.a is null; set it in one place only",
 		},
 		"null against all": {
 			reason:     "values.meshConfig: null must not take spec.meshConfig away without a word",
 			user:       "meshConfig: null",
 			meshConfig: "a: 1",
-			err:        "spec.meshConfig is map[a:1] and spec.values.meshConfig is <nil>; set it in one place only",
+			err:        "spec.meshConfig is {\"a\":1} and spec.values.meshConfig is null; set it in one place only",
 		},
 		"first of several": {
 			reason:     "the same trouble gives the same message: the first in the order of names",

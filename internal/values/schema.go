@@ -386,6 +386,9 @@ func article(name string) string {
 func quoting(want types, have string, v any) string {
 	switch {
 	case slices.Contains(want, "string") && (have == "boolean" || have == "integer" || have == "number"):
+		if f, isFloat := v.(float64); isFloat {
+			v = strconv.FormatFloat(f, 'f', -1, 64)
+		}
 		return fmt.Sprintf(" (write %q with quotes)", fmt.Sprint(v))
 	case have != "string":
 		return ""

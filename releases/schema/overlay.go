@@ -40,10 +40,22 @@ var overlay = map[string]func(*generator) *node{
 	"ProxyConfig.capNetBindService": func(*generator) *node { return scalar("boolean", "string") },
 }
 
-// corrections replace what the types say and the charts contradict.
+// corrections replace what the types say and the charts contradict, by "Definition.key" or, for free objects wherever they
+// occur, "key".
 var corrections = map[string]func(*generator) *node{
 	// The type is the NodeSelector of a node affinity; the chart writes the value into a Pod's nodeSelector, a map.
 	"WaypointConfig.nodeSelector": func(*generator) *node { return stringMap() },
+	// The type is a list of objects; the chart appends the list to the arguments of a container.
+	"PilotConfig.extraContainerArgs": func(*generator) *node { return &node{Type: types{"array"}, Items: scalar("string")} },
+	// Free objects that the charts copy to where Kubernetes wants a map of strings.
+	"defaultNodeSelector":              func(*generator) *node { return stringMap() },
+	"deploymentLabels":                 func(*generator) *node { return stringMap() },
+	"nodeSelector":                     func(*generator) *node { return stringMap() },
+	"podAnnotations":                   func(*generator) *node { return stringMap() },
+	"podLabels":                        func(*generator) *node { return stringMap() },
+	"serviceAccountAnnotations":        func(*generator) *node { return stringMap() },
+	"serviceAnnotations":               func(*generator) *node { return stringMap() },
+	"sidecarInjectorWebhookAnnotations": func(*generator) *node { return stringMap() },
 }
 
 // kubernetes is the schema of a Kubernetes type.

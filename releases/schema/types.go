@@ -222,7 +222,11 @@ func (g *generator) field(definition, tag string, parent reflect.Type, f reflect
 
 func (g *generator) add(definition, property string, parent reflect.Type, f reflect.StructField) {
 	n := g.node(f.Type)
-	if correct, ok := corrections[definition+"."+property]; ok {
+	correct, ok := corrections[definition+"."+property]
+	if !ok && len(n.Type) == 1 && n.Type[0] == "object" && n.Properties == nil && n.Additional == nil {
+		correct, ok = corrections[property] // free objects only
+	}
+	if ok {
 		n = correct(g)
 	}
 	if property == "env" && n.Type != nil && n.Type[0] == "object" && n.Properties == nil {

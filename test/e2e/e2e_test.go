@@ -32,10 +32,10 @@ func TestMain(m *testing.M) {
 			return
 		}
 		defer os.RemoveAll(dir)
-		cmd := exec.CommandContext(context.Background(), "go", "build", "-o", filepath.Join(dir, "render-istio"), "../../functions/render-istio")
+		cmd := exec.CommandContext(context.Background(), "go", "build", "-o", dir, "../../functions/...")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "building render-istio: %v\n%s", err, out)
+			fmt.Fprintf(os.Stderr, "building the functions: %v\n%s", err, out)
 			return
 		}
 		bin = dir

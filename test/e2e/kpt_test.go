@@ -307,3 +307,68 @@ func TestKptConfigPath(t *testing.T) {
 		t.Errorf("rendering twice with CRDs changed:\n%s%s", changed, r.git("diff", "--stat"))
 	}
 }
+
+// TestKptRetained protects the revision that proxies may still be connected to from all that is not its removal.
+func TestKptRetained(t *testing.T) {
+	upgraded := func(t *testing.T) repo {
+		t.Helper()
+		r := newRepo(t, mesh(istio("v1.27.0", "RevisionBased")))
+		r.render()
+		edit(t, r.path("istio.yaml"), "v1.27.0", "v1.28.3")
+		r.render()
+		r.commit()
+		return r
+	}
+	const retained = "default-v1-27-0/istiorevision_default-v1-27-0.yaml"
+	for _, c := range []struct {
+		reason string
+		edit   func(r repo)
+		say    string
+	}{
+		{"another Istio that wants its name", func(r repo) {
+			write(t, r.path("other.yaml"), strings.ReplaceAll(istio("v1.25.1", "InPlace"), "name: default", "name: default-v1-27-0"))
+		}, "Istio/default-v1-27-0 wants the revision default-v1-27-0, which is an earlier one of Istio/default"},
+		{"a user's IstioRevision of its name", func(r repo) {
+			write(t, r.path("mine.yaml"), "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: default-v1-27-0}\n"+
+				"spec: {version: v1.24.0, namespace: istio-system, values: {revision: default-v1-27-0, global: {istioNamespace: istio-system}}}\n")
+		}, "IstioRevision/default-v1-27-0 wants the revision"},
+		{"a copy that somebody made his own", func(r repo) {
+			write(t, r.path("canary.yaml"), strings.ReplaceAll(read(t, r.path(retained)), "name: default-v1-27-0", "name: canary"))
+		}, "remove the annotation lateen.io/owner"},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			r := upgraded(t)
+			c.edit(r)
+			r.commit()
+			said := run{dir: r.dir}.fails(t, r.kpt, "fn", "render", "--allow-exec")
+			if !strings.Contains(strings.Join(strings.Fields(said), " "), c.say) {
+				t.Errorf("kpt does not say %q:\n%s", c.say, said)
+			}
+			if changed := r.status(); changed != "" {
+				t.Errorf("the package was changed:\n%s", changed)
+			}
+		})
+	}
+	t.Run("a label that somebody changed", func(t *testing.T) {
+		r := upgraded(t)
+		edit(t, r.path(retained), "lateen.io/revision: default-v1-27-0", "lateen.io/revision: x")
+		r.commit()
+		r.render()
+		r.render()
+		if changed := r.status(); changed != "" {
+			t.Errorf("the revision was touched:\n%s", changed)
+		}
+	})
+	t.Run("what is removed is told", func(t *testing.T) {
+		r := upgraded(t)
+		if err := os.Remove(r.path("istio.yaml")); err != nil {
+			t.Fatal(err)
+		}
+		said := r.render()
+		for _, want := range []string{"default-v1-27-0: removed with the 18 objects of the revision", "default-v1-28-3: removed with"} {
+			if !strings.Contains(said, want) {
+				t.Errorf("kpt does not say %q:\n%s", want, said)
+			}
+		}
+	})
+}

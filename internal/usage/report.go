@@ -1,0 +1,143 @@
+// Package usage knows who uses which revision. For now it holds the usage report: what somebody who can see a cluster
+// tells those who render in Git, where clusters cannot be seen.
+package usage
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// APIVersion and Kind of a usage report in a package.
+const (
+	APIVersion = "lateen.io/v1alpha1"
+	Kind       = "UsageReport"
+)
+
+// InUse says whether something is used.
+type InUse string
+
+// What a report can say of a revision.
+const (
+	True    InUse = "True"
+	False   InUse = "False"
+	Unknown InUse = "Unknown"
+)
+
+// Report is what was seen in one cluster: spec of a UsageReport.
+type Report struct {
+	// Name is metadata.name, which names the cluster.
+	Name string `json:"-"`
+	// ObservedAt is when the cluster was looked at, as RFC 3339. It is for people: no decision depends on it.
+	ObservedAt string `json:"observedAt,omitempty"`
+	// Revisions are all revisions that the cluster has.
+	Revisions []Revision `json:"revisions"`
+}
+
+// Revision is one revision in a report.
+type Revision struct {
+	Name  string `json:"name"`
+	InUse InUse  `json:"inUse"`
+	// Users are those who use it, or some of them.
+	Users []User `json:"users,omitempty"`
+}
+
+// User is one use of a revision.
+type User struct {
+	// Kind, Namespace and Name of a Namespace, Pod or IstioRevisionTag.
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	// Reason is why it counts: a label, an annotation.
+	Reason string `json:"reason,omitempty"`
+}
+
+func (u User) String() string {
+	if u.Namespace != "" {
+		return u.Kind + " " + u.Namespace + "/" + u.Name
+	}
+	return u.Kind + " " + u.Name
+}
+
+// ParseReport reads the spec of a UsageReport, as JSON, strictly.
+func ParseReport(name string, spec []byte) (Report, error) {
+	r := Report{Name: name}
+	dec := json.NewDecoder(bytes.NewReader(spec))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&r); err != nil {
+		return r, fmt.Errorf("spec: %w", err)
+	}
+	seen := map[string]bool{}
+	for i, rev := range r.Revisions {
+		switch {
+		case rev.Name == "":
+			return r, fmt.Errorf("spec.revisions[%d].name is missing", i)
+		case seen[rev.Name]:
+			return r, fmt.Errorf("spec.revisions[%d]: the revision %s is there twice", i, rev.Name)
+		case rev.InUse != True && rev.InUse != False && rev.InUse != Unknown:
+			return r, fmt.Errorf("spec.revisions[%d].inUse is %q; possible are: True, False, Unknown", i, rev.InUse)
+		}
+		seen[rev.Name] = true
+	}
+	return r, nil
+}
+
+// revision finds a revision in the report.
+func (r Report) revision(name string) (Revision, bool) {
+	for _, rev := range r.Revisions {
+		if rev.Name == name {
+			return rev, true
+		}
+	}
+	return Revision{}, false
+}
+
+// Verdict is a decision with its reason.
+type Verdict struct {
+	// Unused says that the revision may go.
+	Unused bool
+	Reason string
+}
+
+// Decide says whether a revision that is no longer the active one may go, by the reports of all clusters that the package
+// is applied to. It goes only if there is a report, and every report says that nothing uses it, and was taken when the
+// cluster already had the active revision: an earlier one may have seen the revision before anything used it.
+func Decide(reports []Report, revision, active string) Verdict {
+	if len(reports) == 0 {
+		return Verdict{Reason: "there is no usage report in the package"}
+	}
+	names := make([]string, len(reports))
+	for i, r := range reports {
+		names[i] = r.Name
+		rev, known := r.revision(revision)
+		switch _, current := r.revision(active); {
+		case !known:
+			return Verdict{Reason: "the usage report " + r.Name + " does not mention it"}
+		case rev.InUse == True:
+			return Verdict{Reason: "the usage report " + r.Name + " says it is used" + by(rev.Users)}
+		case rev.InUse == Unknown:
+			return Verdict{Reason: "the usage report " + r.Name + " does not know whether it is used"}
+		case !current:
+			return Verdict{Reason: "the usage report " + r.Name + " was taken before the cluster had the active revision " + active}
+		}
+	}
+	return Verdict{Unused: true, Reason: "nothing uses it, by the usage report " + strings.Join(names, ", ")}
+}
+
+// by names the first few users.
+func by(users []User) string {
+	const few = 3
+	if len(users) == 0 {
+		return ""
+	}
+	var names []string
+	for _, u := range users[:min(few, len(users))] {
+		names = append(names, u.String())
+	}
+	more := ""
+	if n := len(users) - few; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return " by " + strings.Join(names, ", ") + more
+}
