@@ -47,8 +47,8 @@ type Request struct {
 	// Protect says that nothing remembers older revisions (kustomize): the objects of a RevisionBased control plane ask
 	// Argo CD and Flux to leave them in the cluster when they are no longer rendered.
 	Protect bool
-	// Around are all items of the package, among which a tag has its target.
-	Around Around
+
+	around *around
 }
 
 // Output is what became of a Request.
@@ -112,7 +112,7 @@ func (j *job) plan(dirs directories) {
 		return
 	}
 	if j.Resource.Tag != nil {
-		j.target(dirs)
+		j.target()
 		return
 	}
 	version := j.Resource.Version()
@@ -121,6 +121,9 @@ func (j *job) plan(dirs directories) {
 	}
 	if j.check(); j.hasError {
 		return
+	}
+	if j.Resource.CNI != nil {
+		j.skew()
 	}
 	var err error
 	switch {

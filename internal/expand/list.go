@@ -18,14 +18,15 @@ type Expanded struct {
 	Outputs []Output
 	Sources []krm.Resource
 	options []krm.Options
+	around  *around
 	// Results are what was found. If any is an error, the outputs are incomplete.
 	Results fn.Results
 }
 
-// Items expands, of the resources that a user wrote, those of the function's kinds. around are all items of the package,
-// memory tells whether older revisions stay where the output goes.
-func (f Function) Items(items, around []manifest.Object, options krm.Options, memory bool) Expanded {
-	var e Expanded
+// Items expands, of the resources that a user wrote, those of the function's kinds. all are the items of the package, memory
+// tells whether older revisions stay where the output goes.
+func (f Function) Items(items, all []manifest.Object, options krm.Options, memory bool) Expanded {
+	e := Expanded{around: &around{items: all, options: options, dirs: directories{}}}
 	var requests []Request
 	seen := map[string]string{}
 	for _, item := range items {
@@ -45,11 +46,14 @@ func (f Function) Items(items, around []manifest.Object, options krm.Options, me
 		inForce := r.Options.Over(options)
 		e.Sources = append(e.Sources, r)
 		e.options = append(e.options, inForce)
-		requests = append(requests, Request{Resource: r, Options: inForce, Protect: !memory, Around: Around{around, options}})
+		requests = append(requests, Request{Resource: r, Options: inForce, Protect: !memory, around: e.around})
 	}
 	outputs, results := Package(requests)
 	e.Outputs = outputs
 	e.Results = append(e.Results, results...)
+	if f.Name == RenderIstio.Name && len(all) > 1 {
+		e.Results = append(e.Results, append(e.around.meshes(), e.around.labels()...)...)
+	}
 	return e
 }
 
@@ -168,6 +172,10 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 	if !t.memory && !t.generator {
 		e.warnUntracked(false)
 	}
+	reports, results := reports(t.items)
+	if HasError(results) {
+		return nil, results
+	}
 	var expansions []krm.Expansion
 	if t.generator {
 		objects, err := e.Plain()
@@ -187,6 +195,13 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 					return nil, failure(err)
 				}
 				x.Objects = append([]manifest.Object{rev}, o.Objects...)
+				u := upgrade{source: e.Sources[i], output: o, items: t.items, reports: reports}
+				u.run()
+				u.release()
+				if e.Results = append(e.Results, u.results...); HasError(u.results) {
+					return nil, e.Results
+				}
+				x.Released = u.released
 			}
 			expansions = append(expansions, x)
 		}

@@ -1,7 +1,7 @@
 package expand
 
 import (
-	"fmt"
+	"errors"
 	"slices"
 	"strings"
 
@@ -14,108 +14,140 @@ import (
 	"github.com/lateen-io/lateen/internal/render"
 )
 
-// Around is a package as a tag sees it.
-type Around struct {
-	Items []manifest.Object
-	// Options are those in force for every resource of the package, below its own annotations.
-	Options krm.Options
+// around is a package as one of its resources sees it.
+type around struct {
+	items []manifest.Object
+	// options are those in force for every resource of the package, below its own annotations.
+	options krm.Options
+	dirs    directories
+
+	planes []plane // see controlPlanes
+	looked bool
 }
 
-// candidate is something a tag may point at.
-type candidate struct {
+// plane is one control plane of a package: the planned revision of an Istio, whether or not it has been rendered yet, or an
+// IstioRevision.
+type plane struct {
+	item manifest.Object
+	// istio is the name of the Istio whose active revision it is; empty for what is an IstioRevision in the package.
+	istio string
+	// name is the revision's; empty if the Istio is wrong.
+	name string
+	// version is the resolved Istio version, empty if it is not known.
+	version string
+	// revision and release are set unless err says why not.
 	revision *v1.IstioRevision
 	release  release.Release
-	// istio is the name of the Istio whose active revision it is, empty for an IstioRevision in the package.
-	istio string
+	err      error
 }
 
-// target finds what a tag points at: the planned active revision of an Istio, whether or not it has been rendered yet, or
-// an IstioRevision of the package.
-func (j *job) target(dirs directories) {
-	ref := j.Resource.Tag.Spec.TargetRef
-	candidates, err := j.Around.candidates(dirs)
-	if err != nil {
-		j.fail([]string{"spec", "targetRef"}, "spec.targetRef: %v", err)
-		return
+// controlPlanes lists the control planes of the package, each once: Istios first, with their planned revisions.
+func (a *around) controlPlanes() []plane {
+	if a.looked {
+		return a.planes
 	}
-	for _, c := range candidates {
-		if c.revision.Name == j.Resource.Tag.Name {
-			j.fail([]string{"metadata", "name"}, "a revision has the name of the tag, %s: workloads with the label istio.io/rev=%[1]s would be "+
-				"injected twice; rename the tag", c.revision.Name)
-			return
-		}
-	}
-	i := slices.IndexFunc(candidates, func(c candidate) bool {
-		if ref.Kind == v1.TargetIstio {
-			return c.istio == ref.Name
-		}
-		return c.revision.Name == ref.Name
-	})
-	if i < 0 {
-		j.fail([]string{"spec", "targetRef", "name"}, "spec.targetRef: %s/%s is not in the package; there are: %s",
-			ref.Kind, ref.Name, list(candidates)).Field.CurrentValue = ref.Name
-		return
-	}
-	if render.Remote(candidates[i].revision) {
-		j.fail([]string{"spec", "targetRef", "name"}, "spec.targetRef: %s/%s is a remote control plane; a tag can only point at one in the same cluster",
-			ref.Kind, ref.Name)
-		return
-	}
-	j.output.Revision, j.output.Release = candidates[i].revision, candidates[i].release
-}
-
-// candidates lists what tags may point at: for each Istio its planned revision, and the IstioRevisions in the package that
-// are not one of these.
-func (a Around) candidates(dirs directories) ([]candidate, error) {
-	var out []candidate
+	a.looked = true
 	seen := map[string]bool{}
 	for _, kind := range []string{v1.KindIstio, v1.KindIstioRevision} {
-		for _, item := range a.Items {
-			if item.Kind() != kind || item.ID().Group != v1.GroupVersion.Group || seen[item.ID().Name] && kind == v1.KindIstioRevision {
+		for _, item := range a.items {
+			if item.Kind() != kind || item.ID().Group != v1.GroupVersion.Group {
 				continue
 			}
-			c, err := a.candidate(item, dirs)
-			if err != nil {
-				return nil, fmt.Errorf("%s/%s: %w", kind, item.ID().Name, err)
+			p := a.plane(item)
+			if p.name == "" || !seen[p.name] {
+				a.planes = append(a.planes, p)
 			}
-			seen[c.revision.Name] = true
-			out = append(out, c)
+			seen[p.name] = true
 		}
 	}
-	return out, nil
+	return a.planes
 }
 
-func (a Around) candidate(item manifest.Object, dirs directories) (candidate, error) {
+func (a *around) plane(item manifest.Object) plane {
+	p := plane{item: item, version: item.Annotation(manifest.AnnotationVersion)}
+	if item.Kind() == v1.KindIstio {
+		p.istio = item.ID().Name
+	} else {
+		p.name = item.ID().Name
+	}
 	r, results := krm.Decode(item)
 	for _, result := range results {
 		if result.Severity == fn.Error {
-			return candidate{}, fmt.Errorf("%s", result.Message)
+			p.err = errors.New(result.Message)
+			return p
 		}
 	}
-	options := r.Options.Over(a.Options)
-	dir, err := dirs.open(options[krm.OptionCharts])
-	if err != nil {
-		return candidate{}, err
+	options := r.Options.Over(a.options)
+	var dir *release.Directory
+	if dir, p.err = a.dirs.open(options[krm.OptionCharts]); p.err != nil {
+		return p
 	}
-	rel, err := release.Bundled().Resolve(string(r.Version()), dir)
-	if err != nil {
-		return candidate{}, err
+	if p.release, p.err = release.Bundled().Resolve(string(r.Version()), dir); p.err != nil {
+		return p
 	}
+	p.version = p.release.Version
 	if r.Istio != nil {
-		rev, err := planIstio(r.Istio, rel, options)
-		return candidate{rev, rel, r.Istio.Name}, err
+		p.revision, p.err = planIstio(r.Istio, p.release, options)
+	} else {
+		p.revision, p.err = render.Complete(r.Revision)
 	}
-	rev, err := render.Complete(r.Revision)
-	return candidate{rev, rel, ""}, err
+	if p.err == nil {
+		p.name = p.revision.Name
+	}
+	return p
 }
 
-func list(candidates []candidate) string {
-	var names []string
-	for _, c := range candidates {
-		if c.istio != "" {
-			names = append(names, v1.KindIstio+"/"+c.istio)
+// tags are the names of the revision tags in the package.
+func (a *around) tags() map[string]bool {
+	out := map[string]bool{}
+	for _, item := range a.items {
+		if item.Kind() == v1.KindIstioRevisionTag && item.ID().Group == v1.GroupVersion.Group {
+			out[item.ID().Name] = true
 		}
-		names = append(names, v1.KindIstioRevision+"/"+c.revision.Name)
+	}
+	return out
+}
+
+// target finds what a tag points at.
+func (j *job) target() {
+	ref := j.Resource.Tag.Spec.TargetRef
+	planes := j.around.controlPlanes()
+	if slices.ContainsFunc(planes, func(p plane) bool { return p.name == j.Resource.Tag.Name }) {
+		j.fail([]string{"metadata", "name"}, "a revision has the name of the tag, %s: workloads with the label istio.io/rev=%[1]s would be "+
+			"injected twice; rename the tag", j.Resource.Tag.Name)
+		return
+	}
+	pointer := []string{"spec", "targetRef", "name"}
+	i := slices.IndexFunc(planes, func(p plane) bool {
+		if ref.Kind == v1.TargetIstio {
+			return p.istio == ref.Name
+		}
+		return p.name == ref.Name
+	})
+	if i < 0 {
+		j.fail(pointer, "spec.targetRef: %s/%s is not in the package; there are: %s", ref.Kind, ref.Name, list(planes)).Field.CurrentValue = ref.Name
+		return
+	}
+	target := planes[i]
+	switch {
+	case target.err != nil:
+		j.fail(pointer, "spec.targetRef: %s/%s cannot be rendered: %v", ref.Kind, ref.Name, target.err)
+	case render.Remote(target.revision):
+		j.fail(pointer, "spec.targetRef: %s/%s is a remote control plane; a tag can only point at one in the same cluster", ref.Kind, ref.Name)
+	default:
+		j.output.Revision, j.output.Release = target.revision, target.release
+	}
+}
+
+func list(planes []plane) string {
+	var names []string
+	for _, p := range planes {
+		if p.istio != "" {
+			names = append(names, v1.KindIstio+"/"+p.istio)
+		}
+		if p.name != "" {
+			names = append(names, v1.KindIstioRevision+"/"+p.name)
+		}
 	}
 	if len(names) == 0 {
 		return "none. Under kustomize, list the function as a transformer: a generator does not see the other resources"

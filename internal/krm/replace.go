@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/lateen-io/lateen/internal/manifest"
@@ -21,6 +22,8 @@ type Expansion struct {
 	Objects []manifest.Object
 	// Active is the revision that an Istio asks for now; empty for what has no revisions.
 	Active string
+	// Released are earlier revisions that nothing uses any more; they go with their objects.
+	Released []string
 	// Dir is the directory for new files, beside the file of the source.
 	Dir string
 }
@@ -33,7 +36,7 @@ type Scope func(owner string) bool
 //   - items without an owner stamp in scope are kept as they are;
 //   - generated items are dropped, except those of retained revisions: an IstioRevision that was generated for a resource
 //     still in the package, under another name than the active one, and all that belongs to it. Some proxy may still be
-//     connected to it; it goes when somebody removes the IstioRevision from the package;
+//     connected to it; it goes when somebody removes the IstioRevision from the package, or when it is released;
 //   - of Istio's CRDs, which a package has once, the newer ones stay;
 //   - a generated object takes the place, the file and the comments of the item that was the same object before, or else
 //     comes at the end, in a file beside its source.
@@ -196,16 +199,26 @@ func revisionOf(item manifest.Object) string {
 
 // retainedRevisions finds the revisions of earlier runs that stay in the package.
 func retainedRevisions(items []manifest.Object, scope Scope, expansions []Expansion) map[retainKey]bool {
-	active := map[string]string{}
-	for _, e := range expansions {
-		active[e.Owner] = e.Active
-	}
 	out := map[retainKey]bool{}
+	for _, e := range expansions {
+		if !scope(e.Owner) {
+			continue
+		}
+		for _, item := range Revisions(items, e.Owner) {
+			if name := item.ID().Name; name != e.Active && !slices.Contains(e.Released, name) {
+				out[retainKey{e.Owner, name}] = true
+			}
+		}
+	}
+	return out
+}
+
+// Revisions are the IstioRevisions in a package that were generated for a resource.
+func Revisions(items []manifest.Object, owner string) []manifest.Object {
+	var out []manifest.Object
 	for _, item := range items {
-		owner := item.Annotation(manifest.AnnotationOwner)
-		now, alive := active[owner]
-		if name := item.ID().Name; item.Kind() == "IstioRevision" && owner != "" && scope(owner) && alive && name != now {
-			out[retainKey{owner, name}] = true
+		if item.Kind() == "IstioRevision" && item.Annotation(manifest.AnnotationOwner) == owner {
+			out = append(out, item)
 		}
 	}
 	return out

@@ -409,3 +409,25 @@ func article(t string) string {
 }
 
 func sorted(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
+
+// Text is the text at a path of an item, or "".
+func Text(o manifest.Object, path ...string) string {
+	if n := o.Field(path...); n != nil && n.Kind == yaml.ScalarNode && n.ShortTag() != "!!null" {
+		return n.Value
+	}
+	return ""
+}
+
+// JSON is a field of an item as JSON, {} if it is not there.
+func JSON(o manifest.Object, path ...string) ([]byte, error) {
+	n := o.Field(path...)
+	if n == nil {
+		return []byte("{}"), nil
+	}
+	budget := maxFields
+	v, err := toJSON(n, &budget)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(v)
+}

@@ -1,0 +1,119 @@
+package e2e
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func usageReport(cluster string, revisions ...string) string {
+	text := "apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata:\n  name: " + cluster +
+		"\n  annotations:\n    config.kubernetes.io/local-config: \"true\"\nspec:\n  revisions:\n"
+	for _, r := range revisions {
+		name, used, _ := strings.Cut(r, "=")
+		text += "  - name: " + name + "\n    inUse: \"" + used + "\"\n"
+	}
+	return text
+}
+
+// TestRevisionBasedWalkThrough is the user guide's update with revisions and a tag, in a Git repository with kpt: every step is
+// a commit, the bump adds the new revision and changes nothing of the old one, and after a report that says unused, the
+// old one goes in one commit.
+func TestRevisionBasedWalkThrough(t *testing.T) {
+	const old, now = "default-v1-27-0", "default-v1-28-3"
+	r := newRepo(t, func(dir string) {
+		mesh(istio("v1.27.0", "RevisionBased"))(dir)
+		write(t, filepath.Join(dir, "Kptfile"), allFunctions)
+		write(t, filepath.Join(dir, "bookinfo.yaml"), kubernetesNamespace("bookinfo", "istio-injection: enabled"))
+		write(t, filepath.Join(dir, "tag.yaml"), strings.Replace(tag("default", "Istio", "default"), "name: default\n",
+			"name: default\n  annotations: {config.kubernetes.io/local-config: \"true\"}\n", 1))
+	})
+	r.render()
+	r.commit()
+	webhook := r.path("tag-default/mutatingwebhookconfiguration_istio-revision-tag-default.yaml")
+	if !strings.Contains(read(t, webhook), "istiod-"+old) {
+		t.Fatalf("the tag does not point at %s:\n%s", old, read(t, webhook))
+	}
+
+	edit(t, r.path("istio.yaml"), "v1.27.0", "v1.28.3")
+	r.render()
+	for line := range strings.Lines(r.status()) {
+		if name := strings.TrimSpace(line[3:]); name != "istio.yaml" && !strings.HasPrefix(name, now+"/") && !strings.HasPrefix(name, "tag-default/") {
+			t.Errorf("the version bump changed %s", name)
+		}
+	}
+	if !strings.Contains(read(t, webhook), "istiod-"+now) {
+		t.Errorf("the tag does not follow to %s", now)
+	}
+	r.commit()
+
+	steps := []struct {
+		reason, report, say string
+		removes             bool
+	}{
+		{"proxies are still there", usageReport("west", old+"=True", now+"=True"), "kept: the usage report west says it is used", false},
+		{"the cluster could not be read", usageReport("west", old+"=Unknown", now+"=True"), "kept: the usage report west does not know", false},
+		{"the report is older than the upgrade", usageReport("west", old+"=False"), "kept: the usage report west was taken before the cluster had the active revision " + now, false},
+		{"one of two clusters still uses it", usageReport("west", old+"=False", now+"=True") + "---\n" + usageReport("east", old+"=True", now+"=True"),
+			"kept: the usage report east says it is used", false},
+		{"nothing uses it any more", usageReport("west", old+"=False", now+"=True") + "---\n" + usageReport("east", old+"=False", now+"=True"),
+			"released: nothing uses it, by the usage report east, west", true},
+	}
+	for _, step := range steps {
+		write(t, r.path("usage.yaml"), step.report)
+		r.commit()
+		said := strings.Join(strings.Fields(r.render()), " ")
+		if !strings.Contains(said, step.say) {
+			t.Errorf("%s: kpt does not say %q:\n%s", step.reason, step.say, said)
+		}
+		changed := r.status()
+		if !step.removes && changed != "" {
+			t.Errorf("%s: the package was changed:\n%s", step.reason, changed)
+		}
+		if !step.removes {
+			continue
+		}
+		for line := range strings.Lines(changed) {
+			if !strings.HasPrefix(line, " D "+old+"/") {
+				t.Errorf("%s: %s", step.reason, line)
+			}
+		}
+		if left := r.files(old); len(left) > 0 {
+			t.Errorf("left of the old revision: %v", left)
+		}
+		r.commit()
+		r.render()
+		if changed := r.status(); changed != "" {
+			t.Errorf("rendering once more changed:\n%s", changed)
+		}
+	}
+}
+
+// TestReportIsOverruled: what stands in the package itself holds a revision, whatever a report says; and a report that
+// cannot be read is an error.
+func TestReportIsOverruled(t *testing.T) {
+	const old, now = "default-v1-27-0", "default-v1-28-3"
+	unused := usageReport("west", old+"=False", now+"=True")
+	for _, c := range []struct{ reason, name, file, say string }{
+		{"a tag", "tag.yaml", tag("prod", "IstioRevision", old), "kept: the tag prod in the package points at it"},
+		{"a label", "bookinfo.yaml", kubernetesNamespace("bookinfo", "istio.io/rev: "+old), "kept: Namespace bookinfo in the package has the label istio.io/rev=" + old},
+		{"a misspelled report", "second.yaml", strings.ReplaceAll(strings.ReplaceAll(unused, "west", "east"), "inUse", "used"), `usage report: spec: json: unknown field "used"`},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			r := newRepo(t, mesh(istio("v1.27.0", "RevisionBased")))
+			r.render()
+			edit(t, r.path("istio.yaml"), "v1.27.0", "v1.28.3")
+			r.render()
+			write(t, r.path("usage.yaml"), unused)
+			write(t, r.path(c.name), c.file)
+			r.commit()
+			out, _ := run{dir: r.dir}.command(t, r.kpt, "fn", "render", "--allow-exec")
+			if said := strings.Join(strings.Fields(out.stdout+out.stderr), " "); !strings.Contains(said, c.say) {
+				t.Errorf("kpt does not say %q:\n%s", c.say, said)
+			}
+			if changed := r.status(); changed != "" {
+				t.Errorf("the package was changed:\n%s", changed)
+			}
+		})
+	}
+}
