@@ -14,7 +14,8 @@ import (
 
 // TestExpectedGolden runs the examples of the functions in the layout of kpt's own runner: a package, and beside it
 // .expected/config.yaml (exitCode), diff.patch (what rendering changes, as git prints it) and results.yaml. Unlike that runner,
-// it also renders in place a second time. `make golden` rewrites diff.patch and results.yaml.
+// it also renders in place a second time; and the Kptfile is called Kptfile.example, since kpt renders every package below a
+// package, .krmignore or not, and the root of the repository is one. `make golden` rewrites diff.patch and results.yaml.
 func TestExpectedGolden(t *testing.T) {
 	examples, err := filepath.Glob(root + "/functions/*/examples/*/.expected")
 	if err != nil || len(examples) == 0 {
