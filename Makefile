@@ -87,7 +87,7 @@ test-unit: bundles ## Run the quick tests (-short)
 
 # Not cached: tests run binaries through kustomize and kpt, and the go command does not see those change.
 .PHONY: test
-test: build bundles $(HELM) $(KUSTOMIZE) ## Run all tests
+test: build bundles cluster $(HELM) $(KUSTOMIZE) ## Run all tests
 	go test -count=1 -timeout=$(TEST_TIMEOUT) ./...
 	if compgen -G 'releases/*/*_test.go' >/dev/null; then
 	  cd releases && go test -modfile=$(NEWEST_ISTIO).mod -count=1 -timeout=$(TEST_TIMEOUT) ./...
@@ -156,6 +156,12 @@ FORCE:
 internal/release/bundles/v%/istiod/Chart.yaml: releases/%.mod releases/%.sum $(wildcard releases/charts/*.go)
 	$(call say,charts of Istio $*)
 	cd releases && go run -modfile=$*.mod ./charts -version $* -out ../internal/release/bundles/v$* >&2
+
+# Minutes the first time, then nothing: the programs stay in the user's cache, by version.
+.PHONY: cluster
+cluster:
+	$(call say,programs of the test control plane)
+	go run ./test/cluster/build >/dev/null
 
 $(HELM): go.tools.mod go.tools.sum
 	$(call say,building helm)
@@ -226,6 +232,7 @@ verify-format:
 verify-modules:
 	$(call say,go mod tidy)
 	go mod tidy -diff
+	(cd test/cluster/programs && go mod tidy -diff)
 	tools=$$(mktemp -d)
 	trap 'rm -rf "$$tools"' EXIT
 	cp go.tools.mod "$$tools/go.mod"

@@ -56,6 +56,8 @@ type Stamp struct {
 //   - a validating webhook's failurePolicy Ignore, which istiod sets to Fail as soon as it can answer, and an empty
 //     caBundle, which istiod fills in: whoever re-applies them fights istiod for ever;
 //   - a resourceFieldRef gets the divisor "0" that the API server would add, which GitOps tools show as a difference;
+//   - an environment variable that a container has twice, because the chart and the user's values both set it, keeps the
+//     last entry, which is the one that counts: server-side apply rejects duplicates;
 //   - an object with ${ in it is marked as not for Flux's variable substitution, which would blank it.
 func (s Stamp) Apply(o Object) {
 	o.SetLabel(LabelManagedBy, ManagedBy)
@@ -94,7 +96,8 @@ func releaseWebhook(hook *yaml.Node, dropIgnore bool) {
 	}
 }
 
-// adapt adds the default divisor to every resourceFieldRef and tells whether any text contains "${".
+// adapt adds the default divisor to every resourceFieldRef, takes out variables that a later entry of the same container
+// replaces, and tells whether any text contains "${".
 func adapt(n *yaml.Node) (substitutes bool) {
 	if n.Kind == yaml.ScalarNode {
 		return strings.Contains(n.Value, "${")
@@ -103,11 +106,30 @@ func adapt(n *yaml.Node) (substitutes bool) {
 		if adapt(c) {
 			substitutes = true
 		}
-		if n.Kind == yaml.MappingNode && i%2 == 0 && c.Value == "resourceFieldRef" {
-			if ref := n.Content[i+1]; ref.Kind == yaml.MappingNode && field(ref, "divisor") == nil {
-				set(ref, "divisor", &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: "0", Style: yaml.DoubleQuotedStyle})
-			}
+		if n.Kind != yaml.MappingNode || i%2 != 0 {
+			continue
+		}
+		switch value := n.Content[i+1]; {
+		case c.Value == "resourceFieldRef" && value.Kind == yaml.MappingNode && field(value, "divisor") == nil:
+			set(value, "divisor", &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: "0", Style: yaml.DoubleQuotedStyle})
+		case c.Value == "env" && field(n, "image") != nil && value.Kind == yaml.SequenceNode: // of a container
+			value.Content = lastOfName(value.Content)
 		}
 	}
 	return substitutes
+}
+
+// lastOfName drops the entries of a list that have the name of a later one.
+func lastOfName(list []*yaml.Node) []*yaml.Node {
+	last := map[string]int{}
+	for i, n := range list {
+		last[scalar(n, "name")] = i
+	}
+	out := list[:0]
+	for i, n := range list {
+		if name := scalar(n, "name"); name == "" || last[name] == i {
+			out = append(out, n)
+		}
+	}
+	return out
 }

@@ -399,7 +399,7 @@ func withoutAdditions(objects map[manifest.ID]map[string]any) map[manifest.ID]ma
 				}
 			}
 		}
-		dropDivisor(o)
+		defaulted(o)
 	}
 	return objects
 }
@@ -418,18 +418,31 @@ func strip(meta map[string]any, where string, keys ...string) {
 	}
 }
 
-func dropDivisor(v any) {
+func defaulted(v any) {
 	switch v := v.(type) {
 	case map[string]any:
+		if env, ok := v["env"].([]any); ok && v["image"] != nil {
+			last := map[any]int{}
+			for i, e := range env {
+				last[e.(map[string]any)["name"]] = i
+			}
+			var kept []any
+			for i, e := range env {
+				if last[e.(map[string]any)["name"]] == i {
+					kept = append(kept, e)
+				}
+			}
+			v["env"] = kept
+		}
 		if ref, ok := v["resourceFieldRef"].(map[string]any); ok && ref["divisor"] == "0" {
 			delete(ref, "divisor")
 		}
 		for _, e := range v {
-			dropDivisor(e)
+			defaulted(e)
 		}
 	case []any:
 		for _, e := range v {
-			dropDivisor(e)
+			defaulted(e)
 		}
 	}
 }

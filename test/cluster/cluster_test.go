@@ -1,0 +1,277 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// helper makes the test binary start a control plane, print the kubeconfig's name, and wait to be killed.
+const helper = "LATEEN_TEST_CLUSTER_HELPER"
+
+func TestMain(m *testing.M) {
+	os.Exit(Main(m))
+}
+
+// get asks the API server for something.
+func (c *Cluster) get(t *testing.T, path, token string) (int, map[string]any) {
+	t.Helper()
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(c.CA) {
+		t.Fatalf("no certificate in %q", c.CA)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}}
+	defer client.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := response.Body.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	var answer map[string]any
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, answer
+}
+
+// listens tells whether anybody does at the address of a URL.
+func listens(ctx context.Context, t *testing.T, address string) bool {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", u.Host)
+	if err != nil {
+		return false
+	}
+	if err := connection.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return true
+}
+
+// TestStart looks at a control plane through what tests are given, and at what is left of it after its test.
+func TestStart(t *testing.T) {
+	t.Parallel()
+	var ended *Cluster
+	if !t.Run("its test", func(t *testing.T) {
+		c := Start(t)
+		ended = c
+		status, version := c.get(t, "/version", c.Token)
+		if status != http.StatusOK {
+			t.Fatalf("the version: %d %v", status, version)
+		}
+		if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+			source, err := findSource()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if version["gitVersion"] != source.version {
+				t.Errorf("the server says it is %v, built from %s", version["gitVersion"], source.version)
+			}
+		}
+		if status, answer := c.get(t, "/api/v1/namespaces", c.Token); status != http.StatusOK {
+			t.Errorf("the user may not list namespaces: %d %v", status, answer)
+		}
+		if status, answer := c.get(t, "/api/v1/namespaces", "nobody"); status != http.StatusUnauthorized {
+			t.Errorf("a wrong token is let in: %d %v", status, answer)
+		}
+		if host, _, err := net.SplitHostPort(strings.TrimPrefix(c.URL, "https://")); err != nil || host != loopback {
+			t.Errorf("the server listens at %s: want %s", c.URL, loopback)
+		}
+	}) || ended == nil {
+		return // failed or skipped
+	}
+	if listens(t.Context(), t, ended.URL) {
+		t.Errorf("%s still answers after its test", ended.URL)
+	}
+	if _, err := os.Stat(ended.dir); !os.IsNotExist(err) {
+		t.Errorf("%s is left after its test: %v", ended.dir, err)
+	}
+}
+
+// TestDiesWithItsProcess kills a process that has a control plane, as a timeout or a person would.
+func TestDiesWithItsProcess(t *testing.T) {
+	if os.Getenv(helper) != "" {
+		_, err := os.Stdout.WriteString(Shared(t).Kubeconfig + "\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {}
+	}
+	if testing.Short() {
+		t.Skip("starts a control plane")
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux can be asked for this")
+	}
+	t.Parallel()
+	itself, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	process := exec.CommandContext(t.Context(), itself, "-test.run=^"+t.Name()+"$")
+	process.Env = append(os.Environ(), helper+"=1")
+	process.Stderr = os.Stderr
+	stdout, err := process.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	output := bufio.NewReader(stdout)
+	name, err := output.ReadString('\n')
+	if name = strings.TrimSpace(name); err != nil || !filepath.IsAbs(name) {
+		rest, _ := io.ReadAll(output)
+		t.Fatalf("it has not started: %v\n%s\n%s", err, name, rest)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(filepath.Dir(name)); err != nil {
+			t.Error(err)
+		}
+	})
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		Clusters []struct{ Cluster struct{ Server string } }
+	}
+	if err := json.Unmarshal(content, &config); err != nil {
+		t.Fatal(err)
+	}
+	server := config.Clusters[0].Cluster.Server
+	if !listens(t.Context(), t, server) {
+		t.Fatalf("nobody listens at %s before the kill", server)
+	}
+	if err := process.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Wait(); err == nil {
+		t.Fatal("the process was killed and says it is fine")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for listens(ctx, t, server) {
+		time.Sleep(pause)
+	}
+	if err := ctx.Err(); err != nil {
+		t.Errorf("%s outlives the process that started it: %v", server, err)
+	}
+}
+
+// TestPrograms is about which directory is used. It builds nothing.
+func TestPrograms(t *testing.T) {
+	etcd, both := []string{"etcd"}, []string{"etcd", "kube-apiserver"}
+	cases := map[string]struct {
+		reason string
+		assets []string
+		cached []string
+		want   string
+	}{
+		"assets": {reason: "what the machine has need not be built", assets: both, cached: both, want: "assets"},
+		"half":   {reason: "an etcd alone is no control plane", assets: etcd, cached: both, want: "cache"},
+		"none":   {reason: "the cache is the usual place", cached: both, want: "cache"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			assets := filepath.Join(root, "assets")
+			t.Setenv("KUBEBUILDER_ASSETS", assets)
+			t.Setenv("XDG_CACHE_HOME", root) // Linux
+			t.Setenv("HOME", root)           // macOS
+			source, err := findSource()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cache, err := source.cache()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for dir, names := range map[string][]string{assets: c.assets, cache: c.cached} {
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				for _, name := range names {
+					if err := os.WriteFile(filepath.Join(dir, name), nil, 0o755); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			want := map[string]string{"assets": assets, "cache": cache}[c.want]
+			got, err := Programs(t.Context(), t.Output())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: -want +got:\n%s", c.reason, diff)
+			}
+		})
+	}
+}
+
+// TestVersionIsPinned: the digest in the name of the cache must change with anything that changes the programs.
+func TestVersionIsPinned(t *testing.T) {
+	original := "module x\n\nrequire (\n\tgo.etcd.io/etcd/server/v3 v3.6.8\n\tk8s.io/kubernetes v1.36.1\n)\n"
+	write := func(t *testing.T, mod, sum string) source {
+		t.Helper()
+		dir := t.TempDir()
+		for name, content := range map[string]string{"go.mod": mod, "go.sum": sum} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := readSource(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	before := write(t, original, "a h1:1\n")
+	if before.version != "v1.36.1" {
+		t.Errorf("the version of Kubernetes is %q", before.version)
+	}
+	cases := map[string]struct {
+		reason   string
+		mod, sum string
+		same     bool
+	}{
+		"the same": {reason: "a fresh clone finds what another built", mod: original, sum: "a h1:1\n", same: true},
+		"etcd":     {reason: "its version is in go.mod only", mod: strings.Replace(original, "v3.6.8", "v3.6.9", 1), sum: "a h1:1\n"},
+		"contents": {reason: "a dependency of a dependency has changed", mod: original, sum: "a h1:2\n"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			after := write(t, c.mod, c.sum)
+			if same := after.digest == before.digest; same != c.same {
+				t.Errorf("%s: same digest: %v, want %v", c.reason, same, c.same)
+			}
+		})
+	}
+}
