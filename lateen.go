@@ -1,5 +1,5 @@
-// Package lateen renders Istio control planes from Go: the same pipeline that the KRM function render-istio and the
-// controller run, for programs that want to have it inside.
+// Package lateen renders Istio control planes, CNI plugins and revision tags from Go: the same pipeline that the KRM functions
+// and the controller run, for programs that want to have it inside.
 //
 //	result, err := lateen.Render(resources, lateen.Options{})
 //
@@ -64,7 +64,7 @@ func (o Options) options() krm.Options {
 
 // Result is a rendering.
 type Result struct {
-	// Revisions are the planned IstioRevisions, one for each resource, in the order of the input.
+	// Revisions are the revisions of the control planes, one for each Istio and IstioRevision, in the order of the input.
 	Revisions []*v1.IstioRevision
 	// Warnings are what a person should know; none of them keeps the objects from being right.
 	Warnings fn.Results
@@ -115,41 +115,66 @@ func (e *Error) Error() string {
 	return errors.Join(all...).Error()
 }
 
-// Render expands the Istio and IstioRevision resources among YAML documents; other documents are ignored. If a resource
-// is wrong, the error is an *Error that names all that is.
+// functions are those of a whole mesh, in the order of a pipeline.
+var functions = []expand.Function{expand.RenderIstio, expand.RenderCNI, expand.RevisionTag}
+
+// Render expands the resources of sailoperator.io among YAML documents; other documents are ignored. If a resource is
+// wrong, the error is an *Error that names all that is.
 func Render(resources []byte, o Options) (*Result, error) {
 	items, err := krm.ParseDocuments(resources)
 	if err != nil {
 		return nil, err
 	}
-	expanded := expand.RenderIstio.Items(items, items, o.options(), false)
-	if expand.HasError(expanded.Results) {
-		return nil, &Error{expanded.Results}
+	r := &Result{}
+	for _, f := range functions {
+		expanded := f.Items(items, items, o.options(), false)
+		if !expand.HasError(expanded.Results) {
+			objects, err := expanded.Plain()
+			if err != nil {
+				return nil, err
+			}
+			r.objects = append(r.objects, objects...)
+		}
+		r.Warnings = append(r.Warnings, expanded.Results...)
+		if f.Name != expand.RenderIstio.Name {
+			continue
+		}
+		for _, out := range expanded.Outputs {
+			r.Revisions = append(r.Revisions, out.Revision)
+		}
 	}
-	objects, err := expanded.Plain()
-	if err != nil {
-		return nil, err
+	if expand.HasError(r.Warnings) {
+		return nil, &Error{r.Warnings}
 	}
-	r := &Result{Warnings: expanded.Results, objects: objects}
-	for _, out := range expanded.Outputs {
-		r.Revisions = append(r.Revisions, out.Revision)
+	if id, twice := manifest.Duplicate(r.objects); twice {
+		return nil, fmt.Errorf("two resources both generate %s", id)
 	}
+	manifest.Sort(r.objects)
 	return r, nil
 }
 
-// Transform is the KRM function: it reads a ResourceList and writes one. An *Error means that resources are wrong; the
-// list has been written all the same, with the items as they came and the results.
+// Transform is the KRM functions render-istio, render-cni and revision-tag in one: it reads a ResourceList and writes
+// one. An *Error means that resources are wrong; the list has been written all the same, with the items as they came
+// and the results.
 func Transform(in io.Reader, out io.Writer, o Options) error {
 	list, err := krm.Read(in)
 	if err != nil {
 		return err
 	}
-	transformed := expand.RenderIstio.List(list, o.options())
-	if err := transformed.Write(out); err != nil {
+	done := *list
+	for _, f := range functions {
+		next := f.List(&done, o.options())
+		done.Items, done.Results = next.Items, append(done.Results, next.Results...)
+		if expand.HasError(next.Results) {
+			done.Items = list.Items
+			break
+		}
+	}
+	if err := done.Write(out); err != nil {
 		return err
 	}
-	if expand.HasError(transformed.Results) {
-		return &Error{transformed.Results}
+	if expand.HasError(done.Results) {
+		return &Error{done.Results}
 	}
 	return nil
 }

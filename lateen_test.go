@@ -121,3 +121,32 @@ func TestTransform(t *testing.T) {
 		t.Errorf("the list was not written as it came:\n%s", out.String())
 	}
 }
+
+// TestWholeMesh: a control plane, its CNI plugin and a tag in one call, in both forms of the API.
+func TestWholeMesh(t *testing.T) {
+	const mesh = istio + "  updateStrategy: {type: RevisionBased}\n---\napiVersion: sailoperator.io/v1\nkind: IstioCNI\nmetadata: {name: default}\n---\n" +
+		"apiVersion: sailoperator.io/v1\nkind: IstioRevisionTag\nmetadata: {name: prod}\nspec: {targetRef: {kind: Istio, name: default}}\n"
+	result, err := lateen.Render([]byte(mesh), lateen.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := result.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n"
+	for doc := range strings.SplitSeq(mesh, "---\n") {
+		list += "- " + strings.ReplaceAll(strings.TrimRight(doc, "\n"), "\n", "\n  ") + "\n"
+	}
+	var out bytes.Buffer
+	if err := lateen.Transform(strings.NewReader(list), &out, lateen.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"name: istiod-default-v1-28-3", "name: istio-cni-node", "name: istio-revision-tag-prod"} {
+		for form, got := range map[string]string{"Render": string(text), "Transform": out.String()} {
+			if !strings.Contains(got, name+"\n") {
+				t.Errorf("%s: %q is not in the output", form, name)
+			}
+		}
+	}
+}

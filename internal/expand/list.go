@@ -52,7 +52,7 @@ func (f Function) Items(items, all []manifest.Object, options krm.Options, memor
 	e.Outputs = outputs
 	e.Results = append(e.Results, results...)
 	if f.Name == RenderIstio.Name && len(all) > 1 {
-		e.Results = append(e.Results, append(e.around.meshes(), e.around.labels()...)...)
+		e.Results = append(e.Results, append(e.around.meshes(), e.around.labels(memory)...)...)
 	}
 	return e
 }
@@ -185,7 +185,10 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 		expansions = []krm.Expansion{{Source: t.work[0], Owner: e.Outputs[0].Owner, Objects: objects}}
 	} else {
 		for i, o := range e.Outputs {
-			x := krm.Expansion{Source: e.Sources[i].Object, Owner: o.Owner, Objects: o.Objects, Dir: o.dir()}
+			x := krm.Expansion{Source: e.Sources[i].Object, Owner: o.Owner, Objects: o.Objects}
+			if t.memory {
+				x.Dir = o.dir()
+			}
 			if o.Revision != nil && e.Sources[i].Tag == nil {
 				x.Active = o.Revision.Name
 			}
@@ -257,21 +260,30 @@ func (o Output) dir() string {
 // and no controller hears of them, since the resource is not in the output (plain) or dropped from it later (local-config).
 func (e *Expanded) warnUntracked(plain bool) {
 	for i, r := range e.Sources {
-		local := plain || r.Object.Annotation(krm.AnnotationLocalConfig) == "true"
-		if r.Istio != nil && r.Istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased && local && e.options[i][krm.OptionTrack] != "true" {
+		unseen := r.Object.Annotation(krm.AnnotationLocalConfig) == "true"
+		if plain {
+			unseen = e.options[i][krm.OptionTrack] != "true"
+		}
+		if unseen && r.Istio != nil && r.Istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased {
 			e.Results = append(e.Results, krm.Result(r.Object, fn.Warning, []string{"spec", "updateStrategy", "type"},
 				"RevisionBased without tracking: nothing here remembers older revisions, so nobody will remove the old one after an upgrade. "+
-					`Set the annotation lateen.io/track: "true" and run the controller, or remove old revisions by hand`))
+					"Let the controller track it (generator: annotation lateen.io/track: \"true\"; transformer: no local-config), or remove old revisions by hand"))
 		}
 	}
 }
 
 // Remembers tells whether the caller keeps items in files (kpt): what an earlier run generated comes back as input. It looks
-// at what users wrote only, so that the answer does not depend on what a run leaves of the rest.
+// at what users wrote only, so that the answer does not depend on what a run leaves of the rest. kustomize notes paths too,
+// for the second and later transformers, beside an annotation of its own.
 func Remembers(items []manifest.Object) bool {
-	return slices.ContainsFunc(items, func(o manifest.Object) bool {
-		return krm.LocationOf(o).Path != "" && o.Annotation(manifest.AnnotationOwner) == ""
-	})
+	files := false
+	for _, o := range items {
+		if o.Annotation("kustomize.config.k8s.io/id") != "" {
+			return false
+		}
+		files = files || krm.LocationOf(o).Path != "" && o.Annotation(manifest.AnnotationOwner) == ""
+	}
+	return files
 }
 
 // HasError tells whether a result is an error.

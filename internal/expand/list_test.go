@@ -528,13 +528,13 @@ func TestWarnings(t *testing.T) {
 			reason: "nobody would remove the old revision",
 			in:     resourceList(istio("default", "{updateStrategy: {type: RevisionBased}}")),
 			want: []found{{"warning", "default", "spec.updateStrategy.type", "", "RevisionBased without tracking: nothing here remembers older revisions, so nobody " +
-				`will remove the old one after an upgrade. Set the annotation lateen.io/track: "true" and run the controller, or remove old revisions by hand`}},
+				`will remove the old one after an upgrade. Let the controller track it (generator: annotation lateen.io/track: "true"; transformer: no local-config), or remove old revisions by hand`}},
 		},
 		"RevisionBased transformer": {
 			reason: "kustomize drops a local-config resource: no controller hears of it",
 			in:     resourceList("", istio("default", "{updateStrategy: {type: RevisionBased}}", local)),
 			want: []found{{"warning", "default", "spec.updateStrategy.type", "", "RevisionBased without tracking: nothing here remembers older revisions, so nobody will remove the old " +
-				`one after an upgrade. Set the annotation lateen.io/track: "true" and run the controller, or remove old revisions by hand`}},
+				`one after an upgrade. Let the controller track it (generator: annotation lateen.io/track: "true"; transformer: no local-config), or remove old revisions by hand`}},
 		},
 		"RevisionBased transformer, applied": {
 			reason: "the controller sees the resource",

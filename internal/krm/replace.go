@@ -24,7 +24,7 @@ type Expansion struct {
 	Active string
 	// Released are earlier revisions that nothing uses any more; they go with their objects.
 	Released []string
-	// Dir is the directory for new files, beside the file of the source.
+	// Dir is the directory for new files, beside the file of the source; empty if the caller does not keep items in files.
 	Dir string
 }
 
@@ -142,7 +142,7 @@ func (f *fresh) takeOver(item manifest.Object, generated bool) error {
 // place gives a new object a file, if the package is one of files.
 func (f *fresh) place(used map[string]bool) error {
 	source := LocationOf(f.from.Source).Path
-	if source == "" {
+	if source == "" || f.from.Dir == "" {
 		return nil
 	}
 	if !filepath.IsLocal(filepath.FromSlash(source)) {

@@ -3,6 +3,7 @@ package migrate
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -380,7 +381,7 @@ func scalarToAny(n *yaml.Node) (any, error) {
 		return b, err
 	case yaml.NodeTagInt, yaml.NodeTagFloat:
 		var f float64
-		if err := n.Decode(&f); err != nil {
+		if err := n.Decode(&f); err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
 			return nil, fmt.Errorf("line %d: %s is not a number that JSON knows; quote it if it is text", n.Line, n.Value)
 		}
 		return f, nil

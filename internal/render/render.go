@@ -139,7 +139,16 @@ func Render(in Input) ([]manifest.Object, error) {
 	name, namespace := in.Revision.Name, in.Revision.Spec.Namespace
 	main, chartValues := values.RemoteChart(v, in.Release)
 	target := chart.Target{Release: name + "-istiod", Namespace: namespace, KubeVersion: in.KubeVersion}
-	objects, err := renderChart(in.Release, main, nil, chartValues, target)
+	var keep func(string) bool
+	if main == "istiod-remote" {
+		// It brings base's default validator, without base's default for defaultRevision, and Istio's CRDs, which are an option.
+		chartValues["defaultRevision"] = ""
+		if name == "default" {
+			chartValues["defaultRevision"] = name
+		}
+		keep = func(template string) bool { return template != "templates/crd-all.gen.yaml" }
+	}
+	objects, err := renderChart(in.Release, main, keep, chartValues, target)
 	if err != nil {
 		return nil, err
 	}

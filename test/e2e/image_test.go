@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-const image = "localhost/lateen/render-istio:test"
+func imageOf(function string) string { return "localhost/lateen/" + function + ":test" }
 
 // podman prepares podman so that it works as root without systemd, in directories of its own, and builds the image.
 func podman(t *testing.T) (engine string, env []string) {
@@ -28,16 +28,25 @@ func podman(t *testing.T) (engine string, env []string) {
 	for _, name := range []string{"LICENSE", "NOTICE", "functions/passwd"} {
 		write(t, filepath.Join(context, filepath.Base(name)), read(t, filepath.Join(root, name)))
 	}
-	function := filepath.Join(context, "render-istio")
-	write(t, function, read(t, filepath.Join(bin, "render-istio")))
-	if err := os.Chmod(function, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	file, err := filepath.Abs(filepath.Join(root, "functions/Containerfile"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	run{env: env}.must(t, engine, "build", "--quiet", "--timestamp", "0", "--build-arg", "FUNCTION=render-istio", "--tag", image, "--file", file, context)
+	for _, name := range []string{"render-istio", "render-cni", "revision-tag"} {
+		function := filepath.Join(context, name)
+		write(t, function, read(t, filepath.Join(bin, name)))
+		if err := os.Chmod(function, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		var ids [2]string
+		for i := range ids { // two builds, one digest
+			ids[i] = run{env: env}.must(t, engine, "build", "--quiet", "--no-cache", "--timestamp", "0", "--build-arg", "FUNCTION="+name,
+				"--tag", imageOf(name), "--file", file, context).stdout
+		}
+		if ids[0] != ids[1] || ids[0] == "" {
+			t.Errorf("%s: two builds gave the images %s and %s", name, ids[0], ids[1])
+		}
+	}
 	return engine, env
 }
 
@@ -49,10 +58,26 @@ func TestImage(t *testing.T) {
 		r := newRepo(t, mesh(istio("v1.28.3", "InPlace")))
 		r.render()
 		r.commit()
-		edit(t, r.path("Kptfile"), "exec: render-istio", "image: "+image)
+		edit(t, r.path("Kptfile"), "exec: render-istio", "image: "+imageOf("render-istio"))
 		run{dir: r.dir, env: append(env, "KPT_FN_RUNTIME=podman")}.must(t, r.kpt, "fn", "render", "--image-pull-policy", "IfNotPresent")
 		if changed := strings.TrimSpace(r.status()); changed != "M Kptfile" {
 			t.Errorf("the container gives other files than the binary:\n%s", changed)
+		}
+	})
+
+	t.Run("kpt with all functions", func(t *testing.T) {
+		r := newRepo(t, func(dir string) {
+			mesh(istio("v1.28.3", "RevisionBased") + "---\n" + resource("IstioCNI", "default", "{version: v1.28.3}") + "---\n" + tag("prod", "Istio", "default"))(dir)
+			write(t, filepath.Join(dir, "Kptfile"), allFunctions)
+		})
+		r.render()
+		r.commit()
+		for _, name := range []string{"render-istio", "render-cni", "revision-tag"} {
+			edit(t, r.path("Kptfile"), "exec: "+name+"\n", "image: "+imageOf(name)+"\n")
+		}
+		run{dir: r.dir, env: append(env, "KPT_FN_RUNTIME=podman")}.must(t, r.kpt, "fn", "render", "--image-pull-policy", "IfNotPresent")
+		if changed := strings.TrimSpace(r.status()); changed != "M Kptfile" {
+			t.Errorf("the containers give other files than the binaries:\n%s", changed)
 		}
 	})
 
@@ -70,7 +95,7 @@ func TestImage(t *testing.T) {
 		}
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, "istio.yaml"), strings.ReplaceAll(read(t, filepath.Join(defaultExample, "istio.yaml")),
-			"exec:\n        path: render-istio", "container:\n        image: "+image))
+			"exec:\n        path: render-istio", "container:\n        image: "+imageOf("render-istio")))
 		write(t, filepath.Join(dir, "kustomization.yaml"), "generators: [istio.yaml]\n")
 		got := run{env: append(env, "PATH="+shims+":"+os.Getenv("PATH"))}.must(t, tool(t, "kustomize"), "build", "--enable-alpha-plugins", dir)
 		if diff := cmp.Diff(want, objects(t, got.stdout)); diff != "" {

@@ -204,3 +204,86 @@ func TestKustomizeError(t *testing.T) {
 		t.Errorf("stderr does not say %q:\n%s", want, out.stderr)
 	}
 }
+
+// TestKustomizeRevisionBasedWalkThrough is the update with revisions under kustomize, which remembers nothing: the bump takes
+// the old revision out of the output, and all of it asks Argo CD and Flux to leave it in the cluster.
+func TestKustomizeRevisionBasedWalkThrough(t *testing.T) {
+	dir := t.TempDir()
+	build := func(version string) map[string]map[string]any {
+		istio := strings.ReplaceAll(read(t, filepath.Join(defaultExample, "istio.yaml")), "type: InPlace", "type: RevisionBased")
+		istio = strings.ReplaceAll(strings.ReplaceAll(istio, "v1.28.3", version), "  annotations:\n", "  annotations:\n    lateen.io/track: \"true\"\n")
+		write(t, filepath.Join(dir, "istio.yaml"), istio)
+		write(t, filepath.Join(dir, "kustomization.yaml"), "generators: [istio.yaml]\n")
+		out, err := kustomizeBuild(t, dir)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out.stderr)
+		}
+		return without(objects(t, out.stdout), "Istio")
+	}
+	before, after := build("v1.27.0"), build("v1.28.3")
+	for key, o := range before {
+		if _, kept := after[key]; kept {
+			t.Errorf("%s of the old revision is one of the new revision as well: applying it would change the old one", key)
+		}
+		annotations, _ := o["metadata"].(map[string]any)["annotations"].(map[string]any)
+		if annotations["argocd.argoproj.io/sync-options"] != "Prune=false" || annotations["kustomize.toolkit.fluxcd.io/prune"] != "disabled" {
+			t.Errorf("%s would be pruned: %v", key, annotations)
+		}
+	}
+}
+
+// TestLegacyPluginCNI: each function is an exec plugin of kustomize, found by the kind of its resource.
+func TestLegacyPluginCNI(t *testing.T) {
+	home, dir := t.TempDir(), t.TempDir()
+	plugin := filepath.Join(home, "sailoperator.io/v1/istiocni")
+	if err := os.MkdirAll(plugin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	target, err := filepath.Abs(filepath.Join(bin, "render-cni"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, filepath.Join(plugin, "IstioCNI")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "cni.yaml"), resource("IstioCNI", "default", "{version: v1.28.3}"))
+	write(t, filepath.Join(dir, "kustomization.yaml"), "generators: [cni.yaml]\n")
+	out := run{env: []string{"KUSTOMIZE_PLUGIN_HOME=" + home}}.must(t, tool(t, "kubectl"), "kustomize", "--enable-alpha-plugins", dir)
+	if _, there := objects(t, out.stdout)["DaemonSet istio-cni/istio-cni-node"]; !there {
+		t.Errorf("no DaemonSet in:\n%s", out.stdout)
+	}
+}
+
+// TestKustomizeTransformerOrder: kustomize notes paths on items after the first transformer, which must not look like a package
+// of files to the second.
+func TestKustomizeTransformerOrder(t *testing.T) {
+	transformer := func(name string) string {
+		return "- |-\n  apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: " + name + "\n    annotations:\n" +
+			"      config.kubernetes.io/function: \"exec: {path: " + name + "}\"\n"
+	}
+	var outputs []map[string]map[string]any
+	for _, order := range [][]string{{"render-istio", "render-cni"}, {"render-cni", "render-istio"}} {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "istio.yaml"), istio("v1.28.3", "RevisionBased")+"---\n"+resource("IstioCNI", "default", "{version: v1.23.2}"))
+		write(t, filepath.Join(dir, "kustomization.yaml"), "resources: [istio.yaml]\ntransformers:\n"+transformer(order[0])+transformer(order[1]))
+		out, err := kustomizeBuild(t, dir)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out.stderr)
+		}
+		for _, want := range []string{"Istio v1.23.2: this minor version reached its end of life", "nobody will remove the old one"} {
+			if !strings.Contains(out.stderr, want) {
+				t.Errorf("%v: stderr does not say %q:\n%s", order, want, out.stderr)
+			}
+		}
+		if strings.Contains(out.stdout, "internal.config.kubernetes.io") {
+			t.Errorf("%v: annotations of the orchestrator are in the output", order)
+		}
+		if !strings.Contains(out.stdout, "Prune=false") {
+			t.Errorf("%v: the revision is not protected from pruning", order)
+		}
+		outputs = append(outputs, objects(t, out.stdout))
+	}
+	if diff := cmp.Diff(outputs[0], outputs[1]); diff != "" {
+		t.Errorf("the order makes a difference:\n%s", diff)
+	}
+}

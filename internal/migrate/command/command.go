@@ -1,0 +1,236 @@
+// Package command is the outside of migrate-istiooperator: it finds out how it was called - with a ResourceList, or by a person
+// with files -, and writes resources and findings the way that caller reads them. What an IstioOperator becomes is the job of
+// package migrate.
+package command
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+
+	"github.com/lateen-io/lateen/internal/expand"
+	"github.com/lateen-io/lateen/internal/function"
+	"github.com/lateen-io/lateen/internal/krm"
+	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/migrate"
+	"github.com/lateen-io/lateen/internal/release"
+)
+
+const name = "migrate-istiooperator"
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitError = 1 // the input cannot be migrated
+	exitUsage = 2 // the call is wrong
+)
+
+// environment names the variable of the option.
+const environment = "LATEEN_ISTIO_VERSION"
+
+// Main runs the program in a process and returns the exit code.
+func Main(p function.Process) int {
+	s := session{Process: p}
+	err := s.parse()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		s.usage()
+		return exitOK
+	case err != nil:
+		fmt.Fprintf(p.Stderr, "%s: %v\nRun '%[1]s --help' for usage.\n", name, err)
+		return exitUsage
+	case s.version:
+		fmt.Fprintf(p.Stdout, "%s %s\n\nBundled Istio versions: %s\n", name, version(), strings.Join(release.Bundled().Versions(), ", "))
+		return exitOK
+	case len(s.files) > 0:
+		return s.standAlone()
+	case p.Terminal:
+		s.usage()
+		return exitOK
+	}
+	return s.resourceList()
+}
+
+// version is that of the program.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && function.Version == "devel" && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return function.Version
+}
+
+// session is one run of the program.
+type session struct {
+	function.Process
+	files   []string
+	istio   string
+	version bool
+}
+
+func (s *session) parse() error {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&s.istio, migrate.OptionVersion, "", "")
+	flags.Func("f", "", func(file string) error { s.files = append(s.files, file); return nil })
+	flags.BoolVar(&s.version, "version", false, "")
+	if err := flags.Parse(s.Args[1:]); err != nil {
+		return err
+	}
+	s.files = append(s.files, flags.Args()...)
+	if env, _ := s.Getenv(environment); s.istio == "" {
+		s.istio = env
+	}
+	return nil
+}
+
+func (s *session) finish(err error) int {
+	if err != nil {
+		fmt.Fprintf(s.Stderr, "%s: %v\n", name, err)
+		return exitError
+	}
+	return exitOK
+}
+
+// resourceList runs as a KRM function.
+func (s *session) resourceList() int {
+	list, err := krm.Read(s.Stdin)
+	if err != nil {
+		return s.finish(err)
+	}
+	out := migrate.List(list, s.istio)
+	for _, r := range out.Results {
+		// kpt shows results and stderr both, kustomize shows neither results nor the reason of a failure.
+		if r.Severity == fn.Error || r.Severity == fn.Warning && !expand.Remembers(list.Items) {
+			fmt.Fprintf(s.Stderr, "%s: %s\n", name, function.Sentence(r, ""))
+		}
+	}
+	if err := out.Write(s.Stdout); err != nil {
+		return s.finish(err)
+	}
+	if expand.HasError(out.Results) {
+		return exitError
+	}
+	return exitOK
+}
+
+// standAlone migrates files for a person: the new resources on standard output, the findings on standard error.
+func (s *session) standAlone() int {
+	list := &krm.List{}
+	var where []string
+	for _, file := range s.files {
+		objects, err := s.readFile(&file)
+		if err != nil {
+			return s.finish(err)
+		}
+		for _, o := range objects {
+			if !migrate.IsOperator(o) {
+				fmt.Fprintf(s.Stderr, "%s: %s: warning: %s/%s is not an IstioOperator and was left out\n", name, position(file, o.Node().Line, o.Node().Column),
+					o.Kind(), o.ID().Name)
+				continue
+			}
+			list.Items, where = append(list.Items, o), append(where, file)
+		}
+	}
+	if len(list.Items) == 0 {
+		return s.finish(fmt.Errorf("%s: no %s of %s in it", strings.Join(s.files, ", "), migrate.Kind, migrate.APIVersion))
+	}
+	var made []manifest.Object
+	failed := false
+	for i, o := range list.Items {
+		out := migrate.Operator(o, s.istio)
+		for _, r := range out.Results {
+			n := o.Node()
+			if r.Field != nil {
+				n = krm.Locate(o, r.Field.Path)
+			}
+			at := position(where[i], n.Line, n.Column)
+			if r.Severity == fn.Info {
+				at += ": info"
+			}
+			fmt.Fprintf(s.Stderr, "%s: %s\n", name, strings.TrimRight(function.Sentence(r, at), "\n"))
+			failed = failed || r.Severity == fn.Error
+		}
+		made = append(made, out.Objects...)
+	}
+	if failed {
+		return exitError
+	}
+	if id, twice := manifest.Duplicate(made); twice {
+		return s.finish(fmt.Errorf("two IstioOperators both become %s: merge them into one, or give each control plane a revision", id))
+	}
+	return s.finish(manifest.Write(s.Stdout, made))
+}
+
+func position(file string, line, column int) string { return fmt.Sprintf("%s:%d:%d", file, line, column) }
+
+// readFile reads the resources of a file; - is standard input, and gets a name that says so.
+func (s *session) readFile(file *string) ([]manifest.Object, error) {
+	var data []byte
+	var err error
+	if *file == "-" {
+		*file = "standard input"
+		data, err = io.ReadAll(io.LimitReader(s.Stdin, krm.MaxInput+1))
+	} else {
+		data, err = os.ReadFile(*file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	*file = filepath.ToSlash(*file)
+	if len(data) > krm.MaxInput {
+		return nil, fmt.Errorf("%s has more than %d MiB", *file, krm.MaxInput>>20)
+	}
+	objects, err := krm.ParseDocuments(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", *file, err)
+	}
+	return objects, nil
+}
+
+func (s *session) usage() {
+	fmt.Fprintf(s.Stdout, `%[1]s turns IstioOperator resources (install.istio.io/v1alpha1) into Istio and IstioCNI resources
+(sailoperator.io/v1), offline. Nothing is dropped silently: what has no equivalent is a finding with the kustomize patch or the
+manifest that replaces it.
+
+Usage:
+  %[1]s -f operator.yaml [options]   print the new resources; findings go to standard error
+  %[1]s < resourcelist.yaml          run as a KRM function (kustomize, kpt)
+
+Examples:
+  # What an IstioOperator becomes
+  %[1]s -f operator.yaml > istio.yaml
+
+  # The version that runs now, if no image tag says it
+  %[1]s -f operator.yaml --istio-version 1.27.0
+
+  # The IstioOperator that istioctl left in the cluster
+  kubectl get istiooperators.install.istio.io -n istio-system installed-state -o yaml | %[1]s -f -
+
+  # Does the new resource render to what runs?
+  diff <(istioctl manifest generate -f operator.yaml) <(%[1]s -f operator.yaml | render-istio -f -)
+
+  # In a package: adds istio.yaml and istiocni.yaml beside the IstioOperator, once
+  kpt fn eval . --exec %[1]s
+
+Options:
+  --istio-version VERSION
+        Istio version of the new resources; without it that of the image tag (spec.tag), or else %[2]s.
+        Also annotation lateen.io/istio-version on the IstioOperator, key istio-version of a ConfigMap functionConfig, and
+        environment variable %[3]s; the annotation wins, then the ConfigMap, the flag, the environment
+
+Other flags:
+  -f FILE
+        file with IstioOperators, - for standard input; may be repeated
+  --version
+        print the version and the bundled Istio versions
+
+Exit code 0: migrated, perhaps with findings; 1: the input cannot be migrated; 2: the call is wrong.
+`, name, release.Bundled().Default(), environment)
+}

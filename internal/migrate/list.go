@@ -1,0 +1,186 @@
+package migrate
+
+import (
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/krm"
+	"github.com/lateen-io/lateen/internal/manifest"
+)
+
+// List is the KRM function: it adds to a list what its IstioOperators become. These are the user's from then on: nothing marks
+// them as generated, and one that is in the package already is left as it is. The IstioOperator stays, as a resource that is
+// not applied any more. On an error the items are what they were.
+func List(in *krm.List, version string) *krm.List {
+	out := *in
+	out.Config = nil
+	l := lister{items: slices.Clone(in.Items), used: map[string]bool{}}
+	work, results := workOf(in, &version)
+	l.results = results
+	for _, o := range in.Items {
+		if p := krm.LocationOf(o).Path; p != "" {
+			l.used[path.Clean(p)] = true
+		}
+	}
+	if !hasError(l.results) {
+		for _, o := range work {
+			l.add(o, version)
+		}
+	}
+	out.Results = l.results
+	if !hasError(l.results) {
+		out.Items = l.items
+	}
+	return &out
+}
+
+// workOf finds out from the functionConfig which items are to be migrated, and to which version.
+func workOf(in *krm.List, version *string) ([]manifest.Object, fn.Results) {
+	var work []manifest.Object
+	for _, o := range in.Items {
+		if IsOperator(o) {
+			work = append(work, o)
+		}
+	}
+	switch config := in.Config; {
+	case config == nil:
+		return work, nil
+	case IsOperator(*config): // kustomize's generator; the item itself may be in the list as well
+		if i := slices.IndexFunc(work, func(o manifest.Object) bool { return o.ID() == config.ID() }); i >= 0 {
+			return work[i : i+1], nil
+		}
+		return []manifest.Object{*config}, nil
+	case config.Kind() == "ConfigMap":
+		var results fn.Results
+		data := config.Field("data")
+		for i := 0; data != nil && data.Kind == yaml.MappingNode && i+1 < len(data.Content); i += 2 {
+			key := data.Content[i].Value
+			if key == OptionVersion {
+				*version = data.Content[i+1].Value
+				continue
+			}
+			results = append(results, krm.Result(*config, fn.Error, []string{"data", key},
+				fmt.Sprintf("functionConfig: unknown option %q; the one option is %s", key, OptionVersion)))
+		}
+		return work, results
+	default:
+		return nil, fn.Results{{Severity: fn.Error, Message: fmt.Sprintf("functionConfig is a %s %q; migrate-istiooperator takes an IstioOperator, "+
+			"or a ConfigMap with the option %s", config.Kind(), config.ID().Name, OptionVersion)}}
+	}
+}
+
+// lister puts what IstioOperators become among the items.
+type lister struct {
+	items   []manifest.Object
+	results fn.Results
+	used    map[string]bool // paths of files
+	// fresh are the resources of this run, by what they are, with the IstioOperator that they come from.
+	fresh []origin
+}
+
+type origin struct {
+	object, from manifest.Object
+}
+
+func (l *lister) add(operator manifest.Object, version string) {
+	out := Operator(operator, version)
+	if hasError(out.Results) {
+		l.results = append(l.results, out.Results...)
+		return
+	}
+	var added []manifest.Object
+	var said fn.Results
+	for _, o := range out.Objects {
+		result, isNew := l.judge(o, operator)
+		if result != nil {
+			said = append(said, result)
+		}
+		if isNew {
+			added = append(added, o)
+		}
+	}
+	if len(out.Objects) > 0 && len(added) == 0 && !hasError(said) { // done before: nothing to say about the rest
+		l.results = append(l.results, said...)
+		l.retire(operator)
+		return
+	}
+	l.results = append(append(l.results, out.Results...), said...)
+	for _, o := range added {
+		if err := l.place(o, operator); err != nil {
+			l.results = append(l.results, krm.Result(operator, fn.Error, nil, err.Error()))
+			return
+		}
+		l.fresh = append(l.fresh, origin{o, operator})
+		l.items = append(l.items, o)
+	}
+	l.retire(operator)
+}
+
+// judge tells whether a resource is to be added, and what there is to say.
+func (l *lister) judge(o, operator manifest.Object) (*fn.Result, bool) {
+	id := o.ID()
+	if i := slices.IndexFunc(l.fresh, func(f origin) bool { return f.object.ID() == id }); i >= 0 {
+		if id.Kind == v1.KindIstioCNI && equal(l.fresh[i].object.Field("spec"), o.Field("spec")) {
+			return nil, false
+		}
+		return krm.Result(operator, fn.Error, nil, fmt.Sprintf("two IstioOperators, %s and %s, both become %s %s; a package has one of each. Merge them "+
+			"into one, or give each control plane a revision", l.fresh[i].from.ID().Name, operator.ID().Name, id.Kind, id.Name)), false
+	}
+	for _, item := range l.items {
+		if item.ID() == id {
+			return krm.Result(operator, fn.Info, nil, fmt.Sprintf("%s/%s is in the package already%s and was left as it is; remove it to migrate again",
+				id.Kind, id.Name, inFile(item))), false
+		}
+	}
+	return nil, true
+}
+
+func inFile(o manifest.Object) string {
+	if p := krm.LocationOf(o).Path; p != "" {
+		return " (" + p + ")"
+	}
+	return ""
+}
+
+// retire marks an IstioOperator as one that is not applied any more.
+func (l *lister) retire(operator manifest.Object) {
+	for i, item := range l.items {
+		if item.Node() != operator.Node() || item.Annotation(krm.AnnotationLocalConfig) == "true" {
+			continue
+		}
+		item = item.Copy()
+		item.SetAnnotation(krm.AnnotationLocalConfig, "true")
+		l.items[i] = item
+		l.results = append(l.results, krm.Result(operator, fn.Info, []string{"metadata", "annotations"}, "the IstioOperator stays in the package as "+
+			`config.kubernetes.io/local-config: "true": it is not applied any more. Delete its file when you need it no more`))
+	}
+}
+
+// place gives a resource a file beside that of its IstioOperator, if the package is one of files.
+func (l *lister) place(o, operator manifest.Object) error {
+	source := krm.LocationOf(operator).Path
+	if source == "" {
+		return nil
+	}
+	if !filepath.IsLocal(filepath.FromSlash(source)) {
+		return fmt.Errorf("the IstioOperator is in %s, which is outside the package", source)
+	}
+	base := map[string]string{v1.KindIstio: "istio", v1.KindIstioCNI: "istiocni"}[o.Kind()]
+	if name := o.ID().Name; name != "default" {
+		base += "-" + name
+	}
+	p := path.Join(path.Dir(source), base+".yaml")
+	for i := 2; l.used[p]; i++ {
+		p = path.Join(path.Dir(source), fmt.Sprintf("%s-%d.yaml", base, i))
+	}
+	l.used[p] = true
+	o.SetAnnotation(krm.AnnotationIndex, "0")
+	o.SetAnnotation(krm.AnnotationPath, p)
+	return nil
+}

@@ -1,0 +1,354 @@
+package migrate
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+)
+
+// takeZtunnel makes a finding of ztunnel, which is not part of an Istio, with the values of its chart.
+func (m *migration) takeZtunnel() {
+	c, given := m.components["ztunnel"]
+	on := m.profile.ztunnel
+	if given {
+		on = c.on()
+	}
+	atValues := m.places(rootIstio, keys("ztunnel"))
+	if !on {
+		if given {
+			m.leftComponent(c, "spec.components.ztunnel is not enabled, so it had no effect")
+		}
+		if !isEmpty(m.ztunnelValues) {
+			m.warnAll(atValues, "%s (%s): spec.components.ztunnel is not enabled, so it had no effect", short(m.ztunnelValues))
+		}
+		return
+	}
+	at := m.profileAt()
+	if given {
+		at = c.at
+	}
+	chart := bare(m.ztunnelValues)
+	for _, f := range []struct {
+		key   string
+		value *yaml.Node
+	}{{"hub", c.hub}, {"tag", c.tag}} {
+		setIn(chart, f.value, keys(f.key))
+	}
+	left := m.ztunnelSettings(chart, c)
+	m.quoteEnv(chart, nil, nil)
+	setIn(chart, get(m.values, "global"), keys("global"))
+	if m.namespace != "" && m.namespace != v1.DefaultIstioNamespace {
+		put(chart, text(m.namespace), "istioNamespace")
+	}
+	if m.name != "default" {
+		put(chart, text(m.name), "revision")
+	}
+	namespace := orDefault(c.namespace, orDefault(m.profile.cniNamespace, m.istioNamespace()))
+	m.warn(at, "ztunnel is not part of an Istio; install Istio's chart ztunnel beside it%s:\n"+
+		"# helm upgrade --install ztunnel ztunnel --repo https://istio-release.storage.googleapis.com/charts --version %s --namespace %s --values ztunnel.yaml\n"+
+		"# ztunnel.yaml\n%s", left, strings.TrimPrefix(m.version, "v"), namespace, encode(chart))
+	if !isEmpty(m.ztunnelValues) {
+		m.warnAll(atValues, "ztunnel is not part of an Istio; %s has values those of its chart, in the finding about %s", dotted(at))
+	}
+}
+
+// ztunnelSettings writes k8s settings as values of the chart, and says which have none.
+func (m *migration) ztunnelSettings(chart *yaml.Node, c component) string {
+	var left []string
+	for i := 0; c.k8s != nil && i+1 < len(c.k8s.Content); i += 2 {
+		key, value := c.k8s.Content[i].Value, c.k8s.Content[i+1]
+		switch key {
+		case "affinity", "imagePullPolicy", "nodeSelector", "podAnnotations", "resources", "tolerations", "volumeMounts", "volumes":
+			setIn(chart, value, keys(key))
+		case "env":
+			for _, n := range value.Content {
+				if v := get(n, "value"); v != nil && v.Kind == yaml.ScalarNode && textAt(n, "name") != "" {
+					put(chart, quoted(plainText(v), nil), "env", textAt(n, "name"))
+				} else {
+					left = append(left, "env "+short(n))
+				}
+			}
+		default:
+			left = append(left, key+": "+short(value))
+		}
+	}
+	if len(left) == 0 {
+		return ""
+	}
+	return ". Patch what the chart does not have: " + strings.Join(left, "; ")
+}
+
+// cniGlobals are the values below global that the chart of the CNI plugin reads, over all versions. A test looks them up in the
+// charts.
+var cniGlobals = []string{
+	"defaultResources", "hub", "imagePullPolicy", "imagePullSecrets", "logAsJson", "logging", "nativeNftables", "platform", "resourceScope", "tag", "variant",
+}
+
+// takeCNI makes the values of the IstioCNI.
+func (m *migration) takeCNI() {
+	c := m.components["cni"]
+	atValues := m.places(rootIstio, keys("cni"))
+	if !m.plugin {
+		m.leftComponent(c, "spec.components.cni is not enabled, so it had no effect")
+		if !isEmpty(m.cniValues) {
+			m.warnAll(atValues, "the CNI plugin is not installed by this IstioOperator (spec.components.cni.enabled), so %s had no effect. "+
+				"If it should be:\n%s", encode(fields("apiVersion", v1.GroupVersion.String(), "kind", v1.KindIstioCNI, "metadata", fields("name", "default"),
+				"spec", fields("version", m.version, "namespace", m.istioNamespace(), "values", fields("cni", bare(m.cniValues))))))
+		}
+		return
+	}
+	if !isEmpty(m.cniValues) {
+		put(m.istioCNI, m.cniValues, "cni")
+	}
+	m.lay2(rootCNI, c.hub, append(slices.Clip(c.at), "hub"), keys("cni", "hub"))
+	m.lay2(rootCNI, c.tag, append(slices.Clip(c.at), "tag"), keys("cni", "tag"))
+	m.leftComponent(component{at: c.at, name: c.name, label: c.label}, "the CNI plugin has no such setting")
+	if c.k8s != nil {
+		m.kubernetes(c, workload{
+			kind: "DaemonSet", name: "istio-cni-node", namespace: m.cniNamespace(), container: "install-cni", root: rootCNI, values: "cni",
+			moves: cniMoves, from: "the IstioCNI",
+		})
+	}
+	at := c.at
+	switch {
+	case at == nil && m.profile.cni:
+		at = m.profileAt()
+	case at == nil:
+		at = m.source(rootIstio, keys("cni", "enabled"))
+	}
+	if m.cniNamespace() != v1.DefaultIstioCNINamespace {
+		m.info(at, "the CNI plugin stays where it is: spec.namespace of the IstioCNI is %s. The usual one is %s, but two of them on a node "+
+			"would overwrite each other's configuration: to move it, delete the old DaemonSet istio-cni-node first",
+			m.cniNamespace(), v1.DefaultIstioCNINamespace)
+	}
+}
+
+// cniNamespace is where the CNI plugin is.
+func (m *migration) cniNamespace() string {
+	return orDefault(m.components["cni"].namespace, orDefault(m.profile.cniNamespace, m.istioNamespace()))
+}
+
+// fitCNI gives the IstioCNI the settings that concern all components, and makes it fit.
+func (m *migration) fitCNI() {
+	if !m.plugin {
+		return
+	}
+	global := get(m.values, "global")
+	for i := 0; global != nil && i+1 < len(global.Content); i += 2 {
+		key, value := global.Content[i].Value, global.Content[i+1]
+		from := keys("global", key)
+		switch {
+		case slices.Contains(cniGlobals, key) && m.knows(rootCNI, from...):
+			put(m.istioCNI, yaml.CopyYNode(value), from...)
+			m.origins[rootCNI+":"+dotted(from)] = m.source(rootIstio, from)
+		case !m.control:
+			m.nowhere(from, value)
+		}
+	}
+	if get(m.values, "compatibilityVersion") != nil && m.control {
+		m.info(m.source(rootIstio, keys("compatibilityVersion")), "the IstioCNI has no compatibilityVersion: the plugin has the settings of its own version")
+	}
+	m.quoteEnv(m.istioCNI, func(p []string) []string { return m.source(rootCNI, p) }, nil)
+	m.fit(rootCNI, m.istioCNI)
+}
+
+// fitValues makes the values of the Istio ones that the version has.
+func (m *migration) fitValues() {
+	m.moveIstioCNI()
+	m.quoteEnv(m.values, func(p []string) []string { return m.source(rootIstio, p) }, nil)
+	if m.meshConfig != nil {
+		m.quoteEnv(m.meshConfig, func(p []string) []string { return append(keys("spec", "meshConfig"), p...) }, nil)
+	}
+	m.trustBundle()
+	if m.control {
+		m.fit(rootIstio, m.values)
+		m.fitMeshConfig()
+	}
+}
+
+// moveIstioCNI moves istio_cni, which is pilot.cni since Istio 1.24.
+func (m *migration) moveIstioCNI() {
+	if m.knows(rootIstio, "istio_cni") {
+		return
+	}
+	at := keys("spec", "values", "istio_cni")
+	if old := m.object(take(m.values, "istio_cni"), at); old != nil {
+		m.info(at, "spec.values.istio_cni is spec.values.pilot.cni since Istio 1.24, and there now")
+		m.lay(rootIstio, old, at, keys("pilot", "cni"))
+	}
+}
+
+// trustBundle takes out the one environment variable that cannot be text: charts compare it with a boolean, and fail.
+func (m *migration) trustBundle() {
+	const name = "ENABLE_CLUSTER_TRUST_BUNDLE_API"
+	if m.before(26) {
+		return
+	}
+	to := keys("pilot", "env", name)
+	n := take(m.values, to...)
+	if n == nil || isNull(n) {
+		return
+	}
+	prune(m.values, "pilot", "env")
+	w := workload{kind: "Deployment", name: "istiod", namespace: m.istioNamespace(), container: "discovery"}
+	if m.name != "default" {
+		w.name += "-" + m.name
+	}
+	m.warn(m.source(rootIstio, to), "the charts of Istio %s compare %s with a boolean and fail on text, but the env of an Istio is text. Patch what the "+
+		"Istio renders to, in the kustomization; istiod's ClusterRole also needs the rules for clustertrustbundles that the chart would add:\n%s",
+		m.version, name, kustomization(strategic(w.object("env", sequence(fields("name", name, "value", quoted(plainText(n), nil)))))))
+}
+
+// quoteEnv makes text of every environment variable, as the CRDs want it: a true or 1.5 in env or in proxyMetadata. source tells
+// where a field of the tree stands in the IstioOperator; without it nothing is said.
+func (m *migration) quoteEnv(n *yaml.Node, source func(pointer []string) []string, in []string) {
+	if n.Kind == yaml.SequenceNode {
+		for i, c := range n.Content {
+			m.quoteEnv(c, source, index(in, i))
+		}
+		return
+	}
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i].Value, n.Content[i+1]
+		p := append(slices.Clip(in), key)
+		if key == "env" && value.Kind == yaml.SequenceNode {
+			if asMap := envMap(value); asMap != nil {
+				value = asMap
+				n.Content[i+1] = value
+			}
+		}
+		if key != "env" && key != "proxyMetadata" || value.Kind != yaml.MappingNode {
+			m.quoteEnv(value, source, p)
+			continue
+		}
+		changed := quoteAll(value)
+		if len(changed) > 0 && source != nil {
+			m.info(source(p), "environment variables are text, so these have quotes now: %s", strings.Join(changed, ", "))
+		}
+	}
+}
+
+// envMap reads a list of name and value as a mapping; nil if it is anything else.
+func envMap(list *yaml.Node) *yaml.Node {
+	out := mapping()
+	for _, n := range list.Content {
+		name, value := textAt(n, "name"), get(n, "value")
+		if name == "" || value == nil || value.Kind != yaml.ScalarNode || len(n.Content) != 4 || get(out, name) != nil {
+			return nil
+		}
+		put(out, value, name)
+	}
+	return out
+}
+
+// quoteAll makes text of the scalars of a mapping and says which it changed.
+func quoteAll(n *yaml.Node) []string {
+	var changed []string
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		v := n.Content[i+1]
+		if v.Kind != yaml.ScalarNode || isText(v) || isNull(v) {
+			continue
+		}
+		s := plainText(v)
+		says := n.Content[i].Value
+		if s != v.Value {
+			says += fmt.Sprintf(" (%s is %q, which is what it was taken for)", v.Value, s)
+		}
+		changed = append(changed, says)
+		n.Content[i+1] = quoted(s, v)
+	}
+	return changed
+}
+
+// fit takes out of a tree of values what the version does not have, and names what has the wrong type.
+func (m *migration) fit(root string, n *yaml.Node) {
+	v, err := toAny(n)
+	if err != nil {
+		m.fail(keys("spec", "values"), "%v", err)
+		return
+	}
+	top, _ := v.(map[string]any)
+	for _, p := range m.schema.Check(root, top, "") {
+		was := seek(n, p.Pointer)
+		if p.Unknown {
+			takeAt(n, p.Pointer)
+			prune(n, p.Pointer[:len(p.Pointer)-1]...)
+		}
+		for _, at := range m.places(root, p.Pointer) {
+			if p.Unknown {
+				m.unknown(at, was, p.Message)
+			} else {
+				m.misfit(at, p.Message)
+			}
+		}
+	}
+}
+
+// misfit names a value of a wrong type or a wrong choice.
+func (m *migration) misfit(at []string, message string) {
+	if slices.ContainsFunc(m.results, sameField(at)) {
+		return
+	}
+	m.warn(at, "%s: %s. It is in the new resource as it was, which cannot be rendered until it is corrected", dotted(at), message)
+}
+
+// unknown names a value that the version does not have.
+func (m *migration) unknown(at []string, was *yaml.Node, message string) {
+	value := ""
+	if was != nil {
+		value = " (" + short(was) + ")"
+	}
+	m.warn(at, "%s%s: %s; it was left out", dotted(at), value, message)
+}
+
+// fitMeshConfig does the same for spec.meshConfig.
+func (m *migration) fitMeshConfig() {
+	if m.meshConfig == nil {
+		return
+	}
+	v, err := toAny(m.meshConfig)
+	if err != nil {
+		m.fail(keys("spec", "meshConfig"), "%v", err)
+		return
+	}
+	top, _ := v.(map[string]any)
+	for _, p := range m.schema.CheckMeshConfig(top, "") {
+		at := append(keys("spec", "meshConfig"), p.Pointer...)
+		if p.Unknown {
+			m.unknown(at, takeAt(m.meshConfig, p.Pointer), p.Message)
+			prune(m.meshConfig, p.Pointer[:len(p.Pointer)-1]...)
+		} else {
+			m.misfit(at, p.Message)
+		}
+	}
+}
+
+// seek finds the node at a pointer, which may lead through lists; nil if there is none.
+func seek(n *yaml.Node, pointer []string) *yaml.Node {
+	for _, key := range pointer {
+		switch {
+		case n == nil:
+			return nil
+		case n.Kind == yaml.SequenceNode:
+			i, err := strconv.Atoi(key)
+			if err != nil || i < 0 || i >= len(n.Content) {
+				return nil
+			}
+			n = n.Content[i]
+		default:
+			n = get(n, key)
+		}
+	}
+	return n
+}
+
+// takeAt removes the field at a pointer.
+func takeAt(n *yaml.Node, pointer []string) *yaml.Node {
+	last := len(pointer) - 1
+	return take(seek(n, pointer[:last]), pointer[last])
+}
