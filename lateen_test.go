@@ -134,12 +134,13 @@ func TestWholeMesh(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n"
+	var list strings.Builder
+	list.WriteString("apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n")
 	for doc := range strings.SplitSeq(mesh, "---\n") {
-		list += "- " + strings.ReplaceAll(strings.TrimRight(doc, "\n"), "\n", "\n  ") + "\n"
+		list.WriteString("- " + strings.ReplaceAll(strings.TrimRight(doc, "\n"), "\n", "\n  ") + "\n")
 	}
 	var out bytes.Buffer
-	if err := lateen.Transform(strings.NewReader(list), &out, lateen.Options{}); err != nil {
+	if err := lateen.Transform(strings.NewReader(list.String()), &out, lateen.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"name: istiod-default-v1-28-3", "name: istio-cni-node", "name: istio-revision-tag-prod"} {

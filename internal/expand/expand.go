@@ -116,10 +116,12 @@ func (j *job) plan(dirs directories) {
 		return
 	}
 	version := j.Resource.Version()
-	if j.resolve(version, dirs); j.hasError {
+	j.resolve(version, dirs)
+	if j.hasError {
 		return
 	}
-	if j.check(); j.hasError {
+	j.check()
+	if j.hasError {
 		return
 	}
 	if j.Resource.CNI != nil {
@@ -169,7 +171,7 @@ func (j *job) resolve(version v1.Version, dirs directories) {
 		if best := values.Closest(p, values.Platforms); best != "" {
 			message += "; did you mean " + best + "?"
 		}
-		j.result(fn.Warning, nil, message)
+		_ = j.result(fn.Warning, nil, message)
 	}
 	if rel.EndOfLife != "" {
 		r := j.result(fn.Warning, []string{"spec", "version"}, fmt.Sprintf(

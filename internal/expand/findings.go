@@ -31,7 +31,7 @@ func (a *around) meshes() fn.Results {
 	for i, p := range local {
 		for _, q := range local[:i] {
 			switch {
-			case p.revision.Spec.Namespace == q.revision.Spec.Namespace && !(p.based() && q.based()):
+			case p.revision.Spec.Namespace == q.revision.Spec.Namespace && (!p.based() || !q.based()):
 				results = append(results, krm.Result(p.item, fn.Warning, []string{"spec", "namespace"}, fmt.Sprintf(
 					"%s and %s are two control planes in the namespace %s; give each a namespace of its own, or, for an upgrade, make them "+
 						"revisions of one Istio (updateStrategy: RevisionBased)", nameOf(q.item), nameOf(p.item), p.revision.Spec.Namespace)))

@@ -215,9 +215,13 @@ func (d *decoder) checkSpec(kind string, spec map[string]any) {
 		}
 	}
 	walk("", spec)
-	if kind != v1.KindIstio && kind != v1.KindIstioRevision {
-		return
+	if kind == v1.KindIstio || kind == v1.KindIstioRevision {
+		d.checkValues(spec)
 	}
+}
+
+// checkValues rejects values that belong to other resources.
+func (d *decoder) checkValues(spec map[string]any) {
 	v, _ := spec["values"].(map[string]any)
 	for _, key := range sorted(v) {
 		if insteadValues[key] != "" {

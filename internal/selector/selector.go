@@ -4,7 +4,6 @@ package selector
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -101,7 +100,7 @@ func both(x, y Selector) (string, bool) {
 	if len(labels) == 0 {
 		return "one without labels", true
 	}
-	return fmt.Sprintf("one with the labels %s", strings.Join(labels, ",")), true
+	return "one with the labels " + strings.Join(labels, ","), true
 }
 
 // limit demands one of some values.

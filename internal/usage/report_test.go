@@ -20,8 +20,10 @@ func TestDecide(t *testing.T) {
 	}
 	used := report("west", "old=True", "new=False")
 	used.Revisions[0].Users = []usage.User{
-		{Kind: "Namespace", Name: "bookinfo"}, {Kind: "Pod", Namespace: "bookinfo", Name: "details"},
-		{Kind: "Pod", Namespace: "bookinfo", Name: "ratings"}, {Kind: "Pod", Namespace: "bookinfo", Name: "reviews"},
+		{Kind: "Namespace", Name: "bookinfo"},
+		{Kind: "Pod", Namespace: "bookinfo", Name: "details"},
+		{Kind: "Pod", Namespace: "bookinfo", Name: "ratings"},
+		{Kind: "Pod", Namespace: "bookinfo", Name: "reviews"},
 	}
 	for _, c := range []struct {
 		reason  string
@@ -29,18 +31,36 @@ func TestDecide(t *testing.T) {
 		want    usage.Verdict
 	}{
 		{"nobody has looked", nil, usage.Verdict{Reason: "there is no usage report in the package"}},
-		{"unused, and the upgrade has arrived", []usage.Report{report("west", "old=False", "new=True")},
-			usage.Verdict{Unused: true, Reason: "nothing uses it, by the usage report west"}},
-		{"unused everywhere", []usage.Report{report("west", "old=False", "new=False"), report("east", "old=False", "new=True")},
-			usage.Verdict{Unused: true, Reason: "nothing uses it, by the usage report west, east"}},
-		{"used in one of two clusters", []usage.Report{report("east", "old=False", "new=True"), used},
-			usage.Verdict{Reason: "the usage report west says it is used by Namespace bookinfo, Pod bookinfo/details, Pod bookinfo/ratings and 1 more"}},
-		{"unknown is not unused", []usage.Report{report("west", "old=Unknown", "new=True")},
-			usage.Verdict{Reason: "the usage report west does not know whether it is used"}},
-		{"a report that leaves it out says nothing", []usage.Report{report("west", "new=True")},
-			usage.Verdict{Reason: "the usage report west does not mention it"}},
-		{"before the upgrade nothing used it yet", []usage.Report{report("west", "old=False")},
-			usage.Verdict{Reason: "the usage report west was taken before the cluster had the active revision new"}},
+		{
+			"unused, and the upgrade has arrived",
+			[]usage.Report{report("west", "old=False", "new=True")},
+			usage.Verdict{Unused: true, Reason: "nothing uses it, by the usage report west"},
+		},
+		{
+			"unused everywhere",
+			[]usage.Report{report("west", "old=False", "new=False"), report("east", "old=False", "new=True")},
+			usage.Verdict{Unused: true, Reason: "nothing uses it, by the usage report west, east"},
+		},
+		{
+			"used in one of two clusters",
+			[]usage.Report{report("east", "old=False", "new=True"), used},
+			usage.Verdict{Reason: "the usage report west says it is used by Namespace bookinfo, Pod bookinfo/details, Pod bookinfo/ratings and 1 more"},
+		},
+		{
+			"unknown is not unused",
+			[]usage.Report{report("west", "old=Unknown", "new=True")},
+			usage.Verdict{Reason: "the usage report west does not know whether it is used"},
+		},
+		{
+			"a report that leaves it out says nothing",
+			[]usage.Report{report("west", "new=True")},
+			usage.Verdict{Reason: "the usage report west does not mention it"},
+		},
+		{
+			"before the upgrade nothing used it yet",
+			[]usage.Report{report("west", "old=False")},
+			usage.Verdict{Reason: "the usage report west was taken before the cluster had the active revision new"},
+		},
 	} {
 		if diff := cmp.Diff(c.want, usage.Decide(c.reports, "old", "new")); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)

@@ -43,11 +43,17 @@ func TestFindings(t *testing.T) {
 		say    string // empty: nothing is said
 		fails  bool
 	}{
-		{"a CNI plugin two minors behind", []string{main, resource("IstioCNI", "default", "{version: v1.26.0}")},
-			"the CNI plugin of Istio v1.26.0 does not work with Istio/default of Istio v1.28.3; it works with the minor versions before, at and after its own", false},
+		{
+			"a CNI plugin two minors behind",
+			[]string{main, resource("IstioCNI", "default", "{version: v1.26.0}")},
+			"the CNI plugin of Istio v1.26.0 does not work with Istio/default of Istio v1.28.3; it works with the minor versions before, at and after its own", false,
+		},
 		{"a CNI plugin of the same minor", []string{main, resource("IstioCNI", "default", "{version: v1.28.3}")}, "", false},
-		{"two meshes that discover everything", []string{main, resource("Istio", "other", "{version: v1.28.3, namespace: other}")},
-			"Istio/default and Istio/other can discover the same namespace, one without labels: both would manage it", false},
+		{
+			"two meshes that discover everything",
+			[]string{main, resource("Istio", "other", "{version: v1.28.3, namespace: other}")},
+			"Istio/default and Istio/other can discover the same namespace, one without labels: both would manage it", false,
+		},
 		{"two meshes whose selectors can both match", []string{
 			resource("Istio", "a", discovers("a", "{matchLabels: {mesh: a}}")),
 			resource("Istio", "b", discovers("b", "{matchExpressions: [{key: team, operator: Exists}]}")),
@@ -56,32 +62,61 @@ func TestFindings(t *testing.T) {
 			resource("Istio", "mesh1", discovers("istio-system1", "{matchLabels: {mesh: mesh1}}")),
 			resource("Istio", "mesh2", discovers("istio-system2", "{matchLabels: {mesh: mesh2}}")),
 		}, "", false},
-		{"two control planes in one namespace", []string{main, resource("Istio", "other", "{version: v1.28.3}")},
-			"Istio/default and Istio/other are two control planes in the namespace istio-system; give each a namespace of its own", false},
-		{"a tag with the name of a revision", []string{main, tag("default", "Istio", "default")},
-			"a revision has the name of the tag, default", true},
-		{"a tag whose target is elsewhere", []string{main, tag("prod", "Istio", "defualt")},
-			"Istio/defualt is not in the package; there are: Istio/default, IstioRevision/default", true},
+		{
+			"two control planes in one namespace",
+			[]string{main, resource("Istio", "other", "{version: v1.28.3}")},
+			"Istio/default and Istio/other are two control planes in the namespace istio-system; give each a namespace of its own", false,
+		},
+		{
+			"a tag with the name of a revision",
+			[]string{main, tag("default", "Istio", "default")},
+			"a revision has the name of the tag, default", true,
+		},
+		{
+			"a tag whose target is elsewhere",
+			[]string{main, tag("prod", "Istio", "defualt")},
+			"Istio/defualt is not in the package; there are: Istio/default, IstioRevision/default", true,
+		},
 		{"a tag that points at a remote control plane", []string{
 			resource("Istio", "default", "{version: v1.28.3, profile: remote, values: {global: {remotePilotAddress: 192.0.2.1}}}"), tag("prod", "Istio", "default"),
 		}, "Istio/default is a remote control plane; a tag can only point at one in the same cluster", true},
-		{"a namespace that names no revision", []string{main, kubernetesNamespace("app", "istio.io/rev: canary")},
-			"istio.io/rev: canary is no revision or tag of the package (it has: default)", false},
-		{"a workload that names no revision", []string{main,
-			"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: app, namespace: app}\nspec: {template: {metadata: {labels: {istio.io/rev: canary}}}}\n"},
-			"istio.io/rev: canary is no revision or tag of the package", false},
+		{
+			"a namespace that names no revision",
+			[]string{main, kubernetesNamespace("app", "istio.io/rev: canary")},
+			"istio.io/rev: canary is no revision or tag of the package (it has: default)", false,
+		},
+		{
+			"a workload that names no revision",
+			[]string{
+				main,
+				"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: app, namespace: app}\nspec: {template: {metadata: {labels: {istio.io/rev: canary}}}}\n",
+			},
+			"istio.io/rev: canary is no revision or tag of the package", false,
+		},
 		{"a namespace that names a tag", []string{main, tag("prod", "Istio", "default"), kubernetesNamespace("app", "istio.io/rev: prod")}, "", false},
-		{"injection without a default revision", []string{resource("Istio", "mesh", "{version: v1.28.3}"), kubernetesNamespace("app", "istio-injection: enabled")},
-			"istio-injection: enabled means the revision or tag named default, and the package has none (it has: mesh)", false},
+		{
+			"injection without a default revision",
+			[]string{resource("Istio", "mesh", "{version: v1.28.3}"), kubernetesNamespace("app", "istio-injection: enabled")},
+			"istio-injection: enabled means the revision or tag named default, and the package has none (it has: mesh)", false,
+		},
 		{"injection with a default tag", []string{
 			resource("Istio", "mesh", "{version: v1.28.3}"), tag("default", "Istio", "mesh"), kubernetesNamespace("app", "istio-injection: enabled"),
 		}, "", false},
-		{"a namespace on a cluster-scoped resource", []string{strings.Replace(main, "name: default\n", "name: default\n  namespace: mesh\n", 1)},
-			`metadata.namespace is "mesh", but Istio is cluster-scoped`, false},
-		{"a version past its end of life", []string{resource("Istio", "default", "{version: v1.25.1}")},
-			"Istio v1.25.1: this minor version reached its end of life in 2025-09", false},
-		{"a platform that no chart knows", []string{strings.Replace(main, "name: default\n", "name: default\n  annotations: {lateen.io/platform: Openshift}\n", 1)},
-			`the platform "Openshift" is none that Istio's charts know (gke, k3d, k3s, microk8s, minikube, openshift) and has no effect; did you mean openshift?`, false},
+		{
+			"a namespace on a cluster-scoped resource",
+			[]string{strings.Replace(main, "name: default\n", "name: default\n  namespace: mesh\n", 1)},
+			`metadata.namespace is "mesh", but Istio is cluster-scoped`, false,
+		},
+		{
+			"a version past its end of life",
+			[]string{resource("Istio", "default", "{version: v1.25.1}")},
+			"Istio v1.25.1: this minor version reached its end of life in 2025-09", false,
+		},
+		{
+			"a platform that no chart knows",
+			[]string{strings.Replace(main, "name: default\n", "name: default\n  annotations: {lateen.io/platform: Openshift}\n", 1)},
+			`the platform "Openshift" is none that Istio's charts know (gke, k3d, k3s, microk8s, minikube, openshift) and has no effect; did you mean openshift?`, false,
+		},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			r := newRepo(t, func(dir string) {

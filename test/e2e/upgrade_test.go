@@ -7,13 +7,14 @@ import (
 )
 
 func usageReport(cluster string, revisions ...string) string {
-	text := "apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata:\n  name: " + cluster +
-		"\n  annotations:\n    config.kubernetes.io/local-config: \"true\"\nspec:\n  revisions:\n"
+	var text strings.Builder
+	text.WriteString("apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata:\n  name: " + cluster +
+		"\n  annotations:\n    config.kubernetes.io/local-config: \"true\"\nspec:\n  revisions:\n")
 	for _, r := range revisions {
 		name, used, _ := strings.Cut(r, "=")
-		text += "  - name: " + name + "\n    inUse: \"" + used + "\"\n"
+		text.WriteString("  - name: " + name + "\n    inUse: \"" + used + "\"\n")
 	}
-	return text
+	return text.String()
 }
 
 // TestRevisionBasedWalkThrough is the user guide's update with revisions and a tag, in a Git repository with kpt: every step is
@@ -54,10 +55,14 @@ func TestRevisionBasedWalkThrough(t *testing.T) {
 		{"proxies are still there", usageReport("west", old+"=True", now+"=True"), "kept: the usage report west says it is used", false},
 		{"the cluster could not be read", usageReport("west", old+"=Unknown", now+"=True"), "kept: the usage report west does not know", false},
 		{"the report is older than the upgrade", usageReport("west", old+"=False"), "kept: the usage report west was taken before the cluster had the active revision " + now, false},
-		{"one of two clusters still uses it", usageReport("west", old+"=False", now+"=True") + "---\n" + usageReport("east", old+"=True", now+"=True"),
-			"kept: the usage report east says it is used", false},
-		{"nothing uses it any more", usageReport("west", old+"=False", now+"=True") + "---\n" + usageReport("east", old+"=False", now+"=True"),
-			"released: nothing uses it, by the usage report east, west", true},
+		{
+			"one of two clusters still uses it", usageReport("west", old+"=False", now+"=True") + "---\n" + usageReport("east", old+"=True", now+"=True"),
+			"kept: the usage report east says it is used", false,
+		},
+		{
+			"nothing uses it any more", usageReport("west", old+"=False", now+"=True") + "---\n" + usageReport("east", old+"=False", now+"=True"),
+			"released: nothing uses it, by the usage report east, west", true,
+		},
 	}
 	for _, step := range steps {
 		write(t, r.path("usage.yaml"), step.report)
