@@ -1,12 +1,15 @@
 package expand_test
 
 import (
+	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/lateen-io/lateen/internal/expand"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/release"
 )
 
 // BenchmarkOne renders one Istio and writes the objects, all but starting the process.
@@ -24,6 +27,30 @@ func BenchmarkOne(b *testing.B) {
 			b.Fatal(err, len(objects))
 		}
 		if err := manifest.Write(io.Discard, objects); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkHundred renders a package of a hundred Istios over all versions.
+func BenchmarkHundred(b *testing.B) {
+	versions := release.Bundled().Versions()
+	var text strings.Builder
+	text.WriteString("apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n")
+	for i := range 100 {
+		fmt.Fprintf(&text, "- {apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: mesh%d}, spec: {version: %s}}\n", i, versions[i%len(versions)])
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		list, err := krm.Parse([]byte(text.String()))
+		if err != nil {
+			b.Fatal(err)
+		}
+		out := expand.RenderIstio.List(list, nil)
+		if expand.HasError(out.Results) || len(out.Items) < 1500 {
+			b.Fatal(out.Results, len(out.Items))
+		}
+		if err := out.Write(io.Discard); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -13,38 +13,79 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/selector"
 	"github.com/lateen-io/lateen/internal/values"
 )
 
 // meshes warns of control planes that get in each other's way: two in one namespace, and two whose discoverySelectors
-// can select one namespace, so that both would write there.
+// can select one namespace, so that both would write there. Each control plane is named once, with the first that it
+// collides with.
 func (a *around) meshes() fn.Results {
-	var local []plane
-	for _, p := range a.controlPlanes() {
-		if p.err == nil && !render.Remote(p.revision) && p.item.Annotation(manifest.AnnotationOwner) == "" {
-			local = append(local, p)
-		}
-	}
+	var seen []mesh
 	var results fn.Results
-	for i, p := range local {
-		for _, q := range local[:i] {
-			switch {
-			case p.revision.Spec.Namespace == q.revision.Spec.Namespace && (!p.based() || !q.based()):
-				results = append(results, krm.Result(p.item, fn.Warning, []string{"spec", "namespace"}, fmt.Sprintf(
-					"%s and %s are two control planes in the namespace %s; give each a namespace of its own, or, for an upgrade, make them "+
-						"revisions of one Istio (updateStrategy: RevisionBased)", nameOf(q.item), nameOf(p.item), p.revision.Spec.Namespace)))
-			case p.revision.Spec.Namespace != q.revision.Spec.Namespace && p.cluster() == q.cluster():
-				if both := selector.Overlap(q.discovers(), p.discovers()); both != "" {
-					results = append(results, krm.Result(p.item, fn.Warning, []string{"spec", "values", "meshConfig", "discoverySelectors"}, fmt.Sprintf(
-						"%s and %s can discover the same namespace, %s: both would manage it; choose discoverySelectors that cannot both match, "+
-							"such as one label with different values", nameOf(q.item), nameOf(p.item), both)))
-				}
+	for _, p := range a.controlPlanes() {
+		if p.err != nil || p.item.Annotation(manifest.AnnotationOwner) != "" {
+			continue
+		}
+		m := meshOf(p)
+		if m.remote {
+			continue
+		}
+		for _, other := range seen {
+			if r := collision(other, m); r != nil {
+				results = append(results, r)
+				break
 			}
 		}
+		seen = append(seen, m)
 	}
 	return results
+}
+
+// mesh is what of a control plane can get in the way of another.
+type mesh struct {
+	item   manifest.Object
+	remote bool
+	// based tells whether it belongs to an Istio that is updated by revisions.
+	based     bool
+	namespace string
+	// cluster is the one that it watches: an external control plane watches another than it runs in.
+	cluster string
+	// discovers are its discoverySelectors, of which one must match a namespace; none match all.
+	discovers []selector.Selector
+}
+
+func meshOf(p plane) mesh {
+	m := mesh{item: p.item, based: p.based(), namespace: p.revision.Spec.Namespace}
+	raw := p.revision.Spec.Values.Raw
+	var v map[string]any
+	if err := json.Unmarshal(raw, &v); err == nil {
+		m.cluster = values.String(v, "global", "multiCluster", "clusterName")
+		m.remote = values.String(v, "profile") == "remote"
+	}
+	m.discovers = selector.FromValues(raw)
+	return m
+}
+
+func collision(a, b mesh) *fn.Result {
+	if a.namespace == b.namespace {
+		if a.based && b.based {
+			return nil
+		}
+		return krm.Result(b.item, fn.Warning, []string{"spec", "namespace"}, fmt.Sprintf(
+			"%s and %s are two control planes in the namespace %s; give each a namespace of its own, or, for an upgrade, make them "+
+				"revisions of one Istio (updateStrategy: RevisionBased)", nameOf(a.item), nameOf(b.item), a.namespace))
+	}
+	both := ""
+	if a.cluster == b.cluster {
+		both = selector.Overlap(a.discovers, b.discovers)
+	}
+	if both == "" {
+		return nil
+	}
+	return krm.Result(b.item, fn.Warning, []string{"spec", "values", "meshConfig", "discoverySelectors"}, fmt.Sprintf(
+		"%s and %s can discover the same namespace, %s: both would manage it; choose discoverySelectors that cannot both match, "+
+			"such as one label with different values", nameOf(a.item), nameOf(b.item), both))
 }
 
 func nameOf(o manifest.Object) string { return o.Kind() + "/" + o.ID().Name }
@@ -52,20 +93,6 @@ func nameOf(o manifest.Object) string { return o.Kind() + "/" + o.ID().Name }
 // based tells whether the plane belongs to an Istio that is updated by revisions.
 func (p plane) based() bool {
 	return krm.Text(p.item, "spec", "updateStrategy", "type") == string(v1.UpdateStrategyRevisionBased)
-}
-
-// cluster is the cluster that the control plane watches: an external one watches another than it runs in.
-func (p plane) cluster() string {
-	var v map[string]any
-	if err := json.Unmarshal(p.revision.Spec.Values.Raw, &v); err != nil {
-		return ""
-	}
-	return values.String(v, "global", "multiCluster", "clusterName")
-}
-
-// discovers are the discoverySelectors of a control plane, of which one must match a namespace; none match all.
-func (p plane) discovers() []selector.Selector {
-	return selector.FromValues(p.revision.Spec.Values.Raw)
 }
 
 // labels warns of namespaces and workloads in the package that ask for injection by a revision or tag that is not in it.

@@ -19,10 +19,14 @@ func TestOverlap(t *testing.T) {
 		{"both without", `[]`, `[]`, "one without labels"},
 		{"one label, two values", `[{"matchLabels":{"mesh":"a"}}]`, `[{"matchLabels":{"mesh":"b"}}]`, ""},
 		{"two labels can both be there", `[{"matchLabels":{"mesh":"a"}}]`, `[{"matchLabels":{"team":"b"}}]`, "one with the labels mesh=a,team=b"},
-		{"In and NotIn of the same values", `[{"matchExpressions":[{"key":"e","operator":"In","values":["x","y"]}]}]`,
-			`[{"matchExpressions":[{"key":"e","operator":"NotIn","values":["x","y"]}]}]`, ""},
-		{"In with one value left", `[{"matchExpressions":[{"key":"e","operator":"In","values":["x","y"]}]}]`,
-			`[{"matchExpressions":[{"key":"e","operator":"NotIn","values":["x"]}]}]`, "one with the labels e=y"},
+		{
+			"In and NotIn of the same values", `[{"matchExpressions":[{"key":"e","operator":"In","values":["x","y"]}]}]`,
+			`[{"matchExpressions":[{"key":"e","operator":"NotIn","values":["x","y"]}]}]`, "",
+		},
+		{
+			"In with one value left", `[{"matchExpressions":[{"key":"e","operator":"In","values":["x","y"]}]}]`,
+			`[{"matchExpressions":[{"key":"e","operator":"NotIn","values":["x"]}]}]`, "one with the labels e=y",
+		},
 		{"there and not there", `[{"matchExpressions":[{"key":"e","operator":"Exists"}]}]`, `[{"matchExpressions":[{"key":"e","operator":"DoesNotExist"}]}]`, ""},
 		{"any of a list will do", `[{"matchLabels":{"m":"a"}},{"matchLabels":{"m":"c"}}]`, `[{"matchLabels":{"m":"b"}},{"matchLabels":{"m":"c"}}]`, "one with the labels m=c"},
 	} {

@@ -48,13 +48,13 @@ var corrections = map[string]func(*generator) *node{
 	// The type is a list of objects; the chart appends the list to the arguments of a container.
 	"PilotConfig.extraContainerArgs": func(*generator) *node { return &node{Type: types{"array"}, Items: scalar("string")} },
 	// Free objects that the charts copy to where Kubernetes wants a map of strings.
-	"defaultNodeSelector":              func(*generator) *node { return stringMap() },
-	"deploymentLabels":                 func(*generator) *node { return stringMap() },
-	"nodeSelector":                     func(*generator) *node { return stringMap() },
-	"podAnnotations":                   func(*generator) *node { return stringMap() },
-	"podLabels":                        func(*generator) *node { return stringMap() },
-	"serviceAccountAnnotations":        func(*generator) *node { return stringMap() },
-	"serviceAnnotations":               func(*generator) *node { return stringMap() },
+	"defaultNodeSelector":               func(*generator) *node { return stringMap() },
+	"deploymentLabels":                  func(*generator) *node { return stringMap() },
+	"nodeSelector":                      func(*generator) *node { return stringMap() },
+	"podAnnotations":                    func(*generator) *node { return stringMap() },
+	"podLabels":                         func(*generator) *node { return stringMap() },
+	"serviceAccountAnnotations":         func(*generator) *node { return stringMap() },
+	"serviceAnnotations":                func(*generator) *node { return stringMap() },
 	"sidecarInjectorWebhookAnnotations": func(*generator) *node { return stringMap() },
 }
 
