@@ -19,7 +19,7 @@ export GOWORK := off
 # --- What there is ----------------------------------------------------------------------------------------------------
 
 # The functions: one directory below functions/, one binary each.
-FUNCTIONS := render-istio render-cni revision-tag
+FUNCTIONS := render-istio render-cni revision-tag migrate-istiooperator
 
 # The version that the binaries report.
 LATEEN_VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)

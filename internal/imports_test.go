@@ -122,7 +122,7 @@ var contract = []rule{
 	},
 	{
 		name:     "objects and packages of objects",
-		packages: []string{"internal/manifest", "internal/health", "internal/krm", "internal/heap"},
+		packages: []string{"internal/manifest", "internal/health", "internal/krm", "internal/heap", "internal/migrate"},
 		mayImport: []string{
 			"github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml", "go.yaml.in/yaml",
 			"k8s.io/api", "k8s.io/apimachinery", "sigs.k8s.io/kustomize/kyaml",
@@ -151,7 +151,7 @@ var contract = []rule{
 	},
 	{
 		name:          "rendering and the functions",
-		packages:      []string{"", "internal/render", "internal/expand", "internal/function", "functions/..."},
+		packages:      []string{"", "internal/render", "internal/expand", "internal/function", "internal/migrate/command", "functions/..."},
 		never:         slices.Concat(clusterClients, networkClients),
 		neverDirectly: noDirectNetwork,
 		notFollowed:   helmLookup,

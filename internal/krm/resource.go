@@ -67,7 +67,7 @@ var specFields = map[string]map[string]string{
 var instead = map[string]string{
 	"components": "spec.components belongs to IstioOperator; an Istio is the control plane only. Switch parts of it with " +
 		"spec.values.<component>.enabled, install the CNI plugin with an IstioCNI resource, and gateways by gateway injection " +
-		"or the Gateway API",
+		"or the Gateway API; migrate-istiooperator does all that",
 	"hub":      "spec.hub belongs to IstioOperator; write spec.values.global.hub",
 	"tag":      "spec.tag belongs to IstioOperator; spec.version selects the release, spec.values.global.tag only the image tag",
 	"revision": "spec.revision belongs to IstioOperator; the name of the Istio and spec.updateStrategy decide the revision",

@@ -251,19 +251,13 @@ func (m *migration) takeBase() {
 			"option crds: include")
 	}
 	if c.k8s != nil {
-		m.kubernetes(component{at: c.at, k8s: take2(c.k8s, "overlays")}, workload{})
+		if overlays := take(c.k8s, "overlays"); overlays != nil {
+			m.overlays(overlays, append(slices.Clip(c.at), "k8s", "overlays"))
+		}
 		m.leftComponent(component{at: c.at, k8s: c.k8s}, "the component base has overlays only")
 	}
 	c.k8s = nil
 	m.leftComponent(c, "the component base has no such setting")
-}
-
-// take2 takes a field out of a mapping as a mapping of its own.
-func take2(n *yaml.Node, key string) *yaml.Node {
-	if v := take(n, key); v != nil {
-		return fields(key, v)
-	}
-	return mapping()
 }
 
 // takePilot takes the settings of the control plane over.
@@ -280,8 +274,8 @@ func (m *migration) takePilot() {
 		m.leftComponent(c, "spec.components.pilot is not enabled, so it had no effect")
 		return
 	}
-	m.lay2(rootIstio, c.hub, append(slices.Clip(c.at), "hub"), keys("pilot", "hub"))
-	m.lay2(rootIstio, c.tag, append(slices.Clip(c.at), "tag"), keys("pilot", "tag"))
+	m.lay(rootIstio, c.hub, append(slices.Clip(c.at), "hub"), keys("pilot", "hub"))
+	m.lay(rootIstio, c.tag, append(slices.Clip(c.at), "tag"), keys("pilot", "tag"))
 	if c.namespace != "" && c.namespace != m.istioNamespace() {
 		m.warn(append(slices.Clip(c.at), "namespace"), "%s.namespace is %s, but proxies look for istiod in %s (values.global.istioNamespace), which is "+
 			"the spec.namespace of the Istio", dotted(c.at), c.namespace, m.istioNamespace())
@@ -300,20 +294,20 @@ func (m *migration) takePilot() {
 	}
 }
 
-// lay2 lays a value unless it is missing.
-func (m *migration) lay2(root string, value *yaml.Node, from, to []string) {
-	if value != nil {
-		m.lay(root, value, from, to)
-	}
-}
-
 // noControlPlane names the settings of a control plane that there is none of: an IstioOperator for gateways only, say.
 func (m *migration) noControlPlane(c component) {
 	m.leftComponent(c, "spec.components.pilot is not enabled, so it had no effect")
 	for _, pointer := range [][]string{
-		{"profile"}, {"namespace"}, {"revision"}, {"tag"},
-		{"values", "revision"}, {"values", "global", "istioNamespace"}, {"values", "global", "tag"},
-		{"unvalidatedValues", "revision"}, {"unvalidatedValues", "global", "istioNamespace"}, {"unvalidatedValues", "global", "tag"},
+		{"profile"},
+		{"namespace"},
+		{"revision"},
+		{"tag"},
+		{"values", "revision"},
+		{"values", "global", "istioNamespace"},
+		{"values", "global", "tag"},
+		{"unvalidatedValues", "revision"},
+		{"unvalidatedValues", "global", "istioNamespace"},
+		{"unvalidatedValues", "global", "tag"},
 	} {
 		if n := seek(m.original, pointer); n != nil {
 			at := append(keys("spec"), pointer...)

@@ -63,6 +63,7 @@ func Operator(item manifest.Object, version string) Output {
 		m.findProfile,
 		m.splitValues,
 		m.readComponents,
+		m.noteVersion,
 		m.findName,
 		m.findNamespace,
 		m.takeMeshConfig,
@@ -76,7 +77,8 @@ func Operator(item manifest.Object, version string) Output {
 		m.fitCNI,
 		m.assemble,
 	} {
-		if step(); hasError(m.results) {
+		step()
+		if hasError(m.results) {
 			return Output{Results: m.results}
 		}
 	}
@@ -102,9 +104,10 @@ type migration struct {
 
 	// spec is what is left of the spec, original what it was.
 	spec, original *yaml.Node
-	// version is the Istio version with its v, schema that of its values.
-	version string
-	schema  *values.Schema
+	// version is the Istio version with its v, schema that of its values, versionNotes what there is to say about it.
+	version      string
+	versionNotes fn.Results
+	schema       *values.Schema
 
 	profile    profile
 	profileKey string // of the IstioOperator; empty means default
@@ -234,17 +237,29 @@ func (m *migration) findVersion(option string) {
 		m.version = ofTag
 	default:
 		m.version = catalogue.Default()
-		m.warn(at, "an IstioOperator installs the version of its istioctl, which is not written in it, so spec.version is %s, the newest here; "+
+		m.noteLater(at, "an IstioOperator installs the version of its istioctl, which is not written in it, so spec.version is %s, the newest here; "+
 			"to keep what runs now, give its version (istioctl version) as --%s or annotation %s", m.version, OptionVersion, annotationVersion)
 	}
 	if ofTag != "" && ofTag != m.version {
-		m.warn(at, "the image tag %s stays as spec.values.global.tag, although spec.version is %s: images and charts of different versions. "+
+		m.noteLater(at, "the image tag %s stays as spec.values.global.tag, although spec.version is %s: images and charts of different versions. "+
 			"Remove the tag to run the images of %[2]s", tag, m.version)
 	}
 	if "v"+tag == m.version {
 		m.dropTag()
 	}
 	m.findSchema(catalogue)
+}
+
+// noteLater keeps a finding about the version until it is known whether anything is of that version.
+func (m *migration) noteLater(at []string, format string, args ...any) {
+	m.versionNotes = append(m.versionNotes, krm.Result(m.item, fn.Warning, at, fmt.Sprintf(format, args...)))
+}
+
+// noteVersion says what there is to say about the version.
+func (m *migration) noteVersion() {
+	if m.control || m.plugin {
+		m.results = append(m.results, m.versionNotes...)
+	}
 }
 
 // imageTag is the tag in force, and where it stands. The values win over spec.tag.
@@ -275,7 +290,7 @@ func (m *migration) findSchema(catalogue *release.Catalogue) {
 	var unknown *release.UnknownVersionError
 	switch {
 	case errors.As(err, &unknown):
-		m.warn(m.versionAt(), "%v", err)
+		m.noteLater(m.versionAt(), "%v", err)
 		rel.Version = m.version
 	case err != nil: // a build without bundles
 		rel.Version = m.version
@@ -530,7 +545,7 @@ func (m *migration) takeMeshConfig() {
 func (m *migration) yield(n, wins *yaml.Node, at []string) {
 	for i := 0; i+1 < len(n.Content); {
 		key, value := n.Content[i].Value, n.Content[i+1]
-		_, other := find(wins, key)
+		other := get(wins, key)
 		p := append(slices.Clip(at), key)
 		switch {
 		case other == nil || equal(value, other):

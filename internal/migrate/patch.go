@@ -72,7 +72,7 @@ func (m *migration) overlayPatches(o *yaml.Node, at []string) (patches []*yaml.N
 		value := overlayValue(get(p, "value"))
 		if apiVersion != "" && mergeable(steps, kind, value) {
 			body := fields("apiVersion", apiVersion, "kind", kind, "metadata", fields("name", name))
-			merge(body, steps, kind, value)
+			merge(body, steps, value)
 			patches = append(patches, fields("target", target, "patch", block(encode(body))))
 			continue
 		}
@@ -212,7 +212,7 @@ func mergeable(steps []step, kind string, value *yaml.Node) bool {
 }
 
 // merge writes a path and its value into a strategic merge patch.
-func merge(n *yaml.Node, steps []step, kind string, value *yaml.Node) {
+func merge(n *yaml.Node, steps []step, value *yaml.Node) {
 	s, last := steps[0], len(steps) == 1
 	switch {
 	case last && value == nil:
@@ -225,10 +225,13 @@ func merge(n *yaml.Node, steps []step, kind string, value *yaml.Node) {
 		put(n, value, s.field)
 	case steps[1].kind == byKey:
 		element := fields(steps[1].key, scalarOf(steps[1].value))
+		if s.field == "ports" { // which kustomize compares as well
+			put(element, text("TCP"), "protocol")
+		}
 		put(n, sequence(element), s.field)
 		switch {
 		case len(steps) > 2:
-			merge(element, steps[2:], kind, value)
+			merge(element, steps[2:], value)
 		case value == nil:
 			put(element, text("delete"), "$patch")
 		default:
@@ -240,7 +243,7 @@ func merge(n *yaml.Node, steps []step, kind string, value *yaml.Node) {
 			next = mapping()
 			put(n, next, s.field)
 		}
-		merge(next, steps[1:], kind, value)
+		merge(next, steps[1:], value)
 	}
 }
 

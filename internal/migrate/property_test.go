@@ -60,6 +60,7 @@ func leaves(n *yaml.Node, path []string) []leaf {
 		if n.ShortTag() != yaml.NodeTagNull {
 			out = append(out, leaf{path, n.Value})
 		}
+	default: // aliases: the generator writes none
 	}
 	return out
 }
@@ -133,10 +134,17 @@ type generator struct{ *rand.Rand }
 func (g generator) operator() string {
 	return "spec:" + g.mapping(1, [][2]string{
 		{"profile", g.one("default", "demo", "minimal", "empty", "ambient", "openshift", "remote", "preview", "external", "custom.yaml")},
-		{"hub", g.unique()}, {"tag", g.one("1.27.0", "1.28.3", "1.28.3-distroless", "1.20.1", "1.23.2", "x"+g.unique(), "1.27")},
-		{"revision", g.one("canary", "default", "r1")}, {"namespace", g.one("a", "istio-system")}, {"installPackagePath", g.unique()},
-		{"compatibilityVersion", g.one("1.22", "1.23")}, {"nonsense", "{a: {b: " + g.unique() + "}}"},
-		{"meshConfig", g.mesh(2)}, {"components", g.components()}, {"values", g.values()}, {"unvalidatedValues", g.values()},
+		{"hub", g.unique()},
+		{"tag", g.one("1.27.0", "1.28.3", "1.28.3-distroless", "1.20.1", "1.23.2", "x"+g.unique(), "1.27")},
+		{"revision", g.one("canary", "default", "r1")},
+		{"namespace", g.one("a", "istio-system")},
+		{"installPackagePath", g.unique()},
+		{"compatibilityVersion", g.one("1.22", "1.23")},
+		{"nonsense", "{a: {b: " + g.unique() + "}}"},
+		{"meshConfig", g.mesh(2)},
+		{"components", g.components()},
+		{"values", g.values()},
+		{"unvalidatedValues", g.values()},
 	})
 }
 
@@ -169,7 +177,10 @@ func (g generator) mapping(depth int, all [][2]string) string {
 
 func (g generator) mesh(depth int) string {
 	return g.mapping(depth, [][2]string{
-		{"accessLogFile", g.unique()}, {"rootNamespace", g.unique()}, {"enableTracing", g.one("true", "yes")}, {"mixerCheckServer", g.unique()},
+		{"accessLogFile", g.unique()},
+		{"rootNamespace", g.unique()},
+		{"enableTracing", g.one("true", "yes")},
+		{"mixerCheckServer", g.unique()},
 		{"defaultConfig", "{proxyMetadata: {A: " + g.one(g.unique(), "true", g.number()) + "}, tracing: {sampling: " + g.number() + "}}"},
 	})
 }
@@ -177,19 +188,36 @@ func (g generator) mesh(depth int) string {
 func (g generator) values() string {
 	return g.mapping(2, [][2]string{
 		{"pilot", g.mapping(3, [][2]string{
-			{"traceSampling", g.number()}, {"image", g.unique()}, {"bogus", g.unique()}, {"env", "{X: true, Y: " + g.number() + ", Z: " + g.unique() + "}"},
-			{"resources", "{requests: {cpu: " + g.unique() + "}}"}, {"cni", "{enabled: true, provider: " + g.unique() + "}"}, {"tag", g.unique()},
-			{"autoscaleMin", g.number()}, {"nodeSelector", "{disk: " + g.unique() + "}"},
+			{"traceSampling", g.number()},
+			{"image", g.unique()},
+			{"bogus", g.unique()},
+			{"env", "{X: true, Y: " + g.number() + ", Z: " + g.unique() + "}"},
+			{"resources", "{requests: {cpu: " + g.unique() + "}}"},
+			{"cni", "{enabled: true, provider: " + g.unique() + "}"},
+			{"tag", g.unique()},
+			{"autoscaleMin", g.number()},
+			{"nodeSelector", "{disk: " + g.unique() + "}"},
 		})},
 		{"global", g.mapping(3, [][2]string{
-			{"hub", g.unique()}, {"tag", g.one(g.unique(), "1.27.0")}, {"meshID", g.unique()}, {"istioNamespace", g.one("a", "b")}, {"platform", "openshift"},
-			{"logging", "{level: " + g.unique() + "}"}, {"imagePullSecrets", "[" + g.unique() + "]"}, {"nothing", g.unique()},
+			{"hub", g.unique()},
+			{"tag", g.one(g.unique(), "1.27.0")},
+			{"meshID", g.unique()},
+			{"istioNamespace", g.one("a", "b")},
+			{"platform", "openshift"},
+			{"logging", "{level: " + g.unique() + "}"},
+			{"imagePullSecrets", "[" + g.unique() + "]"},
+			{"nothing", g.unique()},
 		})},
-		{"meshConfig", g.mesh(3)}, {"revision", g.one("canary", "r2")}, {"defaultRevision", g.unique()},
+		{"meshConfig", g.mesh(3)},
+		{"revision", g.one("canary", "r2")},
+		{"defaultRevision", g.unique()},
 		{"cni", g.mapping(3, [][2]string{{"enabled", "true"}, {"logLevel", g.unique()}, {"hub", g.unique()}, {"bogus", g.unique()}, {"env", "{Q: yes}"}})},
-		{"ztunnel", "{variant: " + g.unique() + "}"}, {"istio_cni", "{provider: " + g.unique() + "}"}, {"sidecarInjectorWebhook", "{rewriteAppHTTPProbe: true}"},
+		{"ztunnel", "{variant: " + g.unique() + "}"},
+		{"istio_cni", "{provider: " + g.unique() + "}"},
+		{"sidecarInjectorWebhook", "{rewriteAppHTTPProbe: true}"},
 		{"gateways", g.mapping(3, [][2]string{
-			{"istio-ingressgateway", "{type: NodePort, runAsRoot: true, x: " + g.unique() + "}"}, {"istio-egressgateway", "{resources: {limits: {cpu: 9}}}"},
+			{"istio-ingressgateway", "{type: NodePort, runAsRoot: true, x: " + g.unique() + "}"},
+			{"istio-egressgateway", "{resources: {limits: {cpu: 9}}}"},
 			{"securityContext", "{a: " + g.unique() + "}"},
 		})},
 		{"unknown", "{a: [" + g.unique() + "]}"},
@@ -199,8 +227,13 @@ func (g generator) values() string {
 func (g generator) components() string {
 	part := func() string {
 		return g.mapping(3, [][2]string{
-			{"enabled", g.one("true", "false", "yes")}, {"namespace", g.one("a", "b")}, {"hub", g.unique()}, {"tag", g.unique()}, {"k8s", g.k8s(4)},
-			{"strange", g.unique()}, {"label", "{l: " + g.unique() + "}"},
+			{"enabled", g.one("true", "false", "yes")},
+			{"namespace", g.one("a", "b")},
+			{"hub", g.unique()},
+			{"tag", g.unique()},
+			{"k8s", g.k8s(4)},
+			{"strange", g.unique()},
+			{"label", "{l: " + g.unique() + "}"},
 		})
 	}
 	gateways := func() string {
@@ -208,8 +241,14 @@ func (g generator) components() string {
 			"\n    - name: h\n      label: {a: " + g.unique() + "}"
 	}
 	return g.mapping(2, [][2]string{
-		{"base", part()}, {"pilot", part()}, {"cni", part()}, {"ztunnel", part()}, {"istiodRemote", part()},
-		{"ingressGateways", gateways()}, {"egressGateways", gateways()}, {"citadel", "{enabled: true}"},
+		{"base", part()},
+		{"pilot", part()},
+		{"cni", part()},
+		{"ztunnel", part()},
+		{"istiodRemote", part()},
+		{"ingressGateways", gateways()},
+		{"egressGateways", gateways()},
+		{"citadel", "{enabled: true}"},
 	})
 }
 
@@ -220,12 +259,22 @@ func (g generator) k8s(depth int) string {
 		{"env", "[{name: A" + u() + ", value: " + u() + "}, {name: POD_NAME, value: " + u() + "}, {name: B" + u() + ", valueFrom: {secretKeyRef: {name: " + u() + ", key: k}}}]"},
 		{"hpaSpec", "{minReplicas: " + g.number() + ", maxReplicas: " + g.number() + ", scaleTargetRef: {name: " + u() + "}, metrics: [{type: " + g.one("Pods", "Resource") +
 			", resource: {name: cpu, target: {type: Utilization, averageUtilization: " + g.number() + "}}}]}"},
-		{"imagePullPolicy", u()}, {"nodeSelector", "{n: " + u() + "}"}, {"podDisruptionBudget", "{maxUnavailable: " + g.number() + "}"},
-		{"podAnnotations", "{p: " + u() + "}"}, {"priorityClassName", u()}, {"readinessProbe", "{periodSeconds: " + g.number() + "}"},
-		{"replicaCount", g.number()}, {"resources", "{limits: {memory: " + u() + "}}"}, {"service", "{type: " + u() + "}"},
+		{"imagePullPolicy", u()},
+		{"nodeSelector", "{n: " + u() + "}"},
+		{"podDisruptionBudget", "{maxUnavailable: " + g.number() + "}"},
+		{"podAnnotations", "{p: " + u() + "}"},
+		{"priorityClassName", u()},
+		{"readinessProbe", "{periodSeconds: " + g.number() + "}"},
+		{"replicaCount", g.number()},
+		{"resources", "{limits: {memory: " + u() + "}}"},
+		{"service", "{type: " + u() + "}"},
 		{"strategy", g.one("{rollingUpdate: {maxSurge: "+g.number()+"}}", "{type: Recreate}", "{type: RollingUpdate, rollingUpdate: {maxUnavailable: "+g.number()+"}}")},
-		{"tolerations", "[{key: " + u() + ", operator: Exists}]"}, {"serviceAnnotations", "{s: " + u() + "}"}, {"securityContext", "{fsGroup: " + g.number() + "}"},
-		{"volumes", "[{name: " + u() + ", emptyDir: {}}]"}, {"volumeMounts", "[{name: " + u() + ", mountPath: /" + u() + "}]"}, {"novelty", u()},
+		{"tolerations", "[{key: " + u() + ", operator: Exists}]"},
+		{"serviceAnnotations", "{s: " + u() + "}"},
+		{"securityContext", "{fsGroup: " + g.number() + "}"},
+		{"volumes", "[{name: " + u() + ", emptyDir: {}}]"},
+		{"volumeMounts", "[{name: " + u() + ", mountPath: /" + u() + "}]"},
+		{"novelty", u()},
 		{"overlays", "[{kind: Deployment, name: " + u() + ", patches: [{path: spec.a, value: " + u() + "}]}]"},
 	})
 }

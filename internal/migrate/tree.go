@@ -48,6 +48,7 @@ func settleNode(n *yaml.Node, left *int, depth int) error {
 		}
 	case yaml.ScalarNode:
 		settleBool(n)
+	default: // of a list, its items
 	}
 	for i, c := range n.Content {
 		if n.Kind == yaml.MappingNode && i%2 == 0 {
@@ -123,22 +124,22 @@ func checkKeys(n *yaml.Node) error {
 // get returns the value at a path of keys, or nil.
 func get(n *yaml.Node, path ...string) *yaml.Node {
 	for _, key := range path {
-		_, n = find(n, key)
+		n = field(n, key)
 	}
 	return n
 }
 
-// find returns a field of a mapping, or nil.
-func find(n *yaml.Node, key string) (name, value *yaml.Node) {
+// field returns the value of a field of a mapping, or nil.
+func field(n *yaml.Node, key string) *yaml.Node {
 	if n == nil || n.Kind != yaml.MappingNode {
-		return nil, nil
+		return nil
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == key {
-			return n.Content[i], n.Content[i+1]
+			return n.Content[i+1]
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // textAt returns the text of a scalar at a path, or "".
@@ -153,7 +154,7 @@ func textAt(n *yaml.Node, path ...string) string {
 func take(n *yaml.Node, path ...string) *yaml.Node {
 	parent := get(n, path[:len(path)-1]...)
 	key := path[len(path)-1]
-	_, value := find(parent, key)
+	value := get(parent, key)
 	if value == nil {
 		return nil
 	}
@@ -180,7 +181,7 @@ func prune(n *yaml.Node, path ...string) {
 // put sets the value at a path, making the mappings on the way. What stands in the way and is not a mapping is replaced.
 func put(n, value *yaml.Node, path ...string) {
 	for _, key := range path[:len(path)-1] {
-		_, next := find(n, key)
+		next := get(n, key)
 		switch {
 		case next == nil:
 			next = mapping()
@@ -208,7 +209,7 @@ func put(n, value *yaml.Node, path ...string) {
 func overlay(dst, src *yaml.Node, path []string, replaced func(path []string, old *yaml.Node)) {
 	for i := 0; i+1 < len(src.Content); i += 2 {
 		key, value := src.Content[i], src.Content[i+1]
-		_, old := find(dst, key.Value)
+		old := get(dst, key.Value)
 		at := append(slices.Clip(path), key.Value)
 		switch {
 		case old == nil:
@@ -231,7 +232,7 @@ func equal(a, b *yaml.Node) bool {
 	}
 	if a.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(a.Content); i += 2 {
-			_, other := find(b, a.Content[i].Value)
+			other := get(b, a.Content[i].Value)
 			if other == nil || !equal(a.Content[i+1], other) {
 				return false
 			}
@@ -367,8 +368,9 @@ func toAny(n *yaml.Node) (any, error) {
 		return out, nil
 	case yaml.ScalarNode:
 		return scalarToAny(n)
+	default:
+		return nil, errors.New("an unexpected YAML node")
 	}
-	return nil, errors.New("an unexpected YAML node")
 }
 
 func scalarToAny(n *yaml.Node) (any, error) {

@@ -42,6 +42,9 @@ func (m *migration) takeZtunnel() {
 	left := m.ztunnelSettings(chart, c)
 	m.quoteEnv(chart, nil, nil)
 	setIn(chart, get(m.values, "global"), keys("global"))
+	if m.profileKey == "openshift-ambient" {
+		put(chart, text("openshift"), "global", "platform")
+	}
 	if m.namespace != "" && m.namespace != v1.DefaultIstioNamespace {
 		put(chart, text(m.namespace), "istioNamespace")
 	}
@@ -50,7 +53,7 @@ func (m *migration) takeZtunnel() {
 	}
 	namespace := orDefault(c.namespace, orDefault(m.profile.cniNamespace, m.istioNamespace()))
 	m.warn(at, "ztunnel is not part of an Istio; install Istio's chart ztunnel beside it%s:\n"+
-		"# helm upgrade --install ztunnel ztunnel --repo https://istio-release.storage.googleapis.com/charts --version %s --namespace %s --values ztunnel.yaml\n"+
+		"# helm upgrade --install ztunnel oci://gcr.io/istio-release/charts/ztunnel --version %s --namespace %s --values ztunnel.yaml\n"+
 		"# ztunnel.yaml\n%s", left, strings.TrimPrefix(m.version, "v"), namespace, encode(chart))
 	if !isEmpty(m.ztunnelValues) {
 		m.warnAll(atValues, "ztunnel is not part of an Istio; %s has values those of its chart, in the finding about %s", dotted(at))
@@ -105,8 +108,8 @@ func (m *migration) takeCNI() {
 	if !isEmpty(m.cniValues) {
 		put(m.istioCNI, m.cniValues, "cni")
 	}
-	m.lay2(rootCNI, c.hub, append(slices.Clip(c.at), "hub"), keys("cni", "hub"))
-	m.lay2(rootCNI, c.tag, append(slices.Clip(c.at), "tag"), keys("cni", "tag"))
+	m.lay(rootCNI, c.hub, append(slices.Clip(c.at), "hub"), keys("cni", "hub"))
+	m.lay(rootCNI, c.tag, append(slices.Clip(c.at), "tag"), keys("cni", "tag"))
 	m.leftComponent(component{at: c.at, name: c.name, label: c.label}, "the CNI plugin has no such setting")
 	if c.k8s != nil {
 		m.kubernetes(c, workload{

@@ -32,7 +32,7 @@ func podman(t *testing.T) (engine string, env []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"render-istio", "render-cni", "revision-tag"} {
+	for _, name := range []string{"render-istio", "render-cni", "revision-tag", "migrate-istiooperator"} {
 		function := filepath.Join(context, name)
 		write(t, function, read(t, filepath.Join(bin, name)))
 		if err := os.Chmod(function, 0o755); err != nil {
@@ -78,6 +78,23 @@ func TestImage(t *testing.T) {
 		run{dir: r.dir, env: append(env, "KPT_FN_RUNTIME=podman")}.must(t, r.kpt, "fn", "render", "--image-pull-policy", "IfNotPresent")
 		if changed := strings.TrimSpace(r.status()); changed != "M Kptfile" {
 			t.Errorf("the containers give other files than the binaries:\n%s", changed)
+		}
+	})
+
+	t.Run("migrate-istiooperator", func(t *testing.T) {
+		operator := "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: mesh}\nspec: {tag: 1.28.3, meshConfig: {accessLogFile: /dev/stdout}}\n"
+		files := map[string]string{}
+		for _, how := range []string{"exec: migrate-istiooperator", "image: " + imageOf("migrate-istiooperator")} {
+			r := newRepo(t, func(dir string) {
+				write(t, filepath.Join(dir, "operator.yaml"), operator)
+				write(t, filepath.Join(dir, "Kptfile"), strings.ReplaceAll(kptfile, "exec: render-istio", how))
+			})
+			run{dir: r.dir, env: append(env, "KPT_FN_RUNTIME=podman")}.must(t, r.kpt, "fn", "render", "--allow-exec", "--image-pull-policy", "IfNotPresent")
+			r.git("add", "-A")
+			files[how[:4]] = r.git("diff", "--cached", "--", "*.yaml")
+		}
+		if !strings.Contains(files["exec"], "+kind: Istio\n") || files["exec"] != files["imag"] {
+			t.Errorf("the binary:\n%s\nthe container:\n%s", files["exec"], files["imag"])
 		}
 	})
 

@@ -168,7 +168,9 @@ func (s *session) standAlone() int {
 	return s.finish(manifest.Write(s.Stdout, made))
 }
 
-func position(file string, line, column int) string { return fmt.Sprintf("%s:%d:%d", file, line, column) }
+func position(file string, line, column int) string {
+	return fmt.Sprintf("%s:%d:%d", file, line, column)
+}
 
 // readFile reads the resources of a file; - is standard input, and gets a name that says so.
 func (s *session) readFile(file *string) ([]manifest.Object, error) {
