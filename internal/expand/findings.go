@@ -69,8 +69,8 @@ func meshOf(p plane) mesh {
 
 func collision(a, b mesh) *fn.Result {
 	if a.namespace == b.namespace {
-		if a.based && b.based {
-			return nil
+		if (a.based || a.item.Kind() == v1.KindIstioRevision) && (b.based || b.item.Kind() == v1.KindIstioRevision) {
+			return nil // revisions beside each other
 		}
 		return krm.Result(b.item, fn.Warning, []string{"spec", "namespace"}, fmt.Sprintf(
 			"%s and %s are two control planes in the namespace %s; give each a namespace of its own, or, for an upgrade, make them "+

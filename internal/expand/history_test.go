@@ -71,7 +71,8 @@ func (h *history) step() {
 // report writes a usage report that knows all revisions of the package, each used or not.
 func (h *history) report() {
 	var b strings.Builder
-	b.WriteString("apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata:\n  name: west\n  annotations: {internal.config.kubernetes.io/path: report.yaml}\nspec:\n  revisions:\n")
+	b.WriteString("apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata:\n  name: west\n  annotations: {internal.config.kubernetes.io/path: report.yaml}\nspec:\n")
+	fmt.Fprintf(&b, "  observedAt: '2026-11-22T12:00:%02dZ'\n  revisions:\n", len(h.log))
 	n := 0
 	for _, o := range h.items {
 		if o.Kind() == "IstioRevision" {
@@ -173,7 +174,8 @@ func itemsOf(t *testing.T, items []manifest.Object) map[manifest.ID]string {
 	out := map[manifest.ID]string{}
 	for _, o := range items {
 		c := o.Copy()
-		for _, a := range []string{krm.AnnotationPath, krm.AnnotationIndex} {
+		// Which revision became active when is history, too.
+		for _, a := range []string{krm.AnnotationPath, krm.AnnotationIndex, manifest.AnnotationActivation, manifest.AnnotationStaleReports} {
 			c.DeleteAnnotation(a)
 		}
 		out[o.ID()] = write(t, &krm.List{Items: []manifest.Object{c}})

@@ -199,6 +199,8 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 				}
 				x.Objects = append([]manifest.Object{rev}, o.Objects...)
 				u := upgrade{source: e.Sources[i], output: o, items: t.items, reports: reports}
+				u.activate()
+				u.note(rev)
 				u.run()
 				u.release()
 				if e.Results = append(e.Results, u.results...); HasError(u.results) {

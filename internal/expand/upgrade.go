@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
@@ -26,28 +27,63 @@ type upgrade struct {
 
 	results  fn.Results
 	released []string
+	// activation and stale are noted on the active revision; see manifest.AnnotationActivation.
+	activation int
+	stale      []string
+}
+
+// activate finds out whether the revision was the active one in the last rendering already. If it becomes the active one
+// now, the usage reports in the package are older than that, and cannot say who uses the others after it.
+func (u *upgrade) activate() {
+	last, own := 0, 0
+	for _, item := range krm.Revisions(u.items, u.output.Owner) {
+		n := 1
+		if noted, err := strconv.Atoi(item.Annotation(manifest.AnnotationActivation)); err == nil {
+			n = noted
+		}
+		last = max(last, n)
+		if item.ID().Name == u.output.Revision.Name {
+			own = n
+			u.stale = strings.Fields(item.Annotation(manifest.AnnotationStaleReports))
+		}
+	}
+	if u.activation = own; own > 0 && own == last {
+		return
+	}
+	u.activation, u.stale = last+1, nil
+	for _, r := range u.reports {
+		u.stale = append(u.stale, r.Digest())
+	}
+}
+
+// note writes what activate has found on the IstioRevision that is rendered.
+func (u *upgrade) note(o manifest.Object) {
+	if u.activation > 1 {
+		o.SetAnnotation(manifest.AnnotationActivation, strconv.Itoa(u.activation))
+	}
+	if len(u.stale) > 0 {
+		o.SetAnnotation(manifest.AnnotationStaleReports, strings.Join(u.stale, " "))
+	}
 }
 
 // run decides. It is only for an Istio: an IstioRevision that a user wrote has no history.
 func (u *upgrade) run() {
 	active := u.output.Revision.Name
-	based := u.source.Istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased
 	newest := ""
 	for _, item := range krm.Revisions(u.items, u.output.Owner) {
-		name := item.ID().Name
+		u.unmoved(item)
+	}
+	for _, item := range krm.Revisions(u.items, u.output.Owner) {
 		version := item.Annotation(manifest.AnnotationVersion)
-		if name == active {
-			u.unmoved(item)
+		if item.ID().Name == active {
 			u.skipped(version, 1, "in place")
 			return
 		}
-		if newest == "" || version != "" && !newer(newest, version) {
+		if newest == "" || newer(version, newest) {
 			newest = version
 		}
 	}
-	if based {
-		u.skipped(newest, 2, "by revisions")
-	}
+	u.skipped(newest, 2, "by revisions")
 }
 
 // release decides which earlier revisions go.
@@ -58,11 +94,11 @@ func (u *upgrade) release() {
 		if name == active {
 			continue
 		}
-		if why := u.heldBy(name); why != "" {
+		if why := u.heldBy(item); why != "" {
 			u.results = append(u.results, krm.Result(item, fn.Info, nil, "kept: "+why))
 			continue
 		}
-		verdict := usage.Decide(u.reports, name, active)
+		verdict := usage.Decide(u.reports, name, active, u.stale)
 		if verdict.Unused {
 			u.released = append(u.released, name)
 			u.results = append(u.results, krm.Result(item, fn.Info, nil, "released: "+verdict.Reason))
@@ -73,28 +109,54 @@ func (u *upgrade) release() {
 }
 
 // heldBy says what in the package itself needs a revision, whatever the reports say.
-func (u *upgrade) heldBy(name string) string {
-	var v map[string]any
-	if raw := u.output.Revision.Spec.Values; raw != nil && json.Unmarshal(raw.Raw, &v) == nil &&
-		values.String(v, "pilot", "env", "EXTERNAL_ISTIOD") == "true" {
+func (u *upgrade) heldBy(revision manifest.Object) string {
+	name := revision.ID().Name
+	if external(u.output.Revision.Spec.Values) || krm.Text(revision, "spec", "values", "pilot", "env", "EXTERNAL_ISTIOD") == "true" {
 		return "it is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters"
 	}
+	if name == "default" && krm.Text(revision, "spec", "values", "sidecarInjectorWebhook", "enableNamespacesByDefault") == "true" {
+		return "it injects every namespace (sidecarInjectorWebhook.enableNamespacesByDefault)"
+	}
+	defaultTag := slices.ContainsFunc(u.items, func(o manifest.Object) bool {
+		return o.Kind() == v1.KindIstioRevisionTag && o.ID().Name == "default"
+	})
 	for _, item := range u.items {
-		if item.Annotation(manifest.AnnotationOwner) != "" {
-			continue
-		}
-		target := item.Field("spec", "targetRef")
 		switch {
-		case item.Kind() == v1.KindIstioRevisionTag && target != nil:
-			r, results := krm.Decode(item)
-			if !HasError(results) && r.Tag.Spec.TargetRef.Kind == v1.TargetIstioRevision && r.Tag.Spec.TargetRef.Name == name {
-				return "the tag " + r.Tag.Name + " in the package points at it"
-			}
-		case revisionLabel(item) == name:
-			return fmt.Sprintf("%s in the package has the label istio.io/rev=%s", item.ID(), name)
+		case item.Annotation(manifest.AnnotationOwner) != "":
+		case item.Kind() == v1.KindIstioRevisionTag && krm.Text(item, "spec", "targetRef", "name") == name &&
+			krm.Text(item, "spec", "targetRef", "kind") != v1.KindIstio:
+			return "the tag " + item.ID().Name + " in the package points at it"
+		case slices.Contains(usedNames(item), name) && (name != "default" || !defaultTag):
+			return fmt.Sprintf("%s in the package names it", item.ID())
 		}
 	}
 	return ""
+}
+
+func external(v *v1.Values) bool {
+	var m map[string]any
+	return v != nil && json.Unmarshal(v.Raw, &m) == nil && values.String(m, "pilot", "env", "EXTERNAL_ISTIOD") == "true"
+}
+
+// usedNames are the revisions or tags that an item names by its labels or annotations, or those of its Pods. It errs on the
+// side of naming too much: in another namespace or beside another label some of these would not count.
+func usedNames(item manifest.Object) []string {
+	var out []string
+	if item.Label("istio-injection") == "enabled" {
+		out = append(out, "default")
+	}
+	for _, at := range [][]string{{"metadata"}, {"spec", "template", "metadata"}, {"spec", "jobTemplate", "spec", "template", "metadata"}} {
+		for _, where := range []string{"labels", "annotations"} {
+			path := append(slices.Clone(at), where)
+			if rev := krm.Text(item, append(path, "istio.io/rev")...); rev != "" {
+				out = append(out, rev)
+			}
+			if krm.Text(item, append(path, "sidecar.istio.io/inject")...) == "true" {
+				out = append(out, "default")
+			}
+		}
+	}
+	return out
 }
 
 // unmoved refuses to move a control plane to another namespace: in a cluster the field is immutable, and proxies talk to
@@ -143,10 +205,14 @@ func reports(items []manifest.Object) ([]usage.Report, fn.Results) {
 	var out []usage.Report
 	var results fn.Results
 	for _, item := range items {
-		if item.Kind() != usage.Kind || item.APIVersion() != usage.APIVersion {
+		group, _, _ := strings.Cut(usage.APIVersion, "/")
+		if item.Kind() != usage.Kind || item.ID().Group != group {
 			continue
 		}
 		spec, err := krm.JSON(item, "spec")
+		if item.APIVersion() != usage.APIVersion {
+			err = fmt.Errorf("apiVersion is %s; this version reads %s", item.APIVersion(), usage.APIVersion)
+		}
 		if err == nil {
 			var r usage.Report
 			if r, err = usage.ParseReport(item.ID().Name, spec); err == nil {

@@ -70,6 +70,7 @@ const optionPrefix = "lateen.io/"
 // a generated IstioRevision it records what the option was.
 var reserved = []string{
 	manifest.AnnotationOwner, manifest.AnnotationRenderedBy, manifest.AnnotationVersion, manifest.AnnotationChartDigest,
+	manifest.AnnotationActivation, manifest.AnnotationStaleReports,
 }
 
 // Set checks and sets one option.

@@ -55,6 +55,14 @@ func Replace(items []manifest.Object, scope Scope, expansions []Expansion) ([]ma
 	for _, e := range expansions {
 		alive[e.Owner] = true
 	}
+	inUse := map[string]bool{} // versions of retained revisions
+	for key := range retained {
+		for _, item := range Revisions(items, key.owner) {
+			if item.ID().Name == key.revision {
+				inUse[item.Annotation(manifest.AnnotationVersion)] = true
+			}
+		}
+	}
 	used := map[string]bool{} // paths of files
 	out := make([]manifest.Object, 0, len(items)+len(order))
 	for _, item := range items {
@@ -63,7 +71,7 @@ func Replace(items []manifest.Object, scope Scope, expansions []Expansion) ([]ma
 		f := byID[item.ID()]
 		switch {
 		case f != nil:
-			if err := f.takeOver(item, generated && (owner == f.from.Owner || !alive[owner])); err != nil {
+			if err := f.takeOver(item, generated && (owner == f.from.Owner || !alive[owner]), inUse); err != nil {
 				return nil, err
 			}
 			out = append(out, f.object)
@@ -115,17 +123,19 @@ func collect(expansions []Expansion) (map[manifest.ID]*fresh, []*fresh, error) {
 }
 
 // takeOver puts the object where an item that is the same object stands. generated says that this call is responsible
-// for the item; otherwise it is somebody else's, and in the way.
-func (f *fresh) takeOver(item manifest.Object, generated bool) error {
+// for the item; otherwise it is somebody else's, and in the way. inUse are the versions of the revisions that are retained.
+func (f *fresh) takeOver(item manifest.Object, generated bool, inUse map[string]bool) error {
 	switch {
 	case f.placed:
 		return fmt.Errorf("%s, which %s generates, is in the package twice%s: remove one of the two", item.ID(), f.from.Owner, in(LocationOf(item)))
-	case generated:
 	case item.Annotation(manifest.AnnotationOwner) != "" && item.Kind() == "CustomResourceDefinition":
-		// Istio's CRDs, which a mutator for another resource has generated: the newer ones stay.
-		if release.Newer(item.Annotation(manifest.AnnotationVersion), f.object.Annotation(manifest.AnnotationVersion)) {
+		// Istio's CRDs: the newer ones stay if a mutator for another resource has generated them, or if a revision is in the
+		// package that is of their version.
+		have := item.Annotation(manifest.AnnotationVersion)
+		if (!generated || inUse[have]) && release.Newer(have, f.object.Annotation(manifest.AnnotationVersion)) {
 			f.object = item.Copy()
 		}
+	case generated:
 	default:
 		return fmt.Errorf("%s generates %s, which the package has already%s: remove or rename the other one",
 			f.from.Owner, item.ID(), in(LocationOf(item)))

@@ -45,9 +45,11 @@ func (r Resource) Version() v1.Version {
 	return ""
 }
 
-// IsResource tells whether an item is a resource of sailoperator.io of one of the kinds, and not itself generated.
+// IsResource tells whether an item is a resource of sailoperator.io of one of the kinds, and not itself generated. Only
+// IstioRevisions ever are.
 func IsResource(o manifest.Object, kinds ...string) bool {
-	return slices.Contains(kinds, o.Kind()) && o.ID().Group == v1.GroupVersion.Group && o.Annotation(manifest.AnnotationOwner) == ""
+	return slices.Contains(kinds, o.Kind()) && o.ID().Group == v1.GroupVersion.Group &&
+		(o.Kind() != v1.KindIstioRevision || o.Annotation(manifest.AnnotationOwner) == "")
 }
 
 // specFields are the fields of each kind's spec and their JSON types. Values are checked elsewhere, against the schema
@@ -129,6 +131,10 @@ func (d *decoder) decode() Resource {
 		return r
 	}
 	r.Options, d.results = OptionsOf(o)
+	if kind != v1.KindIstioRevision && o.Annotation(manifest.AnnotationOwner) != "" {
+		d.errorf([]string{"metadata", "annotations", manifest.AnnotationOwner}, "annotation %s: no function generates an %s; remove it",
+			manifest.AnnotationOwner, kind)
+	}
 	d.typed(&r, spec)
 	return r
 }

@@ -100,7 +100,7 @@ func TestDecodeErrors(t *testing.T) {
 		"spec":        {"is an object", istio("[]"), []found{{e, "spec", "spec must be an object"}}},
 		"components": {
 			"of an IstioOperator", istio("{components: {}}"), []found{{e, "spec.components", "spec.components belongs to IstioOperator; an Istio is the control plane only. " +
-				"Switch parts of it with spec.values.<component>.enabled, install the CNI plugin with an IstioCNI resource, and gateways by gateway injection or the Gateway API"}},
+				"Switch parts of it with spec.values.<component>.enabled, install the CNI plugin with an IstioCNI resource, and gateways by gateway injection or the Gateway API; migrate-istiooperator does all that"}},
 		},
 		"hub":      {"of an IstioOperator", istio("{hub: h}"), []found{{e, "spec.hub", "spec.hub belongs to IstioOperator; write spec.values.global.hub"}}},
 		"tag":      {"of an IstioOperator", istio("{tag: t}"), []found{{e, "spec.tag", "spec.tag belongs to IstioOperator; spec.version selects the release, spec.values.global.tag only the image tag"}}},
@@ -180,7 +180,9 @@ func TestIsResource(t *testing.T) {
 		{"an IstioRevision", strings.Replace(istio("{}"), "kind: Istio", "kind: IstioRevision", 1), true},
 		{"a kind that is rendered elsewhere", strings.Replace(istio("{}"), "kind: Istio", "kind: IstioCNI", 1), false},
 		{"another group", strings.Replace(istio("{}"), "sailoperator.io", "example.com", 1), false},
-		{"generated", strings.Replace(istio("{}"), "name: default", "name: a\n  annotations: {lateen.io/owner: Istio/default}", 1), false},
+		{"generated", strings.Replace(strings.Replace(istio("{}"), "kind: Istio", "kind: IstioRevision", 1), "name: default",
+			"name: a\n  annotations: {lateen.io/owner: Istio/default}", 1), false},
+		{"an Istio is never generated; Decode says so", strings.Replace(istio("{}"), "name: default", "name: a\n  annotations: {lateen.io/owner: Istio/default}", 1), true},
 	}
 	for _, tc := range cases {
 		if got := krm.IsResource(object(t, tc.in), "Istio", "IstioRevision"); got != tc.want {

@@ -27,6 +27,12 @@ const (
 	AnnotationChartDigest = "lateen.io/chart-digest"
 	AnnotationKubeVersion = "lateen.io/kube-version"
 
+	// AnnotationActivation counts, on the IstioRevisions of one Istio, which became the active one when: the highest number is
+	// the active one of the last rendering. It is left out for the first.
+	AnnotationActivation = "lateen.io/activation"
+	// AnnotationStaleReports lists the digests of the usage reports that were there when the revision became the active one.
+	AnnotationStaleReports = "lateen.io/stale-reports"
+
 	// AnnotationFluxSubstitute keeps Flux from replacing ${...} in an object.
 	AnnotationFluxSubstitute = "kustomize.toolkit.fluxcd.io/substitute"
 	// AnnotationFluxPrune and AnnotationArgoSync keep Flux and Argo CD from deleting an object that is no longer in Git.

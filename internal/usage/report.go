@@ -4,9 +4,14 @@ package usage
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 )
 
 // APIVersion and Kind of a usage report in a package.
@@ -29,8 +34,8 @@ const (
 type Report struct {
 	// Name is metadata.name, which names the cluster.
 	Name string `json:"-"`
-	// ObservedAt is when the cluster was looked at, as RFC 3339. It is for people: no decision depends on it.
-	ObservedAt string `json:"observedAt,omitempty"`
+	// ObservedAt is when the cluster was looked at, as RFC 3339. It tells a new report from an old one that says the same.
+	ObservedAt string `json:"observedAt"`
 	// Revisions are all revisions that the cluster has.
 	Revisions []Revision `json:"revisions"`
 }
@@ -68,9 +73,17 @@ func ParseReport(name string, spec []byte) (Report, error) {
 	if err := dec.Decode(&r); err != nil {
 		return r, fmt.Errorf("spec: %w", err)
 	}
+	if _, err := time.Parse(time.RFC3339, r.ObservedAt); err != nil {
+		return r, fmt.Errorf("spec.observedAt is %q; write when the cluster was looked at, like 2026-11-22T12:00:00Z", r.ObservedAt)
+	}
+	if r.Revisions == nil {
+		return r, errors.New("spec.revisions is missing: list all revisions that the cluster has")
+	}
 	seen := map[string]bool{}
 	for i, rev := range r.Revisions {
 		switch {
+		case rev.InUse == False && len(rev.Users) > 0:
+			return r, fmt.Errorf("spec.revisions[%d]: %s has users, but inUse is False", i, rev.Name)
 		case rev.Name == "":
 			return r, fmt.Errorf("spec.revisions[%d].name is missing", i)
 		case seen[rev.Name]:
@@ -81,6 +94,16 @@ func ParseReport(name string, spec []byte) (Report, error) {
 		seen[rev.Name] = true
 	}
 	return r, nil
+}
+
+// Digest identifies what a report says and when it was taken: "west@5f2c...".
+func (r Report) Digest() string {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return r.Name // not possible: it is text and lists of text
+	}
+	sum := sha256.Sum256(data)
+	return r.Name + "@" + hex.EncodeToString(sum[:6])
 }
 
 // revision finds a revision in the report.
@@ -102,8 +125,10 @@ type Verdict struct {
 
 // Decide says whether a revision that is no longer the active one may go, by the reports of all clusters that the package
 // is applied to. It goes only if there is a report, and every report says that nothing uses it, and was taken when the
-// cluster already had the active revision: an earlier one may have seen the revision before anything used it.
-func Decide(reports []Report, revision, active string) Verdict {
+// cluster already had the active revision: an earlier one may have seen the revision before anything used it. stale are the
+// digests of the reports that were in the package when the active revision became the active one, perhaps not for the
+// first time: these are earlier as well, whatever they mention.
+func Decide(reports []Report, revision, active string, stale []string) Verdict {
 	if len(reports) == 0 {
 		return Verdict{Reason: "there is no usage report in the package"}
 	}
@@ -118,6 +143,8 @@ func Decide(reports []Report, revision, active string) Verdict {
 			return Verdict{Reason: "the usage report " + r.Name + " says it is used" + by(rev.Users)}
 		case rev.InUse == Unknown:
 			return Verdict{Reason: "the usage report " + r.Name + " does not know whether it is used"}
+		case slices.Contains(stale, r.Digest()):
+			return Verdict{Reason: "the usage report " + r.Name + " was in the package before " + active + " became the active revision"}
 		case !current:
 			return Verdict{Reason: "the usage report " + r.Name + " was taken before the cluster had the active revision " + active}
 		}

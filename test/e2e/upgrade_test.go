@@ -9,7 +9,7 @@ import (
 func usageReport(cluster string, revisions ...string) string {
 	var text strings.Builder
 	text.WriteString("apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata:\n  name: " + cluster +
-		"\n  annotations:\n    config.kubernetes.io/local-config: \"true\"\nspec:\n  revisions:\n")
+		"\n  annotations:\n    config.kubernetes.io/local-config: \"true\"\nspec:\n  observedAt: \"2026-11-22T12:00:00Z\"\n  revisions:\n")
 	for _, r := range revisions {
 		name, used, _ := strings.Cut(r, "=")
 		text.WriteString("  - name: " + name + "\n    inUse: \"" + used + "\"\n")
@@ -101,7 +101,7 @@ func TestReportIsOverruled(t *testing.T) {
 	unused := usageReport("west", old+"=False", now+"=True")
 	for _, c := range []struct{ reason, name, file, say string }{
 		{"a tag", "tag.yaml", tag("prod", "IstioRevision", old), "kept: the tag prod in the package points at it"},
-		{"a label", "bookinfo.yaml", kubernetesNamespace("bookinfo", "istio.io/rev: "+old), "kept: Namespace bookinfo in the package has the label istio.io/rev=" + old},
+		{"a label", "bookinfo.yaml", kubernetesNamespace("bookinfo", "istio.io/rev: "+old), "kept: Namespace bookinfo in the package names it"},
 		{"a misspelled report", "second.yaml", strings.ReplaceAll(strings.ReplaceAll(unused, "west", "east"), "inUse", "used"), `usage report: spec: json: unknown field "used"`},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
@@ -120,5 +120,50 @@ func TestReportIsOverruled(t *testing.T) {
 				t.Errorf("the package was changed:\n%s", changed)
 			}
 		})
+	}
+}
+
+// TestStaleReport: a report that was there before an upgrade does not know who uses the old revision after it, even if it
+// mentions both, because the upgrade had been made and taken back before.
+func TestStaleReport(t *testing.T) {
+	const old, now = "default-v1-27-0", "default-v1-28-3"
+	r := newRepo(t, mesh(istio("v1.27.0", "RevisionBased")))
+	r.render()
+	edit(t, r.path("istio.yaml"), "v1.27.0", "v1.28.3")
+	r.render()
+	write(t, r.path("usage.yaml"), usageReport("west", old+"=False", now+"=True"))
+	r.render()
+	if left := r.files(old); len(left) > 0 {
+		t.Fatalf("the old revision was not released: %v", left)
+	}
+	edit(t, r.path("istio.yaml"), "v1.28.3", "v1.27.0") // taken back; workloads move to the old one again
+	r.render()
+	edit(t, r.path("istio.yaml"), "v1.27.0", "v1.28.3")
+	for range 2 {
+		said := strings.Join(strings.Fields(r.render()), " ")
+		if want := "kept: the usage report west was in the package before " + now + " became the active revision"; !strings.Contains(said, want) {
+			t.Errorf("kpt does not say %q:\n%s", want, said)
+		}
+	}
+	if len(r.files(old)) < 10 {
+		t.Error("a revision that workloads use was removed")
+	}
+	edit(t, r.path("usage.yaml"), "12:00:00Z", "13:00:00Z")
+	r.render()
+	if left := r.files(old); len(left) > 0 {
+		t.Errorf("a new report does not release the revision: %v", left)
+	}
+}
+
+// TestExternalControlPlaneIsHeld: its users are in other clusters, whatever the new revision's values say.
+func TestExternalControlPlaneIsHeld(t *testing.T) {
+	const old, now = "default-v1-27-0", "default-v1-28-3"
+	r := newRepo(t, mesh(istio("v1.27.0", "RevisionBased")+"  values: {pilot: {env: {EXTERNAL_ISTIOD: \"true\"}}}\n"))
+	r.render()
+	write(t, r.path("istio.yaml"), istio("v1.28.3", "RevisionBased"))
+	r.render()
+	write(t, r.path("usage.yaml"), usageReport("west", old+"=False", now+"=True"))
+	if said := r.render(); !strings.Contains(strings.Join(strings.Fields(said), " "), "kept: it is an external control plane") || len(r.files(old)) < 10 {
+		t.Errorf("the external control plane was not kept:\n%s", said)
 	}
 }
