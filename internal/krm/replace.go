@@ -55,14 +55,7 @@ func Replace(items []manifest.Object, scope Scope, expansions []Expansion) ([]ma
 	for _, e := range expansions {
 		alive[e.Owner] = true
 	}
-	inUse := map[string]bool{} // versions of retained revisions
-	for key := range retained {
-		for _, item := range Revisions(items, key.owner) {
-			if item.ID().Name == key.revision {
-				inUse[item.Annotation(manifest.AnnotationVersion)] = true
-			}
-		}
-	}
+	inUse := versionsOf(items, retained)
 	used := map[string]bool{} // paths of files
 	out := make([]manifest.Object, 0, len(items)+len(order))
 	for _, item := range items {
@@ -166,6 +159,19 @@ func (f *fresh) place(used map[string]bool) error {
 }
 
 type retainKey struct{ owner, revision string }
+
+// versionsOf are the Istio versions of retained revisions.
+func versionsOf(items []manifest.Object, retained map[retainKey]bool) map[string]bool {
+	out := map[string]bool{}
+	for key := range retained {
+		for _, item := range Revisions(items, key.owner) {
+			if item.ID().Name == key.revision {
+				out[item.Annotation(manifest.AnnotationVersion)] = true
+			}
+		}
+	}
+	return out
+}
 
 // checkRetained sees to it that no other resource wants the name of a revision that some proxy may still be connected to.
 func checkRetained(retained map[retainKey]bool, expansions []Expansion) error {
