@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -49,8 +50,9 @@ type mesh struct {
 	// based tells whether it belongs to an Istio that is updated by revisions.
 	based     bool
 	namespace string
-	// cluster is the one that it watches: an external control plane watches another than it runs in.
-	cluster string
+	// cluster is the one that it watches, which for an external control plane is another than it runs in.
+	cluster  string
+	external bool
 	// discovers are its discoverySelectors, of which one must match a namespace; none match all.
 	discovers []selector.Selector
 }
@@ -62,6 +64,7 @@ func meshOf(p plane) mesh {
 	if err := json.Unmarshal(raw, &v); err == nil {
 		m.cluster = values.String(v, "global", "multiCluster", "clusterName")
 		m.remote = values.String(v, "profile") == "remote"
+		m.external = values.String(v, "pilot", "env", "EXTERNAL_ISTIOD") == "true"
 	}
 	m.discovers = selector.FromValues(raw)
 	return m
@@ -77,7 +80,7 @@ func collision(a, b mesh) *fn.Result {
 				"revisions of one Istio (updateStrategy: RevisionBased)", nameOf(a.item), nameOf(b.item), a.namespace))
 	}
 	both := ""
-	if a.cluster == b.cluster {
+	if a.cluster == b.cluster || !a.external && !b.external {
 		both = selector.Overlap(a.discovers, b.discovers)
 	}
 	if both == "" {
@@ -110,7 +113,8 @@ func (a *around) labels(memory bool) fn.Results {
 	known := strings.Join(slices.Sorted(maps.Keys(names)), ", ")
 	earlier := func(rev string) bool {
 		return !memory && slices.ContainsFunc(a.controlPlanes(), func(p plane) bool {
-			return p.istio != "" && p.based() && strings.HasPrefix(rev, p.istio+"-v")
+			rest, ok := strings.CutPrefix(rev, p.istio+"-v")
+			return ok && p.istio != "" && p.based() && earlierVersion.MatchString(rest)
 		})
 	}
 	var results fn.Results
@@ -133,6 +137,9 @@ func (a *around) labels(memory bool) fn.Results {
 	}
 	return results
 }
+
+// earlierVersion is the version in the name of a revision, after -v: 1-27-0, 1-27-latest.
+var earlierVersion = regexp.MustCompile(`^\d+-\d+-(\d+(-[0-9A-Za-z-]+)?|latest)$`)
 
 // revisionLabel is the label istio.io/rev of a namespace, or of the Pods of a workload.
 func revisionLabel(item manifest.Object) string {

@@ -221,8 +221,12 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 // removed tells which generated objects are in the package no longer: one result each, and one for a whole revision.
 func removed(before, after []manifest.Object) fn.Results {
 	left := map[manifest.ID]bool{}
+	sources := map[string]bool{} // what users wrote, by owner stamp
 	for _, o := range after {
 		left[o.ID()] = true
+		if o.Annotation(manifest.AnnotationOwner) == "" {
+			sources[nameOf(o)] = true
+		}
 	}
 	objects := map[string]int{} // of revisions whose IstioRevision is gone
 	gone := map[string]bool{}
@@ -237,6 +241,9 @@ func removed(before, after []manifest.Object) fn.Results {
 		revision := o.Label(manifest.LabelRevision)
 		switch {
 		case left[o.ID()]:
+		case o.Kind() == v1.KindIstioRevision && !sources[o.Annotation(manifest.AnnotationOwner)]:
+			results = append(results, krm.Result(o, fn.Warning, nil, fmt.Sprintf("removed with the %d objects of the revision, because %s is not in the "+
+				"package any more: see to it that no proxy is connected to it before this is applied", objects[revision]-1, o.Annotation(manifest.AnnotationOwner))))
 		case o.Kind() == v1.KindIstioRevision:
 			results = append(results, krm.Result(o, fn.Info, nil, fmt.Sprintf("removed with the %d objects of the revision", objects[revision]-1)))
 		case !gone[revision]:
