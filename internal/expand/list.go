@@ -50,6 +50,7 @@ func (f Function) Items(items, all []manifest.Object, options krm.Options, memor
 	}
 	outputs, results := Package(requests)
 	e.Outputs = outputs
+	e.around.plan(e.Sources, outputs)
 	e.Results = append(e.Results, results...)
 	if f.Name == RenderIstio.Name && len(all) > 1 {
 		e.Results = append(e.Results, append(e.around.meshes(), e.around.labels(memory)...)...)

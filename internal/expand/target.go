@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/krm"
@@ -21,8 +22,25 @@ type around struct {
 	options krm.Options
 	dirs    directories
 
-	planes []plane // see controlPlanes
-	looked bool
+	planned map[*yaml.Node]plane // what this run has planned already, by item
+	planes  []plane              // see controlPlanes
+	looked  bool
+}
+
+// plan takes over what has been planned of the package's control planes, so that looking around does not plan it again.
+func (a *around) plan(sources []krm.Resource, outputs []Output) {
+	a.planned = make(map[*yaml.Node]plane, len(outputs))
+	for i, out := range outputs {
+		r := sources[i]
+		if out.Revision == nil || r.Istio == nil && r.Revision == nil {
+			continue
+		}
+		p := plane{item: r.Object, name: out.Revision.Name, version: out.Release.Version, revision: out.Revision, release: out.Release}
+		if r.Istio != nil {
+			p.istio = r.Istio.Name
+		}
+		a.planned[r.Object.Node()] = p
+	}
 }
 
 // plane is one control plane of a package: the planned revision of an Istio, whether or not it has been rendered yet, or an
@@ -64,6 +82,9 @@ func (a *around) controlPlanes() []plane {
 }
 
 func (a *around) plane(item manifest.Object) plane {
+	if p, ok := a.planned[item.Node()]; ok {
+		return p
+	}
 	p := plane{item: item, version: item.Annotation(manifest.AnnotationVersion)}
 	if item.Kind() == v1.KindIstio {
 		p.istio = item.ID().Name

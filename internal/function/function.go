@@ -156,12 +156,13 @@ func (s *session) resourceList() int {
 	}
 	out := s.List(list, s.options)
 	code := exitOK
+	shown := expand.Remembers(list.Items)
 	for _, r := range out.Results {
 		// kpt shows results and stderr both, kustomize shows neither results nor the reason of a failure.
 		if r.Severity == fn.Error {
 			code = exitError
 		}
-		if r.Severity == fn.Error || r.Severity == fn.Warning && !expand.Remembers(list.Items) {
+		if r.Severity == fn.Error || r.Severity == fn.Warning && !shown {
 			fmt.Fprintf(s.Stderr, "%s: %s\n", s.Name, Sentence(r, ""))
 		}
 	}

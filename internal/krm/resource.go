@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
@@ -150,37 +151,33 @@ func (d *decoder) typed(r *Resource, spec map[string]any) {
 	meta := func(apiVersion, kind, name *string) {
 		*apiVersion, *kind, *name = r.Object.APIVersion(), id.Kind, id.Name
 	}
+	var invalid field.ErrorList
 	switch id.Kind {
 	case v1.KindIstio:
 		r.Istio = &v1.Istio{}
 		meta(&r.Istio.APIVersion, &r.Istio.Kind, &r.Istio.Name)
 		err = json.Unmarshal(raw, &r.Istio.Spec)
 		r.Istio.Default()
-		for _, e := range r.Istio.Validate() {
-			d.errorf(strings.Split(e.Field, "."), "%s", e.Error())
-		}
+		invalid = r.Istio.Validate()
 	case v1.KindIstioRevision:
 		r.Revision = &v1.IstioRevision{}
 		meta(&r.Revision.APIVersion, &r.Revision.Kind, &r.Revision.Name)
 		err = json.Unmarshal(raw, &r.Revision.Spec)
-		for _, e := range r.Revision.Validate() {
-			d.errorf(strings.Split(e.Field, "."), "%s", e.Error())
-		}
+		invalid = r.Revision.Validate()
 	case v1.KindIstioRevisionTag:
 		r.Tag = &v1.IstioRevisionTag{}
 		meta(&r.Tag.APIVersion, &r.Tag.Kind, &r.Tag.Name)
 		err = json.Unmarshal(raw, &r.Tag.Spec)
-		for _, e := range r.Tag.Validate() {
-			d.errorf(strings.Split(e.Field, "."), "%s", e.Error())
-		}
+		invalid = r.Tag.Validate()
 	case v1.KindIstioCNI:
 		r.CNI = &v1.IstioCNI{}
 		meta(&r.CNI.APIVersion, &r.CNI.Kind, &r.CNI.Name)
 		err = json.Unmarshal(raw, &r.CNI.Spec)
 		r.CNI.Default()
-		for _, e := range r.CNI.Validate() {
-			d.errorf(strings.Split(e.Field, "."), "%s", e.Error())
-		}
+		invalid = r.CNI.Validate()
+	}
+	for _, e := range invalid {
+		d.errorf(strings.Split(e.Field, "."), "%s", e.Error())
 	}
 	if err != nil {
 		d.errorf([]string{"spec"}, "spec: %v", err)
@@ -212,7 +209,7 @@ func (d *decoder) checkSpec(kind string, spec map[string]any) {
 				d.unknown(pointer, "spec."+path, below(fields, prefix))
 			case m[key] == nil:
 				delete(m, key) // a null is as good as absent
-			case !isType(m[key], want):
+			case typeOf(m[key]) != want:
 				d.errorf(pointer, "spec.%s: must be %s, is %s", path, article(want), article(typeOf(m[key]))).Field.CurrentValue = m[key]
 			case path == "updateStrategy", path == "targetRef":
 				inner, _ := m[key].(map[string]any)
@@ -405,8 +402,6 @@ func typeOf(v any) string {
 	}
 	return "object"
 }
-
-func isType(v any, want string) bool { return typeOf(v) == want }
 
 func article(t string) string {
 	switch t {
