@@ -42,6 +42,9 @@ const (
 	ConditionDependenciesHealthy ConditionType = "DependenciesHealthy"
 	// ConditionInUse is True when a namespace, a pod or a tag uses a revision or a tag.
 	ConditionInUse ConditionType = "InUse"
+	// ConditionStalled is there, and True, while only a person can mend what keeps a resource from being reconciled. It is for
+	// generic health checks (kstatus), which do not know Reconciled.
+	ConditionStalled ConditionType = "Stalled"
 )
 
 // The conditions of each kind that make up its state, in that order. The InUse condition of an IstioRevision does not.
@@ -145,6 +148,11 @@ func (c Conditions) Set(want Condition) Conditions {
 	}
 	*have = want
 	return result
+}
+
+// Without returns the conditions without the one of a type. It does not change its receiver.
+func (c Conditions) Without(t ConditionType) Conditions {
+	return slices.DeleteFunc(slices.Clone(c), func(have Condition) bool { return have.Type == t })
 }
 
 // State is the reason of the first of the given conditions that is not True, else Healthy. A condition that has not been

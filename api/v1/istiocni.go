@@ -84,4 +84,9 @@ type IstioCNIStatus struct {
 	// Healthy, or the reason of the first condition that is not True.
 	// +optional
 	State ConditionReason `json:"state,omitempty"`
+
+	// What has been applied. Absent if a pipeline renders the plugin.
+	// +optional
+	// +listType=atomic
+	Inventory Inventory `json:"inventory,omitempty"`
 }

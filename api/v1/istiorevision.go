@@ -87,4 +87,14 @@ type IstioRevisionStatus struct {
 	// Local, or Remote if the control plane runs in another cluster.
 	// +optional
 	Type IstioRevisionType `json:"type,omitempty"`
+
+	// When the Istio that owns the revision asked for another one. Absent while the revision is the active one. The grace period
+	// of an unused revision starts at the later of this and the last transition of InUse.
+	// +optional
+	InactiveSince *metav1.Time `json:"inactiveSince,omitempty"`
+
+	// What has been applied for the revision. Absent for a revision that a pipeline renders.
+	// +optional
+	// +listType=atomic
+	Inventory Inventory `json:"inventory,omitempty"`
 }

@@ -87,4 +87,9 @@ type IstioRevisionTagStatus struct {
 	// The IstioRevision that the tag points at.
 	// +optional
 	IstioRevision string `json:"istioRevision,omitempty"`
+
+	// What has been applied for the tag. Absent for a tag that a pipeline renders.
+	// +optional
+	// +listType=atomic
+	Inventory Inventory `json:"inventory,omitempty"`
 }

@@ -1,0 +1,132 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/manifest"
+)
+
+// CacheOptions limit the manager's cache to what the controller reads: Lateen's own resources, the metadata of namespaces, and of
+// everything else only what Lateen renders.
+func CacheOptions() cache.Options {
+	ours := labels.SelectorFromSet(labels.Set{manifest.LabelManagedBy: manifest.ManagedBy})
+	everything := cache.ByObject{Label: labels.Everything()}
+	return cache.Options{
+		DefaultLabelSelector: ours,
+		DefaultTransform:     cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&v1.Istio{}: everything, &v1.IstioRevision{}: everything, &v1.IstioRevisionTag{}: everything, &v1.IstioCNI{}: everything,
+			&corev1.Namespace{}: everything,
+		},
+	}
+}
+
+// Metadata is an empty object of a kind, for reading its metadata from the cache.
+func Metadata(kind schema.GroupVersionKind) *metav1.PartialObjectMetadata {
+	o := &metav1.PartialObjectMetadata{}
+	o.SetGroupVersionKind(kind)
+	return o
+}
+
+// NamespaceKind is the kind of a namespace.
+var NamespaceKind = corev1.SchemeGroupVersion.WithKind("Namespace")
+
+// IstiodOf reads the Deployment of a control plane; nil if there is none.
+func IstiodOf(ctx context.Context, r client.Reader, namespace, name string) (*appsv1.Deployment, error) {
+	d := &appsv1.Deployment{}
+	if err := r.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, d); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return d, nil
+}
+
+// Drift notices when something changes an object that the controller has applied. It watches the metadata of a kind from the
+// moment the first object of that kind is applied.
+type Drift struct {
+	cache cache.Cache
+
+	mutex   sync.Mutex
+	owners  []owner
+	watched map[schema.GroupVersionKind]bool
+}
+
+// owner is a controller, and the kind of the resources that it reconciles.
+type owner struct {
+	controller controller.Controller
+	kind       string
+}
+
+// NewDrift makes a Drift over the manager's cache.
+func NewDrift(c cache.Cache) *Drift { return &Drift{cache: c, watched: map[schema.GroupVersionKind]bool{}} }
+
+// Notify makes a controller reconcile the owner, of the given kind of sailoperator.io, of each object that changes. It must be
+// called before the manager starts.
+func (d *Drift) Notify(c controller.Controller, kind string) { d.owners = append(d.owners, owner{c, kind}) }
+
+// errUnseen says that a kind is watched, but what there is of it has not been read yet.
+var errUnseen = errors.New("the cache has not been filled yet")
+
+// Watch makes sure that a kind is watched. Until the cache has its objects that is an error, and not waited for: when they
+// come, their owners are reconciled again.
+func (d *Drift) Watch(ctx context.Context, kind schema.GroupVersionKind) error {
+	informer, err := d.cache.GetInformer(ctx, Metadata(kind), cache.BlockUntilSynced(false))
+	if err != nil {
+		return err
+	}
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	if !d.watched[kind] {
+		for _, o := range d.owners {
+			h := handler.EnqueueRequestsFromMapFunc(controllerOf(o.kind))
+			if err := o.controller.Watch(source.Kind[client.Object](d.cache, Metadata(kind), h)); err != nil {
+				return err
+			}
+		}
+		d.watched[kind] = true
+	}
+	if !informer.HasSynced() {
+		return errUnseen
+	}
+	return nil
+}
+
+// controllerOf maps an object to the resource of the given kind that controls it.
+func controllerOf(kind string) handler.MapFunc {
+	return func(_ context.Context, o client.Object) []reconcile.Request {
+		ref := metav1.GetControllerOf(o)
+		if ref == nil || ref.Kind != kind || schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind).Group != v1.GroupVersion.Group {
+			return nil
+		}
+		return Named(ref.Name)
+	}
+}
+
+// Named is the request to reconcile a resource.
+func Named(name string) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: name}}}
+}
+
+// ComesOrGoes selects the events of an object that appears, disappears or begins to.
+func ComesOrGoes() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
+	}}
+}

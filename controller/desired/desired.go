@@ -1,0 +1,296 @@
+// Package desired computes what the cluster should have: it calls the pipeline that the KRM functions call, with what the
+// controller was told about its cluster. It reads nothing and writes nothing. What it finds wrong only a change of the
+// resource can mend, so no error of this package is worth a retry.
+package desired
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	sigsyaml "sigs.k8s.io/yaml"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/chart"
+	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/release"
+	"github.com/lateen-io/lateen/internal/render"
+	"github.com/lateen-io/lateen/internal/revision"
+)
+
+// keepFailurePolicy tells whether validating webhooks keep the charts' failurePolicy. The controller leaves it out as the
+// functions do: it is istiod's.
+const keepFailurePolicy = false
+
+// Pipeline is the rendering pipeline for one cluster. It is safe for concurrent use.
+type Pipeline struct {
+	// Charts has the charts of versions that are not bundled; nil for none.
+	Charts *release.Directory
+	// Platform is the kind of cluster, such as openshift or gke, if it is known.
+	Platform string
+	// KubeVersion is the version of the cluster, such as v1.34.0.
+	KubeVersion string
+
+	mutex sync.Mutex
+	last  map[types.UID]rendering
+}
+
+// rendering is the last one of a resource, and what it was made from.
+type rendering struct {
+	input  string
+	output Objects
+}
+
+// Objects are the objects of one resource, in the order in which they can be applied.
+type Objects struct {
+	List []*unstructured.Unstructured
+	// Digest identifies their content.
+	Digest string
+	// Version is the Istio version they are of, resolved: v1.28.3.
+	Version string
+}
+
+// Kinds lists the kinds of the objects.
+func (o Objects) Kinds() []schema.GroupVersionKind {
+	var out []schema.GroupVersionKind
+	for _, u := range o.List {
+		if kind := u.GroupVersionKind(); !slices.Contains(out, kind) {
+			out = append(out, kind)
+		}
+	}
+	return out
+}
+
+// OpenShift tells whether the cluster is one.
+func (p *Pipeline) OpenShift() bool { return p.Platform == "openshift" }
+
+// RevisionName is the name of the revision that an Istio asks for. It is all that is needed to tell which of its revisions is
+// active, and works for versions without charts.
+func RevisionName(istio *v1.Istio) (string, error) {
+	version := string(istio.Spec.Version)
+	if version == "" {
+		version = release.Bundled().Default()
+	}
+	return revision.Name(istio.Name, version, Based(istio))
+}
+
+// Based tells whether an Istio is updated by revisions.
+func Based(istio *v1.Istio) bool {
+	return istio.Spec.UpdateStrategy != nil && istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased
+}
+
+// Revision plans the IstioRevision that an Istio asks for.
+func (p *Pipeline) Revision(istio *v1.Istio) (*v1.IstioRevision, error) {
+	istio = istio.DeepCopy()
+	istio.Default()
+	rel, err := p.resolve(istio.Spec.Version)
+	if err != nil {
+		return nil, err
+	}
+	problems, err := render.CheckIstio(rel, istio.Spec)
+	if err := invalid(problems, err); err != nil {
+		return nil, err
+	}
+	return render.Plan(render.PlanInput{Istio: istio, Release: rel, Platform: p.Platform, KubeVersion: p.KubeVersion})
+}
+
+// Objects gives the objects of an IstioRevision.
+func (p *Pipeline) Objects(rev *v1.IstioRevision) (Objects, error) {
+	return p.cached(rev.UID, fmt.Sprint(rev.Generation, owner(rev)), func() ([]manifest.Object, string, error) {
+		rel, complete, err := p.complete(rev)
+		if err != nil {
+			return nil, "", err
+		}
+		objects, err := render.Render(p.input(rev, complete, rel))
+		return objects, rel.Version, err
+	})
+}
+
+// CRDs gives Istio's own CustomResourceDefinitions of the version of a revision.
+func (p *Pipeline) CRDs(rev *v1.IstioRevision) (Objects, error) {
+	rel, complete, err := p.complete(rev)
+	if err != nil {
+		return Objects{}, err
+	}
+	objects, err := render.CRDs(p.input(rev, complete, rel))
+	if err != nil {
+		return Objects{}, err
+	}
+	return pack(objects, rel.Version)
+}
+
+func (p *Pipeline) input(rev, complete *v1.IstioRevision, rel release.Release) render.Input {
+	return render.Input{
+		Revision: complete, Release: rel, Owner: owner(rev), KubeVersion: p.KubeVersion, KeepFailurePolicy: keepFailurePolicy,
+	}
+}
+
+// complete checks an IstioRevision and fills in what it may leave out.
+func (p *Pipeline) complete(rev *v1.IstioRevision) (release.Release, *v1.IstioRevision, error) {
+	rel, err := p.resolve(rev.Spec.Version)
+	if err != nil {
+		return rel, nil, err
+	}
+	problems, err := render.CheckRevision(rel, rev.Spec)
+	if err := invalid(problems, err); err != nil {
+		return rel, nil, err
+	}
+	complete, err := render.Complete(rev)
+	return rel, complete, err
+}
+
+// owner is what the objects of a revision are stamped with: the Istio that it belongs to, as in a pipeline, or itself.
+func owner(rev *v1.IstioRevision) string {
+	for _, ref := range rev.OwnerReferences {
+		if ref.Kind == v1.KindIstio && ref.APIVersion == v1.GroupVersion.String() {
+			return ref.Kind + "/" + ref.Name
+		}
+	}
+	return v1.KindIstioRevision + "/" + rev.Name
+}
+
+// Tag gives the objects of a tag that points at a revision.
+func (p *Pipeline) Tag(tag *v1.IstioRevisionTag, rev *v1.IstioRevision) (Objects, error) {
+	return p.cached(tag.UID, fmt.Sprint(rev.UID, rev.Generation), func() ([]manifest.Object, string, error) {
+		rel, complete, err := p.complete(rev)
+		if err != nil {
+			return nil, "", fmt.Errorf("IstioRevision/%s: %w", rev.Name, err)
+		}
+		objects, err := render.Tag(render.TagInput{
+			Name: tag.Name, Revision: complete, Release: rel, KubeVersion: p.KubeVersion,
+			Owner: v1.KindIstioRevisionTag + "/" + tag.Name, KeepFailurePolicy: keepFailurePolicy,
+		})
+		return objects, rel.Version, err
+	})
+}
+
+// CNI gives the objects of the CNI plugin.
+func (p *Pipeline) CNI(cni *v1.IstioCNI) (Objects, error) {
+	return p.cached(cni.UID, fmt.Sprint(cni.Generation), func() ([]manifest.Object, string, error) {
+		cni := cni.DeepCopy()
+		cni.Default()
+		rel, err := p.resolve(cni.Spec.Version)
+		if err != nil {
+			return nil, "", err
+		}
+		problems, err := render.CheckCNI(rel, cni.Spec)
+		if err := invalid(problems, err); err != nil {
+			return nil, "", err
+		}
+		objects, err := render.CNI(render.CNIInput{
+			CNI: cni, Release: rel, Platform: p.Platform, KubeVersion: p.KubeVersion, Owner: v1.KindIstioCNI + "/" + cni.Name,
+		})
+		return objects, rel.Version, err
+	})
+}
+
+// Forget drops what is kept of a resource that is gone.
+func (p *Pipeline) Forget(uid types.UID) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	delete(p.last, uid)
+}
+
+// cached renders, unless the last rendering of the resource was of the same input: its spec has a generation, and all else
+// stays the same while the process runs. Callers must not change the objects.
+func (p *Pipeline) cached(uid types.UID, input string, f func() ([]manifest.Object, string, error)) (Objects, error) {
+	p.mutex.Lock()
+	have, ok := p.last[uid]
+	p.mutex.Unlock()
+	if ok && uid != "" && have.input == input {
+		return have.output, nil
+	}
+	objects, version, err := f()
+	if err != nil {
+		return Objects{}, err
+	}
+	out, err := pack(objects, version)
+	if err != nil {
+		return Objects{}, err
+	}
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.last == nil {
+		p.last = map[types.UID]rendering{}
+	}
+	p.last[uid] = rendering{input, out}
+	return out, nil
+}
+
+func pack(objects []manifest.Object, version string) (Objects, error) {
+	out := Objects{Version: version}
+	digest := sha256.New()
+	for _, o := range objects {
+		var buf bytes.Buffer
+		if err := o.Encode(&buf); err != nil {
+			return out, fmt.Errorf("%s: %w", o.ID(), err)
+		}
+		digest.Write(buf.Bytes())
+		data, err := sigsyaml.YAMLToJSON(buf.Bytes())
+		if err != nil {
+			return out, fmt.Errorf("%s: %w", o.ID(), err)
+		}
+		u := &unstructured.Unstructured{}
+		if err := u.UnmarshalJSON(data); err != nil {
+			return out, fmt.Errorf("%s: %w", o.ID(), err)
+		}
+		out.List = append(out.List, u)
+	}
+	out.Digest = hex.EncodeToString(digest.Sum(nil))
+	return out, nil
+}
+
+func (p *Pipeline) resolve(version v1.Version) (release.Release, error) {
+	rel, err := release.Bundled().Resolve(string(version), p.Charts)
+	if err == nil {
+		return rel, nil
+	}
+	if meant := render.Meant(version, err); meant != "" {
+		err = fmt.Errorf("%w; did you mean %s?", err, meant)
+	}
+	return rel, fmt.Errorf("spec.version: %w", err)
+}
+
+// EndOfLife is a sentence if the version is past its end of life, or empty.
+func (p *Pipeline) EndOfLife(version string) string {
+	rel, err := release.Bundled().Resolve(version, p.Charts)
+	if err != nil {
+		return ""
+	}
+	return render.EndOfLife(rel)
+}
+
+// invalid makes one error of the problems that keep a resource from being rendered.
+func invalid(problems []render.Problem, err error) error {
+	if err != nil {
+		return err
+	}
+	var all []string
+	for _, p := range problems {
+		if !p.Warning {
+			all = append(all, p.String())
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(all, "; "))
+}
+
+// ServerVersion makes what charts are told of what a cluster says its version is: v1.34.0-eks-1234 is v1.34.0-eks-1234, and
+// an error if it is none.
+func ServerVersion(gitVersion string) (string, error) {
+	v, err := chart.ParseKubeVersion(gitVersion)
+	if err != nil {
+		return "", fmt.Errorf("the cluster says its version is %q: %w", gitVersion, err)
+	}
+	return v.Version, nil
+}

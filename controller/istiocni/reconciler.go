@@ -1,0 +1,117 @@
+// Package istiocni reconciles the IstioCNI: it applies the objects of the CNI plugin and reports whether it works.
+package istiocni
+
+import (
+	"context"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/apply"
+	"github.com/lateen-io/lateen/controller/desired"
+	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/internal/health"
+)
+
+// Reconciler reconciles the IstioCNI.
+type Reconciler struct {
+	// Client reads from the cache and writes to the server.
+	Client   client.Client
+	Pipeline *desired.Pipeline
+	Applier  *apply.Applier
+	Events   events.EventRecorder
+	Now      func() time.Time
+}
+
+// scope is what one run knows.
+type scope struct {
+	cni      *v1.IstioCNI
+	pipeline bool
+	facts    facts
+	retry    error
+}
+
+// Reconcile brings the cluster closer to what an IstioCNI asks for.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	cni := &v1.IstioCNI{}
+	if err := r.Client.Get(ctx, req.NamespacedName, cni); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	cni.Default()
+	s := &scope{cni: cni, pipeline: outcome.PipelineRendered(cni)}
+	if cni.DeletionTimestamp != nil {
+		f := outcome.Finalization{Client: r.Client, Applier: r.Applier, Pipeline: r.Pipeline, Events: r.Events}
+		return outcome.Ended(f.Run(ctx, cni, cni.Status.Inventory, r.Now()))
+	}
+	for _, phase := range []func(context.Context, *scope) error{r.hold, r.apply, r.observe, r.report} {
+		if err := phase(ctx, s); err != nil {
+			return outcome.Ended(err)
+		}
+	}
+	return outcome.Ended(s.retry)
+}
+
+// hold puts the finalizer on.
+func (r *Reconciler) hold(ctx context.Context, s *scope) error { return outcome.Hold(ctx, r.Client, s.cni, !s.pipeline) }
+
+// apply makes the objects as they should be.
+func (r *Reconciler) apply(ctx context.Context, s *scope) error {
+	problem, err := outcome.NamespaceProblem(ctx, r.Client, s.cni.Spec.Namespace)
+	if err != nil || problem != nil || s.pipeline {
+		s.facts.reconciled = problem
+		return err
+	}
+	objects, err := r.Pipeline.CNI(s.cni)
+	if err != nil {
+		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, err)
+		return nil
+	}
+	before := s.cni.DeepCopy()
+	inventory, changes, err := r.Applier.Bring(ctx, apply.Set{
+		Owner: s.cni, Objects: objects.List, Digest: objects.Digest, Previous: s.cni.Status.Inventory,
+		Note: func(all v1.Inventory) error {
+			s.cni.Status.Inventory = all
+			return outcome.Write(ctx, r.Client, before, s.cni)
+		},
+	})
+	outcome.Applied(r.Events, s.cni, changes)
+	s.facts.inventory = inventory
+	if err != nil {
+		s.retry, s.facts.reconciled = err, outcome.Temporary(v1.ReasonReconcileError, err)
+	}
+	return nil
+}
+
+// observe looks at the plugin.
+func (r *Reconciler) observe(ctx context.Context, s *scope) error {
+	d := &appsv1.DaemonSet{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: s.cni.Spec.Namespace, Name: daemonSet}, d)
+	switch {
+	case apierrors.IsNotFound(err):
+		s.facts.ready = health.CNI(health.DaemonSet{})
+	case err != nil:
+		s.facts.ready = health.CNI(health.DaemonSet{Err: err.Error()})
+	default:
+		s.facts.ready = health.CNI(health.DaemonSet{
+			Found: true, Generation: d.Generation, ObservedGeneration: d.Status.ObservedGeneration,
+			Scheduled: d.Status.DesiredNumberScheduled, Ready: d.Status.NumberReady,
+		})
+	}
+	return nil
+}
+
+// daemonSet is the name that the chart gives to the plugin's DaemonSet.
+const daemonSet = "istio-cni-node"
+
+// report writes the status, if it is another one, and tells about what has changed.
+func (r *Reconciler) report(ctx context.Context, s *scope) error {
+	before := s.cni.DeepCopy()
+	s.cni.Status = status(r.Now(), s.cni, s.facts)
+	outcome.Transitions(r.Events, s.cni, before.Status.Conditions, s.cni.Status.Conditions)
+	return outcome.Write(ctx, r.Client, before, s.cni)
+}

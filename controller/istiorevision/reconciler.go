@@ -1,0 +1,274 @@
+// Package istiorevision reconciles IstioRevisions: it applies the objects of each, and reports whether the control plane works
+// and who uses it. Which revisions there are, and which may go, is the business of the Istio that owns them.
+package istiorevision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/apply"
+	"github.com/lateen-io/lateen/controller/cluster"
+	"github.com/lateen-io/lateen/controller/desired"
+	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/internal/health"
+	"github.com/lateen-io/lateen/internal/render"
+	"github.com/lateen-io/lateen/internal/revision"
+	"github.com/lateen-io/lateen/internal/usage"
+)
+
+// Reconciler reconciles IstioRevisions.
+type Reconciler struct {
+	// Client reads from the cache and writes to the server.
+	Client   client.Client
+	Pipeline *desired.Pipeline
+	Applier  *apply.Applier
+	// CRDs brings Istio's own CustomResourceDefinitions; nil if somebody else does.
+	CRDs   *CRDs
+	Usage  *cluster.Usage
+	Prober *cluster.Prober
+	Events events.EventRecorder
+	Now    func() time.Time
+}
+
+// scope is what one run knows.
+type scope struct {
+	rev *v1.IstioRevision
+	// pipeline says that a pipeline renders the objects and somebody else applies them.
+	pipeline bool
+	tags     []v1.IstioRevisionTag
+	facts    facts
+	// retry is an error that may be another one the next time.
+	retry error
+}
+
+// Reconcile brings the cluster closer to what an IstioRevision asks for.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	rev := &v1.IstioRevision{}
+	if err := r.Client.Get(ctx, req.NamespacedName, rev); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Prober.Forget(req.Name)
+		}
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	s := &scope{rev: rev, pipeline: outcome.PipelineRendered(rev)}
+	if rev.DeletionTimestamp != nil {
+		r.Prober.Forget(rev.Name)
+		f := outcome.Finalization{Client: r.Client, Applier: r.Applier, Pipeline: r.Pipeline, Events: r.Events}
+		return outcome.Ended(f.Run(ctx, rev, rev.Status.Inventory, r.Now()))
+	}
+	for _, phase := range []func(context.Context, *scope) error{r.hold, r.gather, r.apply, r.observe, r.use, r.report} {
+		if err := phase(ctx, s); err != nil {
+			return outcome.Ended(err)
+		}
+	}
+	return outcome.Ended(s.retry)
+}
+
+// hold puts the finalizer on a revision whose objects the controller applies.
+func (r *Reconciler) hold(ctx context.Context, s *scope) error {
+	return outcome.Hold(ctx, r.Client, s.rev, !s.pipeline)
+}
+
+// gather reads what the phases decide on.
+func (r *Reconciler) gather(ctx context.Context, s *scope) error {
+	var tags v1.IstioRevisionTagList
+	if err := r.Client.List(ctx, &tags); err != nil {
+		return err
+	}
+	s.tags = tags.Items
+	s.facts.remote = render.Remote(s.rev)
+	inactive, err := r.inactive(ctx, s)
+	s.facts.inactive = inactive
+	return err
+}
+
+// inactive tells whether an Istio owns the revision and asks for another one.
+func (r *Reconciler) inactive(ctx context.Context, s *scope) (bool, error) {
+	name := outcome.OwningIstio(s.rev)
+	if name == "" {
+		return false, nil
+	}
+	istio := &v1.Istio{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, istio); err != nil {
+		// An Istio that is not there has not asked for another revision.
+		return false, client.IgnoreNotFound(err)
+	}
+	active, err := desired.RevisionName(istio)
+	if err != nil { // the Istio says so in its own status, and asks for no other revision as long as it is wrong
+		return s.rev.Status.InactiveSince != nil, nil
+	}
+	if active == s.rev.Name {
+		return false, nil
+	}
+	// As long as the one that is asked for does not exist, nothing has taken the place of this one.
+	err = r.Client.Get(ctx, client.ObjectKey{Name: active}, &v1.IstioRevision{})
+	return err == nil, client.IgnoreNotFound(err)
+}
+
+// apply makes the objects as they should be.
+func (r *Reconciler) apply(ctx context.Context, s *scope) error {
+	if tag := s.tagOfTheName(); tag != nil && outcome.Older(tag, s.rev) {
+		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists,
+			fmt.Errorf("an IstioRevisionTag with the name %s exists already; a revision and a tag cannot have the same name", s.rev.Name))
+		return nil
+	}
+	problem, err := outcome.NamespaceProblem(ctx, r.Client, s.rev.Spec.Namespace)
+	if err != nil || problem != nil {
+		s.facts.reconciled = problem
+		return err
+	}
+	if s.pipeline {
+		return nil
+	}
+	objects, err := r.Pipeline.Objects(s.rev)
+	if err != nil {
+		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, err)
+		return nil
+	}
+	if r.CRDs != nil {
+		if err := r.CRDs.ensure(ctx, s.rev); err != nil {
+			s.fail(err)
+			return nil
+		}
+	}
+	before := s.rev.DeepCopy()
+	inventory, changes, err := r.Applier.Bring(ctx, apply.Set{
+		Owner: s.rev, Objects: objects.List, Digest: objects.Digest, Previous: s.rev.Status.Inventory,
+		Note: func(all v1.Inventory) error {
+			s.rev.Status.Inventory = all
+			return outcome.Write(ctx, r.Client, before, s.rev)
+		},
+	})
+	outcome.Applied(r.Events, s.rev, changes)
+	s.facts.inventory = inventory
+	if err != nil {
+		s.fail(err)
+	}
+	return nil
+}
+
+// fail notes an error that may be gone the next time.
+func (s *scope) fail(err error) {
+	s.retry, s.facts.reconciled = err, outcome.Temporary(v1.ReasonReconcileError, err)
+}
+
+func (s *scope) tagOfTheName() *v1.IstioRevisionTag {
+	for i, t := range s.tags {
+		if t.Name == s.rev.Name {
+			return &s.tags[i]
+		}
+	}
+	return nil
+}
+
+// observe looks at the control plane and at what it depends on.
+func (r *Reconciler) observe(ctx context.Context, s *scope) error {
+	if s.facts.remote {
+		s.facts.ready = r.remoteReady(ctx, s)
+	} else {
+		r.Prober.Forget(s.rev.Name)
+		s.facts.ready = health.Istiod(r.deployment(ctx, s))
+	}
+	values, err := s.rev.Spec.Values.Map()
+	if err != nil {
+		values = nil // the CRD has made sure that it is an object
+	}
+	var cni health.IstioCNI
+	needs := health.NeedsCNI(values, r.Pipeline.OpenShift())
+	if needs {
+		cni = r.cni(ctx)
+	}
+	s.facts.dependencies = health.Dependencies(needs, cni)
+	return nil
+}
+
+func (r *Reconciler) deployment(ctx context.Context, s *scope) health.Deployment {
+	d := &appsv1.Deployment{}
+	name := "istiod" + revision.Suffix(s.rev.Name)
+	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: s.rev.Spec.Namespace, Name: name}, d); err != nil {
+		if apierrors.IsNotFound(err) {
+			return health.Deployment{}
+		}
+		return health.Deployment{Err: err.Error()}
+	}
+	out := health.Deployment{
+		Found: true, Generation: d.Generation, ObservedGeneration: d.Status.ObservedGeneration,
+		Desired: 1, Total: d.Status.Replicas, Updated: d.Status.UpdatedReplicas, Ready: d.Status.ReadyReplicas,
+	}
+	if d.Spec.Replicas != nil {
+		out.Desired = *d.Spec.Replicas
+	}
+	return out
+}
+
+func (r *Reconciler) cni(ctx context.Context) health.IstioCNI {
+	cni := &v1.IstioCNI{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: v1.IstioCNIName}, cni); err != nil {
+		if apierrors.IsNotFound(err) {
+			return health.IstioCNI{}
+		}
+		return health.IstioCNI{Err: err.Error()}
+	}
+	return health.IstioCNI{Found: true, State: cni.Status.State}
+}
+
+// use finds out who uses the revision.
+func (r *Reconciler) use(_ context.Context, s *scope) error {
+	if !r.Usage.Synced() && s.rev.Status.Conditions.Get(v1.ConditionInUse) != nil {
+		return nil // a controller that has just started has nothing to say against what was known before
+	}
+	use := r.Usage.Index().Revision(Info(s.rev), Tags(s.tags), NamedUsers)
+	s.facts.use = &use
+	return nil
+}
+
+// NamedUsers is how many users a condition names.
+const NamedUsers = 3
+
+// Info is what the rules of use need to know of a revision.
+func Info(rev *v1.IstioRevision) usage.RevisionInfo {
+	values, err := rev.Spec.Values.Map()
+	webhook, _ := values["sidecarInjectorWebhook"].(map[string]any)
+	byDefault, _ := webhook["enableNamespacesByDefault"].(bool)
+	return usage.RevisionInfo{Name: rev.Name, InjectsByDefault: err == nil && byDefault}
+}
+
+// Tags are the tags that hold a revision: each holds the one that its webhooks inject from, and one that it names itself.
+func Tags(tags []v1.IstioRevisionTag) []usage.Tag {
+	var out []usage.Tag
+	for _, t := range tags {
+		if c := t.Status.Conditions.Get(v1.ConditionReconciled); c != nil && c.Reason == v1.ReasonNameAlreadyExists {
+			continue
+		}
+		current, named := t.Status.IstioRevision, ""
+		if t.Spec.TargetRef.Kind == v1.TargetIstioRevision {
+			named = t.Spec.TargetRef.Name
+		}
+		if current != "" {
+			out = append(out, usage.Tag{Name: t.Name, Revision: current})
+		}
+		if named != "" && named != current {
+			out = append(out, usage.Tag{Name: t.Name, Revision: named})
+		}
+	}
+	return out
+}
+
+// report writes the status, if it is another one, and tells about what has changed.
+func (r *Reconciler) report(ctx context.Context, s *scope) error {
+	before := s.rev.DeepCopy()
+	s.rev.Status = status(r.Now(), s.rev, s.facts)
+	outcome.Transitions(r.Events, s.rev, before.Status.Conditions, s.rev.Status.Conditions)
+	return outcome.Write(ctx, r.Client, before, s.rev)
+}
+
+var errNoWebhook = errors.New("the injection webhook does not exist yet")

@@ -1,0 +1,93 @@
+package istiorevision
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/internal/prune"
+	"github.com/lateen-io/lateen/internal/usage"
+)
+
+// facts are what a run has learned.
+type facts struct {
+	// remote says that the control plane runs in another cluster.
+	remote bool
+	// reconciled is why the objects are not as they should be, or nil.
+	reconciled *outcome.Problem
+	// ready and dependencies are those conditions.
+	ready, dependencies v1.Condition
+	// use is who uses the revision; nil if nothing new can be said.
+	use *usage.Use
+	// inactive says that the Istio that owns the revision asks for another one, which exists.
+	inactive bool
+	// inventory is what has been applied; nil leaves the old one.
+	inventory v1.Inventory
+}
+
+// status is what the status of a revision should be, of what it was and what has been learned.
+func status(now time.Time, rev *v1.IstioRevision, f facts) v1.IstioRevisionStatus {
+	s := *rev.Status.DeepCopy()
+	s.ObservedGeneration = rev.Generation
+	s.Type = v1.IstioRevisionLocal
+	if f.remote {
+		s.Type = v1.IstioRevisionRemote
+	}
+	if f.inventory != nil {
+		s.Inventory = f.inventory
+	}
+	if outcome.PipelineRendered(rev) {
+		s.Inventory = nil
+	}
+	set := func(c v1.Condition) {
+		c.LastTransitionTime = metav1.NewTime(now)
+		s.Conditions = s.Conditions.Set(c)
+	}
+	set(outcome.Reconciled(f.reconciled))
+	set(f.ready)
+	set(f.dependencies)
+	if f.use != nil {
+		set(InUse(*f.use))
+	}
+	s.Conditions = outcome.Stalled(s.Conditions, f.reconciled, now)
+	s.State = s.Conditions.State(v1.IstioRevisionStateConditions)
+	moments(now, &s, f.inactive)
+	return s
+}
+
+// InUse is the condition that says who uses a revision or a tag.
+func InUse(u usage.Use) v1.Condition {
+	c := v1.Condition{Type: v1.ConditionInUse, Message: u.Message()}
+	switch u.InUse {
+	case usage.True:
+		c.Status, c.Reason = metav1.ConditionTrue, v1.ReasonReferencedByWorkloads
+	case usage.False:
+		c.Status, c.Reason = metav1.ConditionFalse, v1.ReasonNotReferencedByAnything
+	case usage.Unknown:
+		c.Status, c.Reason = metav1.ConditionUnknown, v1.ReasonUsageCheckFailed
+	}
+	return c
+}
+
+// moments keeps the two moments from which the grace period counts: when nothing used the revision any more, which is the
+// last transition of InUse, and when it ceased to be the active one. Neither lies in the future: a clock that was set
+// back must not make a revision stay for ever.
+func moments(now time.Time, s *v1.IstioRevisionStatus, inactive bool) {
+	if c := s.Conditions.Get(v1.ConditionInUse); c != nil {
+		if since, reset := prune.Since(now, c.LastTransitionTime.Time); reset {
+			c.LastTransitionTime = metav1.NewTime(since.UTC().Truncate(time.Second))
+		}
+	}
+	switch {
+	case !inactive:
+		s.InactiveSince = nil
+	case s.InactiveSince == nil:
+		s.InactiveSince = &metav1.Time{Time: now.UTC().Truncate(time.Second)}
+	default:
+		if since, reset := prune.Since(now, s.InactiveSince.Time); reset {
+			s.InactiveSince = &metav1.Time{Time: since.UTC().Truncate(time.Second)}
+		}
+	}
+}

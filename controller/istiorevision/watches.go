@@ -1,0 +1,107 @@
+package istiorevision
+
+import (
+	"cmp"
+	"context"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/cluster"
+	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/internal/manifest"
+)
+
+// Setup adds the reconciler to a manager, and says what brings a revision up for another look.
+func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options controller.Options) error {
+	changed := builder.WithPredicates(predicate.Or(
+		predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{},
+	))
+	c, err := ctrl.NewControllerManagedBy(mgr).
+		For(&v1.IstioRevision{}, changed).
+		Watches(&v1.Istio{}, handler.EnqueueRequestsFromMapFunc(r.ofIstio)).
+		Watches(&v1.IstioRevisionTag{}, handler.EnqueueRequestsFromMapFunc(ofTag)).
+		Watches(&v1.IstioCNI{}, handler.EnqueueRequestsFromMapFunc(r.where(func(*v1.IstioRevision) bool { return true }))).
+		WatchesMetadata(cluster.Metadata(cluster.NamespaceKind), handler.EnqueueRequestsFromMapFunc(r.inNamespace),
+			builder.WithPredicates(cluster.ComesOrGoes())).
+		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(ofLabel)).
+		Watches(&admissionv1.MutatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(ofLabel)).
+		WatchesRawSource(r.Usage.Source(r.all)).
+		WatchesRawSource(r.Prober.Source()).
+		WithOptions(options).
+		Build(r)
+	if err != nil {
+		return err
+	}
+	drift.Notify(c, v1.KindIstioRevision)
+	return nil
+}
+
+// ofIstio are the revisions that an Istio owns: which of them is active may have changed.
+func (r *Reconciler) ofIstio(ctx context.Context, o client.Object) []reconcile.Request {
+	return r.where(func(rev *v1.IstioRevision) bool { return outcome.OwningIstio(rev) == o.GetName() })(ctx, o)
+}
+
+func (r *Reconciler) inNamespace(ctx context.Context, o client.Object) []reconcile.Request {
+	return r.where(func(rev *v1.IstioRevision) bool { return rev.Spec.Namespace == o.GetName() })(ctx, o)
+}
+
+// where maps to the revisions of which something is true.
+func (r *Reconciler) where(is func(*v1.IstioRevision) bool) handler.MapFunc {
+	return func(ctx context.Context, _ client.Object) []reconcile.Request {
+		var list v1.IstioRevisionList
+		if err := r.Client.List(ctx, &list); err != nil {
+			return nil // from the cache; it fails only when all ends
+		}
+		var out []reconcile.Request
+		for _, rev := range list.Items {
+			if is(&rev) {
+				out = append(out, cluster.Named(rev.Name)...)
+			}
+		}
+		return out
+	}
+}
+
+// all names all revisions.
+func (r *Reconciler) all() []string {
+	var out []string
+	for _, req := range r.where(func(*v1.IstioRevision) bool { return true })(context.Background(), nil) {
+		out = append(out, req.Name)
+	}
+	return out
+}
+
+// ofTag are the revisions that a tag points at or pointed at, and the one that has its name.
+func ofTag(_ context.Context, o client.Object) []reconcile.Request {
+	tag, ok := o.(*v1.IstioRevisionTag)
+	if !ok {
+		return nil
+	}
+	out := cluster.Named(tag.Name)
+	if tag.Status.IstioRevision != "" {
+		out = append(out, cluster.Named(tag.Status.IstioRevision)...)
+	}
+	if tag.Spec.TargetRef.Kind == v1.TargetIstioRevision {
+		out = append(out, cluster.Named(tag.Spec.TargetRef.Name)...)
+	}
+	return out
+}
+
+// ofLabel is the revision whose objects something is one of, whoever applied it.
+func ofLabel(_ context.Context, o client.Object) []reconcile.Request {
+	if name := o.GetLabels()[manifest.LabelRevision]; name != "" {
+		return cluster.Named(name)
+	}
+	return nil
+}
+
+func compareNames(a, b client.Object) int { return cmp.Compare(a.GetName(), b.GetName()) }

@@ -1,0 +1,231 @@
+// Package istiorevisiontag reconciles IstioRevisionTags: it keeps the webhooks of each tag on the revision that the tag points
+// at, and moves them to another one only when that is ready, so that pods are injected throughout an upgrade.
+package istiorevisiontag
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/apply"
+	"github.com/lateen-io/lateen/controller/cluster"
+	"github.com/lateen-io/lateen/controller/desired"
+	"github.com/lateen-io/lateen/controller/istiorevision"
+	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/render"
+	"github.com/lateen-io/lateen/internal/usage"
+)
+
+// Reconciler reconciles IstioRevisionTags.
+type Reconciler struct {
+	// Client reads from the cache and writes to the server.
+	Client   client.Client
+	Pipeline *desired.Pipeline
+	Applier  *apply.Applier
+	Usage    *cluster.Usage
+	Events   events.EventRecorder
+	Now      func() time.Time
+}
+
+// scope is what one run knows.
+type scope struct {
+	tag *v1.IstioRevisionTag
+	// target is the revision that spec asks for, and current the one that the tag's webhooks inject from; nil if there is none.
+	target, current *v1.IstioRevision
+	facts           facts
+	retry           error
+}
+
+// Reconcile brings the cluster closer to what an IstioRevisionTag asks for.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	tag := &v1.IstioRevisionTag{}
+	if err := r.Client.Get(ctx, req.NamespacedName, tag); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if tag.DeletionTimestamp != nil {
+		f := outcome.Finalization{Client: r.Client, Applier: r.Applier, Pipeline: r.Pipeline, Events: r.Events}
+		return outcome.Ended(f.Run(ctx, tag, tag.Status.Inventory, r.Now()))
+	}
+	s := &scope{tag: tag}
+	for _, phase := range []func(context.Context, *scope) error{r.resolve, r.hold, r.apply, r.use, r.report} {
+		if err := phase(ctx, s); err != nil {
+			return outcome.Ended(err)
+		}
+	}
+	return outcome.Ended(s.retry)
+}
+
+// resolve finds the revision that the tag asks for, and the one that it is on.
+func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
+	var err error
+	if s.current, err = r.revision(ctx, s.tag.Status.IstioRevision); err != nil {
+		return err
+	}
+	ref := s.tag.Spec.TargetRef
+	name := ref.Name
+	if ref.Kind == v1.TargetIstio {
+		istio := &v1.Istio{}
+		if err := r.Client.Get(ctx, client.ObjectKey{Name: ref.Name}, istio); err != nil {
+			s.facts.reconciled = refNotFound(ref, "it does not exist")
+			return client.IgnoreNotFound(err)
+		}
+		if name, err = desired.RevisionName(istio); err != nil {
+			s.facts.reconciled = refNotFound(ref, err.Error())
+			return nil
+		}
+	}
+	if s.target, err = r.revision(ctx, name); err != nil {
+		return err
+	}
+	switch {
+	case s.target == nil && ref.Kind == v1.TargetIstio:
+		s.facts.reconciled = refNotFound(ref, "its active revision "+name+" does not exist")
+	case s.target == nil:
+		s.facts.reconciled = refNotFound(ref, "it does not exist")
+	case ref.Kind == v1.TargetIstio && outcome.OwningIstio(s.target) != ref.Name:
+		s.facts.reconciled = refNotFound(ref, "the IstioRevision "+name+" does not belong to it")
+		s.target = nil
+	case render.Remote(s.target):
+		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, fmt.Errorf(
+			"spec.targetRef: IstioRevision %s is a remote control plane; a tag can only point at one in the same cluster", name))
+		s.target = nil
+	}
+	return nil
+}
+
+func refNotFound(ref v1.IstioRevisionTagTarget, why string) *outcome.Problem {
+	return outcome.Permanent(v1.ReasonRefNotFound, fmt.Errorf("spec.targetRef: %s %s: %s", ref.Kind, ref.Name, why))
+}
+
+func (r *Reconciler) revision(ctx context.Context, name string) (*v1.IstioRevision, error) {
+	if name == "" {
+		return nil, nil
+	}
+	rev := &v1.IstioRevision{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, rev); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return rev, nil
+}
+
+// pipeline tells whether a pipeline renders the webhooks of the tag: it says so itself, or its revision does.
+func (s *scope) pipeline() bool {
+	return outcome.PipelineRendered(s.tag) || s.target != nil && outcome.PipelineRendered(s.target)
+}
+
+// hold puts the finalizer on a tag whose objects the controller applies.
+func (r *Reconciler) hold(ctx context.Context, s *scope) error {
+	return outcome.Hold(ctx, r.Client, s.tag, !s.pipeline())
+}
+
+// apply makes the objects as they should be.
+func (r *Reconciler) apply(ctx context.Context, s *scope) error {
+	same, err := r.revision(ctx, s.tag.Name)
+	if err != nil {
+		return err
+	}
+	if same != nil && !outcome.Older(s.tag, same) {
+		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists, fmt.Errorf(
+			"an IstioRevision with the name %s exists already; a revision and a tag cannot have the same name", s.tag.Name))
+		return nil
+	}
+	if s.target == nil {
+		s.facts.on = s.current
+		return nil
+	}
+	if s.pipeline() {
+		return r.watch(ctx, s)
+	}
+	on := s.target
+	if s.stays() {
+		on, s.facts.waiting = s.current, s.target.Name
+	}
+	if s.facts.reconciled, err = outcome.NamespaceProblem(ctx, r.Client, on.Spec.Namespace); err != nil || s.facts.reconciled != nil {
+		s.facts.on = s.current
+		return err
+	}
+	objects, err := r.Pipeline.Tag(s.tag, on)
+	if err != nil {
+		s.facts.reconciled, s.facts.on = outcome.Permanent(v1.ReasonReconcileError, err), s.current
+		return nil
+	}
+	before := s.tag.DeepCopy()
+	inventory, changes, err := r.Applier.Bring(ctx, apply.Set{
+		Owner: s.tag, Objects: objects.List, Digest: objects.Digest, Previous: s.tag.Status.Inventory,
+		Note: func(all v1.Inventory) error {
+			s.tag.Status.Inventory = all
+			return outcome.Write(ctx, r.Client, before, s.tag)
+		},
+	})
+	outcome.Applied(r.Events, s.tag, changes)
+	s.facts.inventory, s.facts.on = inventory, on
+	if err != nil {
+		s.retry, s.facts.reconciled, s.facts.on = err, outcome.Temporary(v1.ReasonReconcileError, err), s.current
+	}
+	if err == nil && s.current != nil && s.current.Name != on.Name {
+		r.Events.Eventf(s.tag, on, corev1.EventTypeNormal, "TagMoved", "Apply", "moved from IstioRevision %s to %s", s.current.Name, on.Name)
+	}
+	return nil
+}
+
+// stays tells whether the tag has to stay on its revision for now: that one works, and the other one does not yet.
+func (s *scope) stays() bool {
+	return s.current != nil && s.current.Name != s.target.Name && s.current.DeletionTimestamp == nil && ready(s.current) && !ready(s.target)
+}
+
+func ready(rev *v1.IstioRevision) bool {
+	return rev.Status.ObservedGeneration == rev.Generation && rev.Status.Conditions.IsTrue(v1.ConditionReady)
+}
+
+var errNotApplied = errors.New("its webhooks are not in the cluster; a pipeline renders its revision, so render the tag in the same package " +
+	"(function revision-tag)")
+
+// watch finds out where a tag points whose webhooks a pipeline renders.
+func (r *Reconciler) watch(ctx context.Context, s *scope) error {
+	var list admissionv1.MutatingWebhookConfigurationList
+	if err := r.Client.List(ctx, &list, client.MatchingLabels{manifest.LabelTag: s.tag.Name}); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(list.Items, func(c admissionv1.MutatingWebhookConfiguration) bool { return c.Labels[manifest.LabelRevision] != "" })
+	if i < 0 {
+		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, errNotApplied)
+		return nil
+	}
+	on, err := r.revision(ctx, list.Items[i].Labels[manifest.LabelRevision])
+	if s.facts.on = on; on != nil && on.Name != s.target.Name {
+		s.facts.waiting = s.target.Name
+	}
+	return err
+}
+
+// use finds out who uses the tag.
+func (r *Reconciler) use(_ context.Context, s *scope) error {
+	if !r.Usage.Synced() && s.tag.Status.Conditions.Get(v1.ConditionInUse) != nil {
+		return nil // a controller that has just started has nothing to say against what was known before
+	}
+	var info usage.RevisionInfo
+	if s.facts.on != nil {
+		info = istiorevision.Info(s.facts.on)
+	}
+	use := r.Usage.Index().Tag(s.tag.Name, info, istiorevision.NamedUsers)
+	s.facts.use = &use
+	return nil
+}
+
+// report writes the status, if it is another one, and tells about what has changed.
+func (r *Reconciler) report(ctx context.Context, s *scope) error {
+	before := s.tag.DeepCopy()
+	s.tag.Status = status(r.Now(), s.tag, s.facts, s.pipeline())
+	outcome.Transitions(r.Events, s.tag, before.Status.Conditions, s.tag.Status.Conditions)
+	return outcome.Write(ctx, r.Client, before, s.tag)
+}

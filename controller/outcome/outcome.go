@@ -1,0 +1,225 @@
+// Package outcome is what the reconcilers share about telling how a run went: problems and the conditions they make, events,
+// the write of a status, and whose resource is whose.
+package outcome
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/apply"
+	"github.com/lateen-io/lateen/controller/cluster"
+	"github.com/lateen-io/lateen/internal/manifest"
+)
+
+const (
+	// Finalizer holds a resource until its objects are deleted in a good order.
+	Finalizer = "lateen.io/cleanup"
+	// SailFinalizer is that of the Sail Operator, on resources that were its own: nobody else would take it off.
+	SailFinalizer = "sailoperator.io/sail-operator"
+	// DeletionPatience is how long a deletion is tried again when it fails. Then the garbage collector has to do.
+	DeletionPatience = time.Minute
+)
+
+// Problem is why a resource could not be reconciled.
+type Problem struct {
+	Reason v1.ConditionReason
+	Err    error
+	// Permanent says that only a change of the resource, or of another one that is watched, can mend it.
+	Permanent bool
+}
+
+// Permanent is a problem that no retry can mend.
+func Permanent(reason v1.ConditionReason, err error) *Problem { return &Problem{reason, err, true} }
+
+// Temporary is a problem that may be gone the next time.
+func Temporary(reason v1.ConditionReason, err error) *Problem { return &Problem{reason, err, false} }
+
+// Reconciled is the condition that a run with this problem, or without one, ends in.
+func Reconciled(p *Problem) v1.Condition {
+	if p == nil {
+		return v1.Condition{Type: v1.ConditionReconciled, Status: metav1.ConditionTrue}
+	}
+	return v1.Condition{Type: v1.ConditionReconciled, Status: metav1.ConditionFalse, Reason: p.Reason, Message: p.Err.Error()}
+}
+
+// Stalled notes for generic health checks (kstatus), which do not know Reconciled, that a resource needs a person. The condition
+// is there only while that is so.
+func Stalled(c v1.Conditions, p *Problem, now time.Time) v1.Conditions {
+	if p == nil || !p.Permanent {
+		return c.Without(v1.ConditionStalled)
+	}
+	return c.Set(v1.Condition{
+		Type: v1.ConditionStalled, Status: metav1.ConditionTrue, Reason: p.Reason, Message: p.Err.Error(), LastTransitionTime: metav1.NewTime(now),
+	})
+}
+
+// NotLookedAt is what a condition says as long as a problem keeps the objects from being looked at.
+func NotLookedAt(t v1.ConditionType, reason v1.ConditionReason, p *Problem) v1.Condition {
+	return v1.Condition{Type: t, Status: metav1.ConditionUnknown, Reason: reason, Message: "cannot be determined: " + p.Err.Error()}
+}
+
+// PipelineRendered tells whether a pipeline renders the objects of a resource, so that the controller must not apply any.
+func PipelineRendered(o client.Object) bool { return o.GetAnnotations()[manifest.AnnotationRenderedBy] != "" }
+
+// OwningIstio names the Istio that a revision belongs to, by its owner reference or, if a pipeline renders it, by the stamp;
+// "" if it belongs to none.
+func OwningIstio(rev *v1.IstioRevision) string {
+	if ref := metav1.GetControllerOf(rev); ref != nil {
+		if ref.Kind == v1.KindIstio && ref.APIVersion == v1.GroupVersion.String() {
+			return ref.Name
+		}
+		return ""
+	}
+	if kind, name, _ := strings.Cut(rev.Annotations[manifest.AnnotationOwner], "/"); kind == v1.KindIstio && PipelineRendered(rev) {
+		return name
+	}
+	return ""
+}
+
+// Older tells which of two resources of one name came first, and so has the name.
+func Older(a, b client.Object) bool {
+	ta, tb := a.GetCreationTimestamp(), b.GetCreationTimestamp()
+	return cmp.Or(ta.Compare(tb.Time), cmp.Compare(a.GetUID(), b.GetUID())) < 0
+}
+
+// NamespaceProblem looks for a namespace in the cache, and says why nothing can be applied to it.
+func NamespaceProblem(ctx context.Context, r client.Reader, name string) (*Problem, error) {
+	ns := cluster.Metadata(cluster.NamespaceKind)
+	err := r.Get(ctx, client.ObjectKey{Name: name}, ns)
+	switch {
+	case apierrors.IsNotFound(err):
+		return Permanent(v1.ReasonReconcileError, fmt.Errorf(v1.MessageNamespaceDoesNotExist, name)), nil
+	case err != nil:
+		return nil, err
+	case ns.DeletionTimestamp != nil:
+		return Permanent(v1.ReasonReconcileError, fmt.Errorf(v1.MessageNamespaceIsDeleted, name)), nil
+	}
+	return nil, nil
+}
+
+// Write writes the status if it differs from what it was.
+func Write(ctx context.Context, c client.Client, before, after client.Object) error {
+	if equality.Semantic.DeepEqual(before, after) {
+		return nil
+	}
+	return client.IgnoreNotFound(c.Status().Patch(ctx, after, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})))
+}
+
+// Ended is what a run returns that ended with an error, or with none. That somebody else was faster with a write is no error: the
+// run was based on what the cache had, and is repeated when it has more.
+func Ended(err error) (reconcile.Result, error) {
+	const soon = 100 * time.Millisecond
+	if apierrors.IsConflict(err) {
+		return reconcile.Result{RequeueAfter: soon}, nil
+	}
+	return reconcile.Result{}, err
+}
+
+// Hold puts the finalizer on a resource whose objects the controller applies, and takes it off one whose objects it does not.
+// The Sail Operator's goes in any case: nobody else would take it off, once that is gone.
+func Hold(ctx context.Context, c client.Client, o client.Object, applies bool) error {
+	before, ok := o.DeepCopyObject().(client.Object)
+	if !ok {
+		return fmt.Errorf("a copy of %T is none", o)
+	}
+	changed := controllerutil.RemoveFinalizer(o, SailFinalizer)
+	if applies {
+		changed = controllerutil.AddFinalizer(o, Finalizer) || changed
+	} else {
+		changed = controllerutil.RemoveFinalizer(o, Finalizer) || changed
+	}
+	if !changed {
+		return nil
+	}
+	return c.Patch(ctx, o, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+}
+
+// Release takes our finalizers off a resource that is being deleted.
+func Release(ctx context.Context, c client.Client, o client.Object) error {
+	return client.IgnoreNotFound(Hold(ctx, c, o, false))
+}
+
+// Finalization deletes what belongs to a resource that is being deleted, in an order in which nothing waits for a webhook
+// without a server. It always ends: what cannot be deleted here is the garbage collector's, since the resource owns it.
+type Finalization struct {
+	Client   client.Client
+	Applier  *apply.Applier
+	Pipeline interface{ Forget(uid types.UID) }
+	Events   events.EventRecorder
+}
+
+// Run deletes the objects of an inventory, and lets the resource go.
+func (f Finalization) Run(ctx context.Context, o client.Object, inventory v1.Inventory, now time.Time) error {
+	if controllerutil.ContainsFinalizer(o, Finalizer) && !PipelineRendered(o) {
+		_, changes, err := f.Applier.Delete(ctx, o, inventory)
+		Applied(f.Events, o, changes)
+		if err != nil && now.Sub(o.GetDeletionTimestamp().Time) < DeletionPatience {
+			return fmt.Errorf("deleting objects: %w", err)
+		}
+		if err != nil {
+			log.FromContext(ctx).Error(err, "leaving objects to the garbage collector")
+			f.Events.Eventf(o, nil, corev1.EventTypeWarning, "DeletionIncomplete", "Delete", "left to the garbage collector: %s", Note(err.Error()))
+		}
+	}
+	f.Applier.Forget(o.GetUID())
+	f.Pipeline.Forget(o.GetUID())
+	return Release(ctx, f.Client, o)
+}
+
+// Applied tells of what was changed in the cluster.
+func Applied(r events.EventRecorder, about client.Object, changes []apply.Change) {
+	if len(changes) == 0 {
+		return
+	}
+	var texts []string
+	for _, c := range changes {
+		texts = append(texts, c.String())
+	}
+	r.Eventf(about, nil, corev1.EventTypeNormal, "Applied", "Apply", "%d objects changed: %s", len(changes), Note(strings.Join(texts, ", ")))
+}
+
+// Transitions tells of conditions that have another status, or another reason for not being True, than before.
+func Transitions(r events.EventRecorder, about client.Object, before, after v1.Conditions) {
+	for _, now := range after {
+		was := before.Get(now.Type)
+		if was != nil && was.Status == now.Status && was.Reason == now.Reason {
+			continue
+		}
+		if was == nil && now.Status != metav1.ConditionFalse || now.Type == v1.ConditionStalled {
+			continue // that something new is well, or not known yet, is no news
+		}
+		kind := corev1.EventTypeNormal
+		if now.Status != metav1.ConditionTrue && now.Type != v1.ConditionInUse {
+			kind = corev1.EventTypeWarning
+		}
+		message := now.Message
+		if message == "" {
+			message = string(now.Type) + " is " + string(now.Status)
+		}
+		r.Eventf(about, nil, kind, string(now.Reason), string(now.Type), "%s", Note(message))
+	}
+}
+
+// Note shortens a text to what an event can hold.
+func Note(s string) string {
+	const most = 900
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
+}
