@@ -1,0 +1,323 @@
+// Package controller runs the controller, as the program that users run, against a real control plane.
+package controller
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/yaml"
+
+	"github.com/lateen-io/lateen"
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/test/cluster"
+)
+
+// program is the controller.
+var program string
+
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard())
+	code := 1
+	defer func() { os.Exit(code) }()
+	if bin := os.Getenv("LATEEN_BIN"); bin != "" {
+		program = filepath.Join(bin, "lateen-controller")
+		code = m.Run()
+		return
+	}
+	dir, err := os.MkdirTemp("", "lateen-controller-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	program = filepath.Join(dir, "lateen-controller")
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", program, "../../controller")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building the controller: %v\n%s", err, out)
+		return
+	}
+	code = m.Run()
+}
+
+// env is a cluster and what a test needs to work with it.
+type env struct {
+	*cluster.Cluster
+	t      *testing.T
+	client client.Client
+}
+
+// patience is how long the cluster may take to come to what is expected of it. It is no measure of anything.
+const patience = 90 * time.Second
+
+// start gives the test a cluster of its own with Lateen's and Istio's CRDs.
+func start(t *testing.T, options ...cluster.Option) *env {
+	t.Helper()
+	options = append([]cluster.Option{
+		cluster.WithNodes(2), cluster.WithoutWebhooks(), cluster.WithCRDs("../../config/crd"), cluster.WithObjects(istioCRDs),
+	}, options...)
+	e := &env{Cluster: cluster.Start(t, options...), t: t}
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1.AddToScheme(scheme))
+	var err error
+	if e.client, err = client.New(e.RESTConfig(), client.Options{Scheme: scheme}); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// istioCRDs are those of an old Istio, which the controller has to replace.
+func istioCRDs() ([]*unstructured.Unstructured, error) {
+	result, err := lateen.Render([]byte("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {version: v1.23.2}}"),
+		lateen.Options{CRDs: true})
+	if err != nil {
+		return nil, err
+	}
+	objects, err := result.Objects()
+	if err != nil {
+		return nil, err
+	}
+	var crds []*unstructured.Unstructured
+	for _, o := range objects {
+		if o.GetKind() == "CustomResourceDefinition" {
+			crds = append(crds, o)
+		}
+	}
+	return crds, nil
+}
+
+// process is a running controller.
+type process struct {
+	cmd  *exec.Cmd
+	log  string
+	once sync.Once
+}
+
+// controller starts a controller, which ends with the test.
+func (e *env) controller(args ...string) *process {
+	e.t.Helper()
+	p := &process{log: filepath.Join(e.t.TempDir(), "controller.log")}
+	out, err := os.Create(p.log)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	args = append([]string{
+		"--kubeconfig=" + e.Kubeconfig, "--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0",
+	}, args...)
+	p.cmd = exec.CommandContext(e.t.Context(), program, args...)
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	if err := p.cmd.Start(); err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() {
+		p.kill()
+		_ = out.Close()
+		text, _ := os.ReadFile(p.log)
+		if bytes.Contains(text, []byte("panic:")) || bytes.Contains(text, []byte("DATA RACE")) {
+			e.t.Errorf("the controller crashed:\n%s", tail(text, 60))
+		} else if e.t.Failed() {
+			e.t.Logf("the controller's log:\n%s", tail(text, 60))
+		}
+	})
+	return p
+}
+
+// kill ends the controller at once, as kill -9 does.
+func (p *process) kill() {
+	p.once.Do(func() {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+	})
+}
+
+func tail(text []byte, lines int) string {
+	all := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// kubectl runs kubectl and gives what it prints.
+func (e *env) kubectl(args ...string) (string, error) {
+	cmd := exec.CommandContext(e.t.Context(), "kubectl", append([]string{"--kubeconfig=" + e.Kubeconfig}, args...)...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("kubectl %s: %w\n%s", strings.Join(args, " "), err, errs.String())
+	}
+	return out.String(), nil
+}
+
+// must runs kubectl, which has to succeed.
+func (e *env) must(args ...string) string {
+	e.t.Helper()
+	out, err := e.kubectl(args...)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return out
+}
+
+// apply applies YAML with kubectl.
+func (e *env) apply(text string) {
+	e.t.Helper()
+	cmd := exec.CommandContext(e.t.Context(), "kubectl", "--kubeconfig="+e.Kubeconfig, "apply", "-f", "-")
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		e.t.Fatalf("kubectl apply: %v\n%s\n%s", err, out, text)
+	}
+}
+
+// eventually waits until something holds.
+func (e *env) eventually(what string, holds func() error) {
+	e.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		err := holds()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			e.t.Fatalf("%s: %v", what, err)
+		}
+		select {
+		case <-e.t.Context().Done():
+			e.t.Fatalf("%s: %v", what, err)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// ages are the values of a column AGE.
+var ages = regexp.MustCompile(`\b\d+(s|m|h|d)(\d+s)?\b`)
+
+// table makes the output of kubectl get comparable: single spaces, and no ages.
+func table(s string) string {
+	var out []string
+	for line := range strings.Lines(strings.TrimSpace(s)) {
+		fields := strings.Fields(line)
+		for i, f := range fields {
+			if ages.FindString(f) == f {
+				fields[i] = "AGE"
+			}
+		}
+		out = append(out, strings.Join(fields, " "))
+	}
+	return strings.Join(out, "\n")
+}
+
+// shows waits until kubectl prints a table.
+func (e *env) shows(want string, args ...string) {
+	e.t.Helper()
+	e.eventually("kubectl "+strings.Join(args, " "), func() error {
+		got, err := e.kubectl(args...)
+		if err != nil {
+			return err
+		}
+		if diff := cmp.Diff(table(want), table(got)); diff != "" {
+			y, _ := e.kubectl("get", "istios,istiorevisions,istiorevisiontags,istiocnis", "-o", "yaml")
+			return fmt.Errorf("-want +got:\n%s\n%s", diff, conditions(y))
+		}
+		return nil
+	})
+}
+
+// conditions shortens a list of resources to what they say of themselves.
+func conditions(text string) string {
+	var list struct {
+		Items []struct {
+			Kind     string
+			Metadata metav1.ObjectMeta
+			Status   struct{ Conditions v1.Conditions }
+		}
+	}
+	if err := yaml.Unmarshal([]byte(text), &list); err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	for _, i := range list.Items {
+		for _, c := range i.Status.Conditions {
+			fmt.Fprintf(&b, "%s/%s %s=%s %s %s\n", i.Kind, i.Metadata.Name, c.Type, c.Status, c.Reason, c.Message)
+		}
+	}
+	return b.String()
+}
+
+// inject does what istiod does when it runs: for each pod that comes, it asks the webhooks in the cluster, by their selectors,
+// which revision injects it, and notes that on the pod. It ends with the test.
+func (e *env) inject() {
+	e.t.Helper()
+	w, err := client.NewWithWatch(e.RESTConfig(), client.Options{Scheme: e.client.Scheme()})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	ctx := e.t.Context()
+	done := make(chan struct{})
+	e.t.Cleanup(func() { <-done })
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			pods, err := w.Watch(ctx, &corev1.PodList{})
+			if err != nil {
+				time.Sleep(100 * time.Millisecond)
+				continue
+			}
+			for event := range pods.ResultChan() {
+				if pod, ok := event.Object.(*corev1.Pod); ok && pod.Annotations["lateen-test/seen"] == "" && pod.DeletionTimestamp == nil {
+					e.injectPod(ctx, pod)
+				}
+			}
+		}
+	}()
+}
+
+func (e *env) injectPod(ctx context.Context, pod *corev1.Pod) {
+	before := pod.DeepCopy()
+	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, "lateen-test/seen", "true")
+	if rev := e.injector(ctx, pod); rev != "" {
+		metav1.SetMetaDataAnnotation(&pod.ObjectMeta, "istio.io/rev", rev)
+	}
+	_ = e.client.Patch(ctx, pod, client.MergeFrom(before))
+}
+
+// injector is the revision whose webhook selects a pod.
+func (e *env) injector(ctx context.Context, pod *corev1.Pod) string {
+	var ns corev1.Namespace
+	var hooks admissionv1.MutatingWebhookConfigurationList
+	if e.client.Get(ctx, client.ObjectKey{Name: pod.Namespace}, &ns) != nil || e.client.List(ctx, &hooks) != nil {
+		return ""
+	}
+	for _, config := range hooks.Items {
+		for _, hook := range config.Webhooks {
+			if selects(hook.NamespaceSelector, ns.Labels) && selects(hook.ObjectSelector, pod.Labels) {
+				return strings.TrimPrefix(config.Labels["istio.io/rev"], "")
+			}
+		}
+	}
+	return ""
+}
+
+func selects(s *metav1.LabelSelector, set map[string]string) bool {
+	selector, err := metav1.LabelSelectorAsSelector(s)
+	return err == nil && selector.Matches(labels.Set(set))
+}
