@@ -264,6 +264,41 @@ func (a *Applier) Delete(ctx context.Context, owner client.Object, objects v1.In
 	return a.delete(ctx, objects, func(o *metav1.PartialObjectMetadata) bool { return metav1.IsControlledBy(o, owner) })
 }
 
+// Disown makes the objects nobody's: they keep all of their fields, but the controller owns none of those any more, and owner
+// does not take them with it. It is for objects that a pipeline has begun to render: as long as the controller owns a field
+// too, nobody else can remove it.
+func (a *Applier) Disown(ctx context.Context, owner client.Object, objects v1.Inventory) error {
+	var errs []error
+	for _, ref := range objects {
+		if err := a.disownOne(ctx, owner, ref); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", ref, explain(err)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (a *Applier) disownOne(ctx context.Context, owner client.Object, ref v1.ObjectReference) error {
+	o := &metav1.PartialObjectMetadata{}
+	o.SetGroupVersionKind(ref.GroupVersionKind())
+	err := a.live.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, o)
+	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	before := o.DeepCopy()
+	o.ManagedFields = slices.DeleteFunc(o.ManagedFields, func(f metav1.ManagedFieldsEntry) bool { return f.Manager == FieldManager })
+	if len(o.ManagedFields) == 0 && len(before.ManagedFields) > 0 {
+		o.ManagedFields = []metav1.ManagedFieldsEntry{{}} // the server's way of saying: forget all of them
+	}
+	o.OwnerReferences = slices.DeleteFunc(o.OwnerReferences, func(r metav1.OwnerReference) bool { return r.UID == owner.GetUID() })
+	if len(o.ManagedFields) == len(before.ManagedFields) && len(o.OwnerReferences) == len(before.OwnerReferences) {
+		return nil
+	}
+	return a.live.Patch(ctx, o, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+}
+
 // DeleteStamped deletes the objects of some kinds that have the labels and are what mine says, in the same order. They are
 // those that a GitOps tool has applied.
 func (a *Applier) DeleteStamped(
@@ -327,11 +362,8 @@ func (a *Applier) deleteOne(ctx context.Context, ref v1.ObjectReference, mine fu
 	case o.DeletionTimestamp != nil:
 		return false, false, nil // it goes, as soon as whoever holds it lets go
 	}
-	err = a.live.Delete(ctx, o, client.Preconditions{UID: &o.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
-	if err = client.IgnoreNotFound(err); err != nil {
-		return false, true, err
-	}
-	return true, false, nil
+	err = client.IgnoreNotFound(a.live.Delete(ctx, o, client.Preconditions{UID: &o.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground)))
+	return err == nil, err != nil, err
 }
 
 // rank orders deletions.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -34,9 +33,20 @@ func CacheOptions() cache.Options {
 		DefaultTransform:     cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&v1.Istio{}: everything, &v1.IstioRevision{}: everything, &v1.IstioRevisionTag{}: everything, &v1.IstioCNI{}: everything,
-			&corev1.Namespace{}: everything,
+			&corev1.Namespace{}: {Label: labels.Everything(), Transform: bare},
 		},
 	}
+}
+
+// bare drops all of a namespace but that it is there, or is being deleted: there may be thousands.
+func bare(o any) (any, error) {
+	m, ok := o.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return o, nil
+	}
+	return &metav1.PartialObjectMetadata{TypeMeta: m.TypeMeta, ObjectMeta: metav1.ObjectMeta{
+		Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion, DeletionTimestamp: m.DeletionTimestamp,
+	}}, nil
 }
 
 // Metadata is an empty object of a kind, for reading its metadata from the cache.
@@ -48,15 +58,6 @@ func Metadata(kind schema.GroupVersionKind) *metav1.PartialObjectMetadata {
 
 // NamespaceKind is the kind of a namespace.
 var NamespaceKind = corev1.SchemeGroupVersion.WithKind("Namespace")
-
-// IstiodOf reads the Deployment of a control plane; nil if there is none.
-func IstiodOf(ctx context.Context, r client.Reader, namespace, name string) (*appsv1.Deployment, error) {
-	d := &appsv1.Deployment{}
-	if err := r.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, d); err != nil {
-		return nil, client.IgnoreNotFound(err)
-	}
-	return d, nil
-}
 
 // Drift notices when something changes an object that the controller has applied. It watches the metadata of a kind from the
 // moment the first object of that kind is applied.
@@ -75,11 +76,15 @@ type owner struct {
 }
 
 // NewDrift makes a Drift over the manager's cache.
-func NewDrift(c cache.Cache) *Drift { return &Drift{cache: c, watched: map[schema.GroupVersionKind]bool{}} }
+func NewDrift(c cache.Cache) *Drift {
+	return &Drift{cache: c, watched: map[schema.GroupVersionKind]bool{}}
+}
 
 // Notify makes a controller reconcile the owner, of the given kind of sailoperator.io, of each object that changes. It must be
 // called before the manager starts.
-func (d *Drift) Notify(c controller.Controller, kind string) { d.owners = append(d.owners, owner{c, kind}) }
+func (d *Drift) Notify(c controller.Controller, kind string) {
+	d.owners = append(d.owners, owner{c, kind})
+}
 
 // errUnseen says that a kind is watched, but what there is of it has not been read yet.
 var errUnseen = errors.New("the cache has not been filled yet")

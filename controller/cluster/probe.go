@@ -157,7 +157,11 @@ func text(err error) string {
 	if err == nil {
 		return ""
 	}
-	// The address of our end of the connection is another one each time, and would make each error a new one.
+	// Where a question was when its time was up is chance, and would make each error a new one.
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return "no answer in time"
+	}
+	// So would the address of our end of the connection, which is another one each time.
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err.Error()
 	}
@@ -172,7 +176,8 @@ func (t Target) client(timeout time.Duration) (*http.Client, error) {
 			return nil, errors.New("the webhook's caBundle has no certificate")
 		}
 	}
-	return &http.Client{Timeout: timeout, Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}, nil
+	transport := &http.Transport{TLSClientConfig: config, DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}
+	return &http.Client{Timeout: timeout, Transport: transport}, nil
 }
 
 func ask(ctx context.Context, client *http.Client, address string) error {

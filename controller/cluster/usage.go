@@ -59,6 +59,11 @@ type Usage struct {
 	mutex  sync.Mutex
 	queues []subscriber
 	wake   func()
+	// started is when Start was called, and speaks whether there is something to say; see Speaks.
+	started time.Time
+	speaks  bool
+	// flips is when each name was last seen to become used or unused.
+	flips map[string]time.Time
 }
 
 // subscriber is a controller that wants to know of changes; all names the objects that it reconciles.
@@ -69,7 +74,7 @@ type subscriber struct {
 
 // NewUsage makes the Usage of a cluster.
 func NewUsage(client metadata.Interface) *Usage {
-	u := &Usage{client: client, index: usage.NewIndex(), wake: func() {}}
+	u := &Usage{client: client, index: usage.NewIndex(), wake: func() {}, flips: map[string]time.Time{}}
 	u.feeds = []*feed{
 		newFeed(client, "namespaces", namespacesResource, "", namespaces{u}),
 		newFeed(client, "pods", podsResource, running, pods{u}),
@@ -81,6 +86,7 @@ func NewUsage(client metadata.Interface) *Usage {
 func (u *Usage) Start(ctx context.Context) error {
 	check := make(chan struct{}, 1)
 	u.mutex.Lock()
+	u.started = time.Now()
 	u.wake = func() {
 		select {
 		case check <- struct{}{}:
@@ -117,15 +123,23 @@ func (u *Usage) judge(now time.Time) {
 	if err := errors.Join(errs...); err != nil {
 		why = err.Error()
 	}
-	if u.index.SetIncomplete(why) {
+	news := u.index.SetIncomplete(why)
+	u.mutex.Lock()
+	if !u.speaks && (why == "" || now.Sub(u.started) >= patience) {
+		u.speaks, news = true, true
+	}
+	u.mutex.Unlock()
+	if news {
 		u.enqueueAll()
 	}
 }
 
-// Synced tells whether all namespaces and pods have been seen once. Before that nothing can be said, which is no reason to
-// call what was known before the controller started into question.
-func (u *Usage) Synced() bool {
-	return !slices.ContainsFunc(u.feeds, func(f *feed) bool { return !f.synced() })
+// Speaks tells whether there is something to say about use: everything has been seen once, or it should have been by now.
+// Before that, a controller that has just started has nothing to say against what was known before.
+func (u *Usage) Speaks() bool {
+	u.mutex.Lock()
+	defer u.mutex.Unlock()
+	return u.speaks
 }
 
 // Index answers who uses what.
@@ -168,7 +182,23 @@ func (u *Usage) enqueueAll() {
 	}
 }
 
+// Flipped is when a name was last seen to become used or unused, by this process; zero if it was not. A use may come and go
+// between two looks at a revision.
+func (u *Usage) Flipped(name string) time.Time {
+	u.mutex.Lock()
+	defer u.mutex.Unlock()
+	return u.flips[name]
+}
+
 func (u *Usage) publish(c usage.Change) {
+	if len(c.Flipped) > 0 {
+		now := time.Now()
+		u.mutex.Lock()
+		for _, name := range c.Flipped {
+			u.flips[name] = now
+		}
+		u.mutex.Unlock()
+	}
 	for _, name := range c.Touched {
 		if _, flipped := slices.BinarySearch(c.Flipped, name); flipped {
 			u.enqueue(name, 0)
@@ -213,7 +243,9 @@ func Look(ctx context.Context, client metadata.Interface) (*usage.Index, error) 
 
 // each reads all objects of a resource as they are now, page by page.
 func each(ctx context.Context, client metadata.Interface, r schema.GroupVersionResource, selector string, f func(*metav1.PartialObjectMetadata)) error {
-	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return client.Resource(r).List(ctx, o) })
+	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return client.Resource(r).List(ctx, o)
+	})
 	p.PageSize = pageSize
 	return p.EachListItem(ctx, metav1.ListOptions{FieldSelector: selector}, func(o runtime.Object) error {
 		m, ok := o.(*metav1.PartialObjectMetadata)
@@ -328,12 +360,6 @@ func (f *feed) note(err error) {
 	}
 	f.mutex.Unlock()
 	f.changed()
-}
-
-func (f *feed) synced() bool {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	return f.seen
 }
 
 // blind is an error if what the feed has shown is not to be relied on.

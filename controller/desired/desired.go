@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -174,7 +175,7 @@ func (p *Pipeline) Tag(tag *v1.IstioRevisionTag, rev *v1.IstioRevision) (Objects
 
 // CNI gives the objects of the CNI plugin.
 func (p *Pipeline) CNI(cni *v1.IstioCNI) (Objects, error) {
-	return p.cached(cni.UID, fmt.Sprint(cni.Generation), func() ([]manifest.Object, string, error) {
+	return p.cached(cni.UID, strconv.FormatInt(cni.Generation, 10), func() ([]manifest.Object, string, error) {
 		cni := cni.DeepCopy()
 		cni.Default()
 		rel, err := p.resolve(cni.Spec.Version)

@@ -77,7 +77,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 }
 
 // adopt takes the finalizer of the Sail Operator off. An Istio needs none: its revisions have theirs.
-func (r *Reconciler) adopt(ctx context.Context, s *scope) error { return outcome.Hold(ctx, r.Client, s.istio, false) }
+func (r *Reconciler) adopt(ctx context.Context, s *scope) error {
+	return outcome.Hold(ctx, r.Client, s.istio, false)
+}
 
 // plan computes the revision that spec asks for.
 func (r *Reconciler) plan(ctx context.Context, s *scope) error {
@@ -196,7 +198,7 @@ func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 	holding := istiorevision.Tags(tags.Items)
 	candidates := make([]prune.Revision, len(s.revisions))
 	for i, rev := range s.revisions {
-		candidates[i] = r.candidate(now, &rev, holding, s.isActive(rev))
+		candidates[i] = r.candidate(&rev, holding, s.isActive(rev))
 	}
 	for i, verdict := range prune.Decide(now, policy, candidates) {
 		rev := &s.revisions[i]
@@ -217,9 +219,9 @@ func (s *scope) isActive(rev v1.IstioRevision) bool { return rev.Name == s.facts
 
 // candidate is what pruning needs to know of a revision. That it is unused counts only if both its status and what is known
 // at this moment say so: the status has the moment since when.
-func (r *Reconciler) candidate(now time.Time, rev *v1.IstioRevision, tags []usage.Tag, active bool) prune.Revision {
+func (r *Reconciler) candidate(rev *v1.IstioRevision, tags []usage.Tag, active bool) prune.Revision {
 	c := prune.Revision{Name: rev.Name, Active: active, External: external(rev), InUse: usage.Unknown}
-	if r.Usage.Synced() {
+	if r.Usage.Speaks() {
 		c.InUse = r.Usage.Index().Revision(istiorevision.Info(rev), tags, 0).InUse
 	}
 	said := rev.Status.Conditions.Get(v1.ConditionInUse)
@@ -229,10 +231,13 @@ func (r *Reconciler) candidate(now time.Time, rev *v1.IstioRevision, tags []usag
 	case said.Status == metav1.ConditionTrue:
 		c.InUse = usage.True
 	default:
-		c.UnusedSince, _ = prune.Since(now, said.LastTransitionTime.Time)
+		c.UnusedSince = said.LastTransitionTime.Time
+		if flipped := r.Usage.Flipped(rev.Name); flipped.After(c.UnusedSince) {
+			c.UnusedSince = flipped
+		}
 	}
 	if since := rev.Status.InactiveSince; since != nil {
-		c.InactiveSince, _ = prune.Since(now, since.Time)
+		c.InactiveSince = since.Time
 	}
 	return c
 }

@@ -57,14 +57,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 }
 
 // hold puts the finalizer on.
-func (r *Reconciler) hold(ctx context.Context, s *scope) error { return outcome.Hold(ctx, r.Client, s.cni, !s.pipeline) }
+func (r *Reconciler) hold(ctx context.Context, s *scope) error {
+	return outcome.Hold(ctx, r.Client, s.cni, !s.pipeline)
+}
 
 // apply makes the objects as they should be.
 func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	problem, err := outcome.NamespaceProblem(ctx, r.Client, s.cni.Spec.Namespace)
-	if err != nil || problem != nil || s.pipeline {
+	if err != nil || problem != nil {
 		s.facts.reconciled = problem
 		return err
+	}
+	if s.pipeline {
+		return r.Applier.Disown(ctx, s.cni, s.cni.Status.Inventory)
 	}
 	objects, err := r.Pipeline.CNI(s.cni)
 	if err != nil {

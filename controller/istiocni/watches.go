@@ -40,7 +40,8 @@ func (r *Reconciler) inNamespace(ctx context.Context, o client.Object) []reconci
 	if err := r.Client.Get(ctx, client.ObjectKey{Name: v1.IstioCNIName}, cni); err != nil {
 		return nil // there is none
 	}
-	if cni.Default(); cni.Spec.Namespace != o.GetName() {
+	cni.Default()
+	if cni.Spec.Namespace != o.GetName() {
 		return nil
 	}
 	return cluster.Named(cni.Name)

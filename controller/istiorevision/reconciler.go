@@ -102,15 +102,15 @@ func (r *Reconciler) inactive(ctx context.Context, s *scope) (bool, error) {
 		// An Istio that is not there has not asked for another revision.
 		return false, client.IgnoreNotFound(err)
 	}
-	active, err := desired.RevisionName(istio)
-	if err != nil { // the Istio says so in its own status, and asks for no other revision as long as it is wrong
+	active, wrong := desired.RevisionName(istio)
+	switch {
+	case wrong != nil: // the Istio says so in its own status, and asks for no other revision as long as it is wrong
 		return s.rev.Status.InactiveSince != nil, nil
-	}
-	if active == s.rev.Name {
+	case active == s.rev.Name:
 		return false, nil
 	}
 	// As long as the one that is asked for does not exist, nothing has taken the place of this one.
-	err = r.Client.Get(ctx, client.ObjectKey{Name: active}, &v1.IstioRevision{})
+	err := r.Client.Get(ctx, client.ObjectKey{Name: active}, &v1.IstioRevision{})
 	return err == nil, client.IgnoreNotFound(err)
 }
 
@@ -127,7 +127,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		return err
 	}
 	if s.pipeline {
-		return nil
+		return r.Applier.Disown(ctx, s.rev, s.rev.Status.Inventory)
 	}
 	objects, err := r.Pipeline.Objects(s.rev)
 	if err != nil {
@@ -223,7 +223,7 @@ func (r *Reconciler) cni(ctx context.Context) health.IstioCNI {
 
 // use finds out who uses the revision.
 func (r *Reconciler) use(_ context.Context, s *scope) error {
-	if !r.Usage.Synced() && s.rev.Status.Conditions.Get(v1.ConditionInUse) != nil {
+	if !r.Usage.Speaks() && s.rev.Status.Conditions.Get(v1.ConditionInUse) != nil {
 		return nil // a controller that has just started has nothing to say against what was known before
 	}
 	use := r.Usage.Index().Revision(Info(s.rev), Tags(s.tags), NamedUsers)

@@ -72,22 +72,29 @@ func InUse(u usage.Use) v1.Condition {
 }
 
 // moments keeps the two moments from which the grace period counts: when nothing used the revision any more, which is the
-// last transition of InUse, and when it ceased to be the active one. Neither lies in the future: a clock that was set
-// back must not make a revision stay for ever.
+// last transition of InUse, and when it ceased to be the active one. What becomes of them is prune's rule.
 func moments(now time.Time, s *v1.IstioRevisionStatus, inactive bool) {
-	if c := s.Conditions.Get(v1.ConditionInUse); c != nil {
-		if since, reset := prune.Since(now, c.LastTransitionTime.Time); reset {
-			c.LastTransitionTime = metav1.NewTime(since.UTC().Truncate(time.Second))
-		}
+	seen := prune.Revision{Active: !inactive, InUse: usage.Unknown}
+	use := s.Conditions.Get(v1.ConditionInUse)
+	if use != nil {
+		seen.InUse = usage.InUse(use.Status)
 	}
-	switch {
-	case !inactive:
-		s.InactiveSince = nil
-	case s.InactiveSince == nil:
-		s.InactiveSince = &metav1.Time{Time: now.UTC().Truncate(time.Second)}
-	default:
-		if since, reset := prune.Since(now, s.InactiveSince.Time); reset {
-			s.InactiveSince = &metav1.Time{Time: since.UTC().Truncate(time.Second)}
-		}
+	if seen.InUse == usage.False {
+		seen.UnusedSince = use.LastTransitionTime.Time
+	}
+	if s.InactiveSince != nil {
+		seen.InactiveSince = s.InactiveSince.Time
+	}
+	seen = prune.Observe(now, seen)
+	if seen.InUse == usage.False {
+		use.LastTransitionTime = whole(seen.UnusedSince)
+	}
+	s.InactiveSince = nil
+	if !seen.InactiveSince.IsZero() {
+		since := whole(seen.InactiveSince)
+		s.InactiveSince = &since
 	}
 }
+
+// whole is a moment as the API server keeps it.
+func whole(t time.Time) metav1.Time { return metav1.NewTime(t.UTC().Truncate(time.Second)) }

@@ -144,6 +144,9 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		return nil
 	}
 	if s.pipeline() {
+		if err := r.Applier.Disown(ctx, s.tag, s.tag.Status.Inventory); err != nil {
+			return err
+		}
 		return r.watch(ctx, s)
 	}
 	on := s.target
@@ -210,7 +213,7 @@ func (r *Reconciler) watch(ctx context.Context, s *scope) error {
 
 // use finds out who uses the tag.
 func (r *Reconciler) use(_ context.Context, s *scope) error {
-	if !r.Usage.Synced() && s.tag.Status.Conditions.Get(v1.ConditionInUse) != nil {
+	if !r.Usage.Speaks() && s.tag.Status.Conditions.Get(v1.ConditionInUse) != nil {
 		return nil // a controller that has just started has nothing to say against what was known before
 	}
 	var info usage.RevisionInfo

@@ -74,7 +74,9 @@ func NotLookedAt(t v1.ConditionType, reason v1.ConditionReason, p *Problem) v1.C
 }
 
 // PipelineRendered tells whether a pipeline renders the objects of a resource, so that the controller must not apply any.
-func PipelineRendered(o client.Object) bool { return o.GetAnnotations()[manifest.AnnotationRenderedBy] != "" }
+func PipelineRendered(o client.Object) bool {
+	return o.GetAnnotations()[manifest.AnnotationRenderedBy] != ""
+}
 
 // OwningIstio names the Istio that a revision belongs to, by its owner reference or, if a pipeline renders it, by the stamp;
 // "" if it belongs to none.

@@ -30,52 +30,89 @@ func TestDecide(t *testing.T) {
 		reports []usage.Report
 		stale   []string
 		want    usage.Verdict
+		// clusters are those of the package, if they are listed.
+		clusters []string
 	}{
-		{"nobody has looked", nil, nil, usage.Verdict{Reason: "there is no usage report in the package"}},
+		{"nobody has looked", nil, nil, usage.Verdict{Reason: "there is no usage report in the package"}, nil},
 		{
 			"unused, and the upgrade has arrived",
 			[]usage.Report{report("west", "old=False", "new=True")},
 			nil,
 			usage.Verdict{Unused: true, Reason: "nothing uses it, by the usage report west"},
+			nil,
 		},
 		{
 			"unused everywhere",
 			[]usage.Report{report("west", "old=False", "new=False"), report("east", "old=False", "new=True")},
 			nil,
 			usage.Verdict{Unused: true, Reason: "nothing uses it, by the usage report west, east"},
+			nil,
 		},
 		{
 			"used in one of two clusters",
 			[]usage.Report{report("east", "old=False", "new=True"), used},
 			nil,
 			usage.Verdict{Reason: "the usage report west says it is used by Namespace bookinfo, Pod bookinfo/details, Pod bookinfo/ratings and 1 more"},
+			nil,
 		},
 		{
 			"unknown is not unused",
 			[]usage.Report{report("west", "old=Unknown", "new=True")},
 			nil,
 			usage.Verdict{Reason: "the usage report west does not know whether it is used"},
+			nil,
 		},
 		{
 			"a report that leaves it out says nothing",
 			[]usage.Report{report("west", "new=True")},
 			nil,
 			usage.Verdict{Reason: "the usage report west does not mention it"},
+			nil,
 		},
 		{
 			"before the upgrade nothing used it yet",
 			[]usage.Report{report("west", "old=False")},
 			nil,
 			usage.Verdict{Reason: "the usage report west was taken before the cluster had the active revision new"},
+			nil,
 		},
 		{
 			"what was there before the upgrade does not know of it",
 			[]usage.Report{report("west", "old=False", "new=True")},
 			[]string{report("west", "old=False", "new=True").Digest()},
 			usage.Verdict{Reason: "the usage report west was in the package before new became the active revision"},
+			nil,
+		},
+		{
+			"a cluster that has not reported may use it",
+			[]usage.Report{report("west", "old=False", "new=True")},
+			nil,
+			usage.Verdict{Reason: "there is no usage report of the cluster east"},
+			[]string{"west", "east"},
+		},
+		{
+			"all clusters have reported",
+			[]usage.Report{report("east", "old=False", "new=True"), report("west", "old=False", "new=True")},
+			nil,
+			usage.Verdict{Unused: true, Reason: "nothing uses it, by the usage report east, west"},
+			[]string{"west", "east"},
+		},
+		{
+			"a cluster that the package is not applied to says nothing",
+			[]usage.Report{report("north", "other=True"), report("west", "old=False", "new=True")},
+			nil,
+			usage.Verdict{Unused: true, Reason: "nothing uses it, by the usage report west"},
+			[]string{"west"},
+		},
+		{
+			"unless it has the revision all the same",
+			[]usage.Report{report("north", "old=Unknown"), report("west", "old=False", "new=True")},
+			nil,
+			usage.Verdict{Reason: "the usage report north does not know whether it is used"},
+			[]string{"west"},
 		},
 	} {
-		if diff := cmp.Diff(c.want, usage.Decide(c.reports, "old", "new", c.stale)); diff != "" {
+		if diff := cmp.Diff(c.want, usage.Decide(c.reports, usage.Question{Revision: "old", Active: "new", Stale: c.stale, Clusters: c.clusters})); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
 		}
 	}
@@ -85,7 +122,7 @@ func TestParseReport(t *testing.T) {
 	for _, c := range []struct{ reason, in, err string }{
 		{"a report", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"name":"a","inUse":"True","users":[{"kind":"Pod","namespace":"n","name":"p","reason":"x"}]}]}`, ""},
 		{"a misspelled field is not ignored", `{"observedAt":"2026-11-22T12:00:00Z","revision":[]}`, `spec: json: unknown field "revision"`},
-		{"a boolean is no answer", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"name":"a","inUse":false}]}`, "cannot unmarshal bool"},
+		{"a boolean is no answer", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"name":"a","inUse":false}]}`, `spec.revisions[0].inUse is false; write it as text, with quotes: inUse: "False"`},
 		{"another word is no answer", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"name":"a","inUse":"no"}]}`, `spec.revisions[0].inUse is "no"; possible are: True, False, Unknown`},
 		{"whose?", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"inUse":"False"}]}`, "spec.revisions[0].name is missing"},
 		{"a time is a time", strings.Replace(`{"observedAt":"x","revisions":[]}`, "x", "yesterday", 1), `spec.observedAt is "yesterday"`},
