@@ -103,10 +103,11 @@ func (r *Reconciler) inactive(ctx context.Context, s *scope) (bool, error) {
 		return false, client.IgnoreNotFound(err)
 	}
 	active, wrong := desired.RevisionName(istio)
-	switch {
-	case wrong != nil: // the Istio says so in its own status, and asks for no other revision as long as it is wrong
-		return s.rev.Status.InactiveSince != nil, nil
-	case active == s.rev.Name:
+	if wrong != nil {
+		// The Istio says so in its own status, and asks for no other revision as long as it is wrong.
+		return s.rev.Status.InactiveSince != nil, nil //nolint:nilerr // see above
+	}
+	if active == s.rev.Name {
 		return false, nil
 	}
 	// As long as the one that is asked for does not exist, nothing has taken the place of this one.
