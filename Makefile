@@ -62,7 +62,7 @@ help: ## List the targets
 	  /^[a-z][a-z-]*:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
-build: $(BINARIES) ## Build the static binaries into bin/
+build: $(BINARIES) bin/lateen ## Build the static binaries into bin/
 
 .PHONY: render
 render: build ## Print what examples/kustomize/default renders to, through the real kustomize
@@ -87,7 +87,7 @@ test-unit: bundles ## Run the quick tests (-short)
 
 # Not cached: tests run binaries through kustomize and kpt, and the go command does not see those change.
 .PHONY: test
-test: build bundles cluster $(HELM) $(KUSTOMIZE) ## Run all tests
+test: build bundles cluster-programs $(HELM) $(KUSTOMIZE) ## Run all tests
 	go test -count=1 -timeout=$(TEST_TIMEOUT) ./...
 	if compgen -G 'releases/*/*_test.go' >/dev/null; then
 	  cd releases && go test -modfile=$(NEWEST_ISTIO).mod -count=1 -timeout=$(TEST_TIMEOUT) ./...
@@ -104,6 +104,24 @@ fmt: $(LINTER) ## Format the Go code as the linters want it
 clean: ## Remove what was built: binaries, tools, bundles, profiles
 	rm -rf bin internal/release/bundles/v*
 	find . -name '*.prof' -not -path './.git/*' -delete
+
+##@ A control plane to play with
+
+.PHONY: cluster
+cluster: ## Start one in the background, with Lateen's CRDs: .cluster/kubeconfig
+	$(call say,control plane in .cluster)
+	go run ./test/cluster/dev up
+
+.PHONY: cluster-down
+cluster-down: ## Stop it, and forget what is in it
+	go run ./test/cluster/dev down
+
+# KUBECONFIG of the environment is not used: it may lead to a cluster that is no toy. The command line's is.
+.PHONY: run
+run: KUBECONFIG := $(CURDIR)/.cluster/kubeconfig
+run: bin/lateen-controller ## Run the controller there, or against the cluster of KUBECONFIG=FILE
+	if [[ "$(KUBECONFIG)" == "$(CURDIR)/.cluster/kubeconfig" ]]; then $(MAKE) cluster; fi
+	exec bin/lateen-controller --kubeconfig "$(KUBECONFIG)" --leader-elect=false
 
 ##@ Files that are written by programs
 
@@ -150,6 +168,12 @@ fuzz: bundles ## Run each fuzz target for FUZZTIME (default 30s)
 $(BINARIES): bin/%: $(BUNDLES) FORCE
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o $@ ./functions/$*
 
+bin/lateen-controller: $(BUNDLES) FORCE
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o $@ ./controller
+
+bin/lateen: $(BUNDLES) FORCE
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o $@ ./cmd/lateen
+
 .PHONY: FORCE
 FORCE:
 
@@ -158,8 +182,8 @@ internal/release/bundles/v%/istiod/Chart.yaml: releases/%.mod releases/%.sum $(w
 	cd releases && go run -modfile=$*.mod ./charts -version $* -out ../internal/release/bundles/v$* >&2
 
 # Minutes the first time, then nothing: the programs stay in the user's cache, by version.
-.PHONY: cluster
-cluster:
+.PHONY: cluster-programs
+cluster-programs:
 	$(call say,programs of the test control plane)
 	go run ./test/cluster/build >/dev/null
 
@@ -233,6 +257,7 @@ verify-modules:
 	$(call say,go mod tidy)
 	go mod tidy -diff
 	(cd test/cluster/programs && go mod tidy -diff)
+	(cd test/cluster/programs/kwok && go mod tidy -diff)
 	tools=$$(mktemp -d)
 	trap 'rm -rf "$$tools"' EXIT
 	cp go.tools.mod "$$tools/go.mod"

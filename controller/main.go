@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -33,7 +34,9 @@ import (
 	"github.com/lateen-io/lateen/controller/istiocni"
 	"github.com/lateen-io/lateen/controller/istiorevision"
 	"github.com/lateen-io/lateen/controller/istiorevisiontag"
+	"github.com/lateen-io/lateen/controller/metrics"
 	"github.com/lateen-io/lateen/internal/release"
+	inuse "github.com/lateen-io/lateen/internal/usage"
 )
 
 // name is that of the controller: as a reporter of events, in its leader election and as a field manager.
@@ -133,14 +136,14 @@ func (o options) manager(config *rest.Config) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1.AddToScheme(scheme))
-	metrics := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: !o.metricsInsecure}
+	endpoint := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: !o.metricsInsecure}
 	if !o.metricsInsecure {
-		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+		endpoint.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
 		Cache:                         cluster.CacheOptions(),
-		Metrics:                       metrics,
+		Metrics:                       endpoint,
 		HealthProbeBindAddress:        o.probeAddress,
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              name + ".lateen.io",
@@ -175,11 +178,12 @@ func (o options) add(mgr ctrl.Manager, pipeline *desired.Pipeline) error {
 		crds = &istiorevision.CRDs{Client: mgr.GetClient(), Live: live, Pipeline: pipeline, Applier: applier}
 	}
 	return errors.Join(
+		metrics.Register(ctrlmetrics.Registry, metrics.State{Reader: mgr.GetClient(), Elected: mgr.Elected(), Users: users(usage)}),
 		mgr.Add(usage),
 		mgr.Add(prober),
 		(&istio.Reconciler{
 			Client: mgr.GetClient(), Pipeline: pipeline, Applier: applier, Usage: usage, Events: record, Now: time.Now,
-			Pruned: func(string) {},
+			Pruned: func(string) { metrics.Pruned() },
 		}).Setup(mgr, with),
 		(&istiorevision.Reconciler{
 			Client: mgr.GetClient(), Pipeline: pipeline, Applier: applier, CRDs: crds, Usage: usage, Prober: prober, Events: record, Now: time.Now,
@@ -191,4 +195,12 @@ func (o options) add(mgr ctrl.Manager, pipeline *desired.Pipeline) error {
 			Client: mgr.GetClient(), Pipeline: pipeline, Applier: applier, Events: record, Now: time.Now,
 		}).Setup(mgr, drift, with),
 	)
+}
+
+// users counts for the metrics.
+func users(u *cluster.Usage) func(*v1.IstioRevision, []v1.IstioRevisionTag) (int, bool) {
+	return func(rev *v1.IstioRevision, tags []v1.IstioRevisionTag) (int, bool) {
+		use := u.Index().Revision(istiorevision.Info(rev), istiorevision.Tags(tags), 0)
+		return use.Total, use.InUse != inuse.Unknown
+	}
 }

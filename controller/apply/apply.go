@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/metrics"
 )
 
 // FieldManager owns what the controller applies.
@@ -126,10 +127,12 @@ func (a *Applier) Apply(ctx context.Context, owner client.Object, objects []*uns
 		entry, err := a.manager.Apply(ctx, o, options())
 		switch {
 		case err != nil:
+			metrics.Applied(ref.Kind, metrics.Failed)
 			errs = append(errs, fmt.Errorf("%s: %w", ref, explain(err)))
 			continue
 		case entry.Action == ssa.CreatedAction || entry.Action == ssa.ConfiguredAction:
 			// The event that it causes brings us here once more, for a dry run that finds the state in which all is well.
+			metrics.Applied(ref.Kind, string(entry.Action))
 			changes = append(changes, Change{ref, entry.Action})
 		case state != "":
 			// The state was read before the dry run: if it was old by then, an event with another one follows.
@@ -334,12 +337,14 @@ func (a *Applier) delete(
 	for _, ref := range ordered {
 		deleted, left, err := a.deleteOne(ctx, ref, mine)
 		if err != nil {
+			metrics.Applied(ref.Kind, metrics.Failed)
 			errs = append(errs, fmt.Errorf("%s: %w", ref, explain(err)))
 		}
 		if left {
 			remaining = append(remaining, ref)
 		}
 		if deleted {
+			metrics.Applied(ref.Kind, string(ssa.DeletedAction))
 			changes = append(changes, Change{ref, ssa.DeletedAction})
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
+	"github.com/lateen-io/lateen/controller/metrics"
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
@@ -122,6 +123,9 @@ func (u *Usage) judge(now time.Time) {
 	why := ""
 	if err := errors.Join(errs...); err != nil {
 		why = err.Error()
+	}
+	if why == "" {
+		metrics.Observed(now)
 	}
 	news := u.index.SetIncomplete(why)
 	u.mutex.Lock()

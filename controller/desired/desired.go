@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -20,6 +21,7 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/metrics"
 	"github.com/lateen-io/lateen/internal/chart"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
@@ -209,6 +211,7 @@ func (p *Pipeline) cached(uid types.UID, input string, f func() ([]manifest.Obje
 	if ok && uid != "" && have.input == input {
 		return have.output, nil
 	}
+	defer metrics.Rendered(time.Now())
 	objects, version, err := f()
 	if err != nil {
 		return Objects{}, err

@@ -17,8 +17,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // helper makes the test binary start a control plane, print the kubeconfig's name, and wait to be killed.
@@ -87,7 +85,7 @@ func TestStart(t *testing.T) {
 			t.Fatalf("the version: %d %v", status, version)
 		}
 		if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-			source, err := findSource()
+			source, err := findSource(modules[0])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -186,92 +184,33 @@ func TestDiesWithItsProcess(t *testing.T) {
 	}
 }
 
-// TestPrograms is about which directory is used. It builds nothing.
-func TestPrograms(t *testing.T) {
-	etcd, both := []string{"etcd"}, []string{"etcd", "kube-apiserver"}
-	cases := map[string]struct {
-		reason string
-		assets []string
-		cached []string
-		want   string
-	}{
-		"assets": {reason: "what the machine has need not be built", assets: both, cached: both, want: "assets"},
-		"half":   {reason: "an etcd alone is no control plane", assets: etcd, cached: both, want: "cache"},
-		"none":   {reason: "the cache is the usual place", cached: both, want: "cache"},
+// TestLaunch is about a control plane outside of tests, one of whose servers dies.
+func TestLaunch(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a control plane")
 	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			root := t.TempDir()
-			assets := filepath.Join(root, "assets")
-			t.Setenv("KUBEBUILDER_ASSETS", assets)
-			t.Setenv("XDG_CACHE_HOME", root) // Linux
-			t.Setenv("HOME", root)           // macOS
-			source, err := findSource()
-			if err != nil {
-				t.Fatal(err)
-			}
-			cache, err := source.cache()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for dir, names := range map[string][]string{assets: c.assets, cache: c.cached} {
-				if err := os.MkdirAll(dir, 0o755); err != nil {
-					t.Fatal(err)
-				}
-				for _, name := range names {
-					if err := os.WriteFile(filepath.Join(dir, name), nil, 0o755); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
-			want := map[string]string{"assets": assets, "cache": cache}[c.want]
-			got, err := Programs(t.Context(), t.Output())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("%s: -want +got:\n%s", c.reason, diff)
-			}
-		})
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "place")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
 	}
-}
-
-// TestVersionIsPinned: the digest in the name of the cache must change with anything that changes the programs.
-func TestVersionIsPinned(t *testing.T) {
-	original := "module x\n\nrequire (\n\tgo.etcd.io/etcd/server/v3 v3.6.8\n\tk8s.io/kubernetes v1.36.1\n)\n"
-	write := func(t *testing.T, mod, sum string) source {
-		t.Helper()
-		dir := t.TempDir()
-		for name, content := range map[string]string{"go.mod": mod, "go.sum": sum} {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		s, err := readSource(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
+	c, err := Launch(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
 	}
-	before := write(t, original, "a h1:1\n")
-	if before.version != "v1.36.1" {
-		t.Errorf("the version of Kubernetes is %q", before.version)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.Wait(over); err != nil {
+		t.Errorf("nothing has died: %v", err)
 	}
-	cases := map[string]struct {
-		reason   string
-		mod, sum string
-		same     bool
-	}{
-		"the same": {reason: "a fresh clone finds what another built", mod: original, sum: "a h1:1\n", same: true},
-		"etcd":     {reason: "its version is in go.mod only", mod: strings.Replace(original, "v3.6.8", "v3.6.9", 1), sum: "a h1:1\n"},
-		"contents": {reason: "a dependency of a dependency has changed", mod: original, sum: "a h1:2\n"},
+	c.apiServer.end() // not by kill, which would say that we mean it
+	if err := c.Wait(t.Context()); err == nil || !strings.Contains(err.Error(), apiServerProgram) {
+		t.Errorf("the error must name %s: %v", apiServerProgram, err)
 	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			after := write(t, c.mod, c.sum)
-			if same := after.digest == before.digest; same != c.same {
-				t.Errorf("%s: same digest: %v, want %v", c.reason, same, c.same)
-			}
-		})
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", dir, err)
 	}
 }

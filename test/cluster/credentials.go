@@ -12,18 +12,28 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"strings"
 	"time"
 )
 
-// The files that the API server reads.
+// The files that the servers read.
 const (
 	certificateFile = "apiserver.crt"
 	keyFile         = "apiserver.key"
 	tokenFile       = "tokens.csv"
 )
 
-// writeCredentials makes what server and clients know each other by. One key serves for TLS and for the tokens of service
-// accounts, and its certificate is its own authority: the cluster lives for some seconds and has one user.
+// users are those that tokens are made for, by the names of the programs that use them. The administrator is nobody's program.
+// What controller-manager and scheduler may do is in the API server's own RBAC roles for these users.
+var users = []struct{ program, user, groups string }{
+	{program: "", user: "admin", groups: "system:masters"},
+	{program: controllerManagerProgram, user: "system:kube-controller-manager"},
+	{program: schedulerProgram, user: "system:kube-scheduler"},
+	{program: kwokProgram, user: "kwok", groups: "system:masters"}, // plays all kubelets
+}
+
+// writeCredentials makes what servers and clients know each other by. One key serves for TLS and for the tokens of service
+// accounts, and its certificate is its own authority: the cluster is on loopback and has one user.
 func (c *Cluster) writeCredentials() error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -34,7 +44,7 @@ func (c *Cluster) writeCredentials() error {
 		SerialNumber:          big.NewInt(now.UnixNano()),
 		Subject:               pkix.Name{CommonName: "lateen test cluster"},
 		NotBefore:             now.Add(-time.Hour),
-		NotAfter:              now.Add(24 * time.Hour),
+		NotAfter:              now.AddDate(1, 0, 0),
 		IPAddresses:           []net.IP{net.ParseIP(loopback)},
 		IsCA:                  true,
 		BasicConstraintsValid: true,
@@ -50,21 +60,27 @@ func (c *Cluster) writeCredentials() error {
 		return err
 	}
 	c.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
-	c.Token = rand.Text()
-	for name, content := range map[string][]byte{
-		certificateFile: c.CA,
-		keyFile:         pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private}),
-		tokenFile:       fmt.Appendf(nil, "%s,admin,admin,system:masters\n", c.Token),
+	c.tokens = map[string]string{}
+	var table strings.Builder
+	for _, u := range users {
+		c.tokens[u.program] = rand.Text()
+		fmt.Fprintf(&table, "%s,%s,%s,%q\n", c.tokens[u.program], u.user, u.user, u.groups)
+	}
+	c.Token = c.tokens[""]
+	for name, content := range map[string]string{
+		certificateFile: string(c.CA),
+		keyFile:         string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private})),
+		tokenFile:       table.String(),
 	} {
-		if err := os.WriteFile(c.file(name), content, 0o600); err != nil {
+		if err := os.WriteFile(c.file(name), []byte(content), 0o600); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// writeKubeconfig writes the file as JSON, which is YAML as well.
-func (c *Cluster) writeKubeconfig() error {
+// writeKubeconfig writes a file for whom the token belongs to. It is JSON, which is YAML as well.
+func (c *Cluster) writeKubeconfig(file, token string) error {
 	type object = map[string]any
 	const name = "lateen-test"
 	content, err := json.MarshalIndent(object{
@@ -72,11 +88,11 @@ func (c *Cluster) writeKubeconfig() error {
 		"kind":            "Config",
 		"current-context": name,
 		"clusters":        []any{object{"name": name, "cluster": object{"server": c.URL, "certificate-authority-data": c.CA}}},
-		"users":           []any{object{"name": name, "user": object{"token": c.Token}}},
+		"users":           []any{object{"name": name, "user": object{"token": token}}},
 		"contexts":        []any{object{"name": name, "context": object{"cluster": name, "user": name}}},
 	}, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(c.Kubeconfig, content, 0o600)
+	return os.WriteFile(file, content, 0o600)
 }

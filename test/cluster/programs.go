@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,88 +11,150 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
 
-// program is a server, and the package of its main function.
-type program struct{ name, path string }
+// What a control plane is made of.
+const (
+	etcdProgram              = "etcd"
+	apiServerProgram         = "kube-apiserver"
+	controllerManagerProgram = "kube-controller-manager"
+	schedulerProgram         = "kube-scheduler"
+	kwokProgram              = "kwok"
+	// stagesFile is no program: it tells kwok how a node becomes ready, and a pod.
+	stagesFile = "kwok-stages.yaml"
+)
 
-// all are the programs that a control plane has.
-var all = []program{
-	{"etcd", "go.etcd.io/etcd/server/v3"},
-	{"kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"},
+// module is a nested module that pins programs: what they are built from is in its go.mod and go.sum.
+type module struct {
+	// dir is where it is in the repository.
+	dir string
+	// names is the dependency whose version is the module's.
+	names string
+	// variable is the Go variable that the version is linked into.
+	variable string
+	products []product
 }
 
-// Programs gives a directory with etcd and kube-apiserver: $KUBEBUILDER_ASSETS if it has them, else one in the user's cache,
-// named after their version and the digest of the module that pins them. Whoever is first builds them into it, which takes
-// minutes, and says so on progress.
-func Programs(ctx context.Context, progress io.Writer) (string, error) {
-	if assets := os.Getenv("KUBEBUILDER_ASSETS"); assets != "" && complete(assets) {
-		return filepath.Abs(assets)
-	}
-	source, err := findSource()
-	if err != nil {
-		return "", err
-	}
-	dir, err := source.cache()
-	if err != nil {
-		return "", err
-	}
-	if complete(dir) {
-		return dir, nil
-	}
-	if err := source.buildInto(ctx, dir, progress); err != nil {
-		return "", fmt.Errorf("building the control plane's programs: %w", err)
-	}
-	return dir, nil
+// product is a file that comes out of a module.
+type product struct {
+	name string
+	// main is the package that it is built from, if it is a program.
+	main string
+	// manifests are the packages whose YAML files it consists of, if it is none.
+	manifests []string
 }
 
-// complete tells whether all programs are in a directory.
-func complete(dir string) bool {
-	for _, p := range all {
-		info, err := os.Stat(filepath.Join(dir, p.name)) //nolint:gosec // whoever runs a test says in its environment where programs are
-		if err != nil || !info.Mode().IsRegular() {
-			return false
+// modules are two, so that what kwok depends on does not change what Kubernetes is built with.
+var modules = []module{
+	{
+		dir:      "test/cluster/programs",
+		names:    "k8s.io/kubernetes",
+		variable: "k8s.io/component-base/version.gitVersion",
+		products: []product{
+			{name: etcdProgram, main: "go.etcd.io/etcd/server/v3"},
+			{name: apiServerProgram, main: "k8s.io/kubernetes/cmd/kube-apiserver"},
+			{name: controllerManagerProgram, main: "k8s.io/kubernetes/cmd/kube-controller-manager"},
+			{name: schedulerProgram, main: "k8s.io/kubernetes/cmd/kube-scheduler"},
+		},
+	},
+	{
+		dir:      "test/cluster/programs/kwok",
+		names:    "sigs.k8s.io/kwok",
+		variable: "sigs.k8s.io/kwok/pkg/consts.Version",
+		products: []product{
+			{name: kwokProgram, main: "sigs.k8s.io/kwok/cmd/kwok"},
+			{name: stagesFile, manifests: []string{"sigs.k8s.io/kwok/kustomize/stage/node/fast", "sigs.k8s.io/kwok/kustomize/stage/pod/fast"}},
+		},
+	},
+}
+
+// Programs gives the files of a control plane, by name: all, or those that are asked for. What $KUBEBUILDER_ASSETS has is
+// used. The rest is in the user's cache, in a directory per module that is named after its version and digest; whoever is
+// first builds it there, which takes minutes, and says so on progress.
+func Programs(ctx context.Context, progress io.Writer, names ...string) (map[string]string, error) {
+	files := map[string]string{}
+	for _, m := range modules {
+		var missing []product
+		for _, p := range m.products {
+			switch file, found := asset(p); {
+			case len(names) > 0 && !slices.Contains(names, p.name):
+			case found:
+				files[p.name] = file
+			default:
+				missing = append(missing, p)
+			}
+		}
+		if len(missing) == 0 {
+			continue
+		}
+		source, err := findSource(m)
+		if err != nil {
+			return nil, err
+		}
+		dir, err := source.fill(ctx, missing, progress)
+		if err != nil {
+			return nil, fmt.Errorf("building the control plane's programs: %w", err)
+		}
+		for _, p := range missing {
+			files[p.name] = filepath.Join(dir, p.name)
 		}
 	}
-	return true
+	return files, nil
 }
 
-// source is the module test/cluster/programs.
+// asset looks for a product among what the machine has.
+func asset(p product) (string, bool) {
+	assets := os.Getenv("KUBEBUILDER_ASSETS")
+	if assets == "" {
+		return "", false
+	}
+	file, err := filepath.Abs(filepath.Join(assets, p.name))
+	return file, err == nil && isFile(file)
+}
+
+func isFile(name string) bool {
+	info, err := os.Stat(name) //nolint:gosec // whoever runs a test says in its environment where programs are
+	return err == nil && info.Mode().IsRegular()
+}
+
+// source is a module as it is on disk.
 type source struct {
+	module
+	// dir is where the module is.
 	dir string
-	// version is that of Kubernetes.
+	// version is that of the dependency that names the module.
 	version string
 	// digest is that of everything that decides what comes out of a build, except the Go version.
 	digest string
 }
 
 // findSource looks for the module upwards from the working directory: tests run in the directory of their package.
-func findSource() (source, error) {
+func findSource(m module) (source, error) {
 	start, err := os.Getwd()
 	if err != nil {
 		return source{}, err
 	}
 	for dir := start; ; dir = filepath.Dir(dir) {
-		s, err := readSource(filepath.Join(dir, "test", "cluster", "programs"))
+		s, err := readSource(m, filepath.Join(dir, filepath.FromSlash(m.dir)))
 		if !errors.Is(err, fs.ErrNotExist) {
 			return s, err
 		}
 		if dir == filepath.Dir(dir) {
-			return source{}, fmt.Errorf("neither %s nor a directory above has test/cluster/programs, the module of the control plane", start)
+			return source{}, fmt.Errorf("neither %s nor a directory above has %s, a module of the control plane", start, m.dir)
 		}
 	}
 }
 
-// required is the line of go.mod that requires Kubernetes.
-var required = regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v\S+)`)
-
-func readSource(dir string) (source, error) {
-	s := source{dir: dir}
+func readSource(m module, dir string) (source, error) {
+	s := source{module: m, dir: dir}
+	required := regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(m.names) + ` (v\S+)`)
 	hash := sha256.New()
 	for _, name := range []string{"go.mod", "go.sum"} {
 		content, err := os.ReadFile(filepath.Join(dir, name))
@@ -104,10 +167,10 @@ func readSource(dir string) (source, error) {
 		}
 	}
 	if s.version == "" {
-		return s, fmt.Errorf("%s requires no k8s.io/kubernetes", filepath.Join(dir, "go.mod"))
+		return s, fmt.Errorf("%s requires no %s", filepath.Join(dir, "go.mod"), m.names)
 	}
-	for _, p := range all {
-		fmt.Fprintf(hash, "%q\n", s.arguments(p))
+	for _, p := range m.products {
+		fmt.Fprintf(hash, "%q %q\n", s.arguments(p), p.manifests)
 	}
 	fmt.Fprintf(hash, "%s/%s\n", runtime.GOOS, runtime.GOARCH)
 	s.digest = hex.EncodeToString(hash.Sum(nil)[:6])
@@ -115,64 +178,132 @@ func readSource(dir string) (source, error) {
 }
 
 // arguments are those with which the go command builds a program. It is still told where to put it.
-func (s source) arguments(p program) []string {
+func (s source) arguments(p product) []string {
 	return []string{
 		"build", "-mod=readonly", "-trimpath",
-		"-ldflags", "-s -w -X k8s.io/component-base/version.gitVersion=" + s.version,
-		p.path,
+		"-ldflags", "-s -w -X " + s.variable + "=" + s.version,
+		p.main,
 	}
 }
 
-// cache is where the built programs belong.
+// cache is where the products belong.
 func (s source) cache() (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(dir, "lateen", "cluster", s.version+"-"+s.digest), nil
+	return filepath.Join(dir, "lateen", "cluster", path.Base(s.names)+"-"+s.version+"-"+s.digest), nil
 }
 
-// buildInto builds the programs so that the directory is either complete or absent, and only once however many processes
-// want it at the same time.
-func (s source) buildInto(ctx context.Context, dir string, progress io.Writer) (err error) {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return err
-	}
-	unlock, err := lock(dir + ".lock")
+// fill makes what is missing in the module's cache, and only once however many processes want it at the same time.
+func (s source) fill(ctx context.Context, products []product, progress io.Writer) (dir string, err error) {
+	dir, err = s.cache()
 	if err != nil {
-		return err
+		return "", err
+	}
+	made := func(p product) bool { return isFile(filepath.Join(dir, p.name)) }
+	if !slices.ContainsFunc(products, func(p product) bool { return !made(p) }) {
+		now := time.Now()
+		return dir, os.Chtimes(dir, now, now) // in use: see prune
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	unlock, err := Lock(dir + ".lock")
+	if err != nil {
+		return "", err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	if complete(dir) {
-		return nil // by the process that had the lock before us
+	for _, p := range products {
+		if made(p) {
+			continue // perhaps by the process that had the lock before us
+		}
+		if err := s.make(ctx, p, dir, progress); err != nil {
+			return "", err
+		}
 	}
-	unfinished, err := os.MkdirTemp(filepath.Dir(dir), "unfinished-")
+	return dir, prune(filepath.Dir(dir), time.Now())
+}
+
+// make makes a product so that its file is either complete or absent.
+func (s source) make(ctx context.Context, p product, dir string, progress io.Writer) error {
+	begin := time.Now()
+	unfinished := filepath.Join(dir, "unfinished-"+p.name)
+	var err error
+	if p.main != "" {
+		fmt.Fprintf(progress, "building %s (%s %s), once\n", p.name, path.Base(s.names), s.version)
+		args := s.arguments(p)
+		_, err = s.run(ctx, append([]string{args[0], "-o", unfinished}, args[1:]...)...)
+	} else {
+		err = s.collect(ctx, p, unfinished)
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(unfinished)) }()
-	fmt.Fprintf(progress, "building Kubernetes %s for the tests, once: this takes some minutes\n", s.version)
-	for _, p := range all {
-		begin := time.Now()
-		if err := s.build(ctx, p, filepath.Join(unfinished, p.name)); err != nil {
-			return err
-		}
-		fmt.Fprintf(progress, "built %s in %s\n", p.name, time.Since(begin).Round(time.Second))
-	}
-	if err := os.RemoveAll(dir); err != nil { // somebody has removed a part of it
-		return err
-	}
-	return os.Rename(unfinished, dir)
+	fmt.Fprintf(progress, "made %s in %s\n", p.name, time.Since(begin).Round(time.Second))
+	return os.Rename(unfinished, filepath.Join(dir, p.name))
 }
 
-func (s source) build(ctx context.Context, p program, file string) error {
-	args := s.arguments(p)
-	args = append([]string{args[0], "-o", file}, args[1:]...)
+// collect writes the manifests of a product into one file. They come from the module, as the program does that reads them.
+func (s source) collect(ctx context.Context, p product, file string) error {
+	dirs, err := s.run(ctx, append([]string{"list", "-mod=readonly", "-f", "{{.Dir}}"}, p.manifests...)...)
+	if err != nil {
+		return err
+	}
+	var all [][]byte
+	for dir := range strings.Lines(string(dirs)) {
+		manifests, err := filepath.Glob(filepath.Join(strings.TrimSpace(dir), "*.yaml"))
+		if err != nil {
+			return err
+		}
+		for _, name := range manifests {
+			if filepath.Base(name) == "kustomization.yaml" {
+				continue
+			}
+			content, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			all = append(all, content)
+		}
+	}
+	if len(all) == 0 {
+		return fmt.Errorf("no manifests in %s", dirs)
+	}
+	return os.WriteFile(file, bytes.Join(all, []byte("\n---\n")), 0o644)
+}
+
+// run runs the go command in the module and gives what it prints.
+func (s source) run(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s in %s: %w\n%s", strings.Join(cmd.Args, " "), s.dir, err, output)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	output, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s in %s: %w\n%s", strings.Join(cmd.Args, " "), s.dir, err, &stderr)
 	}
-	return nil
+	return output, nil
+}
+
+// retention is how long programs stay in the cache that nobody starts.
+const retention = 30 * 24 * time.Hour
+
+// prune removes from the cache what belongs to modules of earlier days.
+func prune(cache string, now time.Time) error {
+	entries, err := os.ReadDir(cache)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !e.IsDir() || now.Sub(info.ModTime()) < retention {
+			continue
+		}
+		dir := filepath.Join(cache, e.Name())
+		errs = append(errs, os.RemoveAll(dir), os.RemoveAll(dir+".lock"))
+	}
+	return errors.Join(errs...)
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,26 +18,24 @@ import (
 type server struct {
 	name string
 	log  string
-	kill func()
+	end  func()
+	// killed says that we have ended it.
+	killed atomic.Bool
 	// ended is closed when it no longer runs; err says why.
 	ended chan struct{}
 	err   error
 }
 
-// serve starts a server, with its output in a file in dir that is named after it. The context's values, but not its end,
-// are the server's.
+// serve starts a server, with its output at the end of a file in dir that is named after it. The context's values, but not
+// its end, are the server's.
 func serve(ctx context.Context, dir, program string, args ...string) (*server, error) {
 	name := filepath.Base(program)
 	s := &server{name: name, log: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
-	output, err := os.Create(s.log)
+	output, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s.kill = func() {
-		cancel()
-		<-s.ended
-	}
+	ctx, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = output, output
@@ -50,15 +50,39 @@ func serve(ctx context.Context, dir, program string, args ...string) (*server, e
 		if err != nil {
 			return
 		}
-		s.err = cmd.Wait()
+		s.err = cmp.Or(cmd.Wait(), errors.New("exit status 0"))
 		close(s.ended)
 	}()
 	// The server has the file open now, and we need not.
 	if err := errors.Join(<-started, output.Close()); err != nil {
-		cancel()
+		s.end()
 		return nil, err
 	}
 	return s, nil
+}
+
+// kill ends the server at once, whatever it is doing, and returns when it is gone.
+func (s *server) kill() {
+	select {
+	case <-s.ended: // by itself
+	default:
+		s.killed.Store(true)
+	}
+	s.end()
+	<-s.ended
+}
+
+// failure says what became of a server that has ended by itself. It is nil for one that runs or was killed.
+func (s *server) failure() error {
+	select {
+	case <-s.ended:
+		if s.killed.Load() {
+			return nil
+		}
+		return fmt.Errorf("%s has ended: %w\n%s", s.name, s.err, s.tail())
+	default:
+		return nil
+	}
 }
 
 // await returns when the server answers, and an error with the end of its log if it does not.
@@ -66,7 +90,7 @@ func (s *server) await(ctx context.Context, answers func() bool) error {
 	for !answers() {
 		select {
 		case <-s.ended:
-			return fmt.Errorf("%s has ended: %w\n%s", s.name, s.err, s.tail())
+			return s.failure()
 		case <-ctx.Done():
 			return fmt.Errorf("%s does not answer: %w\n%s", s.name, context.Cause(ctx), s.tail())
 		case <-time.After(pause):

@@ -1,0 +1,150 @@
+package outcome
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/manifest"
+)
+
+func TestOwningIstio(t *testing.T) {
+	t.Parallel()
+	yes := true
+	ref := func(apiVersion, kind string) []metav1.OwnerReference {
+		return []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: "a", Controller: &yes}}
+	}
+	stamped := func(owner, by string) map[string]string {
+		m := map[string]string{manifest.AnnotationOwner: owner}
+		if by != "" {
+			m[manifest.AnnotationRenderedBy] = by
+		}
+		return m
+	}
+	for _, c := range []struct {
+		reason      string
+		refs        []metav1.OwnerReference
+		annotations map[string]string
+		want        string
+	}{
+		{"Nobody owns it.", nil, nil, ""},
+		{"Its controller is an Istio.", ref("sailoperator.io/v1", "Istio"), nil, "a"},
+		{"Another group has Istios too.", ref("example.com/v1", "Istio"), nil, ""},
+		{"Something else controls it, whatever a stamp says.", ref("apps/v1", "Deployment"), stamped("Istio/a", "render-istio"), ""},
+		{"A pipeline's stamp counts.", nil, stamped("Istio/a", "render-istio"), "a"},
+		{"A stamp without a pipeline is a copy by hand.", nil, stamped("Istio/a", ""), ""},
+		{"A stamp of another kind.", nil, stamped("IstioRevision/a", "render-istio"), ""},
+	} {
+		rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "r", OwnerReferences: c.refs, Annotations: c.annotations}}
+		if got := OwningIstio(rev); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.reason, got, c.want)
+		}
+	}
+}
+
+func TestOlder(t *testing.T) {
+	t.Parallel()
+	object := func(second int64, uid types.UID) *v1.Istio {
+		return &v1.Istio{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.Unix(second, 0), UID: uid}}
+	}
+	for _, c := range []struct {
+		reason string
+		a, b   *v1.Istio
+		want   bool
+	}{
+		{"The earlier one has the name.", object(1, "z"), object(2, "a"), true},
+		{"The later one has not.", object(2, "a"), object(1, "z"), false},
+		{"In the same second the UID decides.", object(1, "a"), object(1, "b"), true},
+		{"In both directions.", object(1, "b"), object(1, "a"), false},
+	} {
+		if got := Older(c.a, c.b); got != c.want {
+			t.Errorf("%s: got %t", c.reason, got)
+		}
+	}
+}
+
+func TestEnded(t *testing.T) {
+	t.Parallel()
+	conflict := apierrors.NewConflict(v1.GroupVersion.WithResource("istios").GroupResource(), "a", errors.New("changed"))
+	if result, err := Ended(conflict); err != nil || result.RequeueAfter == 0 {
+		t.Errorf("a conflict is no error, and the run is repeated: got %v, %v", result, err)
+	}
+	if result, err := Ended(nil); err != nil || result.RequeueAfter != 0 {
+		t.Errorf("a run without an error is over: got %v, %v", result, err)
+	}
+	if _, err := Ended(errors.New("other")); err == nil {
+		t.Error("any other error is one")
+	}
+}
+
+func TestTransitions(t *testing.T) {
+	t.Parallel()
+	condition := func(c v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason, message string) v1.Conditions {
+		return v1.Conditions{{Type: c, Status: status, Reason: reason, Message: message}}
+	}
+	ready := condition(v1.ConditionReady, metav1.ConditionTrue, "Ready", "")
+	notReady := condition(v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "x")
+	for _, c := range []struct {
+		reason        string
+		before, after v1.Conditions
+		want          []string
+	}{
+		{"Nothing has changed.", ready, ready, nil},
+		{"It is well from the beginning.", nil, ready, nil},
+		{"It is not well from the beginning.", nil, notReady, []string{"Warning IstiodNotReady x"}},
+		{"It gets well.", notReady, ready, []string{"Normal Ready Ready is True"}},
+		{"It gets ill.", ready, notReady, []string{"Warning IstiodNotReady x"}},
+		{"Another message is no news.", notReady, condition(v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "y"), nil},
+		{
+			"That nothing uses a revision is no fault.", condition(v1.ConditionInUse, metav1.ConditionTrue, v1.ReasonReferencedByWorkloads, ""),
+			condition(v1.ConditionInUse, metav1.ConditionFalse, v1.ReasonNotReferencedByAnything, "unused"), []string{"Normal NotReferencedByAnything unused"},
+		},
+		{"Stalled says what Reconciled has said.", nil, condition(v1.ConditionStalled, metav1.ConditionTrue, v1.ReasonReconcileError, "x"), nil},
+	} {
+		recorder := events.NewFakeRecorder(10)
+		Transitions(recorder, &v1.Istio{}, c.before, c.after)
+		close(recorder.Events)
+		var got []string
+		for e := range recorder.Events {
+			got = append(got, e)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
+		}
+	}
+}
+
+func TestStalled(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(100, 0).UTC()
+	permanent, temporary := Permanent(v1.ReasonReconcileError, errors.New("x")), Temporary(v1.ReasonReconcileError, errors.New("x"))
+	stalled := Stalled(nil, permanent, now)
+	if c := stalled.Get(v1.ConditionStalled); c == nil || c.Status != metav1.ConditionTrue || c.Message != "x" {
+		t.Errorf("what only a person can mend stalls: got %v", stalled)
+	}
+	for name, p := range map[string]*Problem{"nothing is wrong": nil, "it may be gone the next time": temporary} {
+		if got := Stalled(stalled, p, now); len(got) != 0 {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+}
+
+func TestNote(t *testing.T) {
+	t.Parallel()
+	if got := Note("short"); got != "short" {
+		t.Errorf("got %q", got)
+	}
+	long := Note(strings.Repeat("ä", 1000))
+	if len(long) > 1024 || !utf8.ValidString(long) || !strings.HasSuffix(long, "...") {
+		t.Errorf("an event holds 1024 bytes of text: got %d bytes", len(long))
+	}
+}
