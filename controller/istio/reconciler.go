@@ -139,7 +139,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if sameJSON(live, want) {
 		return nil
 	}
-	// Not a merge patch: in values, a null means something.
+	// Not a merge patch, in which a null would mean something else than in values.
 	err = r.Client.Update(ctx, want, client.FieldOwner(apply.FieldManager))
 	if err == nil {
 		r.Events.Eventf(s.istio, want, corev1.EventTypeNormal, "RevisionUpdated", "Apply", "updated IstioRevision %s to Istio %s", want.Name, want.Spec.Version)

@@ -1,8 +1,6 @@
 package istio
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -100,20 +98,33 @@ func stalled(problem *outcome.Problem, active *v1.IstioRevision) *outcome.Proble
 	return nil
 }
 
-// sameJSON tells whether two revisions differ in nothing but how their values are written.
+// sameJSON tells whether two revisions differ in nothing but how their values are written. The API server drops a null from
+// values, so one that is planned must not count: it would be written again and again.
 func sameJSON(a, b *v1.IstioRevision) bool {
 	x, y := a.DeepCopy(), b.DeepCopy()
-	var vx, vy any
-	if decode(x.Spec.Values, &vx) != nil || decode(y.Spec.Values, &vy) != nil || !reflect.DeepEqual(vx, vy) {
+	vx, errX := x.Spec.Values.Map()
+	vy, errY := y.Spec.Values.Map()
+	if errX != nil || errY != nil || !reflect.DeepEqual(withoutNulls(vx), withoutNulls(vy)) {
 		return false
 	}
 	x.Spec.Values, y.Spec.Values = nil, nil
 	return reflect.DeepEqual(x, y)
 }
 
-func decode(v *v1.Values, into *any) error {
-	if v == nil {
-		return nil
+func withoutNulls(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, value := range v {
+			if value == nil {
+				delete(v, key)
+			} else {
+				v[key] = withoutNulls(value)
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = withoutNulls(v[i])
+		}
 	}
-	return json.NewDecoder(bytes.NewReader(v.Raw)).Decode(into)
+	return v
 }
