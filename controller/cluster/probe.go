@@ -62,7 +62,9 @@ type Prober struct {
 	mutex  sync.Mutex
 	base   context.Context //nolint:containedctx // the manager's, under which all probes run
 	probes map[string]*probe
-	queue  workqueue.TypedRateLimitingInterface[reconcile.Request]
+	// early are the revisions that were asked about before Start.
+	early []string
+	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
 
 type probe struct {
@@ -75,6 +77,10 @@ type probe struct {
 func (p *Prober) Start(ctx context.Context) error {
 	p.mutex.Lock()
 	p.base = ctx
+	for _, revision := range p.early {
+		p.queue.Add(Named(revision)[0])
+	}
+	p.early = nil
 	p.mutex.Unlock()
 	<-ctx.Done()
 	return nil
@@ -101,11 +107,11 @@ func (p *Prober) Ask(revision string, t Target) health.Probe {
 	if have != nil {
 		have.stop()
 	}
-	base := p.base
-	if base == nil {
-		return health.Probe{} // not started yet
+	if p.base == nil {
+		p.early = append(p.early, revision)
+		return health.Probe{}
 	}
-	ctx, stop := context.WithCancel(base)
+	ctx, stop := context.WithCancel(p.base)
 	next := &probe{target: t, stop: stop}
 	if p.probes == nil {
 		p.probes = map[string]*probe{}

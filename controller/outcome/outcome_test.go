@@ -101,12 +101,13 @@ func TestTransitions(t *testing.T) {
 		{"Nothing has changed.", ready, ready, nil},
 		{"It is well from the beginning.", nil, ready, nil},
 		{"It is not well from the beginning.", nil, notReady, []string{"Warning IstiodNotReady x"}},
-		{"It gets well.", notReady, ready, []string{"Normal Ready Ready is True"}},
+		{"It gets well.", notReady, ready, []string{"Normal Ready " + "Ready is True"}},
 		{"It gets ill.", ready, notReady, []string{"Warning IstiodNotReady x"}},
 		{"Another message is no news.", notReady, condition(v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "y"), nil},
 		{
 			"That nothing uses a revision is no fault.", condition(v1.ConditionInUse, metav1.ConditionTrue, v1.ReasonReferencedByWorkloads, ""),
-			condition(v1.ConditionInUse, metav1.ConditionFalse, v1.ReasonNotReferencedByAnything, "unused"), []string{"Normal NotReferencedByAnything unused"},
+			condition(v1.ConditionInUse, metav1.ConditionFalse, v1.ReasonNotReferencedByAnything, "unused"),
+			[]string{"Normal NotReferencedByAnything unused"},
 		},
 		{"Stalled says what Reconciled has said.", nil, condition(v1.ConditionStalled, metav1.ConditionTrue, v1.ReasonReconcileError, "x"), nil},
 	} {

@@ -8,8 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 
@@ -23,7 +21,7 @@ import (
 	"github.com/lateen-io/lateen/internal/release"
 )
 
-const name = "migrate-istiooperator"
+const program = "migrate-istiooperator"
 
 // Exit codes.
 const (
@@ -36,8 +34,11 @@ const (
 const environment = "LATEEN_ISTIO_VERSION"
 
 // Main runs the program in a process and returns the exit code.
-func Main(p function.Process) int {
-	s := session{Process: p}
+func Main(p function.Process) int { return Named(program, p) }
+
+// Named is Main for a program that goes by another name, which messages and help then have: it is a part of a greater one.
+func Named(name string, p function.Process) int {
+	s := session{Process: p, name: name}
 	err := s.parse()
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -69,13 +70,14 @@ func version() string {
 // session is one run of the program.
 type session struct {
 	function.Process
+	name    string
 	files   []string
 	istio   string
 	version bool
 }
 
 func (s *session) parse() error {
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags := flag.NewFlagSet(s.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&s.istio, migrate.OptionVersion, "", "")
 	flags.Func("f", "", func(file string) error { s.files = append(s.files, file); return nil })
@@ -92,7 +94,7 @@ func (s *session) parse() error {
 
 func (s *session) finish(err error) int {
 	if err != nil {
-		fmt.Fprintf(s.Stderr, "%s: %v\n", name, err)
+		fmt.Fprintf(s.Stderr, "%s: %v\n", s.name, err)
 		return exitError
 	}
 	return exitOK
@@ -105,12 +107,7 @@ func (s *session) resourceList() int {
 		return s.finish(err)
 	}
 	out := migrate.List(list, s.istio)
-	for _, r := range out.Results {
-		// kpt shows results and stderr both, kustomize shows neither results nor the reason of a failure.
-		if r.Severity == fn.Error || r.Severity == fn.Warning && !expand.Remembers(list.Items) {
-			fmt.Fprintf(s.Stderr, "%s: %s\n", name, function.Sentence(r, ""))
-		}
-	}
+	s.Report(s.name, out.Results, list)
 	if err := out.Write(s.Stdout); err != nil {
 		return s.finish(err)
 	}
@@ -125,14 +122,14 @@ func (s *session) standAlone() int {
 	list := &krm.List{}
 	var where []string
 	for _, file := range s.files {
-		objects, err := s.readFile(&file)
+		objects, file, err := s.ReadFile(file)
 		if err != nil {
 			return s.finish(err)
 		}
 		for _, o := range objects {
 			if !migrate.IsOperator(o) {
-				fmt.Fprintf(s.Stderr, "%s: %s: warning: %s/%s is not an IstioOperator and was left out\n", name, position(file, o.Node().Line, o.Node().Column),
-					o.Kind(), o.ID().Name)
+				left := krm.Result(o, fn.Warning, nil, "is not an IstioOperator and was left out")
+				fmt.Fprintf(s.Stderr, "%s: %s\n", s.name, function.Sentence(left, function.Position(file, o, left)))
 				continue
 			}
 			list.Items, where = append(list.Items, o), append(where, file)
@@ -146,15 +143,7 @@ func (s *session) standAlone() int {
 	for i, o := range list.Items {
 		out := migrate.Operator(o, s.istio)
 		for _, r := range out.Results {
-			n := o.Node()
-			if r.Field != nil {
-				n = krm.Locate(o, r.Field.Path)
-			}
-			at := position(where[i], n.Line, n.Column)
-			if r.Severity == fn.Info {
-				at += ": info"
-			}
-			fmt.Fprintf(s.Stderr, "%s: %s\n", name, strings.TrimRight(function.Sentence(r, at), "\n"))
+			fmt.Fprintf(s.Stderr, "%s: %s\n", s.name, strings.TrimRight(function.Sentence(r, function.Position(where[i], o, r)), "\n"))
 			failed = failed || r.Severity == fn.Error
 		}
 		made = append(made, out.Objects...)
@@ -166,34 +155,6 @@ func (s *session) standAlone() int {
 		return s.finish(fmt.Errorf("two IstioOperators both become %s: merge them into one, or give each control plane a revision", id))
 	}
 	return s.finish(manifest.Write(s.Stdout, made))
-}
-
-func position(file string, line, column int) string {
-	return fmt.Sprintf("%s:%d:%d", file, line, column)
-}
-
-// readFile reads the resources of a file; - is standard input, and gets a name that says so.
-func (s *session) readFile(file *string) ([]manifest.Object, error) {
-	var data []byte
-	var err error
-	if *file == "-" {
-		*file = "standard input"
-		data, err = io.ReadAll(io.LimitReader(s.Stdin, krm.MaxInput+1))
-	} else {
-		data, err = os.ReadFile(*file)
-	}
-	if err != nil {
-		return nil, err
-	}
-	*file = filepath.ToSlash(*file)
-	if len(data) > krm.MaxInput {
-		return nil, fmt.Errorf("%s has more than %d MiB", *file, krm.MaxInput>>20)
-	}
-	objects, err := krm.ParseDocuments(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", *file, err)
-	}
-	return objects, nil
 }
 
 func (s *session) usage() {
@@ -234,5 +195,5 @@ Other flags:
         print the version and the bundled Istio versions
 
 Exit code 0: migrated, perhaps with findings; 1: the input cannot be migrated; 2: the call is wrong.
-`, name, release.Bundled().Default(), environment)
+`, s.name, release.Bundled().Default(), environment)
 }
