@@ -39,6 +39,8 @@ type Options struct {
 	Track bool
 	// ChartFailurePolicy leaves failurePolicy Ignore in validating webhooks, which istiod changes later.
 	ChartFailurePolicy bool
+	// Protect asks Argo CD and Flux not to prune the objects of InPlace control planes either, before they become RevisionBased.
+	Protect bool
 }
 
 func (o Options) options() krm.Options {
@@ -58,6 +60,9 @@ func (o Options) options() krm.Options {
 	}
 	if o.ChartFailurePolicy {
 		out[krm.OptionFailurePolicy] = "chart"
+	}
+	if o.Protect {
+		out[krm.OptionProtect] = "true"
 	}
 	return out
 }

@@ -89,7 +89,7 @@ func TestCalls(t *testing.T) {
 		{reason: "a version as flag", stdin: operator, args: []string{"--istio-version", "1.27.0", "-f", "-"}, stdout: "version: v1.27.0", stderr: "info"},
 		{reason: "a version from the environment", stdin: operator, env: map[string]string{"LATEEN_ISTIO_VERSION": "v1.26.0"}, args: []string{"-"}, stdout: "version: v1.26.0", stderr: "info"},
 		{reason: "a version that is none", stdin: operator, args: []string{"--istio-version", "latest", "-f", "-"}, code: 1, stderr: "spec.version"},
-		{reason: "other resources are left out", stdin: "kind: ConfigMap\nmetadata: {name: c}\n---\n" + operator, args: []string{"-f", "-"}, stdout: "kind: Istio", stderr: "standard input:1:1: warning: ConfigMap/c is not an IstioOperator"},
+		{reason: "other resources are left out", stdin: "kind: ConfigMap\nmetadata: {name: c}\n---\n" + operator, args: []string{"-f", "-"}, stdout: "kind: Istio", stderr: "standard input:1:1: warning: ConfigMap/c: is not an IstioOperator"},
 		{reason: "two of one name", stdin: operator + "---\n" + operator, args: []string{"-f", "-"}, code: 1, stderr: "both become Istio default"},
 		{reason: "bad input", stdin: operator + "  values: 1\n", args: []string{"-f", "-"}, code: 1, stderr: "standard input:6:3: IstioOperator/a: spec.values must be an object"},
 		{reason: "as a function, warnings go where results are not shown", stdin: list, stdout: "kind: Istio\n", stderr: "spec.nonsense (1): not a field"},

@@ -4,11 +4,9 @@
 package expand
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 
@@ -45,7 +43,8 @@ type Request struct {
 	// Options are in force for it, those of its annotations included.
 	Options krm.Options
 	// Protect says that nothing remembers older revisions (kustomize): the objects of a RevisionBased control plane ask
-	// Argo CD and Flux to leave them in the cluster when they are no longer rendered.
+	// Argo CD and Flux to leave them in the cluster when they are no longer rendered. Those of any other do so if the option
+	// protect says it.
 	Protect bool
 
 	around *around
@@ -158,95 +157,48 @@ func (j *job) resolve(version v1.Version, dirs directories) {
 	if err != nil {
 		r := j.fail([]string{"spec", "version"}, "spec.version: %v", err)
 		r.Field.CurrentValue = string(version)
-		if unknown, ok := errors.AsType[*release.UnknownVersionError](err); ok {
-			if best := values.Closest(string(version), append(unknown.Bundled, unknown.Brought...)); best != "" {
-				r.Field.ProposedValue = best
-			}
+		if best := render.Meant(version, err); best != "" {
+			r.Field.ProposedValue = best
 		}
 		return
 	}
 	j.output.Release = rel
-	if p := j.Options[krm.OptionPlatform]; p != "" && !slices.Contains(values.Platforms, p) {
-		message := fmt.Sprintf("the platform %q is none that Istio's charts know (%s) and has no effect", p, strings.Join(values.Platforms, ", "))
-		if best := values.Closest(p, values.Platforms); best != "" {
-			message += "; did you mean " + best + "?"
-		}
+	if message := render.UnknownPlatform(j.Options[krm.OptionPlatform]); message != "" {
 		_ = j.result(fn.Warning, nil, message)
 	}
-	if rel.EndOfLife != "" {
-		r := j.result(fn.Warning, []string{"spec", "version"}, fmt.Sprintf(
-			"Istio %s: this minor version reached its end of life in %s and gets no security fixes; newest bundled version: %s",
-			rel.Version, rel.EndOfLife, release.Bundled().Default()))
+	if message := render.EndOfLife(rel); message != "" {
+		r := j.result(fn.Warning, []string{"spec", "version"}, message)
 		r.Field.CurrentValue, r.Field.ProposedValue = string(version), release.Bundled().Default()
 	}
 }
 
 // check holds the user's values against the schema of the release.
 func (j *job) check() {
-	data, of := j.output.Release.Schema()
-	if data == nil {
-		return
-	}
-	schema, err := schemaOf(data, of)
-	if err != nil {
-		j.fail(nil, "schema of Istio %s: %v", of, err)
-		return
-	}
-	check := func(name string, raw *v1.Values, check func(map[string]any) []values.Problem) {
-		if raw == nil {
-			return
-		}
-		var v map[string]any
-		if err := json.Unmarshal(raw.Raw, &v); err != nil {
-			j.fail([]string{"spec", name}, "spec.%s: %v", name, err)
-			return
-		}
-		for _, p := range check(v) {
-			severity := fn.Error
-			if p.Unknown && of != j.output.Release.Version {
-				severity = fn.Warning // the schema is another version's: the field may well exist in the user's charts
-			} else {
-				j.hasError = true
-			}
-			r := j.result(severity, p.Pointer, p.String())
-			if p.Suggestion != "" {
-				r.Field.ProposedValue = p.Suggestion
-			}
-		}
-	}
-	against := func(root string) func(map[string]any) []values.Problem {
-		return func(v map[string]any) []values.Problem { return schema.Check(root, v, "spec.values") }
-	}
+	var problems []render.Problem
+	var err error
 	switch r := j.Resource; {
 	case r.Istio != nil:
-		check("values", r.Istio.Spec.Values, against(values.RootIstio))
-		check("meshConfig", r.Istio.Spec.MeshConfig, func(v map[string]any) []values.Problem {
-			return schema.CheckMeshConfig(v, "spec.meshConfig")
-		})
+		problems, err = render.CheckIstio(j.output.Release, r.Istio.Spec)
 	case r.Revision != nil:
-		check("values", r.Revision.Spec.Values, against(values.RootIstio))
+		problems, err = render.CheckRevision(j.output.Release, r.Revision.Spec)
 	case r.CNI != nil:
-		check("values", r.CNI.Spec.Values, against(values.RootCNI))
+		problems, err = render.CheckCNI(j.output.Release, r.CNI.Spec)
 	}
-}
-
-// parsed keeps the schemas that a process has read, by version.
-var parsed = struct {
-	sync.Mutex
-	schemas map[string]*values.Schema
-}{schemas: map[string]*values.Schema{}}
-
-func schemaOf(data []byte, version string) (*values.Schema, error) {
-	parsed.Lock()
-	defer parsed.Unlock()
-	if s := parsed.schemas[version]; s != nil {
-		return s, nil
+	if err != nil {
+		j.fail(nil, "%v", err)
 	}
-	s, err := values.ParseSchema(data)
-	if err == nil {
-		parsed.schemas[version] = s
+	for _, p := range problems {
+		severity := fn.Error
+		if p.Warning {
+			severity = fn.Warning
+		} else {
+			j.hasError = true
+		}
+		r := j.result(severity, p.Pointer, p.String())
+		if p.Suggestion != "" {
+			r.Field.ProposedValue = p.Suggestion
+		}
 	}
-	return s, err
 }
 
 // crds chooses the job that brings Istio's CRDs: if any control plane of the package asks for them, the one with the newest
@@ -269,7 +221,7 @@ func crds(jobs []*job) {
 }
 
 func (j *job) render() {
-	if j.hasError {
+	if j.hasError || len(j.output.Objects) > 0 { // keep has them
 		return
 	}
 	objects, err := j.objects()
@@ -293,7 +245,8 @@ func (j *job) objects() ([]manifest.Object, error) {
 			KeepFailurePolicy: keep,
 		})
 	default:
-		j.output.Protected = j.Protect && r.Istio != nil && r.Istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased
+		j.output.Protected = j.Options[krm.OptionProtect] == "true" ||
+			j.Protect && r.Istio != nil && r.Istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased
 		in := render.Input{
 			Revision: j.output.Revision, Release: j.output.Release, Owner: j.output.Owner, KubeVersion: kube,
 			Protect: j.output.Protected, KeepFailurePolicy: keep,

@@ -15,6 +15,7 @@ import (
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/selector"
+	"github.com/lateen-io/lateen/internal/usage"
 	"github.com/lateen-io/lateen/internal/values"
 )
 
@@ -31,6 +32,10 @@ func (a *around) meshes() fn.Results {
 		m := meshOf(p)
 		if m.remote {
 			continue
+		}
+		if operator := invalidOperator(m.discovers); operator != "" {
+			results = append(results, krm.Result(m.item, fn.Warning, []string{"spec", "values", "meshConfig", "discoverySelectors"}, fmt.Sprintf(
+				"the operator %q is none that a selector can have: In, NotIn, Exists, DoesNotExist", operator)))
 		}
 		for _, other := range seen {
 			if r := collision(other, m); r != nil {
@@ -70,6 +75,18 @@ func meshOf(p plane) mesh {
 	return m
 }
 
+// invalidOperator is the first operator that no label selector has, or empty. The schema of the values only knows that it is text.
+func invalidOperator(selectors []selector.Selector) string {
+	for _, s := range selectors {
+		for _, e := range s.MatchExpressions {
+			if !slices.Contains([]string{"In", "NotIn", "Exists", "DoesNotExist"}, e.Operator) {
+				return e.Operator
+			}
+		}
+	}
+	return ""
+}
+
 func collision(a, b mesh) *fn.Result {
 	if a.namespace == b.namespace {
 		if (a.based || a.item.Kind() == v1.KindIstioRevision) && (b.based || b.item.Kind() == v1.KindIstioRevision) {
@@ -102,7 +119,7 @@ func (p plane) based() bool {
 // A package without a control plane says nothing about that. Without memory, an earlier revision of a RevisionBased Istio is
 // not in the package, but may be in the cluster.
 func (a *around) labels(memory bool) fn.Results {
-	names := a.tags()
+	names := tagNames(a.items)
 	for _, p := range a.controlPlanes() {
 		names[p.name] = true
 	}
@@ -111,63 +128,84 @@ func (a *around) labels(memory bool) fn.Results {
 		return nil
 	}
 	known := strings.Join(slices.Sorted(maps.Keys(names)), ", ")
-	earlier := func(rev string) bool {
-		return !memory && slices.ContainsFunc(a.controlPlanes(), func(p plane) bool {
-			rest, ok := strings.CutPrefix(rev, p.istio+"-v")
-			return ok && p.istio != "" && p.based() && earlierVersion.MatchString(rest)
-		})
-	}
 	var results fn.Results
-	for _, item := range a.items {
-		if item.Annotation(manifest.AnnotationOwner) != "" {
+	for _, u := range usesOf(a.items) {
+		if names[u.name] || u.past || len(u.field) == 0 {
 			continue
 		}
-		rev := revisionLabel(item)
-		switch {
-		case item.Kind() == "Namespace" && item.Label("istio-injection") == "enabled":
-			if !names["default"] {
-				results = append(results, krm.Result(item, fn.Warning, []string{"metadata", "labels", "istio-injection"}, fmt.Sprintf(
-					"istio-injection: enabled means the revision or tag named default, and the package has none (it has: %s): use the label "+
-						"istio.io/rev, or add an IstioRevisionTag named default", known)))
-			}
-		case rev != "" && !names[rev] && !earlier(rev) && item.Label("istio-injection") == "":
-			results = append(results, krm.Result(item, fn.Warning, []string{"metadata", "labels", "istio.io/rev"}, fmt.Sprintf(
-				"istio.io/rev: %s is no revision or tag of the package (it has: %s): nothing would be injected, and Pods may fail to start", rev, known)))
+		severity, message := a.missing(u, known, memory)
+		if severity == fn.Warning && !memory && slices.ContainsFunc(a.controlPlanes(), func(p plane) bool { return p.istio == u.name && p.based() }) {
+			message += fmt.Sprintf(". If Istio/%s was InPlace before, the control plane %[1]s still injects, as long as it is in the cluster: a GitOps tool "+
+				"prunes it unless the commit before rendered it with the option protect (annotation lateen.io/protect: \"true\")", u.name)
+		}
+		if message != "" {
+			results = append(results, krm.Result(u.item, severity, u.field, message))
 		}
 	}
 	return results
 }
 
+// missing is what to say about a user of a revision or tag that is not in the package, if anything. known are those that are.
+func (a *around) missing(u use, known string, memory bool) (fn.Severity, string) {
+	key := u.field[len(u.field)-1]
+	if key != usage.LabelRevision {
+		if u.unsure {
+			return fn.Info, "" // its namespace may well have a label
+		}
+		return fn.Warning, fmt.Sprintf("%s means the revision or tag named default, and the package has none (it has: %s): use the label istio.io/rev, "+
+			"or add an IstioRevisionTag named default", asked[key], known)
+	}
+	if p := a.earlier(u.name); p != nil && !memory {
+		return fn.Info, fmt.Sprintf("istio.io/rev: %s is not in the package, but may be an earlier revision of Istio/%s that is in the cluster; "+
+			"move the label to %s when that one is ready", u.name, p.istio, p.name)
+	}
+	says := fmt.Sprintf("istio.io/rev: %s is no revision or tag of the package (it has: %s): ", u.name, known)
+	switch {
+	case u.item.Kind() == "Gateway":
+		return fn.Warning, says + "no control plane would deploy the Gateway"
+	case u.unsure:
+		return fn.Info, says + "nothing would be injected, unless the namespace, which is not in the package, has a label of its own"
+	}
+	return fn.Warning, says + "nothing would be injected, and Pods may fail to start"
+}
+
+// asked is how the labels that mean the name default are written.
+var asked = map[string]string{usage.LabelInjection: "istio-injection: enabled", usage.LabelInject: `sidecar.istio.io/inject: "true"`}
+
+// earlier is the Istio, updated by revisions, that can have had a revision of the name before; nil if there is none.
+func (a *around) earlier(revision string) *plane {
+	for i, p := range a.controlPlanes() {
+		version, ok := strings.CutPrefix(revision, p.istio+"-v")
+		if ok && p.istio != "" && p.based() && earlierVersion.MatchString(version) {
+			return &a.controlPlanes()[i]
+		}
+	}
+	return nil
+}
+
 // earlierVersion is the version in the name of a revision, after -v: 1-27-0, 1-27-latest.
 var earlierVersion = regexp.MustCompile(`^\d+-\d+-(\d+(-[0-9A-Za-z-]+)?|latest)$`)
 
-// revisionLabel is the label istio.io/rev of a namespace, or of the Pods of a workload.
-func revisionLabel(item manifest.Object) string {
-	switch item.Kind() {
-	case "Namespace", "Pod":
-		return item.Label("istio.io/rev")
-	case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job":
-		return krm.Text(item, "spec", "template", "metadata", "labels", "istio.io/rev")
-	case "CronJob":
-		return krm.Text(item, "spec", "jobTemplate", "spec", "template", "metadata", "labels", "istio.io/rev")
-	}
-	return ""
-}
-
 // skew warns of a CNI plugin that does not go with a control plane of the package: the plugin of 1.x works with 1.x-1, 1.x
-// and 1.x+1.
+// and 1.x+1. Of versions without a number, such as master, it says that it does not know.
 func (j *job) skew() {
-	cni, err := semver.NewVersion(j.output.Release.Version)
-	if err != nil {
-		return
-	}
+	cni, errCNI := semver.NewVersion(j.output.Release.Version)
 	for _, p := range j.around.controlPlanes() {
-		v, err := semver.NewVersion(p.version)
-		if err != nil || v.Major() == cni.Major() && v.Minor() <= cni.Minor()+1 && v.Minor()+1 >= cni.Minor() {
+		if p.version == "" {
 			continue
 		}
-		r := j.result(fn.Warning, []string{"spec", "version"}, fmt.Sprintf("spec.version: the CNI plugin of Istio %s does not work with %s of Istio %s; "+
-			"it works with the minor versions before, at and after its own", j.output.Release.Version, nameOf(p.item), p.version))
-		r.Field.CurrentValue = j.output.Release.Version
+		v, err := semver.NewVersion(p.version)
+		severity, message := fn.Warning, fmt.Sprintf("spec.version: the CNI plugin of Istio %s does not work with %s of Istio %s; "+
+			"it works with the minor versions before, at and after its own", j.output.Release.Version, nameOf(p.item), p.version)
+		switch {
+		case (errCNI != nil || err != nil) && p.version == j.output.Release.Version:
+			continue
+		case errCNI != nil || err != nil:
+			severity, message = fn.Info, fmt.Sprintf("spec.version: whether the CNI plugin of Istio %s works with %s of Istio %s cannot be told from the versions",
+				j.output.Release.Version, nameOf(p.item), p.version)
+		case v.Major() == cni.Major() && v.Minor() <= cni.Minor()+1 && v.Minor()+1 >= cni.Minor():
+			continue
+		}
+		j.result(severity, []string{"spec", "version"}, message).Field.CurrentValue = j.output.Release.Version
 	}
 }

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/usage"
 )
 
 // Expanded is what the resources among some items have become.
@@ -106,9 +107,13 @@ func (f Function) List(in *krm.List, options krm.Options) *krm.List {
 	if HasError(results) {
 		out.Items = in.Items
 	}
+	// kpt shows the first few: what matters most comes first.
+	slices.SortStableFunc(results, func(a, b *fn.Result) int { return rank[a.Severity] - rank[b.Severity] })
 	out.Results = results
 	return &out
 }
+
+var rank = map[fn.Severity]int{fn.Error: 0, fn.Warning: 1, fn.Info: 2}
 
 // task is what one call of the function is to do.
 type task struct {
@@ -173,9 +178,13 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 	if !t.memory && !t.generator {
 		e.warnUntracked(false)
 	}
-	reports, results := reports(t.items)
-	if HasError(results) {
-		return nil, results
+	var seen []usage.Report
+	if t.function.Name == RenderIstio.Name {
+		var results fn.Results
+		seen, results = reports(t.items, t.memory)
+		if e.Results = append(e.Results, append(results, e.strangers(seen)...)...); HasError(results) {
+			return nil, e.Results
+		}
 	}
 	var expansions []krm.Expansion
 	if t.generator {
@@ -199,7 +208,7 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 					return nil, failure(err)
 				}
 				x.Objects = append([]manifest.Object{rev}, o.Objects...)
-				u := upgrade{source: e.Sources[i], output: o, items: t.items, reports: reports}
+				u := upgrade{source: e.Sources[i], output: o, items: t.items, reports: seen, clusters: clustersOf(e.options[i])}
 				u.activate()
 				u.note(rev)
 				u.run()
@@ -216,42 +225,96 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 	if err != nil {
 		return nil, failure(err)
 	}
-	return items, append(e.Results, removed(t.items, items)...)
+	results := append(removed(t.items, items), e.withoutDefault(t.items, items)...)
+	return items, append(e.Results, results...)
+}
+
+// withoutDefault warns if the revision default leaves the package of an Istio that stays: some things of a cluster are there
+// only once, and come with the default revision or tag.
+func (e *Expanded) withoutDefault(before, after []manifest.Object) fn.Results {
+	has := func(items []manifest.Object, owner string) bool {
+		return slices.ContainsFunc(items, func(o manifest.Object) bool {
+			return o.Label(manifest.LabelRevision) == "default" && o.Annotation(manifest.AnnotationOwner) == owner
+		})
+	}
+	var results fn.Results
+	for i, r := range e.Sources {
+		owner := e.Outputs[i].Owner
+		if r.Istio == nil || !has(before, owner) || has(after, owner) || tagNames(after)["default"] {
+			continue
+		}
+		results = append(results, krm.Result(r.Object, fn.Warning, nil, "the revision default leaves the package, and there is no tag named default to take over: "+
+			"the ServiceAccount istio-reader-service-account and the validator istiod-default-validator go, which only a default revision or tag has, and "+
+			"istio-injection: enabled means nothing any more. Add an IstioRevisionTag named default, unless nothing needs them"))
+	}
+	return results
 }
 
 // removed tells which generated objects are in the package no longer: one result each, and one for a whole revision.
 func removed(before, after []manifest.Object) fn.Results {
 	left := map[manifest.ID]bool{}
-	sources := map[string]bool{} // what users wrote, by owner stamp
+	sources := map[string]bool{}   // what users wrote, by owner stamp
+	revisions := map[string]bool{} // those that are in the package still
 	for _, o := range after {
 		left[o.ID()] = true
 		if o.Annotation(manifest.AnnotationOwner) == "" {
 			sources[nameOf(o)] = true
 		}
+		revisions[revisionKey(o)] = true
 	}
-	objects := map[string]int{} // of revisions whose IstioRevision is gone
-	gone := map[string]bool{}
+	objects := map[string]int{} // of whole revisions that are gone
 	for _, o := range before {
-		if !left[o.ID()] {
-			objects[o.Label(manifest.LabelRevision)]++
-			gone[o.ID().Name] = gone[o.ID().Name] || o.Kind() == v1.KindIstioRevision
+		if key := revisionKey(o); !left[o.ID()] && !revisions[key] && o.Kind() != v1.KindIstioRevision {
+			objects[key]++
 		}
 	}
 	var results fn.Results
+	told := map[string]bool{}
 	for _, o := range before {
-		revision := o.Label(manifest.LabelRevision)
+		key, owner := revisionKey(o), o.Annotation(manifest.AnnotationOwner)
 		switch {
-		case left[o.ID()]:
-		case o.Kind() == v1.KindIstioRevision && !sources[o.Annotation(manifest.AnnotationOwner)]:
-			results = append(results, krm.Result(o, fn.Warning, nil, fmt.Sprintf("removed with the %d objects of the revision, because %s is not in the "+
-				"package any more: see to it that no proxy is connected to it before this is applied", objects[revision]-1, o.Annotation(manifest.AnnotationOwner))))
-		case o.Kind() == v1.KindIstioRevision:
-			results = append(results, krm.Result(o, fn.Info, nil, fmt.Sprintf("removed with the %d objects of the revision", objects[revision]-1)))
-		case !gone[revision]:
-			results = append(results, krm.Result(o, fn.Info, nil, "removed: "+o.Annotation(manifest.AnnotationOwner)+" does not generate it any more"))
+		case left[o.ID()] || told[key]:
+		case key == "" || revisions[key]:
+			results = append(results, krm.Result(o, fn.Info, nil, "removed: "+owner+" does not generate it any more"))
+		default:
+			told[key] = true
+			results = append(results, gone(o, before, objects[key], sources[owner]))
 		}
 	}
 	return results
+}
+
+// revisionKey tells the revisions of control planes apart, by owner and name; "" for what belongs to none.
+func revisionKey(o manifest.Object) string {
+	owner, name := o.Annotation(manifest.AnnotationOwner), o.Label(manifest.LabelRevision)
+	if o.Kind() == v1.KindIstioRevision {
+		name = o.ID().Name
+	}
+	if kind, _, _ := strings.Cut(owner, "/"); name == "" || kind != v1.KindIstio && kind != v1.KindIstioRevision {
+		return ""
+	}
+	return owner + " " + name
+}
+
+// gone is the result about a revision that has left the package. o is the first of its objects, n how many there were, and
+// sourced says that the resource that they came from is still there.
+func gone(o manifest.Object, before []manifest.Object, n int, sourced bool) *fn.Result {
+	owner, name, _ := strings.Cut(revisionKey(o), " ")
+	i := slices.IndexFunc(before, func(o manifest.Object) bool { return o.Kind() == v1.KindIstioRevision && o.ID().Name == name })
+	severity, message := fn.Info, fmt.Sprintf("removed with the %d objects of the revision", n)
+	if !sourced {
+		severity = fn.Warning
+		message += fmt.Sprintf(", because %s is not in the package any more: see to it that no proxy is connected to it before this is applied", owner)
+	}
+	if i >= 0 {
+		return krm.Result(before[i], severity, nil, message)
+	}
+	if sourced {
+		message = fmt.Sprintf("is not in the package any more, and its %d objects were removed", n)
+	}
+	return &fn.Result{Message: message, Severity: severity, ResourceRef: &fn.ResourceRef{
+		APIVersion: v1.GroupVersion.String(), Kind: v1.KindIstioRevision, Name: name,
+	}}
 }
 
 // dir is the directory of an output's files, beside the file of its source.

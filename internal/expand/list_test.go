@@ -574,7 +574,20 @@ func TestProtect(t *testing.T) {
 		"kustomize, RevisionBased": {"the next version's output does not have the old revision any more", resourceList(istio("default", based)), true},
 		"kustomize, tracked":       {"the controller's record of an old revision must not be pruned before the revision", resourceList(istio("default", based, "annotations: {lateen.io/track: 'true'}")), true},
 		"kustomize, InPlace":       {"what a new version does not have any more shall go", resourceList(istio("default", "{}")), false},
-		"kpt, RevisionBased":       {"the package remembers", resourceList("", istio("default", based, inFile("istio.yaml"))), false},
+		"kustomize, InPlace with the option": {
+			"the commit before the switch to RevisionBased, which takes the objects out of the output",
+			resourceList(istio("default", "{}", "annotations: {lateen.io/protect: 'true'}")), true,
+		},
+		"kustomize, tracked InPlace with the option": {
+			"its IstioRevision leaves the output with the objects",
+			resourceList(istio("default", "{}", "annotations: {lateen.io/protect: 'true', lateen.io/track: 'true'}")), true,
+		},
+		"kpt, with the option": {"whoever asks for it gets it", resourceList(configMap+"data: {protect: 'true'}\n", istio("default", "{}", inFile("istio.yaml"))), true},
+		"kustomize, RevisionBased, without the option": {
+			"false is what it is without the option: they are protected all the same",
+			resourceList(istio("default", based, "annotations: {lateen.io/protect: 'false'}")), true,
+		},
+		"kpt, RevisionBased": {"the package remembers", resourceList("", istio("default", based, inFile("istio.yaml"))), false},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

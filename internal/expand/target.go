@@ -2,6 +2,7 @@ package expand
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/render"
+	"github.com/lateen-io/lateen/internal/revision"
 )
 
 // around is a package as one of its resources sees it.
@@ -57,6 +59,10 @@ type plane struct {
 	revision *v1.IstioRevision
 	release  release.Release
 	err      error
+	// kubeVersion is the option in force for it.
+	kubeVersion string
+	// otherCharts says that it was rendered with charts of the same version that are not those of release.
+	otherCharts bool
 }
 
 // controlPlanes lists the control planes of the package, each once: Istios first, with their planned revisions.
@@ -98,15 +104,23 @@ func (a *around) plane(item manifest.Object) plane {
 			return p
 		}
 	}
-	options := r.Options.Over(a.options)
+	version := string(r.Version())
+	record := a.record(r)
+	if r.Revision != nil && record != nil && p.version != "" {
+		version = p.version // an alias may mean a newer one by now
+	}
+	options := r.Options.Over(a.options).Over(recorded(record))
+	p.kubeVersion = options[krm.OptionKubeVersion]
 	var dir *release.Directory
 	if dir, p.err = a.dirs.open(options[krm.OptionCharts]); p.err != nil {
 		return p
 	}
-	if p.release, p.err = release.Bundled().Resolve(string(r.Version()), dir); p.err != nil {
+	if p.release, p.err = release.Bundled().Resolve(version, dir); p.err != nil {
 		return p
 	}
 	p.version = p.release.Version
+	p.otherCharts = record != nil && record.Annotation(manifest.AnnotationVersion) == p.version &&
+		record.Annotation(manifest.AnnotationChartDigest) != p.release.Digest
 	if r.Istio != nil {
 		p.revision, p.err = planIstio(r.Istio, p.release, options)
 	} else {
@@ -118,11 +132,52 @@ func (a *around) plane(item manifest.Object) plane {
 	return p
 }
 
-// tags are the names of the revision tags in the package.
-func (a *around) tags() map[string]bool {
+// record is what render-istio has written about a control plane when it rendered it: the IstioRevision that was generated
+// for an Istio, as it is planned now, or the generated IstioRevision itself; nil if there is none.
+func (a *around) record(r krm.Resource) *manifest.Object {
+	if r.Revision != nil {
+		if r.Object.Annotation(manifest.AnnotationOwner) == "" {
+			return nil
+		}
+		return &r.Object
+	}
+	version := string(r.Version())
+	if version == "" {
+		version = release.Bundled().Default()
+	}
+	name, err := revision.Name(r.Istio.Name, version, r.Istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased)
+	if err != nil {
+		return nil // planning it says so
+	}
+	for _, item := range krm.Revisions(a.items, r.Name()) {
+		if item.ID().Name == name {
+			return &item
+		}
+	}
+	return nil
+}
+
+// recorded are the options that a control plane was rendered with, as far as they are on record: render-istio may have them from
+// a functionConfig of its own.
+func recorded(record *manifest.Object) krm.Options {
+	out := krm.Options{}
+	if record == nil {
+		return out
+	}
+	if kube := record.Annotation(manifest.AnnotationKubeVersion); kube != "" {
+		out[krm.OptionKubeVersion] = kube
+	}
+	if platform := krm.Text(*record, "spec", "values", "global", "platform"); platform != "" {
+		out[krm.OptionPlatform] = platform
+	}
+	return out
+}
+
+// tagNames are the names of the revision tags in a package.
+func tagNames(items []manifest.Object) map[string]bool {
 	out := map[string]bool{}
-	for _, item := range a.items {
-		if item.Kind() == v1.KindIstioRevisionTag && item.ID().Group == v1.GroupVersion.Group {
+	for _, item := range items {
+		if krm.IsResource(item, v1.KindIstioRevisionTag) {
 			out[item.ID().Name] = true
 		}
 	}
@@ -133,9 +188,9 @@ func (a *around) tags() map[string]bool {
 func (j *job) target() {
 	ref := j.Resource.Tag.Spec.TargetRef
 	planes := j.around.controlPlanes()
-	if slices.ContainsFunc(planes, func(p plane) bool { return p.name == j.Resource.Tag.Name }) {
+	if i := slices.IndexFunc(planes, func(p plane) bool { return p.name == j.Resource.Tag.Name }); i >= 0 {
 		j.fail([]string{"metadata", "name"}, "a revision has the name of the tag, %s: workloads with the label istio.io/rev=%[1]s would be "+
-			"injected twice; rename the tag", j.Resource.Tag.Name)
+			"injected twice; %s", j.Resource.Tag.Name, j.around.makeWay(planes[i]))
 		return
 	}
 	pointer := []string{"spec", "targetRef", "name"}
@@ -146,21 +201,69 @@ func (j *job) target() {
 		return p.name == ref.Name
 	})
 	if i < 0 {
-		j.fail(pointer, "spec.targetRef: %s/%s is not in the package; there are: %s", ref.Kind, ref.Name, list(planes)).Field.CurrentValue = ref.Name
+		j.fail(pointer, "spec.targetRef: %s/%s is not in the package; there are: %s", ref.Kind, ref.Name, list(planes, j.around.items)).Field.CurrentValue = ref.Name
 		return
 	}
 	target := planes[i]
 	switch {
+	case target.err != nil && j.keep(target):
+		_ = j.result(fn.Warning, pointer, fmt.Sprintf("spec.targetRef: the objects of the tag stay as they are, because %s/%s cannot be rendered: %v%s",
+			ref.Kind, ref.Name, target.err, sameCharts(target.err)))
 	case target.err != nil:
-		j.fail(pointer, "spec.targetRef: %s/%s cannot be rendered: %v", ref.Kind, ref.Name, target.err)
+		j.fail(pointer, "spec.targetRef: %s/%s cannot be rendered: %v%s", ref.Kind, ref.Name, target.err, sameCharts(target.err))
 	case render.Remote(target.revision):
 		j.fail(pointer, "spec.targetRef: %s/%s is a remote control plane; a tag can only point at one in the same cluster", ref.Kind, ref.Name)
 	default:
+		if target.otherCharts {
+			_ = j.result(fn.Warning, pointer, fmt.Sprintf("spec.targetRef: %s/%s was rendered with other charts of Istio %s than those that the tag gets: "+
+				"give revision-tag the same option charts as render-istio", ref.Kind, ref.Name, target.version))
+		}
 		j.output.Revision, j.output.Release = target.revision, target.release
+		j.Options = j.Options.Over(krm.Options{krm.OptionKubeVersion: target.kubeVersion})
 	}
 }
 
-func list(planes []plane) string {
+// keep takes over what the package has of the tag, if its target is an earlier revision that cannot be rendered any more. It
+// tells whether there is anything.
+func (j *job) keep(target plane) bool {
+	if target.item.Annotation(manifest.AnnotationOwner) == "" {
+		return false
+	}
+	for _, item := range j.around.items {
+		if item.Annotation(manifest.AnnotationOwner) == j.output.Owner && item.Label(manifest.LabelRevision) == target.name {
+			j.output.Objects = append(j.output.Objects, item.Copy())
+		}
+	}
+	return len(j.output.Objects) > 0
+}
+
+// sameCharts says what else to do about charts that are missing: the function for control planes may have been told of some.
+func sameCharts(err error) string {
+	if _, missing := errors.AsType[*release.UnknownVersionError](err); missing {
+		return ". If render-istio has the option charts, give revision-tag the same"
+	}
+	return ""
+}
+
+// makeWay says what to do about a revision that has the name of a tag.
+func (a *around) makeWay(p plane) string {
+	owner := p.item.Annotation(manifest.AnnotationOwner)
+	if owner == "" {
+		return "rename the tag"
+	}
+	active := "the active revision"
+	for _, other := range a.controlPlanes() {
+		if other.istio != "" && owner == v1.KindIstio+"/"+other.istio && other.name != "" {
+			active = other.name
+		}
+	}
+	return fmt.Sprintf("it is an earlier revision of %s. Leave the tag out for now; move the workloads to %s by the label istio.io/rev, and restart "+
+		"them. When nothing uses %s any more, remove the file of IstioRevision/%[3]s, or let a usage report release it, and add the tag in the same commit",
+		owner, active, p.name)
+}
+
+// list are the names that a tag can point at, or why there are none.
+func list(planes []plane, items []manifest.Object) string {
 	var names []string
 	for _, p := range planes {
 		if p.istio != "" {
@@ -168,6 +271,12 @@ func list(planes []plane) string {
 		}
 		if p.name != "" {
 			names = append(names, v1.KindIstioRevision+"/"+p.name)
+		}
+	}
+	for _, item := range items {
+		if owner := item.Annotation(manifest.AnnotationOwner); len(names) == 0 && strings.HasPrefix(owner, v1.KindIstio+"/") {
+			return fmt.Sprintf("none. There are objects of %s, which a generator has expanded and does not pass on: list it among the resources, with %s: "+
+				"\"true\", and render-istio as a transformer", owner, krm.AnnotationLocalConfig)
 		}
 	}
 	if len(names) == 0 {

@@ -3,7 +3,6 @@ package expand
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -24,6 +23,8 @@ type upgrade struct {
 	output  Output
 	items   []manifest.Object
 	reports []usage.Report
+	// clusters are those that the package is applied to, if the user has listed them.
+	clusters []string
 
 	results  fn.Results
 	released []string
@@ -98,7 +99,7 @@ func (u *upgrade) release() {
 			u.results = append(u.results, krm.Result(item, fn.Info, nil, "kept: "+why))
 			continue
 		}
-		verdict := usage.Decide(u.reports, name, active, u.stale)
+		verdict := usage.Decide(u.reports, usage.Question{Revision: name, Active: active, Stale: u.stale, Clusters: u.clusters})
 		if verdict.Unused {
 			u.released = append(u.released, name)
 			u.results = append(u.results, krm.Result(item, fn.Info, nil, "released: "+verdict.Reason))
@@ -114,20 +115,19 @@ func (u *upgrade) heldBy(revision manifest.Object) string {
 	if external(u.output.Revision.Spec.Values) || krm.Text(revision, "spec", "values", "pilot", "env", "EXTERNAL_ISTIOD") == "true" {
 		return "it is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters"
 	}
-	if name == "default" && krm.Text(revision, "spec", "values", "sidecarInjectorWebhook", "enableNamespacesByDefault") == "true" {
+	tags := tagNames(u.items)
+	if name == "default" && !tags[name] && krm.Text(revision, "spec", "values", "sidecarInjectorWebhook", "enableNamespacesByDefault") == "true" {
 		return "it injects every namespace (sidecarInjectorWebhook.enableNamespacesByDefault)"
 	}
-	defaultTag := slices.ContainsFunc(u.items, func(o manifest.Object) bool {
-		return o.Kind() == v1.KindIstioRevisionTag && o.ID().Name == "default"
-	})
 	for _, item := range u.items {
-		switch {
-		case item.Annotation(manifest.AnnotationOwner) != "":
-		case item.Kind() == v1.KindIstioRevisionTag && krm.Text(item, "spec", "targetRef", "name") == name &&
-			krm.Text(item, "spec", "targetRef", "kind") != v1.KindIstio:
+		if krm.IsResource(item, v1.KindIstioRevisionTag) && krm.Text(item, "spec", "targetRef", "name") == name &&
+			krm.Text(item, "spec", "targetRef", "kind") == v1.KindIstioRevision {
 			return "the tag " + item.ID().Name + " in the package points at it"
-		case slices.Contains(usedNames(item), name) && (name != "default" || !defaultTag):
-			return fmt.Sprintf("%s in the package names it", item.ID())
+		}
+	}
+	for _, use := range usesOf(u.items) {
+		if use.names(name, tags) {
+			return fmt.Sprintf("%s in the package names it (%s)", use.item.ID(), use.reason)
 		}
 	}
 	return ""
@@ -136,27 +136,6 @@ func (u *upgrade) heldBy(revision manifest.Object) string {
 func external(v *v1.Values) bool {
 	var m map[string]any
 	return v != nil && json.Unmarshal(v.Raw, &m) == nil && values.String(m, "pilot", "env", "EXTERNAL_ISTIOD") == "true"
-}
-
-// usedNames are the revisions or tags that an item names by its labels or annotations, or those of its Pods. It errs on the
-// side of naming too much: in another namespace or beside another label some of these would not count.
-func usedNames(item manifest.Object) []string {
-	var out []string
-	if item.Label("istio-injection") == "enabled" {
-		out = append(out, "default")
-	}
-	for _, at := range [][]string{{"metadata"}, {"spec", "template", "metadata"}, {"spec", "jobTemplate", "spec", "template", "metadata"}} {
-		for _, where := range []string{"labels", "annotations"} {
-			path := append(slices.Clone(at), where)
-			if rev := krm.Text(item, append(path, "istio.io/rev")...); rev != "" {
-				out = append(out, rev)
-			}
-			if krm.Text(item, append(path, "sidecar.istio.io/inject")...) == "true" {
-				out = append(out, "default")
-			}
-		}
-	}
-	return out
 }
 
 // unmoved refuses to move a control plane to another namespace: in a cluster the field is immutable, and proxies talk to
@@ -189,40 +168,15 @@ func (u *upgrade) skipped(before string, most int64, how string) {
 		next = fmt.Sprintf("v%d.%d-latest", from.Major(), int64(from.Minor())-most) //nolint:gosec // the same
 	}
 	r := krm.Result(u.source.Object, fn.Warning, []string{"spec", "version"}, fmt.Sprintf(
-		"spec.version: from %s to %s; %s, Istio supports %d minor version(s) at a time. Go by way of %s", before, u.output.Release.Version, how, most, next))
+		"spec.version: from %s to %s; %s, Istio supports %s at a time. Go by way of %s", before, u.output.Release.Version, how, minors[most], next))
 	r.Field.CurrentValue, r.Field.ProposedValue = u.output.Release.Version, next
 	u.results = append(u.results, r)
 }
+
+var minors = map[int64]string{1: "one minor version", 2: "two minor versions"}
 
 func newer(a, b string) bool {
 	va, errA := semver.NewVersion(a)
 	vb, errB := semver.NewVersion(b)
 	return errA == nil && errB == nil && va.GreaterThan(vb)
-}
-
-// reports reads the usage reports of a package.
-func reports(items []manifest.Object) ([]usage.Report, fn.Results) {
-	var out []usage.Report
-	var results fn.Results
-	for _, item := range items {
-		group, _, _ := strings.Cut(usage.APIVersion, "/")
-		if item.Kind() != usage.Kind || item.ID().Group != group {
-			continue
-		}
-		spec, err := krm.JSON(item, "spec")
-		if item.APIVersion() != usage.APIVersion {
-			err = fmt.Errorf("apiVersion is %s; this version reads %s", item.APIVersion(), usage.APIVersion)
-		}
-		if err == nil {
-			var r usage.Report
-			if r, err = usage.ParseReport(item.ID().Name, spec); err == nil {
-				out = append(out, r)
-			}
-		}
-		if err != nil {
-			results = append(results, krm.Result(item, fn.Error, []string{"spec"}, "usage report: "+strings.TrimPrefix(err.Error(), "usage report: ")))
-		}
-	}
-	slices.SortFunc(out, func(a, b usage.Report) int { return strings.Compare(a.Name, b.Name) })
-	return out, results
 }

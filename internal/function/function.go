@@ -125,9 +125,9 @@ func (s *session) parse() error {
 	return err
 }
 
-// bareSwitches gives --crds and --track their value when they stand alone: include and true.
+// bareSwitches gives --crds, --track and --protect their value when they stand alone: include and true.
 func bareSwitches(args []string) []string {
-	bare := map[string]string{krm.OptionCRDs: "include", krm.OptionTrack: "true"}
+	bare := map[string]string{krm.OptionCRDs: "include", krm.OptionTrack: "true", krm.OptionProtect: "true"}
 	var out []string
 	for i, a := range args {
 		out = append(out, a)
@@ -155,21 +155,30 @@ func (s *session) resourceList() int {
 		return s.finish(err)
 	}
 	out := s.List(list, s.options)
-	code := exitOK
-	shown := expand.Remembers(list.Items)
-	for _, r := range out.Results {
-		// kpt shows results and stderr both, kustomize shows neither results nor the reason of a failure.
-		if r.Severity == fn.Error {
-			code = exitError
-		}
-		if r.Severity == fn.Error || r.Severity == fn.Warning && !shown {
-			fmt.Fprintf(s.Stderr, "%s: %s\n", s.Name, Sentence(r, ""))
-		}
-	}
+	s.Report(s.Name, out.Results, list)
 	if err := out.Write(s.Stdout); err != nil {
 		return s.finish(err)
 	}
-	return code
+	if expand.HasError(out.Results) {
+		return exitError
+	}
+	return exitOK
+}
+
+// Report prints the results of a KRM function, one sentence each, as far as the caller does not: kpt shows results and
+// standard error both, kustomize shows neither results nor the reason of a failure.
+func (p Process) Report(program string, results fn.Results, in *krm.List) {
+	shown := expand.Remembers(in.Items)
+	for _, r := range results {
+		if r.Severity != fn.Error && shown {
+			continue
+		}
+		told := *r
+		if !shown {
+			told.File = nil // from its second transformer on, kustomize gives items paths of files that do not exist
+		}
+		fmt.Fprintf(p.Stderr, "%s: %s\n", program, Sentence(&told, ""))
+	}
 }
 
 // standAlone renders files for a person, or for kustomize's exec plugin.
@@ -177,12 +186,12 @@ func (s *session) standAlone() int {
 	var sources []source
 	var items []manifest.Object
 	for _, file := range s.files {
-		read, err := s.readFile(file)
+		objects, name, err := s.ReadFile(file)
 		if err != nil {
 			return s.finish(err)
 		}
-		for _, r := range read {
-			sources, items = append(sources, r), append(items, r.object)
+		for _, o := range objects {
+			sources, items = append(sources, source{name, o}), append(items, o)
 		}
 	}
 	expanded := s.Items(items, items, s.options, false)
@@ -233,30 +242,35 @@ type source struct {
 	object manifest.Object
 }
 
-func (s *session) readFile(file string) ([]source, error) {
+// ReadFile reads the resources of a file, or of standard input, which is called "-". name is what to call it in messages.
+func (p Process) ReadFile(file string) (objects []manifest.Object, name string, err error) {
 	var data []byte
-	var err error
+	name = filepath.ToSlash(file)
 	if file == "-" {
-		file = "standard input"
-		data, err = io.ReadAll(io.LimitReader(s.Stdin, krm.MaxInput+1))
+		name = "standard input"
+		data, err = io.ReadAll(io.LimitReader(p.Stdin, krm.MaxInput+1))
 	} else {
 		data, err = os.ReadFile(file)
 	}
 	if err != nil {
-		return nil, err
+		return nil, name, err
 	}
 	if len(data) > krm.MaxInput {
-		return nil, fmt.Errorf("%s has more than %d MiB", file, krm.MaxInput>>20)
+		return nil, name, fmt.Errorf("%s has more than %d MiB", name, krm.MaxInput>>20)
 	}
-	objects, err := krm.ParseDocuments(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.ToSlash(file), err)
+	if objects, err = krm.ParseDocuments(data); err != nil {
+		return nil, name, fmt.Errorf("%s: %w", name, err)
 	}
-	out := make([]source, len(objects))
-	for i, o := range objects {
-		out[i] = source{filepath.ToSlash(file), o}
+	return objects, name, nil
+}
+
+// Position is where the field of a result stands in the file with its resource: file:line:column.
+func Position(file string, o manifest.Object, r *fn.Result) string {
+	n := o.Node()
+	if r.Field != nil {
+		n = krm.Locate(o, r.Field.Path)
 	}
-	return out, nil
+	return fmt.Sprintf("%s:%d:%d", file, n.Line, n.Column)
 }
 
 // position finds where the field of a result stands: file:line:column, or "" if it cannot be told.
@@ -265,14 +279,9 @@ func position(r *fn.Result, sources []source) string {
 		return ""
 	}
 	for _, s := range sources {
-		if *krm.RefOf(s.object) != *r.ResourceRef {
-			continue
+		if *krm.RefOf(s.object) == *r.ResourceRef {
+			return Position(s.file, s.object, r)
 		}
-		n := s.object.Node()
-		if r.Field != nil {
-			n = krm.Locate(s.object, r.Field.Path)
-		}
-		return fmt.Sprintf("%s:%d:%d", s.file, n.Line, n.Column)
 	}
 	return ""
 }
@@ -286,8 +295,8 @@ func Sentence(r *fn.Result, at string) string {
 	case r.File != nil:
 		b.WriteString(r.File.Path + ": ")
 	}
-	if r.Severity == fn.Warning {
-		b.WriteString("warning: ")
+	if r.Severity != fn.Error {
+		b.WriteString(string(r.Severity) + ": ")
 	}
 	if ref := r.ResourceRef; ref != nil {
 		b.WriteString(ref.Kind + "/" + ref.Name + ": ")

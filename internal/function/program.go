@@ -29,6 +29,7 @@ var (
 `,
 		options: []string{
 			krm.OptionCharts, krm.OptionKubeVersion, krm.OptionPlatform, krm.OptionCRDs, krm.OptionTrack, krm.OptionFailurePolicy,
+			krm.OptionProtect, krm.OptionClusters,
 		},
 	}
 	RenderCNI = Program{

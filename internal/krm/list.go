@@ -154,8 +154,12 @@ func (l *List) Write(w io.Writer) error {
 		indent(&buf, item.Bytes())
 	}
 	if len(l.Results) > 0 {
+		results := make(fn.Results, len(l.Results))
+		for i, r := range l.Results {
+			results[i] = withoutPath(r)
+		}
 		n := &yaml.Node{}
-		if err := n.Encode(map[string]any{"results": l.Results}); err != nil {
+		if err := n.Encode(map[string]any{"results": results}); err != nil {
 			return fmt.Errorf("writing results: %w", err)
 		}
 		if err := manifest.EncodeNode(&buf, n); err != nil {
@@ -164,6 +168,22 @@ func (l *List) Write(w io.Writer) error {
 	}
 	_, err := w.Write(buf.Bytes())
 	return err
+}
+
+// withoutPath takes the path of the field off the beginning of a message. Whoever reads results has the field beside the
+// message, and prints it before; in the one sentence of a terminal the path belongs to the message.
+func withoutPath(r *fn.Result) *fn.Result {
+	path, message, ok := strings.Cut(r.Message, ": ")
+	if !ok || r.Field == nil {
+		return r
+	}
+	path = strings.NewReplacer("[", ".", "]", "").Replace(path) // the path of a result has the indexes of lists like names
+	if path != r.Field.Path && !strings.HasPrefix(r.Field.Path, path+".") {
+		return r
+	}
+	out := *r
+	out.Message = message
+	return &out
 }
 
 // settle makes an item one that can be written by itself and comes back the same: aliases whose anchors stand outside of

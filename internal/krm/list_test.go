@@ -135,6 +135,32 @@ func TestReadFails(t *testing.T) {
 	}
 }
 
+// TestPathOnce: kpt prints the path of the field and then the message, so the message does not begin with it again.
+func TestPathOnce(t *testing.T) {
+	for _, c := range []struct {
+		reason  string
+		path    []string
+		message string
+		want    string
+	}{
+		{"the field itself", []string{"spec", "version"}, "spec.version: no such version", "no such version"},
+		{"the index of a list", []string{"spec", "list", "1", "name"}, "spec.list[1].name: unknown field", "unknown field"},
+		{"a field above it", []string{"spec", "targetRef", "name"}, "spec.targetRef: not in the package: here", "not in the package: here"},
+		{"another field", []string{"spec", "version"}, "spec.values: too", "spec.values: too"},
+		{"a neighbour that begins with the same letters", []string{"spec", "versions"}, "spec.version: x", "spec.version: x"},
+		{"a sentence about the field", []string{"spec", "hub"}, "spec.hub belongs to IstioOperator", "spec.hub belongs to IstioOperator"},
+		{"no field", nil, "spec.version: x", "spec.version: x"},
+	} {
+		r := krm.Result(object(t, "kind: Istio"), fn.Error, c.path, c.message)
+		if got := write(t, &krm.List{Results: fn.Results{r}}); !strings.Contains(got, "\n- message: '"+c.want+"'\n") && !strings.Contains(got, "\n- message: "+c.want+"\n") {
+			t.Errorf("%s: want the message %q in:\n%s", c.reason, c.want, got)
+		}
+		if r.Message != c.message {
+			t.Errorf("%s: the result itself was changed: %q", c.reason, r.Message)
+		}
+	}
+}
+
 func TestWriteResults(t *testing.T) {
 	o := object(t, "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: default\n  annotations:\n    internal.config.kubernetes.io/path: a/b.yaml\n    internal.config.kubernetes.io/index: '2'\n")
 	r := krm.Result(o, fn.Error, []string{"spec", "values", "0"}, "message: with colon")

@@ -34,6 +34,8 @@ const (
 	OptionCRDs          = "crds"
 	OptionTrack         = "track"
 	OptionFailurePolicy = "failure-policy"
+	OptionProtect       = "protect"
+	OptionClusters      = "clusters"
 )
 
 // AllOptions lists the options.
@@ -61,6 +63,14 @@ var AllOptions = []Option{
 	{
 		Name: OptionFailurePolicy, Values: []string{"omit", "chart"},
 		Help: "failurePolicy of validating webhooks: leave it to istiod, or write what the chart says",
+	},
+	{
+		Name: OptionProtect, Values: []string{"false", "true"},
+		Help: "ask Argo CD and Flux not to prune the objects of an InPlace control plane or IstioRevision either; a step before RevisionBased",
+	},
+	{
+		Name: OptionClusters, Placeholder: "NAME,NAME",
+		Help: "clusters that the package is applied to; an old revision is released only if there is a usage report of each",
 	},
 }
 

@@ -16,7 +16,7 @@ func TestSet(t *testing.T) {
 		"not one of":  {"lists what is possible", "crds", "yes", `option crds is "yes"; possible are: exclude, include`},
 		"misspelled":  {"suggests what was meant", "kube-versoin", "v1.34.0", `unknown option "kube-versoin"; did you mean kube-version?`},
 		"other style": {"separators are what people get wrong", "kubeVersion", "v1.34.0", `unknown option "kubeVersion"; did you mean kube-version?`},
-		"unknown":     {"lists what there is", "something-else", "", `unknown option "something-else"; options are: charts, kube-version, platform, crds, track, failure-policy`},
+		"unknown":     {"lists what there is", "something-else", "", `unknown option "something-else"; options are: charts, kube-version, platform, crds, track, failure-policy, protect, clusters`},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

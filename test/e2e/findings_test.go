@@ -29,6 +29,11 @@ func kubernetesNamespace(name, labels string) string {
 	return "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: " + name + "\n  labels: {" + labels + "}\n"
 }
 
+// pods is a Deployment in the namespace app whose Pods have the labels.
+func pods(labels string) string {
+	return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: app, namespace: app}\nspec: {template: {metadata: {labels: {" + labels + "}}}}\n"
+}
+
 func discovers(namespace, selector string) string {
 	return "{version: v1.28.3, namespace: " + namespace + ", values: {meshConfig: {discoverySelectors: [" + selector + "]}}}"
 }
@@ -58,6 +63,11 @@ func TestFindings(t *testing.T) {
 			resource("Istio", "a", discovers("a", "{matchLabels: {mesh: a}}")),
 			resource("Istio", "b", discovers("b", "{matchExpressions: [{key: team, operator: Exists}]}")),
 		}, "one with the labels mesh=a,team=x", false},
+		{
+			"a selector with an operator that there is not",
+			[]string{resource("Istio", "a", discovers("a", "{matchExpressions: [{key: mesh, operator: Equals, values: [a]}]}")), kubernetesNamespace("a", "")},
+			`the operator "Equals" is none that a selector can have: In, NotIn, Exists, DoesNotExist`, false,
+		},
 		{"the two meshes of the user guide", []string{
 			resource("Istio", "mesh1", discovers("istio-system1", "{matchLabels: {mesh: mesh1}}")),
 			resource("Istio", "mesh2", discovers("istio-system2", "{matchLabels: {mesh: mesh2}}")),
@@ -87,11 +97,40 @@ func TestFindings(t *testing.T) {
 		},
 		{
 			"a workload that names no revision",
-			[]string{
-				main,
-				"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: app, namespace: app}\nspec: {template: {metadata: {labels: {istio.io/rev: canary}}}}\n",
-			},
-			"istio.io/rev: canary is no revision or tag of the package", false,
+			[]string{main, pods("istio.io/rev: canary")},
+			"istio.io/rev: canary is no revision or tag of the package (it has: default): nothing would be injected, unless the namespace, which is not " +
+				"in the package, has a label of its own", false,
+		},
+		{
+			"a workload that names no revision, in a namespace without labels",
+			[]string{main, kubernetesNamespace("app", ""), pods("istio.io/rev: canary")},
+			"istio.io/rev: canary is no revision or tag of the package (it has: default): nothing would be injected, and Pods may fail to start", false,
+		},
+		{
+			"a workload that names no revision, in a namespace that decides",
+			[]string{main, kubernetesNamespace("app", "istio-injection: enabled"), pods("istio.io/rev: canary")},
+			"", false,
+		},
+		{
+			"a workload that opts out beside a name",
+			[]string{main, kubernetesNamespace("app", ""), pods(`istio.io/rev: canary, sidecar.istio.io/inject: "false"`)},
+			"", false,
+		},
+		{"a namespace that is switched off beside a name", []string{main, kubernetesNamespace("app", "istio-injection: disabled, istio.io/rev: canary")}, "", false},
+		{
+			"a workload that asks for injection without a default revision",
+			[]string{resource("Istio", "mesh", "{version: v1.28.3}"), kubernetesNamespace("app", ""), pods(`sidecar.istio.io/inject: "true"`)},
+			`sidecar.istio.io/inject: "true" means the revision or tag named default, and the package has none (it has: mesh): use the label istio.io/rev`, false,
+		},
+		{
+			"a workload that asks for injection with a default revision",
+			[]string{main, kubernetesNamespace("app", ""), pods(`sidecar.istio.io/inject: "true"`)},
+			"", false,
+		},
+		{
+			"a Gateway that names no revision",
+			[]string{main, "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: app, labels: {istio.io/rev: canary}}\nspec: {gatewayClassName: istio}\n"},
+			"istio.io/rev: canary is no revision or tag of the package (it has: default): no control plane would deploy the Gateway", false,
 		},
 		{"a namespace that names a tag", []string{main, tag("prod", "Istio", "default"), kubernetesNamespace("app", "istio.io/rev: prod")}, "", false},
 		{
@@ -124,7 +163,7 @@ func TestFindings(t *testing.T) {
 				write(t, filepath.Join(dir, "mesh.yaml"), strings.Join(c.files, "---\n"))
 			})
 			out, err := run{dir: r.dir}.command(t, r.kpt, "fn", "render", "--allow-exec")
-			said := strings.Join(strings.Fields(out.stdout+out.stderr), " ")
+			said := words(out.stdout + out.stderr)
 			if (err != nil) != c.fails {
 				t.Errorf("failed: %v, want %v\n%s", err != nil, c.fails, said)
 			}
@@ -142,17 +181,17 @@ func TestFindings(t *testing.T) {
 func TestSkippedMinors(t *testing.T) {
 	for _, c := range []struct{ reason, strategy, from, to, say string }{
 		{"one minor in place", "InPlace", "v1.27.0", "v1.28.3", ""},
-		{"two minors in place", "InPlace", "v1.26.0", "v1.28.3", "from v1.26.0 to v1.28.3; in place, Istio supports 1 minor version(s) at a time. Go by way of v1.27-latest"},
+		{"two minors in place", "InPlace", "v1.26.0", "v1.28.3", "from v1.26.0 to v1.28.3; in place, Istio supports one minor version at a time. Go by way of v1.27-latest"},
 		{"two minors by revisions", "RevisionBased", "v1.26.0", "v1.28.3", ""},
-		{"three minors by revisions", "RevisionBased", "v1.25.1", "v1.28.3", "by revisions, Istio supports 2 minor version(s) at a time. Go by way of v1.27-latest"},
+		{"three minors by revisions", "RevisionBased", "v1.25.1", "v1.28.3", "by revisions, Istio supports two minor versions at a time. Go by way of v1.27-latest"},
 		{"back by two", "InPlace", "v1.28.3", "v1.26.0", "Go by way of v1.27-latest"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			r := newRepo(t, mesh(istio(c.from, c.strategy)))
 			r.render()
 			edit(t, r.path("istio.yaml"), c.from, c.to)
-			said := strings.Join(strings.Fields(r.render()), " ")
-			if !strings.Contains(said, c.say) || c.say == "" && strings.Contains(said, "at a time") {
+			said := words(r.render())
+			if !strings.Contains(said, c.say) || c.say == "" && strings.Contains(said, "at a time") || strings.Contains(said, "spec.version: spec.version") {
 				t.Errorf("kpt says, want %q in it:\n%s", c.say, said)
 			}
 		})
@@ -165,7 +204,7 @@ func TestMovedNamespace(t *testing.T) {
 	r.render()
 	edit(t, r.path("istio.yaml"), "spec:\n", "spec:\n  namespace: elsewhere\n")
 	r.commit()
-	said := strings.Join(strings.Fields(run{dir: r.dir}.fails(t, r.kpt, "fn", "render", "--allow-exec")), " ")
+	said := words(run{dir: r.dir}.fails(t, r.kpt, "fn", "render", "--allow-exec"))
 	if !strings.Contains(said, "spec.namespace: Value is immutable: the control plane is in istio-system") {
 		t.Errorf("kpt says:\n%s", said)
 	}

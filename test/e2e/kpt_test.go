@@ -196,9 +196,13 @@ func TestKptRevisionBased(t *testing.T) {
 	if err := os.Remove(r.path("default-v1-27-0/istiorevision_default-v1-27-0.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	r.render()
+	said := r.render()
 	if left := r.files("default-v1-27-0"); len(left) > 0 {
 		t.Errorf("left of the old revision: %v", left)
+	}
+	if want := "IstioRevision/default-v1-27-0: is not in the package any more, and its 18 objects were removed"; !strings.Contains(words(said), want) ||
+		strings.Contains(said, "removed: ") {
+		t.Errorf("kpt does not say %q, once:\n%s", want, said)
 	}
 	if len(r.files("default-v1-28-3")) < 10 {
 		t.Error("the new revision is not complete")

@@ -257,10 +257,6 @@ func TestLegacyPluginCNI(t *testing.T) {
 // TestKustomizeTransformerOrder: kustomize notes paths on items after the first transformer, which must not look like a package
 // of files to the second.
 func TestKustomizeTransformerOrder(t *testing.T) {
-	transformer := func(name string) string {
-		return "- |-\n  apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: " + name + "\n    annotations:\n" +
-			"      config.kubernetes.io/function: \"exec: {path: " + name + "}\"\n"
-	}
 	var outputs []map[string]map[string]any
 	for _, order := range [][]string{{"render-istio", "render-cni"}, {"render-cni", "render-istio"}} {
 		dir := t.TempDir()
@@ -275,6 +271,9 @@ func TestKustomizeTransformerOrder(t *testing.T) {
 				t.Errorf("%v: stderr does not say %q:\n%s", order, want, out.stderr)
 			}
 		}
+		if strings.Contains(out.stderr, ".yaml") {
+			t.Errorf("%v: stderr names a file, and kustomize has none for a resource:\n%s", order, out.stderr)
+		}
 		if strings.Contains(out.stdout, "internal.config.kubernetes.io") {
 			t.Errorf("%v: annotations of the orchestrator are in the output", order)
 		}
@@ -286,4 +285,95 @@ func TestKustomizeTransformerOrder(t *testing.T) {
 	if diff := cmp.Diff(outputs[0], outputs[1]); diff != "" {
 		t.Errorf("the order makes a difference:\n%s", diff)
 	}
+}
+
+// TestKustomizeSwitchToRevisionBased: the commit that makes an InPlace control plane RevisionBased takes it out of the output,
+// with proxies connected to it. The commit before asks GitOps tools to leave it.
+func TestKustomizeSwitchToRevisionBased(t *testing.T) {
+	dir := t.TempDir()
+	build := func(strategy, annotation string) (map[string]map[string]any, string) {
+		text := strings.ReplaceAll(istio("v1.28.3", strategy), "config.kubernetes.io/local-config: \"true\"\n", annotation)
+		write(t, filepath.Join(dir, "istio.yaml"), text)
+		write(t, filepath.Join(dir, "app.yaml"), kubernetesNamespace("app", "istio-injection: enabled"))
+		write(t, filepath.Join(dir, "kustomization.yaml"), "resources: [istio.yaml, app.yaml]\ntransformers:\n"+transformer("render-istio"))
+		out, err := kustomizeBuild(t, dir)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out.stderr)
+		}
+		return without(objects(t, out.stdout), "Istio", "Namespace"), out.stderr
+	}
+	protected := func(all map[string]map[string]any) int {
+		n := 0
+		for _, o := range all {
+			annotations, _ := o["metadata"].(map[string]any)["annotations"].(map[string]any)
+			if annotations["argocd.argoproj.io/sync-options"] == "Prune=false" && annotations["kustomize.toolkit.fluxcd.io/prune"] == "disabled" {
+				n++
+			}
+		}
+		return n
+	}
+	first, _ := build("InPlace", "example.com/note: first\n")
+	if n := protected(first); n > 0 {
+		t.Errorf("%d objects of an InPlace control plane would stay in the cluster when a new version does not have them", n)
+	}
+	bridge, said := build("InPlace", "lateen.io/protect: \"true\"\n")
+	if n := protected(bridge); n != len(bridge) || len(bridge) != len(first) {
+		t.Errorf("%d of %d objects are protected", n, len(bridge))
+	}
+	if said != "" {
+		t.Errorf("stderr on success: %s", said)
+	}
+	after, said := build("RevisionBased", "lateen.io/protect: \"true\"\n")
+	for key := range bridge {
+		if _, there := after[key]; there {
+			t.Errorf("%s is one of the new revision as well: applying it changes the control plane that is to stay", key)
+		}
+	}
+	if n := protected(after); n != len(after) {
+		t.Errorf("after the switch %d of %d objects are protected", n, len(after))
+	}
+	want := "If Istio/default was InPlace before, the control plane default still injects, as long as it is in the cluster: a GitOps tool prunes it " +
+		"unless the commit before rendered it with the option protect"
+	if !strings.Contains(said, want) {
+		t.Errorf("stderr does not say %q:\n%s", want, said)
+	}
+}
+
+// TestKustomizeUsageReport: there is nothing in the output that a report could release, and the user is told.
+func TestKustomizeUsageReport(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "istio.yaml"), istio("v1.28.3", "InPlace"))
+	write(t, filepath.Join(dir, "usage.yaml"), usageReport("west", "default=True"))
+	write(t, filepath.Join(dir, "kustomization.yaml"), "resources: [istio.yaml, usage.yaml]\ntransformers:\n"+transformer("render-istio"))
+	out, err := kustomizeBuild(t, dir)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.stderr)
+	}
+	if want := "warning: UsageReport/west: a usage report has no effect here: nothing remembers earlier revisions"; !strings.Contains(out.stderr, want) {
+		t.Errorf("stderr does not say %q:\n%s", want, out.stderr)
+	}
+}
+
+// TestKustomizeEarlierRevision: a label of a revision that kustomize does not remember is probably right, and the user is told
+// what it is taken for.
+func TestKustomizeEarlierRevision(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "istio.yaml"), istio("v1.28.3", "RevisionBased"))
+	write(t, filepath.Join(dir, "app.yaml"), kubernetesNamespace("app", "istio.io/rev: default-v1-27-0"))
+	write(t, filepath.Join(dir, "kustomization.yaml"), "resources: [istio.yaml, app.yaml]\ntransformers:\n"+transformer("render-istio"))
+	out, err := kustomizeBuild(t, dir)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.stderr)
+	}
+	want := "info: Namespace/app: istio.io/rev: default-v1-27-0 is not in the package, but may be an earlier revision of Istio/default that is in the cluster; " +
+		"move the label to default-v1-28-3 when that one is ready"
+	if !strings.Contains(out.stderr, want) {
+		t.Errorf("stderr does not say %q:\n%s", want, out.stderr)
+	}
+}
+
+// transformer is an entry of a kustomization's transformers.
+func transformer(function string) string {
+	return "- |-\n  apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: " + function + "\n    annotations:\n" +
+		"      config.kubernetes.io/function: \"exec: {path: " + function + "}\"\n"
 }

@@ -1,0 +1,97 @@
+package expand
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/krm"
+	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/usage"
+)
+
+// reports reads the usage reports of a package. Where nothing remembers earlier revisions there is nothing that they could
+// release, and that is all there is to say of them.
+func reports(items []manifest.Object, memory bool) ([]usage.Report, fn.Results) {
+	var out []usage.Report
+	var results fn.Results
+	for _, item := range items {
+		if !isReport(item) {
+			continue
+		}
+		if item.Annotation(krm.AnnotationLocalConfig) != "true" {
+			results = append(results, krm.Result(item, fn.Warning, []string{"metadata", "annotations"}, fmt.Sprintf("the usage report would be applied to "+
+				"the cluster, which does not know it: add the annotation %s: \"true\"", krm.AnnotationLocalConfig)))
+		}
+		if !memory {
+			results = append(results, krm.Result(item, fn.Warning, nil, "a usage report has no effect here: nothing remembers earlier revisions that it "+
+				"could release. Under kustomize the controller removes them, or people do"))
+			continue
+		}
+		r, err := report(item)
+		if err != nil {
+			results = append(results, krm.Result(item, fn.Error, []string{"spec"}, "usage report: "+err.Error()))
+			continue
+		}
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b usage.Report) int { return strings.Compare(a.Name, b.Name) })
+	return out, results
+}
+
+func isReport(item manifest.Object) bool {
+	group, _, _ := strings.Cut(usage.APIVersion, "/")
+	return item.Kind() == usage.Kind && item.ID().Group == group
+}
+
+func report(item manifest.Object) (usage.Report, error) {
+	if item.APIVersion() != usage.APIVersion {
+		return usage.Report{}, fmt.Errorf("apiVersion is %s; this version reads %s", item.APIVersion(), usage.APIVersion)
+	}
+	spec, err := krm.JSON(item, "spec")
+	if err != nil {
+		return usage.Report{}, err
+	}
+	return usage.ParseReport(item.ID().Name, spec)
+}
+
+// strangers warns of reports that are probably not about this package: of a cluster that none of its Istios is applied to,
+// or without any of its revisions.
+func (e *Expanded) strangers(reports []usage.Report) fn.Results {
+	var listed, revisions []string
+	all := true                           // whether every Istio lists its clusters
+	for _, item := range e.around.items { // another run may be the one that expands it
+		if krm.IsResource(item, v1.KindIstio) {
+			options, _ := krm.OptionsOf(item)
+			clusters := clustersOf(options.Over(e.around.options))
+			listed, all = append(listed, clusters...), all && len(clusters) > 0
+		}
+	}
+	for _, p := range e.around.controlPlanes() {
+		if p.name != "" {
+			revisions = append(revisions, p.name)
+		}
+	}
+	var results fn.Results
+	for _, r := range reports {
+		item := e.around.items[slices.IndexFunc(e.around.items, func(o manifest.Object) bool { return isReport(o) && o.ID().Name == r.Name })]
+		mentioned := slices.ContainsFunc(r.Revisions, func(rev usage.Revision) bool { return slices.Contains(revisions, rev.Name) })
+		switch {
+		case all && len(listed) > 0 && !slices.Contains(listed, r.Name):
+			results = append(results, krm.Result(item, fn.Warning, []string{"metadata", "name"}, fmt.Sprintf("the package is not applied to the cluster %s (%s: %s): "+
+				"add the cluster there, or remove the report", r.Name, krm.OptionClusters, strings.Join(listed, ", "))))
+		case len(revisions) > 0 && !mentioned:
+			results = append(results, krm.Result(item, fn.Warning, []string{"spec", "revisions"}, fmt.Sprintf("the usage report mentions no revision of the package "+
+				"(it has: %s); is it about another mesh?", strings.Join(revisions, ", "))))
+		}
+	}
+	return results
+}
+
+// clustersOf are the clusters in the option of that name.
+func clustersOf(options krm.Options) []string {
+	return strings.FieldsFunc(options[krm.OptionClusters], func(c rune) bool { return c == ',' || c == ' ' })
+}

@@ -1,0 +1,74 @@
+package render_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/release"
+	"github.com/lateen-io/lateen/internal/render"
+)
+
+// TestCheck: what a user wrote is held against the schema of the very version; against that of another version, an unknown
+// field is no more than a warning.
+func TestCheck(t *testing.T) {
+	bundled, err := release.Bundled().Resolve("v1.28.3", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := bundled
+	own.Version = "v1.28.99" // the nearest schema is that of v1.28.3
+	v := func(text string) *v1.Values { return &v1.Values{Raw: []byte(text)} }
+	istio := func(values, mesh string) func(release.Release) ([]render.Problem, error) {
+		return func(rel release.Release) ([]render.Problem, error) {
+			return render.CheckIstio(rel, v1.IstioSpec{Values: v(values), MeshConfig: v(mesh)})
+		}
+	}
+	type said struct {
+		Text    string
+		Warning bool
+	}
+	for _, c := range []struct {
+		reason string
+		rel    release.Release
+		check  func(release.Release) ([]render.Problem, error)
+		want   []said
+	}{
+		{"nothing to say", bundled, istio(`{"pilot":{"traceSampling":1}}`, `{"accessLogFile":"/dev/stdout"}`), nil},
+		{
+			"both fields, in their order", bundled, istio(`{"pilto":{}}`, `{"accessLogFil":"x"}`),
+			[]said{
+				{"spec.values.pilto: unknown field in v1.28.3; did you mean pilot?", false},
+				{"spec.meshConfig.accessLogFil: unknown field in v1.28.3; did you mean accessLogFile?", false},
+			},
+		},
+		{
+			"charts of the user may have more fields, of the same types", own, istio(`{"pilto":{},"pilot":[]}`, `{}`),
+			[]said{{"spec.values.pilot: must be an object, is a list", false}, {"spec.values.pilto: unknown field in v1.28.3; did you mean pilot?", true}},
+		},
+		{"values that are none", bundled, istio(`[]`, `{}`), []said{{"spec.values: json: cannot unmarshal array into Go value of type map[string]interface {}", false}}},
+		{
+			"an IstioRevision", bundled, func(rel release.Release) ([]render.Problem, error) {
+				return render.CheckRevision(rel, v1.IstioRevisionSpec{Values: v(`{"pilto":{}}`)})
+			}, []said{{"spec.values.pilto: unknown field in v1.28.3; did you mean pilot?", false}},
+		},
+		{
+			"an IstioCNI has values of its own", bundled, func(rel release.Release) ([]render.Problem, error) {
+				return render.CheckCNI(rel, v1.IstioCNISpec{Values: v(`{"cni":{"logLevel":"info"},"pilot":{}}`)})
+			}, []said{{"spec.values.pilot: istiod is not part of the CNI plugin: move this to spec.values.pilot of an Istio", false}},
+		},
+	} {
+		problems, err := c.check(c.rel)
+		if err != nil {
+			t.Errorf("%s: %v", c.reason, err)
+		}
+		var got []said
+		for _, p := range problems {
+			got = append(got, said{p.String(), p.Warning})
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
+		}
+	}
+}
