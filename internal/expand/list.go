@@ -15,6 +15,7 @@ import (
 
 // Expanded is what the resources among some items have become.
 type Expanded struct {
+	function Function
 	// Outputs, Sources and options belong together by index.
 	Outputs []Output
 	Sources []krm.Resource
@@ -27,7 +28,7 @@ type Expanded struct {
 // Items expands, of the resources that a user wrote, those of the function's kinds. all are the items of the package, memory
 // tells whether older revisions stay where the output goes.
 func (f Function) Items(items, all []manifest.Object, options krm.Options, memory bool) Expanded {
-	e := Expanded{around: &around{items: all, options: options, dirs: directories{}}}
+	e := Expanded{function: f, around: &around{items: all, options: options, dirs: directories{}}}
 	var requests []Request
 	seen := map[string]string{}
 	for _, item := range items {
@@ -67,8 +68,8 @@ func (e *Expanded) Plain() ([]manifest.Object, error) {
 	for i, out := range e.Outputs {
 		if e.options[i][krm.OptionTrack] == "true" {
 			source := SourceObject(e.Sources[i].Object)
-			if e.Sources[i].Revision != nil { // the user's own, whose objects are rendered here all the same
-				source.SetAnnotation(manifest.AnnotationRenderedBy, RenderIstio.Name)
+			source.SetAnnotation(manifest.AnnotationRenderedBy, e.function.Name)
+			if e.Sources[i].Revision != nil {
 				recordRelease(source, out.Release, e.options[i])
 			}
 			all = append(all, source)
@@ -226,7 +227,31 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 		return nil, failure(err)
 	}
 	results := append(removed(t.items, items), e.withoutDefault(t.items, items)...)
+	if !t.generator {
+		results = append(results, e.mark(items, t.memory)...)
+	}
 	return items, append(e.Results, results...)
+}
+
+// mark makes the resources that go to a cluster say that their objects are rendered here: a controller there would render
+// them too, and undo what the pipeline patches afterwards. In kustomize that is written on the output. What kpt gives back
+// is the user's own file, in which the user has to write it.
+func (e *Expanded) mark(items []manifest.Object, memory bool) fn.Results {
+	var results fn.Results
+	for _, r := range e.Sources {
+		switch {
+		case r.Object.Annotation(krm.AnnotationLocalConfig) == "true" || r.Object.Annotation(manifest.AnnotationRenderedBy) != "":
+		case memory:
+			results = append(results, krm.Result(r.Object, fn.Info, nil, fmt.Sprintf("is applied with the rest, and a controller in the cluster "+
+				"would render it a second time: add the annotation %s: %s, or %s: \"true\" to keep it in Git",
+				manifest.AnnotationRenderedBy, e.function.Name, krm.AnnotationLocalConfig)))
+		default:
+			i := slices.IndexFunc(items, func(o manifest.Object) bool { return o.Node() == r.Object.Node() })
+			items[i] = r.Object.Copy() // the input stays as it came
+			items[i].SetAnnotation(manifest.AnnotationRenderedBy, e.function.Name)
+		}
+	}
+	return results
 }
 
 // withoutDefault warns if the revision default leaves the package of an Istio that stays: some things of a cluster are there

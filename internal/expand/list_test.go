@@ -22,7 +22,7 @@ func istio(name, spec string, metadata ...string) string {
 
 // inFile is the metadata of an item of a kpt package.
 func inFile(path string) string {
-	return "annotations: {internal.config.kubernetes.io/path: " + path + ", internal.config.kubernetes.io/index: '0'}"
+	return "annotations: {lateen.io/rendered-by: render-istio, internal.config.kubernetes.io/path: " + path + ", internal.config.kubernetes.io/index: '0'}"
 }
 
 const (
@@ -620,4 +620,50 @@ func TestMany(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	checkFiles(t, out.Items)
+}
+
+// TestRenderedBy is about who renders a resource that goes to a cluster: a controller there must not.
+func TestRenderedBy(t *testing.T) {
+	const by = "lateen.io/rendered-by"
+	tag := "apiVersion: sailoperator.io/v1\nkind: IstioRevisionTag\nmetadata: {name: prod}\nspec: {targetRef: {kind: Istio, name: mesh}}\n"
+	cni := "apiVersion: sailoperator.io/v1\nkind: IstioCNI\nmetadata: {name: default}\nspec: {}\n"
+	const path = "annotations: {internal.config.kubernetes.io/path: mesh.yaml, internal.config.kubernetes.io/index: '0'}"
+	for _, c := range []struct {
+		reason   string
+		function expand.Function
+		items    []string
+		kind     string
+		want     string
+		results  []string
+	}{
+		{"a transformer's output says it", expand.RenderIstio, []string{istio("mesh", "{}")}, "Istio", "render-istio", nil},
+		{"so does that of the others", expand.RenderCNI, []string{cni}, "IstioCNI", "render-cni", nil},
+		{"and of the tags", expand.RevisionTag, []string{istio("mesh", "{}"), tag}, "IstioRevisionTag", "revision-tag", nil},
+		{"what stays in Git does not", expand.RenderIstio, []string{istio("mesh", "{}", local)}, "Istio", "", nil},
+		{"what the user says stays", expand.RenderIstio, []string{istio("mesh", "{}", "annotations: {lateen.io/rendered-by: me}")}, "Istio", "me", nil},
+		{"a user's file is the user's, who is told", expand.RenderIstio, []string{istio("mesh", "{}", path)}, "Istio", "", []string{
+			"is applied with the rest, and a controller in the cluster would render it a second time: add the annotation lateen.io/rendered-by: render-istio, " +
+				`or config.kubernetes.io/local-config: "true" to keep it in Git`,
+		}},
+	} {
+		in := read(t, resourceList("", c.items...))
+		out := c.function.List(in, krm.Options{})
+		var results []string
+		for _, r := range out.Results {
+			results = append(results, r.Message)
+		}
+		if diff := cmp.Diff(c.results, results); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
+		}
+		for _, list := range []struct {
+			what  string
+			items []manifest.Object
+			want  string
+		}{{"output", out.Items, c.want}, {"input", in.Items, map[bool]string{true: "me"}[c.want == "me"]}} {
+			i := slices.IndexFunc(list.items, func(o manifest.Object) bool { return o.Kind() == c.kind })
+			if got := list.items[i].Annotation(by); got != list.want {
+				t.Errorf("%s: the %s says %q, want %q", c.reason, list.what, got, list.want)
+			}
+		}
+	}
 }

@@ -14,7 +14,7 @@ import (
 func TestStrangers(t *testing.T) {
 	mesh := func(name, clusters string) string {
 		return istio(name, "{version: v1.28.3, namespace: "+name+", values: {meshConfig: {discoverySelectors: [{matchLabels: {mesh: "+name+"}}]}}}",
-			"annotations: {internal.config.kubernetes.io/path: "+name+".yaml"+clusters+"}")
+			"annotations: {lateen.io/rendered-by: render-istio, internal.config.kubernetes.io/path: "+name+".yaml"+clusters+"}")
 	}
 	report := func(cluster, revision string) string {
 		return "apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata: {name: " + cluster + ", " + local + "}\nspec: {observedAt: '2026-11-22T12:00:00Z', " +
