@@ -62,7 +62,7 @@ help: ## List the targets
 	  /^[a-z][a-z-]*:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
-build: $(BINARIES) bin/lateen ## Build the static binaries into bin/
+build: $(BINARIES) bin/lateen bin/lateen-controller ## Build the static binaries into bin/
 
 .PHONY: render
 render: build ## Print what examples/kustomize/default renders to, through the real kustomize
@@ -70,7 +70,7 @@ render: build ## Print what examples/kustomize/default renders to, through the r
 
 # Static binaries in images of scratch. The time stamp is fixed, so that the same binary gives the same image.
 .PHONY: images
-images: build ## Build the image of each function with podman or docker: IMAGE_PREFIX, IMAGE_TAG
+images: build ## Build the images of the functions and of the controller with podman or docker: IMAGE_PREFIX, IMAGE_TAG
 	engine=$$(command -v podman || command -v docker) || { echo "neither podman nor docker is on this machine" >&2; exit 1; }
 	fixed=; case "$$engine" in *podman) fixed="--timestamp 0" ;; esac
 	for function in $(FUNCTIONS); do
@@ -80,6 +80,10 @@ images: build ## Build the image of each function with podman or docker: IMAGE_P
 	    --file functions/Containerfile "$$context"
 	  rm -rf "$$context"
 	done
+	context=$$(mktemp -d)
+	cp LICENSE NOTICE bin/lateen-controller "$$context"
+	"$$engine" build $$fixed --tag $(IMAGE_PREFIX)/lateen-controller:$(IMAGE_TAG) --file controller/Containerfile "$$context"
+	rm -rf "$$context"
 
 .PHONY: test-unit
 test-unit: bundles ## Run the quick tests (-short)

@@ -48,6 +48,8 @@ type options struct {
 	metricsInsecure              bool
 	leaderElect                  bool
 	leaderNamespace              string
+	leaseDuration, renewDeadline time.Duration
+	retryPeriod                  time.Duration
 	charts, platform             string
 	installCRDs                  bool
 	concurrency                  int
@@ -61,6 +63,10 @@ func main() {
 	flag.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
 	flag.BoolVar(&o.leaderElect, "leader-elect", true, "work only while no other replica does")
 	flag.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "namespace of the lease; that of the pod if empty")
+	flag.DurationVar(&o.leaseDuration, "leader-election-lease-duration", 15*time.Second,
+		"how long the others wait for a leader that does not renew its lease")
+	flag.DurationVar(&o.renewDeadline, "leader-election-renew-deadline", 10*time.Second, "how long a leader that cannot renew its lease goes on")
+	flag.DurationVar(&o.retryPeriod, "leader-election-retry-period", 2*time.Second, "how often a replica tries to get or renew the lease")
 	flag.StringVar(&o.charts, "charts", "", "directory with the charts of Istio versions that are not bundled")
 	flag.StringVar(&o.platform, "platform", "", "kind of the cluster, such as openshift or gke; OpenShift is found out")
 	flag.BoolVar(&o.installCRDs, "install-istio-crds", true, "bring Istio's own CustomResourceDefinitions")
@@ -148,6 +154,9 @@ func (o options) manager(config *rest.Config) (ctrl.Manager, error) {
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              name + ".lateen.io",
 		LeaderElectionNamespace:       o.leaderNamespace,
+		LeaseDuration:                 &o.leaseDuration,
+		RenewDeadline:                 &o.renewDeadline,
+		RetryPeriod:                   &o.retryPeriod,
 		LeaderElectionReleaseOnCancel: true,
 	})
 	if err != nil {

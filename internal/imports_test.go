@@ -178,6 +178,27 @@ var contract = []rule{
 		},
 	},
 	{
+		name:      "the command's output",
+		packages:  []string{"cmd/lateen/show"},
+		mayImport: []string{"sigs.k8s.io/kustomize/kyaml"},
+		never: slices.Concat(networkClients, []ban{
+			{"k8s.io/client-go", "what is shown was observed elsewhere"},
+			{"sigs.k8s.io/controller-runtime", managerWhy},
+			{"helm.sh/helm", "only internal/chart knows Helm"},
+		}),
+		neverDirectly: noDirectNetwork,
+	},
+	{
+		name:     "the command for people",
+		packages: []string{"cmd/..."},
+		never: []ban{
+			{module + "/functions", "programs share the core, not each other"},
+		},
+		neverDirectly: []ban{
+			{"os/exec", "a command runs no other program; plugins that log in to a cluster are client-go's"},
+		},
+	},
+	{
 		name:     "Helm beyond rendering",
 		packages: []string{"..."},
 		never: []ban{
@@ -242,7 +263,7 @@ func TestImportContractCovers(t *testing.T) {
 			}
 		}
 	}
-	for _, dir := range []string{"", "api/...", "controller/...", "functions/...", "internal/..."} {
+	for _, dir := range []string{"", "api/...", "cmd/...", "controller/...", "functions/...", "internal/..."} {
 		for _, p := range g.match(dir) {
 			if !bound[p] {
 				t.Errorf("%s is in no row of the import contract: add it to the row whose promise it keeps", p)

@@ -123,7 +123,9 @@ func TestStatus(t *testing.T) {
 		},
 		{
 			reason: "What may be gone the next time does not stall.",
-			facts:  with(func(f *facts) { f.reconciled, f.inventory = outcome.Temporary(v1.ReasonReconcileError, errors.New("timeout")), inventory }),
+			facts: with(func(f *facts) {
+				f.reconciled, f.inventory = outcome.Temporary(v1.ReasonReconcileError, errors.New("timeout")), inventory
+			}),
 			want: v1.IstioRevisionStatus{
 				Type: v1.IstioRevisionLocal, State: v1.ReasonReconcileError, Inventory: inventory,
 				Conditions: v1.Conditions{

@@ -49,7 +49,9 @@ const Failed = "failed"
 func Rendered(begin time.Time) { rendering.Observe(time.Since(begin).Seconds()) }
 
 // Observed notes that all namespaces and pods are known at a moment.
-func Observed(now time.Time) { observed.Set(float64(now.UnixMilli()) / float64(time.Second/time.Millisecond)) }
+func Observed(now time.Time) {
+	observed.Set(float64(now.UnixMilli()) / float64(time.Second/time.Millisecond))
+}
 
 // State describes the resources.
 type State struct {
