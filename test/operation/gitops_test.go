@@ -1,0 +1,420 @@
+package operation
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/ext"
+	"github.com/google/go-cmp/cmp"
+	"github.com/itchyny/gojq"
+	lua "github.com/yuin/gopher-lua"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+
+	"github.com/lateen-io/lateen"
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/internal/health"
+)
+
+// verdicts are what GitOps tools make of a resource.
+type verdicts struct {
+	// Argo is by config/argocd, Flux by config/flux, and Generic is what kstatus says of its own: Flux without config/flux, and
+	// others.
+	Argo, Flux, Generic string
+}
+
+var (
+	well     = verdicts{"Healthy", "Current", "Current"}
+	onItsWay = verdicts{"Progressing", "InProgress", "InProgress"}
+	broken   = verdicts{"Degraded", "Failed", "Failed"}
+)
+
+// object is a resource with a status as the controller writes it. Its generation is 2.
+func object(kind string, observed int64, all ...v1.Condition) *unstructured.Unstructured {
+	o := map[string]any{
+		"apiVersion": v1.GroupVersion.String(), "kind": kind, "metadata": map[string]any{"name": "default", "generation": int64(2)}, "spec": map[string]any{},
+	}
+	if all != nil {
+		var set v1.Conditions
+		for _, c := range all {
+			c.LastTransitionTime = metav1.NewTime(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
+			set = set.Set(c)
+		}
+		s, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&v1.IstioStatus{ObservedGeneration: observed, Conditions: set})
+		if err != nil {
+			panic(err)
+		}
+		o["status"] = s
+	}
+	return &unstructured.Unstructured{Object: o}
+}
+
+// stalled are the conditions Reconciled and Stalled of a permanent problem, beside others.
+func stalled(p *outcome.Problem, others ...v1.Condition) []v1.Condition {
+	return append(others, outcome.Reconciled(p), outcome.Stalled(nil, p, time.Now())[0])
+}
+
+// TestHealth is what Argo CD, Flux and generic tools say of the statuses that the controller writes.
+func TestHealth(t *testing.T) {
+	up := health.Istiod(health.Deployment{Found: true, Desired: 1, Total: 1, Updated: 1, Ready: 1})
+	down := health.Istiod(health.Deployment{Found: true, Desired: 1, Total: 1, Updated: 1})
+	plugin := health.CNI(health.DaemonSet{Found: true, Scheduled: 1, Ready: 1})
+	reconciled, independent := outcome.Reconciled(nil), health.Dependencies(false, health.IstioCNI{})
+	unused := v1.Condition{Type: v1.ConditionInUse, Status: metav1.ConditionFalse, Reason: v1.ReasonNotReferencedByAnything}
+	unseen := v1.Condition{Type: v1.ConditionInUse, Status: metav1.ConditionUnknown, Reason: v1.ReasonUsageCheckFailed}
+	invalid := outcome.Permanent(v1.ReasonReconcileError, errors.New("spec.version: Istio v9.9.9 is not bundled"))
+	refused := outcome.Temporary(v1.ReasonReconcileError, errors.New("Deployment istio-system/istiod: connection refused"))
+
+	cases := map[string]struct {
+		reason string
+		object *unstructured.Unstructured
+		want   verdicts
+	}{
+		"an Istio that nobody has seen": {
+			"kstatus takes what has no status for well, which is why Flux needs the checks; theirs cannot be evaluated yet, which counts as not well",
+			object(v1.KindIstio, 0),
+			verdicts{"Progressing", "Unknown", "Current"},
+		},
+		"a tag that nobody has seen": {"the same", object(v1.KindIstioRevisionTag, 0), verdicts{"Progressing", "Unknown", "Current"}},
+		"an Istio that was changed": {
+			"its status is about an earlier spec", object(v1.KindIstio, 1, reconciled, up, independent), onItsWay,
+		},
+		"an Istio with istiod": {"all is well", object(v1.KindIstio, 2, reconciled, up, independent), well},
+		"an Istio without ready pods": {
+			"a roll-out is under way", object(v1.KindIstio, 2, reconciled, down, independent), onItsWay,
+		},
+		"an Istio of which little is known": {
+			"a condition is missing", object(v1.KindIstio, 2, reconciled, up), verdicts{"Progressing", "InProgress", "Current"},
+		},
+		"an Istio that cannot be": {
+			"a person has to change it", object(v1.KindIstio, 2, stalled(invalid, up, independent)...), broken,
+		},
+		"an Istio that could not be applied": {
+			"the next try may work; kstatus knows Ready only, and that is about istiod, which still runs",
+			object(v1.KindIstio, 2, outcome.Reconciled(refused), up, independent),
+			verdicts{"Progressing", "InProgress", "Current"},
+		},
+		"an Istio without the CNI that it needs": {
+			"the IstioCNI may be part of a later sync; kstatus does not know the condition",
+			object(v1.KindIstio, 2, reconciled, up, health.Dependencies(true, health.IstioCNI{})),
+			verdicts{"Progressing", "InProgress", "Current"},
+		},
+		"a revision that nothing uses": {
+			"that is no illness", object(v1.KindIstioRevision, 2, reconciled, up, independent, unused), well,
+		},
+		"a revision whose users cannot be seen": {
+			"nor is this: proxies are served", object(v1.KindIstioRevision, 2, reconciled, up, independent, unseen), well,
+		},
+		"a remote revision that nobody has asked": {
+			"soon somebody will", object(v1.KindIstioRevision, 2, reconciled, health.Remote(health.Probe{}), independent), onItsWay,
+		},
+		"a remote revision that does not answer": {
+			"it may come up", object(v1.KindIstioRevision, 2, reconciled, health.Remote(health.Probe{Tried: true, Err: "timeout"}), independent), onItsWay,
+		},
+		"a revision with the name of a tag": {
+			"one of them has to go", object(v1.KindIstioRevision, 2, stalled(outcome.Permanent(v1.ReasonNameAlreadyExists, errors.New("taken")), down, independent)...),
+			broken,
+		},
+		"a tag that nothing uses": {"its state is NotReferencedByAnything, and it is healthy", object(v1.KindIstioRevisionTag, 2, reconciled, unused), well},
+		"a tag of which use is unknown": {
+			"its webhooks are there", object(v1.KindIstioRevisionTag, 2, reconciled, unseen), well,
+		},
+		"a tag without a target": {
+			"somebody has to create it, or change the tag",
+			object(v1.KindIstioRevisionTag, 2, stalled(outcome.Permanent(v1.ReasonRefNotFound, errors.New("it does not exist")), unused)...), broken,
+		},
+		"a tag that could not be applied": {
+			"kstatus finds nothing that it knows", object(v1.KindIstioRevisionTag, 2, outcome.Reconciled(refused), unused),
+			verdicts{"Progressing", "InProgress", "Current"},
+		},
+		"a CNI plugin": {"all is well", object(v1.KindIstioCNI, 2, reconciled, plugin), well},
+		"a CNI plugin without pods": {
+			"they are coming", object(v1.KindIstioCNI, 2, reconciled, health.CNI(health.DaemonSet{Found: true, Scheduled: 3, Ready: 2})), onItsWay,
+		},
+		"a CNI plugin in a namespace that is missing": {
+			"somebody has to create it",
+			object(v1.KindIstioCNI, 2, stalled(outcome.Permanent(v1.ReasonReconcileError, errors.New(`namespace "istio-cni" doesn't exist`)), health.CNI(health.DaemonSet{}))...),
+			broken,
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, judge(t, c.object)); diff != "" {
+				t.Errorf("%s: -want +got:\n%s", c.reason, diff)
+			}
+		})
+	}
+}
+
+// judge gives the verdicts of all tools.
+func judge(t *testing.T, o *unstructured.Unstructured) verdicts {
+	t.Helper()
+	generic, err := status.Compute(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return verdicts{argo(t, o), flux(t, o), string(generic.Status)}
+}
+
+// settings are a part of Argo CD's ConfigMap.
+func settings(t *testing.T) map[string]string {
+	t.Helper()
+	var cm struct{ Data map[string]string }
+	load(t, "../../config/argocd/argocd-cm.yaml", &cm)
+	return cm.Data
+}
+
+func load(t *testing.T, file string, into any) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict(text, into); err != nil {
+		// A ConfigMap has more fields than are of interest.
+		if err := yaml.Unmarshal(text, into); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// argo evaluates a health check as Argo CD does: the object is the global obj, there are no libraries besides the base and that
+// for tables, and the script returns a table with status and message.
+func argo(t *testing.T, o *unstructured.Unstructured) string {
+	t.Helper()
+	script := settings(t)["resource.customizations.health."+v1.GroupVersion.Group+"_"+o.GetKind()]
+	if script == "" {
+		t.Fatalf("config/argocd has no health check for %s", o.GetKind())
+	}
+	l := lua.NewState(lua.Options{SkipOpenLibs: true})
+	defer l.Close()
+	l.SetContext(t.Context())
+	for _, lib := range []struct {
+		name string
+		open lua.LGFunction
+	}{{lua.LoadLibName, lua.OpenPackage}, {lua.BaseLibName, lua.OpenBase}, {lua.TabLibName, lua.OpenTable}} {
+		if err := l.CallByParam(lua.P{Fn: l.NewFunction(lib.open), Protect: true}, lua.LString(lib.name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.SetGlobal("obj", table(l, o.Object))
+	if err := l.DoString(script); err != nil {
+		t.Fatalf("the health check fails: %v", err)
+	}
+	result, ok := l.Get(-1).(*lua.LTable)
+	if !ok {
+		t.Fatalf("the health check returns %s, and no table", l.Get(-1))
+	}
+	if _, ok := result.RawGetString("message").(lua.LString); !ok {
+		t.Errorf("the health check gives no message")
+	}
+	return result.RawGetString("status").String()
+}
+
+// table makes a value of Lua of one of JSON.
+func table(l *lua.LState, value any) lua.LValue {
+	switch v := value.(type) {
+	case map[string]any:
+		out := l.NewTable()
+		for k, item := range v {
+			out.RawSetString(k, table(l, item))
+		}
+		return out
+	case []any:
+		out := l.NewTable()
+		for _, item := range v {
+			out.Append(table(l, item))
+		}
+		return out
+	case string:
+		return lua.LString(v)
+	case bool:
+		return lua.LBool(v)
+	case int64:
+		return lua.LNumber(v)
+	case float64:
+		return lua.LNumber(v)
+	}
+	return lua.LNil
+}
+
+// checks are those of a kind in a Flux Kustomization.
+type checks struct {
+	APIVersion, Kind            string
+	InProgress, Failed, Current string
+}
+
+// flux evaluates health checks as Flux does: an observedGeneration that is not that of the object first, then the expressions one
+// by one over its fields, without declared types. An expression that fails, as for an object without status, makes Flux go
+// on waiting.
+func flux(t *testing.T, o *unstructured.Unstructured) string {
+	t.Helper()
+	var kustomization struct {
+		Spec struct{ HealthCheckExprs []checks }
+	}
+	load(t, "../../config/flux/health-checks.yaml", &kustomization)
+	var c checks
+	for _, have := range kustomization.Spec.HealthCheckExprs {
+		if have.Kind == o.GetKind() && have.APIVersion == o.GetAPIVersion() {
+			c = have
+		}
+	}
+	if c.Current == "" {
+		t.Fatalf("config/flux has no health check for %s", o.GetKind())
+	}
+	if observed, ok, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration"); ok && observed != o.GetGeneration() {
+		return string(status.InProgressStatus)
+	}
+	for _, step := range []struct {
+		expression string
+		then       status.Status
+	}{{c.InProgress, status.InProgressStatus}, {c.Failed, status.FailedStatus}, {c.Current, status.CurrentStatus}} {
+		holds, err := evaluate(t, step.expression, o.Object)
+		if err != nil {
+			return string(status.UnknownStatus)
+		}
+		if holds {
+			return string(step.then)
+		}
+	}
+	return string(status.InProgressStatus)
+}
+
+func evaluate(t *testing.T, expression string, object map[string]any) (bool, error) {
+	t.Helper()
+	env, err := cel.NewEnv(cel.HomogeneousAggregateLiterals(), cel.EagerlyValidateDeclarations(true), cel.DefaultUTCTimeZone(true),
+		cel.CrossTypeNumericComparisons(true), cel.OptionalTypes(), ext.Strings(), ext.Sets(), ext.Encoders())
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, issues := env.Parse(expression)
+	if issues != nil {
+		t.Fatalf("%s: %s", expression, issues)
+	}
+	program, err := env.Program(parsed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, _, err := program.ContextEval(t.Context(), object)
+	if err != nil {
+		return false, err
+	}
+	holds, ok := value.(types.Bool)
+	if !ok {
+		t.Fatalf("%s is %v, and not true or false", expression, value)
+	}
+	return bool(holds), nil
+}
+
+// TestIgnoredDifferences has istiod change its webhooks, and expects that the rules for Argo CD take out what it changed and
+// nothing else: its comparison deletes what the expressions say from both sides.
+func TestIgnoredDifferences(t *testing.T) {
+	result, err := lateen.Render([]byte(resource("Istio", "default", "namespace: istio-system")), lateen.Options{ChartFailurePolicy: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := result.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, o := range objects {
+		kind := o.GetKind()
+		if kind != "MutatingWebhookConfiguration" && kind != "ValidatingWebhookConfiguration" {
+			continue
+		}
+		seen[kind] = true
+		t.Run(kind+" "+o.GetName(), func(t *testing.T) {
+			var rules struct {
+				JQPathExpressions []string `json:"jqPathExpressions"`
+			}
+			key := "resource.customizations.ignoreDifferences.admissionregistration.k8s.io_" + kind
+			if err := yaml.UnmarshalStrict([]byte(settings(t)[key]), &rules); err != nil || len(rules.JQPathExpressions) == 0 {
+				t.Fatalf("%s has no jqPathExpressions: %v", key, err)
+			}
+			live := o.DeepCopy()
+			webhooks, _, _ := unstructured.NestedSlice(live.Object, "webhooks")
+			for _, w := range webhooks {
+				webhook := w.(map[string]any)
+				webhook["clientConfig"].(map[string]any)["caBundle"] = base64.StdEncoding.EncodeToString([]byte("istiod's"))
+				if kind == "ValidatingWebhookConfiguration" {
+					webhook["failurePolicy"] = "Fail"
+				}
+			}
+			if err := unstructured.SetNestedSlice(live.Object, webhooks, "webhooks"); err != nil {
+				t.Fatal(err)
+			}
+			if cmp.Equal(o.Object, live.Object) {
+				t.Fatal("istiod has changed nothing")
+			}
+			if diff := cmp.Diff(without(t, o, rules.JQPathExpressions), without(t, live, rules.JQPathExpressions)); diff != "" {
+				t.Errorf("Argo CD shows a difference:\n%s", diff)
+			}
+			webhooks[0].(map[string]any)["sideEffects"] = "Some"
+			if err := unstructured.SetNestedSlice(live.Object, webhooks, "webhooks"); err != nil {
+				t.Fatal(err)
+			}
+			if cmp.Equal(without(t, o, rules.JQPathExpressions), without(t, live, rules.JQPathExpressions)) {
+				t.Error("Argo CD shows no difference, although a webhook has another field changed")
+			}
+		})
+	}
+	if len(seen) != 2 {
+		t.Errorf("the rendering has only %v", seen)
+	}
+}
+
+// without deletes what expressions of jq select.
+func without(t *testing.T, o *unstructured.Unstructured, expressions []string) any {
+	t.Helper()
+	data, err := json.Marshal(o.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var value any
+	if err := json.Unmarshal(data, &value); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range expressions {
+		query, err := gojq.Parse("del(" + e + ")")
+		if err != nil {
+			t.Fatalf("%s: %v", e, err)
+		}
+		next, _ := query.RunWithContext(t.Context(), value).Next()
+		if err, failed := next.(error); failed {
+			t.Fatalf("%s: %v", e, err)
+		}
+		value = next
+	}
+	return value
+}
+
+// unwell judges all resources of the cluster, and gives those that are not well.
+func (e env) unwell(t *testing.T) map[string]verdicts {
+	t.Helper()
+	out := map[string]verdicts{}
+	for _, kind := range []string{v1.KindIstio, v1.KindIstioRevision, v1.KindIstioRevisionTag, v1.KindIstioCNI} {
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(v1.GroupVersion.WithKind(kind + "List"))
+		if err := e.client.List(t.Context(), list); err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range list.Items {
+			if got := judge(t, &o); got != well {
+				out[fmt.Sprint(kind, " ", o.GetName())] = got
+			}
+		}
+	}
+	return out
+}
