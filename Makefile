@@ -35,7 +35,7 @@ NEWEST_ISTIO = $(lastword $(ISTIO_VERSIONS))
 BUNDLES := $(ISTIO_VERSIONS:%=internal/release/bundles/v%/istiod/Chart.yaml)
 
 # What `make generate` writes and `make verify` compares.
-GENERATED := $(wildcard api config/crd internal/release/schemas)
+GENERATED := $(wildcard api config/crd config/rbac config/components internal/release/schemas)
 
 # Tools, all of the versions in go.tools.mod. Those that tests start as programs are built once.
 HELM := bin/tools/helm
@@ -133,7 +133,7 @@ run: bin/lateen-controller ## Run the controller there, or against the cluster o
 bundles: $(BUNDLES) ## Export the charts of the bundled Istio versions (internal/release/bundles)
 
 .PHONY: generate
-generate: generate-deepcopy generate-schemas generate-crds ## Write deepcopy code, values schemas and CRDs
+generate: generate-deepcopy generate-schemas generate-crds generate-rbac ## Write deepcopy code, values schemas, CRDs and roles
 
 .PHONY: golden
 golden: build bundles $(HELM) $(KUSTOMIZE) ## Rewrite the golden files; review the diff
@@ -246,6 +246,12 @@ generate-crds: generate-deepcopy generate-schemas
 	$(call say,CRDs)
 	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd
 	go run ./config/crd/gen config/crd
+
+# The controller's rights are what the charts of all bundled versions need.
+.PHONY: generate-rbac
+generate-rbac: bundles
+	$(call say,roles of the controller)
+	go run ./config/rbac/gen config
 
 .PHONY: verify-format verify-modules verify-bundles verify-generated
 verify-format:

@@ -191,7 +191,7 @@ func (o options) add(mgr ctrl.Manager, pipeline *desired.Pipeline) error {
 		mgr.Add(usage),
 		mgr.Add(prober),
 		(&istio.Reconciler{
-			Client: mgr.GetClient(), Pipeline: pipeline, Applier: applier, Usage: usage, Events: record, Now: time.Now,
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Pipeline: pipeline, Applier: applier, Usage: usage, Events: record, Now: time.Now,
 			Pruned: func(string) { metrics.Pruned() },
 		}).Setup(mgr, with),
 		(&istiorevision.Reconciler{

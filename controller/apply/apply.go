@@ -115,7 +115,7 @@ func (a *Applier) Apply(ctx context.Context, owner client.Object, objects []*uns
 	var errs []error
 	for _, desired := range objects {
 		ref := referenceTo(desired)
-		state, err := a.state(ctx, ref)
+		live, state, err := a.state(ctx, ref)
 		if err == nil && state != "" && state == known[ref] {
 			continue
 		}
@@ -125,6 +125,11 @@ func (a *Applier) Apply(ctx context.Context, owner client.Object, objects []*uns
 			o.SetOwnerReferences(refs)
 		}
 		entry, err := a.manager.Apply(ctx, o, options())
+		if err == nil && entry.Action == ssa.UnchangedAction && live != nil && owner != nil && !metav1.IsControlledBy(live, owner) {
+			// Drift of owner references alone is none for the library.
+			entry.Action = ssa.ConfiguredAction
+			err = a.live.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.ForceOwnership, client.FieldOwner(FieldManager))
+		}
 		switch {
 		case err != nil:
 			metrics.Applied(ref.Kind, metrics.Failed)
@@ -224,17 +229,17 @@ func (a *Applier) reference(owner client.Object) (metav1.OwnerReference, error) 
 // state describes what the cache has of an object so that a change of what we apply changes it: all metadata that we may
 // set, and the generation, which counts changes of everything but metadata and status. Kinds without a generation change rarely;
 // theirs is the resource version. It is empty if the cache has no such object.
-func (a *Applier) state(ctx context.Context, ref v1.ObjectReference) (string, error) {
+func (a *Applier) state(ctx context.Context, ref v1.ObjectReference) (*metav1.PartialObjectMetadata, string, error) {
 	if err := a.watcher.Watch(ctx, ref.GroupVersionKind()); err != nil {
-		return "", err
+		return nil, "", err
 	}
 	o := &metav1.PartialObjectMetadata{}
 	o.SetGroupVersionKind(ref.GroupVersionKind())
 	if err := a.cached.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, o); err != nil {
-		return "", client.IgnoreNotFound(err)
+		return nil, "", client.IgnoreNotFound(err)
 	}
 	if o.Generation == 0 {
-		return string(o.UID) + "@" + o.ResourceVersion, nil
+		return o, string(o.UID) + "@" + o.ResourceVersion, nil
 	}
 	var b strings.Builder
 	b.WriteString(string(o.UID) + "#" + strconv.FormatInt(o.Generation, 10))
@@ -246,7 +251,7 @@ func (a *Applier) state(ctx context.Context, ref v1.ObjectReference) (string, er
 	for _, r := range o.OwnerReferences {
 		fmt.Fprintf(&b, " %s", r.UID)
 	}
-	return b.String(), nil
+	return o, b.String(), nil
 }
 
 // explain says in an error what to do, where the server's message does not.

@@ -129,6 +129,15 @@ func Named(name string) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: name}}}
 }
 
+// AsksForAnother selects the events of an Istio that may ask for another revision than before.
+func AsksForAnother() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1.Istio)
+		after, also := e.ObjectNew.(*v1.Istio)
+		return !ok || !also || before.Generation != after.Generation || before.Status.ActiveRevisionName != after.Status.ActiveRevisionName
+	}}
+}
+
 // ComesOrGoes selects the events of an object that appears, disappears or begins to.
 func ComesOrGoes() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {

@@ -171,6 +171,11 @@ func text(err error) string {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err.Error()
 	}
+	// And the time at which a certificate was looked at.
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired && invalid.Cert != nil {
+		const layout = time.RFC3339
+		return fmt.Sprintf("its certificate is valid from %s to %s", invalid.Cert.NotBefore.UTC().Format(layout), invalid.Cert.NotAfter.UTC().Format(layout))
+	}
 	return err.Error()
 }
 

@@ -191,8 +191,16 @@ func (u *Usage) enqueueAll() {
 func (u *Usage) Flipped(name string) time.Time {
 	u.mutex.Lock()
 	defer u.mutex.Unlock()
-	return u.flips[name]
+	at, seen := u.flips[name]
+	if !seen {
+		return time.Time{}
+	}
+	// By how long ago it was, not by what the clock said: somebody may have set it back meanwhile.
+	return time.Now().Add(-time.Since(at))
 }
+
+// Recheck makes the controllers look at a revision or tag once more.
+func (u *Usage) Recheck(name string) { u.enqueue(name, 0) }
 
 func (u *Usage) publish(c usage.Change) {
 	if len(c.Flipped) > 0 {
@@ -221,7 +229,8 @@ func (u *Usage) Confirm(ctx context.Context, r usage.RevisionInfo, tags []usage.
 	return x.Revision(r, tags, most), nil
 }
 
-// Look takes a complete snapshot of who uses what, once, without watching.
+// Look takes a complete snapshot of who uses what, once, without watching. Namespaces come last: reading the pods may take a
+// while, and a label that is set meanwhile counts.
 func Look(ctx context.Context, client metadata.Interface) (*usage.Index, error) {
 	x := usage.NewIndex()
 	for _, look := range []struct {
@@ -230,11 +239,11 @@ func Look(ctx context.Context, client metadata.Interface) (*usage.Index, error) 
 		selector string
 		add      func(*metav1.PartialObjectMetadata)
 	}{
-		{"namespaces", namespacesResource, "", func(o *metav1.PartialObjectMetadata) {
-			x.SetNamespace(usage.NamespaceOf(o.Name, o.Labels))
-		}},
 		{"pods", podsResource, running, func(o *metav1.PartialObjectMetadata) {
 			x.SetPod(usage.PodOf(o.Namespace, o.Name, o.Labels, o.Annotations, false))
+		}},
+		{"namespaces", namespacesResource, "", func(o *metav1.PartialObjectMetadata) {
+			x.SetNamespace(usage.NamespaceOf(o.Name, o.Labels))
 		}},
 	} {
 		if err := each(ctx, client, look.resource, look.selector, look.add); err != nil {

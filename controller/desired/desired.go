@@ -9,14 +9,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	sigsyaml "sigs.k8s.io/yaml"
 
@@ -59,17 +57,6 @@ type Objects struct {
 	Digest string
 	// Version is the Istio version they are of, resolved: v1.28.3.
 	Version string
-}
-
-// Kinds lists the kinds of the objects.
-func (o Objects) Kinds() []schema.GroupVersionKind {
-	var out []schema.GroupVersionKind
-	for _, u := range o.List {
-		if kind := u.GroupVersionKind(); !slices.Contains(out, kind) {
-			out = append(out, kind)
-		}
-	}
-	return out
 }
 
 // OpenShift tells whether the cluster is one.

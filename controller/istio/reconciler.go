@@ -32,7 +32,9 @@ import (
 // Reconciler reconciles Istios.
 type Reconciler struct {
 	// Client reads from the cache and writes to the server.
-	Client   client.Client
+	Client client.Client
+	// Live reads from the server, before something is done that cannot be undone.
+	Live     client.Reader
 	Pipeline *desired.Pipeline
 	Applier  *apply.Applier
 	Usage    *cluster.Usage
@@ -45,8 +47,10 @@ type Reconciler struct {
 // scope is what one run knows.
 type scope struct {
 	istio *v1.Istio
-	// planned is the revision that spec asks for; nil if spec is wrong.
-	planned *v1.IstioRevision
+	// planned is the revision that spec asks for; nil if spec is wrong. live is what the cluster has of its name, or nil.
+	planned, live *v1.IstioRevision
+	// written is what this run has made of it: the cache does not know that yet.
+	written *v1.IstioRevision
 	// revisions are those that the Istio owns, by name.
 	revisions []v1.IstioRevision
 	facts     facts
@@ -81,15 +85,31 @@ func (r *Reconciler) adopt(ctx context.Context, s *scope) error {
 	return outcome.Hold(ctx, r.Client, s.istio, false)
 }
 
-// plan computes the revision that spec asks for.
+// plan computes the revision that spec asks for. If a pipeline renders it, only its name matters here: the pipeline may know
+// versions and values that this controller does not.
 func (r *Reconciler) plan(ctx context.Context, s *scope) error {
-	planned, err := r.Pipeline.Revision(s.istio)
-	if err != nil {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, err)
+	name, wrong := desired.RevisionName(s.istio)
+	if wrong != nil {
+		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, wrong)
 		return nil
 	}
-	s.planned, s.facts.active = planned, planned.Name
-	s.facts.reconciled, err = outcome.NamespaceProblem(ctx, r.Client, planned.Spec.Namespace)
+	live := &v1.IstioRevision{}
+	err := r.Client.Get(ctx, client.ObjectKey{Name: name}, live)
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	if err == nil {
+		s.live = live
+	}
+	if outcome.PipelineRendered(s.istio) || s.live != nil && outcome.PipelineRendered(s.live) {
+		s.planned = &v1.IstioRevision{Spec: v1.IstioRevisionSpec{Namespace: s.istio.Spec.Namespace, Values: s.istio.Spec.Values}}
+		s.planned.Name = name
+	} else if s.planned, wrong = r.Pipeline.Revision(s.istio); wrong != nil {
+		s.planned, s.facts.reconciled = nil, outcome.Permanent(v1.ReasonReconcileError, wrong)
+		return nil
+	}
+	s.facts.active = name
+	s.facts.reconciled, err = outcome.NamespaceProblem(ctx, r.Client, s.planned.Spec.Namespace)
 	return err
 }
 
@@ -98,53 +118,75 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if s.planned == nil || s.facts.reconciled != nil {
 		return nil
 	}
-	live := &v1.IstioRevision{}
-	err := r.Client.Get(ctx, client.ObjectKey{Name: s.planned.Name}, live)
-	switch {
-	case apierrors.IsNotFound(err):
+	if s.live == nil {
 		if outcome.PipelineRendered(s.istio) {
 			return nil // the status says that the active revision is not there
 		}
-		if err := controllerutil.SetControllerReference(s.istio, s.planned, r.Client.Scheme()); err != nil {
-			return err
-		}
-		r.label(s.planned)
-		err := r.Client.Create(ctx, s.planned, client.FieldOwner(apply.FieldManager))
-		if apierrors.IsAlreadyExists(err) {
-			return apierrors.NewConflict(v1.GroupVersion.WithResource("istiorevisions").GroupResource(), s.planned.Name, err)
-		}
-		if err == nil {
-			r.Events.Eventf(s.istio, s.planned, corev1.EventTypeNormal, "RevisionCreated", "Apply", "created IstioRevision %s of Istio %s", s.planned.Name, s.planned.Spec.Version)
-			if sentence := r.Pipeline.EndOfLife(string(s.planned.Spec.Version)); sentence != "" {
-				r.Events.Eventf(s.istio, s.planned, corev1.EventTypeWarning, "EndOfLife", "Apply", "%s", sentence)
-			}
-		}
-		return s.refused(err)
-	case err != nil:
-		return err
-	case outcome.OwningIstio(live) != s.istio.Name || !outcome.PipelineRendered(live) && !metav1.IsControlledBy(live, s.istio):
+		return r.create(ctx, s)
+	}
+	if !owns(s, s.live) {
 		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, fmt.Errorf(
-			"the IstioRevision %s exists already and does not belong to this Istio; delete it, or give the Istio another name", live.Name))
+			"the IstioRevision %s exists already and does not belong to this Istio; delete it, or give the Istio another name", s.live.Name))
 		s.facts.foreign = true
 		return nil
-	case outcome.PipelineRendered(live), live.DeletionTimestamp != nil:
+	}
+	if outcome.PipelineRendered(s.live) || s.live.DeletionTimestamp != nil {
 		return nil
 	}
-	want := live.DeepCopy()
+	return r.update(ctx, s)
+}
+
+// owns tells whether a revision belongs to the Istio.
+func owns(s *scope, rev *v1.IstioRevision) bool {
+	return outcome.OwningIstio(rev) == s.istio.Name && (outcome.PipelineRendered(rev) || metav1.IsControlledBy(rev, s.istio))
+}
+
+func (r *Reconciler) create(ctx context.Context, s *scope) error {
+	rev := s.planned.DeepCopy()
+	if err := controllerutil.SetControllerReference(s.istio, rev, r.Client.Scheme()); err != nil {
+		return err
+	}
+	r.label(rev)
+	err := r.Client.Create(ctx, rev, client.FieldOwner(apply.FieldManager))
+	if apierrors.IsAlreadyExists(err) {
+		return apierrors.NewConflict(v1.GroupVersion.WithResource("istiorevisions").GroupResource(), rev.Name, err)
+	}
+	if err != nil {
+		return s.refused(err)
+	}
+	s.written = rev
+	r.Events.Eventf(s.istio, rev, corev1.EventTypeNormal, "RevisionCreated", "Apply", "created IstioRevision %s of Istio %s", rev.Name, rev.Spec.Version)
+	r.warnOfEnd(s, rev)
+	return nil
+}
+
+func (r *Reconciler) update(ctx context.Context, s *scope) error {
+	want := s.live.DeepCopy()
 	want.Spec = s.planned.Spec
 	for k, v := range s.planned.Annotations {
 		metav1.SetMetaDataAnnotation(&want.ObjectMeta, k, v)
 	}
 	r.label(want)
-	if sameJSON(live, want) {
+	if sameJSON(s.live, want) {
 		return nil
 	}
 	// Not a merge patch, in which a null would mean something else than in values.
-	err = r.Client.Update(ctx, want, client.FieldOwner(apply.FieldManager))
-	if err == nil {
-		r.Events.Eventf(s.istio, want, corev1.EventTypeNormal, "RevisionUpdated", "Apply", "updated IstioRevision %s to Istio %s", want.Name, want.Spec.Version)
+	if err := r.Client.Update(ctx, want, client.FieldOwner(apply.FieldManager)); err != nil {
+		return s.refused(err)
 	}
-	return s.refused(err)
+	s.written = want
+	r.Events.Eventf(s.istio, want, corev1.EventTypeNormal, "RevisionUpdated", "Apply", "updated IstioRevision %s to Istio %s", want.Name, want.Spec.Version)
+	if s.live.Spec.Version != want.Spec.Version {
+		r.warnOfEnd(s, want)
+	}
+	return nil
+}
+
+// warnOfEnd tells of a version that gets no security fixes any more.
+func (r *Reconciler) warnOfEnd(s *scope, rev *v1.IstioRevision) {
+	if sentence := r.Pipeline.EndOfLife(string(rev.Spec.Version)); sentence != "" {
+		r.Events.Eventf(s.istio, rev, corev1.EventTypeWarning, "EndOfLife", "Apply", "%s", sentence)
+	}
 }
 
 func (r *Reconciler) label(rev *v1.IstioRevision) {
@@ -173,8 +215,11 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 		return err
 	}
 	s.revisions = slices.DeleteFunc(list.Items, func(rev v1.IstioRevision) bool {
-		return outcome.OwningIstio(&rev) != s.istio.Name || !outcome.PipelineRendered(&rev) && !metav1.IsControlledBy(&rev, s.istio)
+		return !owns(s, &rev) || s.written != nil && s.written.Name == rev.Name
 	})
+	if s.written != nil {
+		s.revisions = append(s.revisions, *s.written)
+	}
 	s.facts.revisions = s.revisions
 	return nil
 }
@@ -199,20 +244,43 @@ func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 	candidates := make([]prune.Revision, len(s.revisions))
 	for i, rev := range s.revisions {
 		candidates[i] = r.candidate(&rev, holding, s.isActive(rev))
+		if outdated(now, candidates[i]) {
+			r.Usage.Recheck(rev.Name)
+		}
 	}
 	for i, verdict := range prune.Decide(now, policy, candidates) {
 		rev := &s.revisions[i]
 		switch {
 		case rev.DeletionTimestamp != nil:
 		case verdict.Delete:
-			if err := r.remove(ctx, s, rev, holding, verdict); err != nil {
+			if err := r.remove(ctx, s, rev, verdict); err != nil {
 				return err
 			}
-		case !verdict.Due.IsZero() && (s.due.IsZero() || verdict.Due.Before(s.due)):
-			s.due = verdict.Due
+		case !verdict.Due.IsZero():
+			s.wake(verdict.Due)
+		case !candidates[i].Active && said(rev) == usage.False && candidates[i].InUse != usage.False:
+			// What is known at this moment is not what the status says, and may be again before that is written: nothing else would
+			// bring us back.
+			s.wake(now.Add(recheck))
 		}
 	}
 	return nil
+}
+
+// wake makes the run be repeated at a moment, or earlier.
+func (s *scope) wake(at time.Time) {
+	if s.due.IsZero() || at.Before(s.due) {
+		s.due = at
+	}
+}
+
+// said is what the status of a revision says of its use.
+func said(rev *v1.IstioRevision) usage.InUse {
+	c := rev.Status.Conditions.Get(v1.ConditionInUse)
+	if c == nil {
+		return usage.Unknown
+	}
+	return usage.InUse(c.Status)
 }
 
 func (s *scope) isActive(rev v1.IstioRevision) bool { return rev.Name == s.facts.active }
@@ -242,27 +310,46 @@ func (r *Reconciler) candidate(rev *v1.IstioRevision, tags []usage.Tag, active b
 	return c
 }
 
+// outdated tells whether a moment in the status lies in the future: somebody has set the clock back. The revision's reconciler has
+// to begin the grace period again, and nothing else tells it to look.
+func outdated(now time.Time, c prune.Revision) bool {
+	_, unused := prune.Since(now, c.UnusedSince)
+	_, inactive := prune.Since(now, c.InactiveSince)
+	return unused || inactive
+}
+
 // external tells whether a revision's users are in other clusters.
 func external(rev *v1.IstioRevision) bool {
 	v, err := rev.Spec.Values.Map()
 	return err != nil || values.String(v, "pilot", "env", "EXTERNAL_ISTIOD") == "true"
 }
 
-// remove deletes a revision after asking the server itself once more whether anything uses it.
-func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision, tags []usage.Tag, verdict prune.Verdict) error {
-	use, err := r.Usage.Confirm(ctx, istiorevision.Info(rev), tags, 1)
+// remove deletes a revision after asking the server itself once more whether anything uses it, or asks for it: what the caches
+// have may be old.
+func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision, verdict prune.Verdict) error {
+	current, tags, err := r.confirm(ctx, s)
+	if err == nil && !current {
+		log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name, "reason", "the Istio has changed")
+		s.wake(r.Now().Add(recheck))
+		return nil
+	}
+	var use usage.Use
+	if err == nil {
+		use, err = r.Usage.Confirm(ctx, istiorevision.Info(rev), tags, 1)
+	}
 	if err != nil {
 		s.retry = fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether anything uses it: %w", rev.Name, err)
 		return nil
 	}
 	if use.InUse != usage.False {
 		log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name, "reason", use.Message())
-		s.due = r.Now().Add(recheck)
+		s.wake(r.Now().Add(recheck))
 		return nil
 	}
 	if outcome.PipelineRendered(rev) {
 		if err := r.removeObjects(ctx, s, rev); err != nil {
-			return err
+			s.retry = fmt.Errorf("removing the objects of the unused IstioRevision %s: %w", rev.Name, err)
+			return nil
 		}
 	}
 	err = r.Client.Delete(ctx, rev, client.Preconditions{UID: &rev.UID, ResourceVersion: &rev.ResourceVersion})
@@ -277,20 +364,29 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 	return nil
 }
 
+// confirm asks the server whether the Istio is what this run has seen, and which tags hold revisions.
+func (r *Reconciler) confirm(ctx context.Context, s *scope) (current bool, holding []usage.Tag, err error) {
+	istio := &v1.Istio{}
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(s.istio), istio); err != nil {
+		return false, nil, client.IgnoreNotFound(err)
+	}
+	var tags v1.IstioRevisionTagList
+	if err := r.Live.List(ctx, &tags); err != nil {
+		return false, nil, err
+	}
+	current = istio.UID == s.istio.UID && istio.Generation == s.istio.Generation && istio.DeletionTimestamp == nil
+	return current, istiorevision.Tags(tags.Items), nil
+}
+
 // recheck is when to look again at a revision of which the watch said another thing than the server.
 const recheck = 5 * time.Second
 
 // removeObjects deletes the objects of a revision that a pipeline rendered. The GitOps tool was told to leave them, and the
-// revision does not own them. It is done before the revision goes, which says of what kinds they are; that they are of the
-// revision they say themselves, whatever a kustomization has made of their names.
+// revision does not own them. That they are of the revision they say themselves, whatever a kustomization has made of their
+// names, and whether or not this controller has the charts of its version.
 func (r *Reconciler) removeObjects(ctx context.Context, s *scope, rev *v1.IstioRevision) error {
-	objects, err := r.Pipeline.Objects(rev)
-	if err != nil {
-		s.retry = fmt.Errorf("IstioRevision %s is unused, but what belongs to it is not known: %w", rev.Name, err)
-		return s.retry
-	}
 	owner := v1.KindIstio + "/" + s.istio.Name
-	_, changes, err := r.Applier.DeleteStamped(ctx, objects.Kinds(), client.MatchingLabels{manifest.LabelRevision: rev.Name},
+	_, changes, err := r.Applier.DeleteStamped(ctx, desired.RevisionKinds, client.MatchingLabels{manifest.LabelRevision: rev.Name},
 		func(o *metav1.PartialObjectMetadata) bool {
 			return o.Labels[manifest.LabelTag] == "" && o.Annotations[manifest.AnnotationOwner] == owner
 		})

@@ -87,13 +87,16 @@ func mirror(t v1.ConditionType, name string, active *v1.IstioRevision) v1.Condit
 	}
 }
 
-// stalled is what only a person can mend: in the Istio, or in its active revision.
+// stalled is what is wrong for generic health checks: in the Istio, or in its active revision.
 func stalled(problem *outcome.Problem, active *v1.IstioRevision) *outcome.Problem {
 	if problem != nil || active == nil {
 		return problem
 	}
-	if c := active.Status.Conditions.Get(v1.ConditionStalled); c != nil && c.Status == metav1.ConditionTrue {
+	if c := active.Status.Conditions.Get(v1.ConditionStalled); c != nil {
 		return outcome.Permanent(c.Reason, fmt.Errorf("IstioRevision %s: %s", active.Name, c.Message))
+	}
+	if c := active.Status.Conditions.Get(v1.ConditionReconciling); c != nil {
+		return outcome.Temporary(c.Reason, fmt.Errorf("IstioRevision %s: %s", active.Name, c.Message))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package istiocni
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -32,8 +33,10 @@ type Reconciler struct {
 type scope struct {
 	cni      *v1.IstioCNI
 	pipeline bool
-	facts    facts
-	retry    error
+	// changed says that this run has changed the DaemonSet: the cache does not know it yet.
+	changed bool
+	facts   facts
+	retry   error
 }
 
 // Reconcile brings the cluster closer to what an IstioCNI asks for.
@@ -86,14 +89,19 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	})
 	outcome.Applied(r.Events, s.cni, changes)
 	s.facts.inventory = inventory
+	s.changed = slices.ContainsFunc(changes, func(c apply.Change) bool { return c.Object.Kind == "DaemonSet" })
 	if err != nil {
-		s.retry, s.facts.reconciled = err, outcome.Temporary(v1.ReasonReconcileError, err)
+		s.facts.reconciled, s.retry = outcome.Refused(err)
 	}
 	return nil
 }
 
 // observe looks at the plugin.
 func (r *Reconciler) observe(ctx context.Context, s *scope) error {
+	if s.changed {
+		s.facts.ready = health.CNI(health.DaemonSet{Found: true, Generation: 1}) // not observed yet
+		return nil
+	}
 	d := &appsv1.DaemonSet{}
 	err := r.Client.Get(ctx, client.ObjectKey{Namespace: s.cni.Spec.Namespace, Name: daemonSet}, d)
 	switch {

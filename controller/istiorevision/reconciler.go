@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -45,6 +46,8 @@ type scope struct {
 	// pipeline says that a pipeline renders the objects and somebody else applies them.
 	pipeline bool
 	tags     []v1.IstioRevisionTag
+	// changed says that this run has changed the Deployment of istiod: the cache does not know it yet.
+	changed bool
 	facts    facts
 	// retry is an error that may be another one the next time.
 	retry error
@@ -137,7 +140,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	}
 	if r.CRDs != nil {
 		if err := r.CRDs.ensure(ctx, s.rev); err != nil {
-			s.fail(err)
+			s.facts.reconciled, s.retry = outcome.Refused(err)
 			return nil
 		}
 	}
@@ -151,15 +154,11 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	})
 	outcome.Applied(r.Events, s.rev, changes)
 	s.facts.inventory = inventory
+	s.changed = slices.ContainsFunc(changes, func(c apply.Change) bool { return c.Object.Kind == "Deployment" })
 	if err != nil {
-		s.fail(err)
+		s.facts.reconciled, s.retry = outcome.Refused(err)
 	}
 	return nil
-}
-
-// fail notes an error that may be gone the next time.
-func (s *scope) fail(err error) {
-	s.retry, s.facts.reconciled = err, outcome.Temporary(v1.ReasonReconcileError, err)
 }
 
 func (s *scope) tagOfTheName() *v1.IstioRevisionTag {
@@ -193,6 +192,9 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 }
 
 func (r *Reconciler) deployment(ctx context.Context, s *scope) health.Deployment {
+	if s.changed {
+		return health.Deployment{Found: true, Generation: 1, Desired: 1} // not observed yet
+	}
 	d := &appsv1.Deployment{}
 	name := "istiod" + revision.Suffix(s.rev.Name)
 	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: s.rev.Spec.Namespace, Name: name}, d); err != nil {

@@ -122,7 +122,7 @@ func TestStatus(t *testing.T) {
 			},
 		},
 		{
-			reason: "What may be gone the next time does not stall.",
+			reason: "What may be gone the next time does not stall, but is no success either.",
 			facts: with(func(f *facts) {
 				f.reconciled, f.inventory = outcome.Temporary(v1.ReasonReconcileError, errors.New("timeout")), inventory
 			}),
@@ -131,6 +131,7 @@ func TestStatus(t *testing.T) {
 				Conditions: v1.Conditions{
 					{Type: v1.ConditionReconciled, Status: metav1.ConditionFalse, Reason: v1.ReasonReconcileError, Message: "timeout", LastTransitionTime: metav1.NewTime(now)},
 					base[1], base[2],
+					{Type: v1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: v1.ReasonReconcileError, Message: "timeout", LastTransitionTime: metav1.NewTime(now)},
 				},
 			},
 		},

@@ -27,7 +27,8 @@ func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options contr
 	))
 	c, err := ctrl.NewControllerManagedBy(mgr).
 		For(&v1.IstioRevision{}, changed).
-		Watches(&v1.Istio{}, handler.EnqueueRequestsFromMapFunc(r.ofIstio)).
+		Watches(&v1.Istio{}, handler.EnqueueRequestsFromMapFunc(r.ofIstio), builder.WithPredicates(cluster.AsksForAnother())).
+		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.siblings), builder.WithPredicates(cluster.ComesOrGoes())).
 		Watches(&v1.IstioRevisionTag{}, handler.EnqueueRequestsFromMapFunc(ofTag)).
 		Watches(&v1.IstioCNI{}, handler.EnqueueRequestsFromMapFunc(r.where(func(*v1.IstioRevision) bool { return true }))).
 		WatchesMetadata(cluster.Metadata(cluster.NamespaceKind), handler.EnqueueRequestsFromMapFunc(r.inNamespace),
@@ -48,6 +49,15 @@ func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options contr
 // ofIstio are the revisions that an Istio owns: which of them is active may have changed.
 func (r *Reconciler) ofIstio(ctx context.Context, o client.Object) []reconcile.Request {
 	return r.where(func(rev *v1.IstioRevision) bool { return outcome.OwningIstio(rev) == o.GetName() })(ctx, o)
+}
+
+// siblings are the revisions of the same Istio: when one appears, another may have become inactive.
+func (r *Reconciler) siblings(ctx context.Context, o client.Object) []reconcile.Request {
+	rev, ok := o.(*v1.IstioRevision)
+	if !ok || outcome.OwningIstio(rev) == "" {
+		return nil
+	}
+	return r.where(func(other *v1.IstioRevision) bool { return outcome.OwningIstio(other) == outcome.OwningIstio(rev) })(ctx, o)
 }
 
 func (r *Reconciler) inNamespace(ctx context.Context, o client.Object) []reconcile.Request {

@@ -11,6 +11,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -173,7 +174,8 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	outcome.Applied(r.Events, s.tag, changes)
 	s.facts.inventory, s.facts.on = inventory, on
 	if err != nil {
-		s.retry, s.facts.reconciled, s.facts.on = err, outcome.Temporary(v1.ReasonReconcileError, err), s.current
+		s.facts.on = s.current
+		s.facts.reconciled, s.retry = outcome.Refused(err)
 	}
 	if err == nil && s.current != nil && s.current.Name != on.Name {
 		r.Events.Eventf(s.tag, on, corev1.EventTypeNormal, "TagMoved", "Apply", "moved from IstioRevision %s to %s", s.current.Name, on.Name)
@@ -183,7 +185,14 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 
 // stays tells whether the tag has to stay on its revision for now: that one works, and the other one does not yet.
 func (s *scope) stays() bool {
-	return s.current != nil && s.current.Name != s.target.Name && s.current.DeletionTimestamp == nil && ready(s.current) && !ready(s.target)
+	return s.current != nil && s.current.Name != s.target.Name && s.current.DeletionTimestamp == nil && works(s.current) && !ready(s.target)
+}
+
+// works tells whether a revision may still inject: that one of several pods of istiod is not ready for a moment is no reason to
+// leave it. One without istiod, or scaled to zero, does not.
+func works(rev *v1.IstioRevision) bool {
+	c := rev.Status.Conditions.Get(v1.ConditionReady)
+	return c == nil || c.Status != metav1.ConditionFalse || c.Message != v1.MessageIstiodNotFound && c.Message != v1.MessageIstiodScaledToZero
 }
 
 func ready(rev *v1.IstioRevision) bool {

@@ -101,6 +101,10 @@ func TestStays(t *testing.T) {
 		}
 		return r
 	}
+	with := func(r *v1.IstioRevision, message string) *v1.IstioRevision {
+		r.Status.Conditions[0].Message = message
+		return r
+	}
 	going := rev("old", true, 2)
 	going.DeletionTimestamp = &metav1.Time{Time: time.Unix(0, 0)}
 	for _, c := range []struct {
@@ -112,7 +116,9 @@ func TestStays(t *testing.T) {
 		{"It is there already.", rev("old", true, 2), rev("old", false, 2), false},
 		{"The new revision does not work yet, and the old one does.", rev("old", true, 2), rev("new", false, 2), true},
 		{"The new revision works.", rev("old", true, 2), rev("new", true, 2), false},
-		{"Neither works: nothing is lost by moving.", rev("old", false, 2), rev("new", false, 2), false},
+		{"A pod of the old one is not ready for a moment: moving gains nothing.", with(rev("old", false, 2), v1.MessageIstiodPodsNotReady), rev("new", false, 2), true},
+		{"The old one is gone: nothing is lost by moving.", with(rev("old", false, 2), v1.MessageIstiodNotFound), rev("new", false, 2), false},
+		{"The old one is switched off.", with(rev("old", false, 2), v1.MessageIstiodScaledToZero), rev("new", false, 2), false},
 		{"That the new one works was said of an earlier spec.", rev("old", true, 2), rev("new", true, 1), true},
 		{"The old one is being deleted.", going, rev("new", false, 2), false},
 	} {

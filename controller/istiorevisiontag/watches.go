@@ -24,7 +24,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options contr
 	))
 	c, err := ctrl.NewControllerManagedBy(mgr).
 		For(&v1.IstioRevisionTag{}, changed).
-		Watches(&v1.Istio{}, handler.EnqueueRequestsFromMapFunc(r.ofIstio)).
+		Watches(&v1.Istio{}, handler.EnqueueRequestsFromMapFunc(r.ofIstio), builder.WithPredicates(cluster.AsksForAnother())).
 		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.ofRevision)).
 		WatchesMetadata(cluster.Metadata(cluster.NamespaceKind), handler.EnqueueRequestsFromMapFunc(r.inNamespace),
 			builder.WithPredicates(cluster.ComesOrGoes())).

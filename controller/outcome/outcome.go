@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,23 @@ func Permanent(reason v1.ConditionReason, err error) *Problem { return &Problem{
 // Temporary is a problem that may be gone the next time.
 func Temporary(reason v1.ConditionReason, err error) *Problem { return &Problem{reason, err, false} }
 
+// Refused is the problem that objects could not be applied, for whoever is to try again: nobody, if the server says of all of
+// them that they are wrong.
+func Refused(err error) (p *Problem, retry error) {
+	if wrong(err) {
+		return Permanent(v1.ReasonReconcileError, err), nil
+	}
+	return Temporary(v1.ReasonReconcileError, err), err
+}
+
+// wrong tells whether an error, or each of those it is made of, is the server's saying that an object is invalid.
+func wrong(err error) bool {
+	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // of this very error, not of one below
+		return !slices.ContainsFunc(several.Unwrap(), func(err error) bool { return !wrong(err) })
+	}
+	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)
+}
+
 // Reconciled is the condition that a run with this problem, or without one, ends in.
 func Reconciled(p *Problem) v1.Condition {
 	if p == nil {
@@ -57,14 +75,18 @@ func Reconciled(p *Problem) v1.Condition {
 	return v1.Condition{Type: v1.ConditionReconciled, Status: metav1.ConditionFalse, Reason: p.Reason, Message: p.Err.Error()}
 }
 
-// Stalled notes for generic health checks (kstatus), which do not know Reconciled, that a resource needs a person. The condition
-// is there only while that is so.
+// Stalled notes for generic health checks (kstatus), which do not know Reconciled, that a resource needs a person (Stalled), or
+// is still being worked on (Reconciling). The conditions are there only while that is so.
 func Stalled(c v1.Conditions, p *Problem, now time.Time) v1.Conditions {
-	if p == nil || !p.Permanent {
-		return c.Without(v1.ConditionStalled)
+	if p == nil {
+		return c.Without(v1.ConditionStalled).Without(v1.ConditionReconciling)
 	}
-	return c.Set(v1.Condition{
-		Type: v1.ConditionStalled, Status: metav1.ConditionTrue, Reason: p.Reason, Message: p.Err.Error(), LastTransitionTime: metav1.NewTime(now),
+	is, isNot := v1.ConditionReconciling, v1.ConditionStalled
+	if p.Permanent {
+		is, isNot = isNot, is
+	}
+	return c.Without(isNot).Set(v1.Condition{
+		Type: is, Status: metav1.ConditionTrue, Reason: p.Reason, Message: p.Err.Error(), LastTransitionTime: metav1.NewTime(now),
 	})
 }
 
@@ -167,7 +189,8 @@ type Finalization struct {
 
 // Run deletes the objects of an inventory, and lets the resource go.
 func (f Finalization) Run(ctx context.Context, o client.Object, inventory v1.Inventory, now time.Time) error {
-	if controllerutil.ContainsFinalizer(o, Finalizer) && !PipelineRendered(o) {
+	orphans := controllerutil.ContainsFinalizer(o, metav1.FinalizerOrphanDependents) // kubectl delete --cascade=orphan
+	if controllerutil.ContainsFinalizer(o, Finalizer) && !PipelineRendered(o) && !orphans {
 		_, changes, err := f.Applier.Delete(ctx, o, inventory)
 		Applied(f.Events, o, changes)
 		if err != nil && now.Sub(o.GetDeletionTimestamp().Time) < DeletionPatience {
@@ -202,7 +225,7 @@ func Transitions(r events.EventRecorder, about client.Object, before, after v1.C
 		if was != nil && was.Status == now.Status && was.Reason == now.Reason {
 			continue
 		}
-		if was == nil && now.Status != metav1.ConditionFalse || now.Type == v1.ConditionStalled {
+		if was == nil && now.Status != metav1.ConditionFalse || now.Type == v1.ConditionStalled || now.Type == v1.ConditionReconciling {
 			continue // that something new is well, or not known yet, is no news
 		}
 		kind := corev1.EventTypeNormal

@@ -2,6 +2,7 @@ package outcome
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -128,13 +129,49 @@ func TestStalled(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(100, 0).UTC()
 	permanent, temporary := Permanent(v1.ReasonReconcileError, errors.New("x")), Temporary(v1.ReasonReconcileError, errors.New("x"))
-	stalled := Stalled(nil, permanent, now)
-	if c := stalled.Get(v1.ConditionStalled); c == nil || c.Status != metav1.ConditionTrue || c.Message != "x" {
-		t.Errorf("what only a person can mend stalls: got %v", stalled)
+	for _, c := range []struct {
+		reason string
+		before v1.Conditions
+		p      *Problem
+		want   []v1.ConditionType
+	}{
+		{"What only a person can mend stalls.", nil, permanent, []v1.ConditionType{v1.ConditionStalled}},
+		{"What may be gone the next time is being worked on.", nil, temporary, []v1.ConditionType{v1.ConditionReconciling}},
+		{"One becomes the other.", Stalled(nil, permanent, now), temporary, []v1.ConditionType{v1.ConditionReconciling}},
+		{"And back.", Stalled(nil, temporary, now), permanent, []v1.ConditionType{v1.ConditionStalled}},
+		{"Nothing is wrong any more.", Stalled(nil, permanent, now), nil, nil},
+		{"Nor being worked on.", Stalled(nil, temporary, now), nil, nil},
+	} {
+		var got []v1.ConditionType
+		for _, condition := range Stalled(c.before, c.p, now) {
+			if condition.Status != metav1.ConditionTrue || condition.Message != "x" {
+				t.Errorf("%s: got %v", c.reason, condition)
+			}
+			got = append(got, condition.Type)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
+		}
 	}
-	for name, p := range map[string]*Problem{"nothing is wrong": nil, "it may be gone the next time": temporary} {
-		if got := Stalled(stalled, p, now); len(got) != 0 {
-			t.Errorf("%s: got %v", name, got)
+}
+
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	invalid := apierrors.NewInvalid(v1.GroupVersion.WithKind("Istio").GroupKind(), "a", nil)
+	other := errors.New("timeout")
+	for _, c := range []struct {
+		reason string
+		err    error
+		want   bool
+	}{
+		{"An object is wrong.", fmt.Errorf("Deployment: %w", invalid), true},
+		{"Two are.", errors.Join(invalid, fmt.Errorf("Service: %w", invalid)), true},
+		{"The server was not there.", other, false},
+		{"One is wrong, and for another the server was not there.", errors.Join(invalid, other), false},
+	} {
+		p, retry := Refused(c.err)
+		if p.Permanent != c.want || (retry == nil) != c.want {
+			t.Errorf("%s: permanent %t, retry %v", c.reason, p.Permanent, retry)
 		}
 	}
 }

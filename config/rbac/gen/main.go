@@ -231,6 +231,7 @@ func ownResources() []rbacv1.PolicyRule {
 	for _, resource := range []string{"istios", "istiorevisiontags", "istiocnis"} {
 		out = append(out, rule(group, resource, "list", "watch", "patch"))
 	}
+	out = append(out, rule(group, "istios", "get")) // once more from the server, before a revision is removed
 	for _, resource := range []string{"istios", "istiorevisions", "istiorevisiontags", "istiocnis"} {
 		out = append(out, rule(group, resource+"/status", "patch"), rule(group, resource+"/finalizers", "update"))
 	}
