@@ -195,7 +195,7 @@ func (o options) add(mgr ctrl.Manager, pipeline *desired.Pipeline) error {
 			Pruned: func(string) { metrics.Pruned() },
 		}).Setup(mgr, with),
 		(&istiorevision.Reconciler{
-			Client: mgr.GetClient(), Pipeline: pipeline, Applier: applier, CRDs: crds, Usage: usage, Prober: prober, Events: record, Now: time.Now,
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Pipeline: pipeline, Applier: applier, CRDs: crds, Usage: usage, Prober: prober, Events: record, Now: time.Now,
 		}).Setup(mgr, drift, with),
 		(&istiorevisiontag.Reconciler{
 			Client: mgr.GetClient(), Pipeline: pipeline, Applier: applier, Usage: usage, Events: record, Now: time.Now,

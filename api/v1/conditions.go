@@ -45,6 +45,9 @@ const (
 	// ConditionStalled is there, and True, while only a person can mend what keeps a resource from being reconciled. It is for
 	// generic health checks (kstatus), which do not know Reconciled.
 	ConditionStalled ConditionType = "Stalled"
+	// ConditionReconciling is there, and True, while a resource is not reconciled and that is being tried again. It is for the same
+	// health checks.
+	ConditionReconciling ConditionType = "Reconciling"
 )
 
 // The conditions of each kind that make up its state, in that order. The InUse condition of an IstioRevision does not.

@@ -120,25 +120,19 @@ func (a *Applier) Apply(ctx context.Context, owner client.Object, objects []*uns
 			continue
 		}
 		delete(known, ref)
-		o := desired.DeepCopy()
-		if refs != nil {
-			o.SetOwnerReferences(refs)
+		if len(errs) > 0 && live == nil && rank(ref) <= webhooks {
+			continue // a new webhook waits for the rest: it would ask somebody who is not there
 		}
-		entry, err := a.manager.Apply(ctx, o, options())
-		if err == nil && entry.Action == ssa.UnchangedAction && live != nil && owner != nil && !metav1.IsControlledBy(live, owner) {
-			// Drift of owner references alone is none for the library.
-			entry.Action = ssa.ConfiguredAction
-			err = a.live.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.ForceOwnership, client.FieldOwner(FieldManager))
-		}
+		action, err := a.applyOne(ctx, owner, refs, desired, live)
 		switch {
 		case err != nil:
 			metrics.Applied(ref.Kind, metrics.Failed)
 			errs = append(errs, fmt.Errorf("%s: %w", ref, explain(err)))
 			continue
-		case entry.Action == ssa.CreatedAction || entry.Action == ssa.ConfiguredAction:
+		case action == ssa.CreatedAction || action == ssa.ConfiguredAction:
 			// The event that it causes brings us here once more, for a dry run that finds the state in which all is well.
-			metrics.Applied(ref.Kind, string(entry.Action))
-			changes = append(changes, Change{ref, entry.Action})
+			metrics.Applied(ref.Kind, string(action))
+			changes = append(changes, Change{ref, action})
 		case state != "":
 			// The state was read before the dry run: if it was old by then, an event with another one follows.
 			known[ref] = state
@@ -146,6 +140,25 @@ func (a *Applier) Apply(ctx context.Context, owner client.Object, objects []*uns
 	}
 	a.remember(uid, digest, known)
 	return changes, errors.Join(errs...)
+}
+
+// applyOne makes one object as it should be. live is what the cache has of it, or nil.
+func (a *Applier) applyOne(
+	ctx context.Context, owner client.Object, refs []metav1.OwnerReference, desired *unstructured.Unstructured, live *metav1.PartialObjectMetadata,
+) (ssa.Action, error) {
+	o := desired.DeepCopy()
+	if refs != nil {
+		o.SetOwnerReferences(refs)
+	}
+	entry, err := a.manager.Apply(ctx, o, options())
+	if err != nil {
+		return "", err
+	}
+	if entry.Action == ssa.UnchangedAction && live != nil && owner != nil && !metav1.IsControlledBy(live, owner) {
+		// Drift of owner references alone is none for the library.
+		return ssa.ConfiguredAction, a.live.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.ForceOwnership, client.FieldOwner(FieldManager))
+	}
+	return entry.Action, nil
 }
 
 // Set is all that one resource has in the cluster.
@@ -226,9 +239,18 @@ func (a *Applier) reference(owner client.Object) (metav1.OwnerReference, error) 
 	return *metav1.NewControllerRef(owner, gvk), nil
 }
 
+// KeepWriters is a transformation for the cache that keeps, of metadata.managedFields, who has written what but the status. A
+// HorizontalPodAutoscaler has no generation, and a status that changes all the time.
+func KeepWriters(o any) (any, error) {
+	if m, err := meta.Accessor(o); err == nil {
+		m.SetManagedFields(slices.DeleteFunc(m.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool { return f.Subresource != "" }))
+	}
+	return o, nil
+}
+
 // state describes what the cache has of an object so that a change of what we apply changes it: all metadata that we may
 // set, and the generation, which counts changes of everything but metadata and status. Kinds without a generation change rarely;
-// theirs is the resource version. It is empty if the cache has no such object.
+// theirs is the resource version, or who has written what if the cache has it. It is empty if the cache has no such object.
 func (a *Applier) state(ctx context.Context, ref v1.ObjectReference) (*metav1.PartialObjectMetadata, string, error) {
 	if err := a.watcher.Watch(ctx, ref.GroupVersionKind()); err != nil {
 		return nil, "", err
@@ -238,7 +260,7 @@ func (a *Applier) state(ctx context.Context, ref v1.ObjectReference) (*metav1.Pa
 	if err := a.cached.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, o); err != nil {
 		return nil, "", client.IgnoreNotFound(err)
 	}
-	if o.Generation == 0 {
+	if o.Generation == 0 && len(o.ManagedFields) == 0 {
 		return o, string(o.UID) + "@" + o.ResourceVersion, nil
 	}
 	var b strings.Builder
@@ -250,6 +272,9 @@ func (a *Applier) state(ctx context.Context, ref v1.ObjectReference) (*metav1.Pa
 	}
 	for _, r := range o.OwnerReferences {
 		fmt.Fprintf(&b, " %s", r.UID)
+	}
+	for _, f := range o.ManagedFields {
+		fmt.Fprintf(&b, " %s %s %s %s", f.Manager, f.Operation, f.Time, f.FieldsV1)
 	}
 	return o, b.String(), nil
 }
@@ -376,13 +401,16 @@ func (a *Applier) deleteOne(ctx context.Context, ref v1.ObjectReference, mine fu
 	return err == nil, err != nil, err
 }
 
+// webhooks is the highest rank of what the API server asks before it admits an object.
+const webhooks = 1
+
 // rank orders deletions.
 func rank(r v1.ObjectReference) int {
 	switch r.Kind {
 	case "MutatingWebhookConfiguration":
 		return 0
 	case "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicyBinding":
-		return 1
+		return webhooks
 	case "Deployment", "DaemonSet":
 		return 2
 	default: // what those need while they end

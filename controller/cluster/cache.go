@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -20,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
@@ -33,7 +35,8 @@ func CacheOptions() cache.Options {
 		DefaultTransform:     cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&v1.Istio{}: everything, &v1.IstioRevision{}: everything, &v1.IstioRevisionTag{}: everything, &v1.IstioCNI{}: everything,
-			&corev1.Namespace{}: {Label: labels.Everything(), Transform: bare},
+			&autoscalingv2.HorizontalPodAutoscaler{}: {Label: ours, Transform: apply.KeepWriters},
+			&corev1.Namespace{}:                      {Label: labels.Everything(), Transform: bare},
 		},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -34,6 +35,8 @@ const (
 	settling = 10 * time.Second
 	// patience is how long a watch may fail until what it showed counts as unknown. Watches are renewed all the time.
 	patience = 30 * time.Second
+	// manyNames is how many names are more than there can be revisions and tags.
+	manyNames = 10000
 	// pageSize is how many objects a live list gets at a time.
 	pageSize = 500
 )
@@ -208,6 +211,9 @@ func (u *Usage) publish(c usage.Change) {
 		u.mutex.Lock()
 		for _, name := range c.Flipped {
 			u.flips[name] = now
+		}
+		if len(u.flips) > manyNames { // whoever can create a pod can make up names
+			maps.DeleteFunc(u.flips, func(_ string, at time.Time) bool { return now.Sub(at) > time.Hour })
 		}
 		u.mutex.Unlock()
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -240,11 +241,16 @@ func pack(objects []manifest.Object, version string) (Objects, error) {
 }
 
 func (p *Pipeline) resolve(version v1.Version) (release.Release, error) {
-	rel, err := release.Bundled().Resolve(string(version), p.Charts)
-	if err == nil {
+	rel, cause := release.Bundled().Resolve(string(version), p.Charts)
+	if cause == nil {
 		return rel, nil
 	}
-	if meant := render.Meant(version, err); meant != "" {
+	err := cause
+	if unknown, ok := errors.AsType[*release.UnknownVersionError](err); ok {
+		err = fmt.Errorf("version %s of Istio is not bundled; bundled versions: %s. Use one of these, or give the controller the charts (--charts)",
+			unknown.Version, strings.Join(slices.Concat(unknown.Bundled, unknown.Brought), ", "))
+	}
+	if meant := render.Meant(version, cause); meant != "" {
 		err = fmt.Errorf("%w; did you mean %s?", err, meant)
 	}
 	return rel, fmt.Errorf("spec.version: %w", err)

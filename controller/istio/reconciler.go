@@ -5,12 +5,15 @@ package istio
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -42,6 +45,9 @@ type Reconciler struct {
 	Now      func() time.Time
 	// Pruned is called for each revision that was removed; it counts.
 	Pruned func(istio string)
+
+	// attempts has the last attempt of each revision, by UID; told the revisions of which somebody was told that they are unused.
+	attempts, told sync.Map
 }
 
 // scope is what one run knows.
@@ -74,10 +80,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 			return outcome.Ended(err)
 		}
 	}
-	if s.retry != nil || s.due.IsZero() {
-		return outcome.Ended(s.retry)
+	var again time.Duration
+	if !s.due.IsZero() {
+		again = max(s.due.Sub(r.Now()), time.Millisecond)
 	}
-	return reconcile.Result{RequeueAfter: max(s.due.Sub(r.Now()), time.Millisecond)}, nil
+	return outcome.Finished(s.retry, s.facts.reconciled, again)
 }
 
 // adopt takes the finalizer of the Sail Operator off. An Istio needs none: its revisions have theirs.
@@ -124,6 +131,12 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		}
 		return r.create(ctx, s)
 	}
+	if !owns(s, s.live) && s.live.DeletionTimestamp != nil { // of an Istio that had the same name; its end brings us back
+		s.facts.reconciled = outcome.Temporary(v1.ReasonReconcileError, fmt.Errorf(
+			"the IstioRevision %s of an earlier Istio is still being deleted", s.live.Name))
+		s.facts.foreign = true
+		return nil
+	}
 	if !owns(s, s.live) {
 		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, fmt.Errorf(
 			"the IstioRevision %s exists already and does not belong to this Istio; delete it, or give the Istio another name", s.live.Name))
@@ -167,19 +180,38 @@ func (r *Reconciler) update(ctx context.Context, s *scope) error {
 		metav1.SetMetaDataAnnotation(&want.ObjectMeta, k, v)
 	}
 	r.label(want)
-	if sameJSON(s.live, want) {
+	asked := attempt{s.planned.Spec.DeepCopy(), s.live.Generation}
+	if sameJSON(s.live, want) || r.tried(s.live.UID, asked) {
 		return nil
 	}
 	// Not a merge patch, in which a null would mean something else than in values.
 	if err := r.Client.Update(ctx, want, client.FieldOwner(apply.FieldManager)); err != nil {
 		return s.refused(err)
 	}
+	asked.generation = want.Generation
+	r.attempts.Store(s.live.UID, asked)
 	s.written = want
 	r.Events.Eventf(s.istio, want, corev1.EventTypeNormal, "RevisionUpdated", "Apply", "updated IstioRevision %s to Istio %s", want.Name, want.Spec.Version)
 	if s.live.Spec.Version != want.Spec.Version {
 		r.warnOfEnd(s, want)
 	}
 	return nil
+}
+
+// attempt is a spec that was written, and the generation that came of it. The API server may drop something of what it is given:
+// a null of a field with an enumeration. Writing the same again would change nothing.
+type attempt struct {
+	spec       *v1.IstioRevisionSpec
+	generation int64
+}
+
+func (r *Reconciler) tried(uid types.UID, a attempt) bool {
+	last, ok := r.attempts.Load(uid)
+	if !ok {
+		return false
+	}
+	before, ok := last.(attempt)
+	return ok && before.generation == a.generation && reflect.DeepEqual(before.spec, a.spec)
 }
 
 // warnOfEnd tells of a version that gets no security fixes any more.
@@ -197,15 +229,11 @@ func (r *Reconciler) label(rev *v1.IstioRevision) {
 // refused tells what the server says to a write apart: that the resource is wrong, which is for the status, and all else,
 // which is to be tried again.
 func (s *scope) refused(err error) error {
-	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, err)
-		return nil
+	if apierrors.IsConflict(err) {
+		return err
 	}
-	if err != nil && !apierrors.IsConflict(err) {
-		s.facts.reconciled, s.retry = outcome.Temporary(v1.ReasonReconcileError, err), err
-		return nil
-	}
-	return err
+	s.facts.reconciled, s.retry = outcome.Refused(err)
+	return nil
 }
 
 // gather reads the revisions that the Istio owns, and the active one among them.
@@ -253,7 +281,7 @@ func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 		switch {
 		case rev.DeletionTimestamp != nil:
 		case verdict.Delete:
-			if err := r.remove(ctx, s, rev, verdict); err != nil {
+			if err := r.release(ctx, s, rev, verdict); err != nil {
 				return err
 			}
 		case !verdict.Due.IsZero():
@@ -263,6 +291,19 @@ func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 			// bring us back.
 			s.wake(now.Add(recheck))
 		}
+	}
+	return nil
+}
+
+// release removes a revision that may go, or says that it may if it is for others to remove: a package in Git still has it, and
+// would be applied again, for ever.
+func (r *Reconciler) release(ctx context.Context, s *scope, rev *v1.IstioRevision, verdict prune.Verdict) error {
+	if rev.Annotations[manifest.AnnotationReleasedBy] != manifest.ReleasedByPackage {
+		return r.remove(ctx, s, rev, verdict)
+	}
+	if _, before := r.told.LoadOrStore(rev.UID, true); !before {
+		r.Events.Eventf(s.istio, rev, corev1.EventTypeNormal, "RevisionUnused", "Prune",
+			"IstioRevision %s can go: %s. It is in a package in Git: release it there, by a usage report or by removing its file", rev.Name, verdict.Reason)
 	}
 	return nil
 }
@@ -379,7 +420,7 @@ func (r *Reconciler) confirm(ctx context.Context, s *scope) (current bool, holdi
 }
 
 // recheck is when to look again at a revision of which the watch said another thing than the server.
-const recheck = 5 * time.Second
+const recheck = 10 * time.Second
 
 // removeObjects deletes the objects of a revision that a pipeline rendered. The GitOps tool was told to leave them, and the
 // revision does not own them. That they are of the revision they say themselves, whatever a kustomization has made of their
@@ -398,6 +439,10 @@ func (r *Reconciler) removeObjects(ctx context.Context, s *scope, rev *v1.IstioR
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.istio.DeepCopy()
 	s.istio.Status = status(r.Now(), s.istio, s.facts)
-	outcome.Transitions(r.Events, s.istio, before.Status.Conditions, s.istio.Status.Conditions)
-	return outcome.Write(ctx, r.Client, before, s.istio)
+	now := s.istio.Status.Conditions
+	if err := outcome.Write(ctx, r.Client, before, s.istio); err != nil {
+		return err
+	}
+	outcome.Transitions(r.Events, s.istio, before.Status.Conditions, now)
+	return nil
 }

@@ -101,33 +101,14 @@ func stalled(problem *outcome.Problem, active *v1.IstioRevision) *outcome.Proble
 	return nil
 }
 
-// sameJSON tells whether two revisions differ in nothing but how their values are written. The API server drops a null from
-// values, so one that is planned must not count: it would be written again and again.
+// sameJSON tells whether two revisions differ in nothing but how their values are written.
 func sameJSON(a, b *v1.IstioRevision) bool {
 	x, y := a.DeepCopy(), b.DeepCopy()
 	vx, errX := x.Spec.Values.Map()
 	vy, errY := y.Spec.Values.Map()
-	if errX != nil || errY != nil || !reflect.DeepEqual(withoutNulls(vx), withoutNulls(vy)) {
+	if errX != nil || errY != nil || !reflect.DeepEqual(vx, vy) {
 		return false
 	}
 	x.Spec.Values, y.Spec.Values = nil, nil
 	return reflect.DeepEqual(x, y)
-}
-
-func withoutNulls(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for key, value := range v {
-			if value == nil {
-				delete(v, key)
-			} else {
-				v[key] = withoutNulls(value)
-			}
-		}
-	case []any:
-		for i := range v {
-			v[i] = withoutNulls(v[i])
-		}
-	}
-	return v
 }

@@ -3,6 +3,7 @@ package istiocni
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -56,11 +57,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 			return outcome.Ended(err)
 		}
 	}
-	return outcome.Ended(s.retry)
+	return outcome.Finished(s.retry, s.facts.reconciled, 0)
 }
 
-// hold puts the finalizer on.
+// hold puts the finalizer on, if the controller applies the objects. Those that it applied before a pipeline began to are
+// nobody's first.
 func (r *Reconciler) hold(ctx context.Context, s *scope) error {
+	if s.pipeline {
+		if err := r.Applier.Disown(ctx, s.cni, s.cni.Status.Inventory); err != nil {
+			return fmt.Errorf("leaving the objects to the pipeline: %w", err)
+		}
+	}
 	return outcome.Hold(ctx, r.Client, s.cni, !s.pipeline)
 }
 
@@ -72,7 +79,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		return err
 	}
 	if s.pipeline {
-		return r.Applier.Disown(ctx, s.cni, s.cni.Status.Inventory)
+		return nil
 	}
 	objects, err := r.Pipeline.CNI(s.cni)
 	if err != nil {
@@ -90,6 +97,9 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	outcome.Applied(r.Events, s.cni, changes)
 	s.facts.inventory = inventory
 	s.changed = slices.ContainsFunc(changes, func(c apply.Change) bool { return c.Object.Kind == "DaemonSet" })
+	if apierrors.IsConflict(err) {
+		return err
+	}
 	if err != nil {
 		s.facts.reconciled, s.retry = outcome.Refused(err)
 	}
@@ -125,6 +135,10 @@ const daemonSet = "istio-cni-node"
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.cni.DeepCopy()
 	s.cni.Status = status(r.Now(), s.cni, s.facts)
-	outcome.Transitions(r.Events, s.cni, before.Status.Conditions, s.cni.Status.Conditions)
-	return outcome.Write(ctx, r.Client, before, s.cni)
+	now := s.cni.Status.Conditions
+	if err := outcome.Write(ctx, r.Client, before, s.cni); err != nil {
+		return err
+	}
+	outcome.Transitions(r.Events, s.cni, before.Status.Conditions, now)
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
@@ -28,17 +29,21 @@ type CRDs struct {
 	Applier      *apply.Applier
 
 	mutex sync.Mutex
-	// names are those of the CRDs that each revision has brought, by its UID and generation.
-	names map[string][]client.ObjectKey
+	// brought are the CRDs that each revision has brought.
+	brought map[types.UID]brought
+}
+
+type brought struct {
+	generation int64
+	names      []client.ObjectKey
 }
 
 // ensure brings the CRDs of a revision's version, unless those in the cluster are as new.
 func (c *CRDs) ensure(ctx context.Context, rev *v1.IstioRevision) error {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	key := fmt.Sprint(rev.UID, rev.Generation)
-	if names, ok := c.names[key]; ok {
-		missing, err := c.missing(ctx, names)
+	if have, ok := c.brought[rev.UID]; ok && have.generation == rev.Generation {
+		missing, err := c.missing(ctx, have.names)
 		if err != nil || !missing {
 			return err
 		}
@@ -62,10 +67,10 @@ func (c *CRDs) ensure(ctx context.Context, rev *v1.IstioRevision) error {
 	if _, err := c.Applier.Apply(ctx, nil, wanted, ""); err != nil {
 		return fmt.Errorf("applying Istio's CRDs: %w", err)
 	}
-	if c.names == nil {
-		c.names = map[string][]client.ObjectKey{}
+	if c.brought == nil {
+		c.brought = map[types.UID]brought{}
 	}
-	c.names[key] = names
+	c.brought[rev.UID] = brought{rev.Generation, names}
 	return nil
 }
 
@@ -88,6 +93,9 @@ func (c *CRDs) wanted(ctx context.Context, crd *unstructured.Unstructured, versi
 	have := cluster.Metadata(crdKind)
 	if err := c.Live.Get(ctx, client.ObjectKeyFromObject(crd), have); err != nil {
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+	}
+	if have.Labels[apply.Ignore] == "true" || have.Annotations[apply.Ignore] == "true" {
+		return false, nil
 	}
 	of := versionOf(have.Annotations, have.Labels)
 	return of == "" || !release.Newer(of, version), nil

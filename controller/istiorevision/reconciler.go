@@ -28,8 +28,9 @@ import (
 
 // Reconciler reconciles IstioRevisions.
 type Reconciler struct {
-	// Client reads from the cache and writes to the server.
+	// Client reads from the cache and writes to the server; Live reads from the server.
 	Client   client.Client
+	Live     client.Reader
 	Pipeline *desired.Pipeline
 	Applier  *apply.Applier
 	// CRDs brings Istio's own CustomResourceDefinitions; nil if somebody else does.
@@ -48,7 +49,9 @@ type scope struct {
 	tags     []v1.IstioRevisionTag
 	// changed says that this run has changed the Deployment of istiod: the cache does not know it yet.
 	changed bool
-	facts    facts
+	facts   facts
+	// again is when to look again although nothing has happened; zero for never.
+	again time.Duration
 	// retry is an error that may be another one the next time.
 	retry error
 }
@@ -73,11 +76,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 			return outcome.Ended(err)
 		}
 	}
-	return outcome.Ended(s.retry)
+	return outcome.Finished(s.retry, s.facts.reconciled, s.again)
 }
 
-// hold puts the finalizer on a revision whose objects the controller applies.
+// unlabelled is how often a Deployment is looked at of which no events come.
+const unlabelled = 30 * time.Second
+
+// hold puts the finalizer on a revision whose objects the controller applies. Those that it applied before a pipeline began to
+// are nobody's first.
 func (r *Reconciler) hold(ctx context.Context, s *scope) error {
+	if s.pipeline {
+		if err := r.Applier.Disown(ctx, s.rev, s.rev.Status.Inventory); err != nil {
+			return fmt.Errorf("leaving the objects to the pipeline: %w", err)
+		}
+	}
 	return outcome.Hold(ctx, r.Client, s.rev, !s.pipeline)
 }
 
@@ -123,6 +135,10 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if tag := s.tagOfTheName(); tag != nil && outcome.Older(tag, s.rev) {
 		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists,
 			fmt.Errorf("an IstioRevisionTag with the name %s exists already; a revision and a tag cannot have the same name", s.rev.Name))
+		// What was applied before the other one was seen would inject the same pods.
+		left, changes, err := r.Applier.Delete(ctx, s.rev, s.rev.Status.Inventory)
+		outcome.Applied(r.Events, s.rev, changes)
+		s.facts.inventory, s.retry = append(v1.Inventory{}, left...), err
 		return nil
 	}
 	problem, err := outcome.NamespaceProblem(ctx, r.Client, s.rev.Spec.Namespace)
@@ -131,7 +147,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		return err
 	}
 	if s.pipeline {
-		return r.Applier.Disown(ctx, s.rev, s.rev.Status.Inventory)
+		return nil
 	}
 	objects, err := r.Pipeline.Objects(s.rev)
 	if err != nil {
@@ -155,6 +171,9 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	outcome.Applied(r.Events, s.rev, changes)
 	s.facts.inventory = inventory
 	s.changed = slices.ContainsFunc(changes, func(c apply.Change) bool { return c.Object.Kind == "Deployment" })
+	if apierrors.IsConflict(err) {
+		return err
+	}
 	if err != nil {
 		s.facts.reconciled, s.retry = outcome.Refused(err)
 	}
@@ -197,10 +216,18 @@ func (r *Reconciler) deployment(ctx context.Context, s *scope) health.Deployment
 	}
 	d := &appsv1.Deployment{}
 	name := "istiod" + revision.Suffix(s.rev.Name)
-	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: s.rev.Spec.Namespace, Name: name}, d); err != nil {
-		if apierrors.IsNotFound(err) {
-			return health.Deployment{}
+	key := client.ObjectKey{Namespace: s.rev.Spec.Namespace, Name: name}
+	err := r.Client.Get(ctx, key, d)
+	if apierrors.IsNotFound(err) {
+		// The cache has what is labelled as Lateen's. Somebody may have given it another label, and then no event tells of it.
+		if err = r.Live.Get(ctx, key, d); err == nil {
+			s.again = unlabelled
 		}
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return health.Deployment{}
+	case err != nil:
 		return health.Deployment{Err: err.Error()}
 	}
 	out := health.Deployment{
@@ -270,8 +297,12 @@ func Tags(tags []v1.IstioRevisionTag) []usage.Tag {
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.rev.DeepCopy()
 	s.rev.Status = status(r.Now(), s.rev, s.facts)
-	outcome.Transitions(r.Events, s.rev, before.Status.Conditions, s.rev.Status.Conditions)
-	return outcome.Write(ctx, r.Client, before, s.rev)
+	now := s.rev.Status.Conditions
+	if err := outcome.Write(ctx, r.Client, before, s.rev); err != nil {
+		return err
+	}
+	outcome.Transitions(r.Events, s.rev, before.Status.Conditions, now)
+	return nil
 }
 
 var errNoWebhook = errors.New("the injection webhook does not exist yet")

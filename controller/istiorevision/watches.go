@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -25,7 +26,15 @@ func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options contr
 	changed := builder.WithPredicates(predicate.Or(
 		predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{},
 	))
-	c, err := ctrl.NewControllerManagedBy(mgr).
+	b := ctrl.NewControllerManagedBy(mgr)
+	if r.CRDs != nil { // somebody may delete one
+		b = b.WatchesMetadata(cluster.Metadata(crdKind), handler.EnqueueRequestsFromMapFunc(r.where(func(*v1.IstioRevision) bool { return true })),
+			builder.WithPredicates(predicate.Funcs{
+				CreateFunc: func(event.CreateEvent) bool { return false },
+				UpdateFunc: func(event.UpdateEvent) bool { return false },
+			}))
+	}
+	c, err := b.
 		For(&v1.IstioRevision{}, changed).
 		Watches(&v1.Istio{}, handler.EnqueueRequestsFromMapFunc(r.ofIstio), builder.WithPredicates(cluster.AsksForAnother())).
 		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.siblings), builder.WithPredicates(cluster.ComesOrGoes())).

@@ -11,6 +11,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -63,7 +64,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 			return outcome.Ended(err)
 		}
 	}
-	return outcome.Ended(s.retry)
+	return outcome.Finished(s.retry, s.facts.reconciled, 0)
 }
 
 // resolve finds the revision that the tag asks for, and the one that it is on.
@@ -124,8 +125,14 @@ func (s *scope) pipeline() bool {
 	return outcome.PipelineRendered(s.tag) || s.target != nil && outcome.PipelineRendered(s.target)
 }
 
-// hold puts the finalizer on a tag whose objects the controller applies.
+// hold puts the finalizer on a tag whose objects the controller applies. Those that it applied before a pipeline began to are
+// nobody's first.
 func (r *Reconciler) hold(ctx context.Context, s *scope) error {
+	if s.pipeline() {
+		if err := r.Applier.Disown(ctx, s.tag, s.tag.Status.Inventory); err != nil {
+			return fmt.Errorf("leaving the objects to the pipeline: %w", err)
+		}
+	}
 	return outcome.Hold(ctx, r.Client, s.tag, !s.pipeline())
 }
 
@@ -138,6 +145,10 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if same != nil && !outcome.Older(s.tag, same) {
 		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists, fmt.Errorf(
 			"an IstioRevision with the name %s exists already; a revision and a tag cannot have the same name", s.tag.Name))
+		// What was applied before the other one was seen would inject the same pods.
+		left, changes, err := r.Applier.Delete(ctx, s.tag, s.tag.Status.Inventory)
+		outcome.Applied(r.Events, s.tag, changes)
+		s.facts.inventory, s.retry = append(v1.Inventory{}, left...), err
 		return nil
 	}
 	if s.target == nil {
@@ -145,9 +156,6 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		return nil
 	}
 	if s.pipeline() {
-		if err := r.Applier.Disown(ctx, s.tag, s.tag.Status.Inventory); err != nil {
-			return err
-		}
 		return r.watch(ctx, s)
 	}
 	on := s.target
@@ -173,6 +181,9 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	})
 	outcome.Applied(r.Events, s.tag, changes)
 	s.facts.inventory, s.facts.on = inventory, on
+	if apierrors.IsConflict(err) {
+		return err
+	}
 	if err != nil {
 		s.facts.on = s.current
 		s.facts.reconciled, s.retry = outcome.Refused(err)
@@ -238,6 +249,10 @@ func (r *Reconciler) use(_ context.Context, s *scope) error {
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.tag.DeepCopy()
 	s.tag.Status = status(r.Now(), s.tag, s.facts, s.pipeline())
-	outcome.Transitions(r.Events, s.tag, before.Status.Conditions, s.tag.Status.Conditions)
-	return outcome.Write(ctx, r.Client, before, s.tag)
+	now := s.tag.Status.Conditions
+	if err := outcome.Write(ctx, r.Client, before, s.tag); err != nil {
+		return err
+	}
+	outcome.Transitions(r.Events, s.tag, before.Status.Conditions, now)
+	return nil
 }

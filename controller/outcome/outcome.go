@@ -42,26 +42,38 @@ type Problem struct {
 	Err    error
 	// Permanent says that only a change of the resource, or of another one that is watched, can mend it.
 	Permanent bool
+	// again is when to look again all the same; zero for never.
+	again time.Duration
 }
 
 // Permanent is a problem that no retry can mend.
-func Permanent(reason v1.ConditionReason, err error) *Problem { return &Problem{reason, err, true} }
+func Permanent(reason v1.ConditionReason, err error) *Problem {
+	return &Problem{Reason: reason, Err: err, Permanent: true}
+}
 
 // Temporary is a problem that may be gone the next time.
-func Temporary(reason v1.ConditionReason, err error) *Problem { return &Problem{reason, err, false} }
+func Temporary(reason v1.ConditionReason, err error) *Problem {
+	return &Problem{Reason: reason, Err: err}
+}
 
-// Refused is the problem that objects could not be applied, for whoever is to try again: nobody, if the server says of all of
-// them that they are wrong.
+// seldom is how often something is tried again that only a person can mend, when no watch tells that they did.
+const seldom = 5 * time.Minute
+
+// Refused is the problem that objects could not be applied, and the error to return for another try: none, if the server says
+// of all of them that they are wrong. That is looked at again once in a while, since what makes them wrong may be somebody
+// else's object.
 func Refused(err error) (p *Problem, retry error) {
 	if wrong(err) {
-		return Permanent(v1.ReasonReconcileError, err), nil
+		p = Permanent(v1.ReasonReconcileError, err)
+		p.again = seldom
+		return p, nil
 	}
 	return Temporary(v1.ReasonReconcileError, err), err
 }
 
 // wrong tells whether an error, or each of those it is made of, is the server's saying that an object is invalid.
 func wrong(err error) bool {
-	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // of this very error, not of one below
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		return !slices.ContainsFunc(several.Unwrap(), func(err error) bool { return !wrong(err) })
 	}
 	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)
@@ -88,11 +100,6 @@ func Stalled(c v1.Conditions, p *Problem, now time.Time) v1.Conditions {
 	return c.Without(isNot).Set(v1.Condition{
 		Type: is, Status: metav1.ConditionTrue, Reason: p.Reason, Message: p.Err.Error(), LastTransitionTime: metav1.NewTime(now),
 	})
-}
-
-// NotLookedAt is what a condition says as long as a problem keeps the objects from being looked at.
-func NotLookedAt(t v1.ConditionType, reason v1.ConditionReason, p *Problem) v1.Condition {
-	return v1.Condition{Type: t, Status: metav1.ConditionUnknown, Reason: reason, Message: "cannot be determined: " + p.Err.Error()}
 }
 
 // PipelineRendered tells whether a pipeline renders the objects of a resource, so that the controller must not apply any.
@@ -154,6 +161,18 @@ func Ended(err error) (reconcile.Result, error) {
 	return reconcile.Result{}, err
 }
 
+// Finished is what a run returns that got to its end, with an error to be tried again or without, and what it found wrong. again
+// is when to look again in any case; zero for never.
+func Finished(retry error, p *Problem, again time.Duration) (reconcile.Result, error) {
+	if retry != nil {
+		return Ended(retry)
+	}
+	if p != nil && p.again > 0 && (again == 0 || p.again < again) {
+		again = p.again
+	}
+	return reconcile.Result{RequeueAfter: again}, nil
+}
+
 // Hold puts the finalizer on a resource whose objects the controller applies, and takes it off one whose objects it does not.
 // The Sail Operator's goes in any case: nobody else would take it off, once that is gone.
 func Hold(ctx context.Context, c client.Client, o client.Object, applies bool) error {
@@ -199,6 +218,11 @@ func (f Finalization) Run(ctx context.Context, o client.Object, inventory v1.Inv
 		if err != nil {
 			log.FromContext(ctx).Error(err, "leaving objects to the garbage collector")
 			f.Events.Eventf(o, nil, corev1.EventTypeWarning, "DeletionIncomplete", "Delete", "left to the garbage collector: %s", Note(err.Error()))
+		}
+	}
+	if PipelineRendered(o) { // else the garbage collector would take what the pipeline has taken over
+		if err := f.Applier.Disown(ctx, o, inventory); err != nil {
+			return fmt.Errorf("leaving the objects to the pipeline: %w", err)
 		}
 	}
 	f.Applier.Forget(o.GetUID())

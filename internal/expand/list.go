@@ -211,7 +211,7 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 				x.Objects = append([]manifest.Object{rev}, o.Objects...)
 				u := upgrade{source: e.Sources[i], output: o, items: t.items, reports: seen, clusters: clustersOf(e.options[i])}
 				u.activate()
-				u.note(rev)
+				u.note(rev, t.memory)
 				u.run()
 				u.release()
 				if e.Results = append(e.Results, u.results...); HasError(u.results) {

@@ -58,7 +58,11 @@ func (u *upgrade) activate() {
 }
 
 // note writes what activate has found on the IstioRevision that is rendered.
-func (u *upgrade) note(o manifest.Object) {
+// In a package that remembers, it is the package that releases revisions, also those that are applied from it.
+func (u *upgrade) note(o manifest.Object, memory bool) {
+	if memory && u.source.Object.Annotation(krm.AnnotationLocalConfig) != "true" {
+		o.SetAnnotation(manifest.AnnotationReleasedBy, manifest.ReleasedByPackage)
+	}
 	if u.activation > 1 {
 		o.SetAnnotation(manifest.AnnotationActivation, strconv.Itoa(u.activation))
 	}

@@ -80,7 +80,7 @@ const optionPrefix = "lateen.io/"
 // a generated IstioRevision it records what the option was.
 var reserved = []string{
 	manifest.AnnotationOwner, manifest.AnnotationRenderedBy, manifest.AnnotationVersion, manifest.AnnotationChartDigest,
-	manifest.AnnotationActivation, manifest.AnnotationStaleReports,
+	manifest.AnnotationActivation, manifest.AnnotationStaleReports, manifest.AnnotationReleasedBy,
 }
 
 // Set checks and sets one option.

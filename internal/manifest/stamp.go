@@ -22,6 +22,10 @@ const (
 	AnnotationOwner = "lateen.io/owner"
 	// AnnotationRenderedBy marks an IstioRevision whose objects a pipeline renders and somebody else applies.
 	AnnotationRenderedBy = "lateen.io/rendered-by"
+	// AnnotationReleasedBy says on an IstioRevision that is kept in a package who removes it once it is unused: the package, and
+	// not the controller, whose removal would be undone by whoever applies the package.
+	AnnotationReleasedBy = "lateen.io/released-by"
+	ReleasedByPackage    = "package"
 	// AnnotationVersion, AnnotationChartDigest and AnnotationKubeVersion record what the output depended on.
 	AnnotationVersion     = "lateen.io/version"
 	AnnotationChartDigest = "lateen.io/chart-digest"

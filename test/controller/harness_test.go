@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -66,6 +67,8 @@ type env struct {
 	*cluster.Cluster
 	t      *testing.T
 	client client.Client
+	// environ is added to the environment of the controller.
+	environ []string
 }
 
 // patience is how long the cluster may take to come to what is expected of it. It is no measure of anything.
@@ -127,6 +130,7 @@ func (e *env) controller(args ...string) *process {
 		"--kubeconfig=" + e.Kubeconfig, "--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0",
 	}, args...)
 	p.cmd = exec.CommandContext(e.t.Context(), program, args...)
+	p.cmd.Env = append(os.Environ(), e.environ...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
 		e.t.Fatal(err)
@@ -152,8 +156,10 @@ func (p *process) kill() {
 	})
 }
 
+// tail is the end of a log, without what every start logs.
 func tail(text []byte, lines int) string {
 	all := strings.Split(strings.TrimSpace(string(text)), "\n")
+	all = slices.DeleteFunc(all, func(line string) bool { return strings.Contains(line, `"msg":"Starting `) })
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
@@ -181,11 +187,19 @@ func (e *env) must(args ...string) string {
 // apply applies YAML with kubectl.
 func (e *env) apply(text string) {
 	e.t.Helper()
-	cmd := exec.CommandContext(e.t.Context(), "kubectl", "--kubeconfig="+e.Kubeconfig, "apply", "-f", "-")
-	cmd.Stdin = strings.NewReader(text)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		e.t.Fatalf("kubectl apply: %v\n%s\n%s", err, out, text)
+	if err := e.tryApply(text); err != nil {
+		e.t.Fatalf("%v\n%s", err, text)
 	}
+}
+
+// tryApply is apply of what the server may refuse.
+func (e *env) tryApply(text string) error {
+	cmd := exec.CommandContext(e.t.Context(), "kubectl", "--kubeconfig="+e.Kubeconfig, "apply", "-f", "-")
+	cmd.Stdin = strings.NewReader("---\n" + text) // else kubectl takes a text that begins with { for JSON
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("kubectl apply: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // eventually waits until something holds.
@@ -209,7 +223,7 @@ func (e *env) eventually(what string, holds func() error) {
 }
 
 // ages are the values of a column AGE.
-var ages = regexp.MustCompile(`\b\d+(s|m|h|d)(\d+s)?\b`)
+var ages = regexp.MustCompile(`\b\d+([smhd])(\d+s)?\b`)
 
 // table makes the output of kubectl get comparable: single spaces, and no ages.
 func table(s string) string {
