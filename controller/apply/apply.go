@@ -155,7 +155,12 @@ func (a *Applier) applyOne(
 		return "", err
 	}
 	if entry.Action == ssa.UnchangedAction && live != nil && owner != nil && !metav1.IsControlledBy(live, owner) {
-		// Drift of owner references alone is none for the library.
+		// Drift of owner references alone is none for the library. While the owner is being deleted they go by themselves.
+		current := &metav1.PartialObjectMetadata{}
+		current.SetGroupVersionKind(schema.FromAPIVersionAndKind(refs[0].APIVersion, refs[0].Kind))
+		if err := a.live.Get(ctx, client.ObjectKeyFromObject(owner), current); err != nil || current.DeletionTimestamp != nil {
+			return entry.Action, client.IgnoreNotFound(err)
+		}
 		return ssa.ConfiguredAction, a.live.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.ForceOwnership, client.FieldOwner(FieldManager))
 	}
 	return entry.Action, nil

@@ -380,6 +380,7 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 	}
 	if err != nil {
 		s.retry = fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether anything uses it: %w", rev.Name, err)
+		r.Events.Eventf(s.istio, rev, corev1.EventTypeWarning, string(v1.ReasonUsageCheckFailed), "Prune", "%s", outcome.Note(s.retry.Error()))
 		return nil
 	}
 	if use.InUse != usage.False {

@@ -35,6 +35,11 @@ func TestLifecycle(t *testing.T) {
 		{"deletion", "a deletion ends, whoever has put a finalizer on", deletion},
 		{"strategy", "a revision in use outlives a change of the strategy", strategy},
 		{"kept", "some revisions are used by what cannot be seen", kept},
+		{"owners", "an owner reference that is missing is drift, and one that is not wanted any more goes", owners},
+		{"scaler", "a status that changes all the time costs nothing", scaler},
+		{"crds", "Istio's CRDs come back", crds},
+		{"refused", "what the API server refuses is for a person to mend, and no success", refused},
+		{"packaged", "what a package in Git still has is not removed behind its back", packaged},
 		{"pipeline", "the controller observes what a pipeline renders, and prunes it", pipeline},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -222,16 +222,16 @@ func plural(kind schema.GroupVersionKind) string {
 	return resource.Resource
 }
 
-// ownResources are what the reconcilers do with resources of sailoperator.io. They read them from the cache. The right to update
+// ownResources are what the reconcilers do with resources of sailoperator.io. They read them from the cache, and
+// once more from the server before they do what cannot be undone. The right to update
 // finalizers is what the admission plugin OwnerReferencesPermissionEnforcement, which OpenShift has, asks of whoever makes a
 // resource the owner of an object.
 func ownResources() []rbacv1.PolicyRule {
 	group := v1.GroupVersion.Group
-	out := []rbacv1.PolicyRule{rule(group, "istiorevisions", "list", "watch", "create", "update", "patch", "delete")}
+	out := []rbacv1.PolicyRule{rule(group, "istiorevisions", "get", "list", "watch", "create", "update", "patch", "delete")}
 	for _, resource := range []string{"istios", "istiorevisiontags", "istiocnis"} {
-		out = append(out, rule(group, resource, "list", "watch", "patch"))
+		out = append(out, rule(group, resource, "get", "list", "watch", "patch"))
 	}
-	out = append(out, rule(group, "istios", "get")) // once more from the server, before a revision is removed
 	for _, resource := range []string{"istios", "istiorevisions", "istiorevisiontags", "istiocnis"} {
 		out = append(out, rule(group, resource+"/status", "patch"), rule(group, resource+"/finalizers", "update"))
 	}
