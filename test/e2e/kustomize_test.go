@@ -176,7 +176,7 @@ func TestKustomizeTrack(t *testing.T) {
 	}
 	all := objects(t, out.stdout)
 	annotations, _ := all["Istio <nil>/default"]["metadata"].(map[string]any)["annotations"].(map[string]any)
-	if diff := cmp.Diff(map[string]any{"lateen.io/track": "true"}, annotations); diff != "" {
+	if diff := cmp.Diff(map[string]any{"lateen.io/track": "true", "lateen.io/rendered-by": "render-istio"}, annotations); diff != "" {
 		t.Errorf("annotations of the tracked Istio: -want +got:\n%s", diff)
 	}
 	rev := all["IstioRevision <nil>/default-v1-28-3"]
