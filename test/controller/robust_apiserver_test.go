@@ -1,0 +1,65 @@
+package controller
+
+import (
+	"testing"
+	"time"
+)
+
+// TestAPIServer takes the API server away, in the middle of an upgrade and of a grace period. A controller without leader election
+// goes on when it is back. One with leader election ends when it cannot renew its lease, since it may no longer be the only
+// one, and the kubelet starts it again: here daemon.keep does.
+func TestAPIServer(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		reason string
+		args   []string
+		// ends says that the controller ends meanwhile.
+		ends bool
+	}{
+		{reason: "A single replica has nobody to make room for.", args: nil, ends: false},
+		{reason: "Who has lost the lease must not work any more.", args: quickElection, ends: true},
+	} {
+		name := "without leader election"
+		if c.ends {
+			name = "with leader election"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := start(t)
+			o := e.observe()
+			for _, name := range []string{"lateen-system", "istio-system", "app"} {
+				e.put("{apiVersion: v1, kind: Namespace, metadata: {name: " + name + "}}")
+			}
+			starts := e.daemon(c.args...).keep()
+			const grace = "type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 8"
+			e.asked("prod", "v1.26.0", grace)
+			e.put("{apiVersion: v1, kind: Namespace, metadata: {name: app, labels: {istio.io/rev: prod-v1-26-0}}}")
+			e.healthy("istio", "prod")
+
+			// In the middle of an upgrade: a restart, and then a server that is away for longer than leases last.
+			e.asked("prod", "v1.27.0", grace)
+			e.exists("revision", "prod-v1-27-0")
+			e.RestartAPIServer(t)
+			e.healthy("istio", "prod")
+			e.asked("prod", "v1.28.3", grace)
+			e.exists("revision", "prod-v1-28-3")
+			// The grace period of v1.27.0, which nothing uses, begins about now.
+			e.says("False NotReferencedByAnything: ...", "revision", "prod-v1-27-0", "InUse")
+			e.StopAPIServer(t)
+			e.pause(10 * time.Second)
+			e.StartAPIServer(t)
+
+			e.remain("prod-v1-26-0", "prod-v1-28-3")
+			e.healthy("istio", "prod")
+			e.put("{apiVersion: v1, kind: Namespace, metadata: {name: app, labels: {istio.io/rev: prod-v1-28-3}}}")
+			e.remain("prod-v1-28-3")
+			e.converges()
+			if j := o.blameless(); j.removed != 2 {
+				t.Errorf("%d revisions were removed, want 2", j.removed)
+			}
+			if n := starts.Load(); (n > 1) != c.ends {
+				t.Errorf("the controller was started %d times. %s", n, c.reason)
+			}
+		})
+	}
+}

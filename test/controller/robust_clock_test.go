@@ -1,0 +1,94 @@
+package controller
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// TestGracePeriod looks at the clock by which an unused revision goes.
+func TestGracePeriod(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	e.put("{apiVersion: v1, kind: Namespace, metadata: {name: istio-system}}")
+	d := e.daemon()
+	d.start()
+
+	t.Run("it goes on while the controller does not run", func(t *testing.T) {
+		e := e.in(t)
+		const grace = "type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 15"
+		o := e.observe()
+		e.asked("prod", "v1.26.0", grace)
+		e.healthy("istio", "prod")
+		begun := time.Now()
+		e.asked("prod", "v1.28.3", grace)
+		e.says("False NotReferencedByAnything: ...", "revision", "prod-v1-26-0", "InUse")
+		e.eventually("the old revision is inactive", func() error {
+			if since := text(e.get("revision", "prod-v1-26-0"), "status", "inactiveSince"); since == "" {
+				return fmt.Errorf("it says nothing of that")
+			}
+			return nil
+		})
+		noted := text(e.get("revision", "prod-v1-26-0"), "status", "inactiveSince")
+		d.kill()
+		e.pause(3 * time.Second)
+		d.start()
+		e.eventually("it works again", func() error {
+			if !d.said(works) {
+				return fmt.Errorf("not yet")
+			}
+			return nil
+		})
+		e.remain("prod-v1-28-3")
+		var last string
+		for _, s := range o.history() {
+			if s.object.GetName() != "prod-v1-26-0" {
+				continue
+			}
+			if since := text(s.object, "status", "inactiveSince"); since != "" {
+				last = since
+			}
+			if at := s.object.GetDeletionTimestamp(); at != nil && at.Sub(begun) < 14*time.Second {
+				// Whole seconds are noted of both moments.
+				t.Errorf("it went %s after the upgrade was asked for", at.Sub(begun))
+			}
+		}
+		// That it is not much too late would be a matter of how fast the machine is; that the period did not begin again is not.
+		if last != noted {
+			t.Errorf("the grace period began at %s, and after the restart at %s", noted, last)
+		}
+		e.must("delete", "istio.sailoperator.io", "prod")
+		e.remain()
+	})
+
+	for _, c := range []struct{ name, reason, patch string }{
+		{
+			name:   "inactive since a moment in the future",
+			reason: "Somebody has set the clock back, while the controller runs: nothing else happens that would make it look.",
+			patch:  `{"status":{"inactiveSince":"%s"}}`,
+		},
+		{
+			name:   "unused since a moment in the future",
+			reason: "The same with the other moment.",
+			patch: `{"status":{"conditions":[{"type":"InUse","status":"False","reason":"NotReferencedByAnything","message":"-","lastTransitionTime":"%[1]s"},
+{"type":"Reconciled","status":"True","reason":"Reconciled","lastTransitionTime":"%[1]s"}]}}`,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := e.in(t)
+			const grace = "type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 15"
+			// Without an autoscaler, whose status makes the controller look at the revision every now and then.
+			e.put("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: prod}, spec: {version: v1.26.0, namespace: istio-system, updateStrategy: {" +
+				grace + "}, values: {pilot: {autoscaleEnabled: false}}}}")
+			e.healthy("istio", "prod")
+			e.upgrade("prod", "v1.28.3")
+			e.healthy("istio", "prod")
+			e.pause(5 * time.Second) // after that nothing happens any more by itself
+			e.must("patch", "istiorevision", "prod-v1-26-0", "--subresource=status", "--type=merge", "-p",
+				fmt.Sprintf(c.patch, time.Now().Add(1000*time.Hour).UTC().Format(time.RFC3339)))
+			e.remain("prod-v1-28-3")
+			e.must("delete", "istio.sailoperator.io", "prod")
+			e.remain()
+		})
+	}
+}

@@ -1,0 +1,189 @@
+package controller
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// way is one to the API server on which news may come late: what a watch brings is held back, while answers pass.
+type way struct {
+	mutex sync.Mutex
+	// held are the resources of which nothing new is told; wake tells of a change.
+	held map[string]bool
+	wake *sync.Cond
+}
+
+// way makes a way, and gives a kubeconfig that leads there.
+func (e *env) way() (*way, string) {
+	e.t.Helper()
+	target, err := url.Parse(e.URL)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	w := &way{held: map[string]bool{}}
+	w.wake = sync.NewCond(&w.mutex)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(e.CA)
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	proxy.FlushInterval = -1
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // a controller that is killed closes its connections
+	proxy.ModifyResponse = func(r *http.Response) error {
+		path := strings.Split(r.Request.URL.Path, "/")
+		if r.Request.URL.Query().Get("watch") != "" {
+			r.Body = &lateBody{r.Body, w, path[len(path)-1]}
+		}
+		return nil
+	}
+	server := httptest.NewTLSServer(proxy)
+	e.t.Cleanup(func() {
+		w.release()
+		server.CloseClientConnections()
+		server.Close()
+	})
+	config := fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: way, contexts: [{name: way, context: {cluster: way, user: way}}],
+users: [{name: way, user: {token: %q}}],
+clusters: [{name: way, cluster: {server: %q, certificate-authority-data: %q}}]}`, e.Token, server.URL, base64.StdEncoding.EncodeToString(
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	file := filepath.Join(e.t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		e.t.Fatal(err)
+	}
+	return w, file
+}
+
+// hold holds back the news of resources from now on.
+func (w *way) hold(resources ...string) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	for _, r := range resources {
+		w.held[r] = true
+	}
+}
+
+// release lets all news pass.
+func (w *way) release() {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	clear(w.held)
+	w.wake.Broadcast()
+}
+
+// lateBody is what a watch brings.
+type lateBody struct {
+	io.ReadCloser
+
+	way      *way
+	resource string
+}
+
+func (b *lateBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.way.mutex.Lock()
+	defer b.way.mutex.Unlock()
+	for b.way.held[b.resource] {
+		b.way.wake.Wait()
+	}
+	return n, err
+}
+
+// TestLateNews has a revision come into use after its Istio has left it, without the controller being told. Before it removes a
+// revision it has to ask the server itself, for everything that may use one.
+func TestLateNews(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	for _, name := range []string{"istio-system", "app"} {
+		e.put("{apiVersion: v1, kind: Namespace, metadata: {name: " + name + "}}")
+	}
+	w, kubeconfig := e.way()
+	d := e.daemon("--kubeconfig=" + kubeconfig)
+	o := e.observe()
+	const grace = "type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 5"
+	for _, c := range []struct {
+		name, reason, held string
+		begin, end         func(e *env)
+	}{
+		{
+			name: "a namespace", held: "namespaces",
+			reason: "Its next pod would be injected from a revision that is not there.",
+			begin: func(e *env) {
+				e.put("{apiVersion: v1, kind: Namespace, metadata: {name: app, labels: {istio.io/rev: prod-v1-26-0}}}")
+			},
+			end: func(e *env) { e.put("{apiVersion: v1, kind: Namespace, metadata: {name: app, labels: {}}}") },
+		},
+		{
+			name: "a pod", held: "pods",
+			reason: "Its proxy would lose its control plane.",
+			begin: func(e *env) {
+				e.put("{apiVersion: v1, kind: Pod, metadata: {name: proxy, namespace: app, annotations: {istio.io/rev: prod-v1-26-0}}, spec: {containers: [{name: app, image: example.com/app}]}}")
+			},
+			end: func(e *env) { e.must("delete", "pod", "-n", "app", "proxy", "--now") },
+		},
+		{
+			name: "a tag", held: "istiorevisiontags",
+			reason: "A tag counts for its revision even when nothing uses the tag.",
+			begin: func(e *env) {
+				e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: {kind: IstioRevision, name: prod-v1-26-0}}}")
+			},
+			end: func(e *env) { e.must("delete", "istiorevisiontag", "stable") },
+		},
+		{
+			name: "its Istio", held: "istios",
+			reason: "The revision that an Istio asks for is never removed.",
+			begin:  func(e *env) { e.asked("prod", "v1.26.0", grace) },
+			end:    func(e *env) { e.asked("prod", "v1.28.3", grace) },
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := e.in(t)
+			d.start() // it logs anew
+			defer d.kill()
+			defer w.release()
+			e.asked("prod", "v1.26.0", grace)
+			e.healthy("istio", "prod")
+			e.remain("prod-v1-26-0")
+			e.asked("prod", "v1.28.3", grace)
+			e.eventually("the grace period runs", func() error {
+				if text(e.get("revision", "prod-v1-26-0"), "status", "inactiveSince") == "" {
+					return errors.New("not yet")
+				}
+				return nil
+			})
+			w.hold(c.held)
+			c.begin(e)
+			e.eventually("the controller would remove the revision", func() error {
+				if !d.said("keeping a revision that seemed unused") {
+					return errors.New("it has not asked the server yet")
+				}
+				return nil
+			})
+			if rev := e.get("revision", "prod-v1-26-0"); rev.GetDeletionTimestamp() != nil {
+				t.Errorf("it did. %s", c.reason)
+			}
+			w.release()
+			if c.held != "istios" {
+				e.says("True ReferencedByWorkloads: ...", "revision", "prod-v1-26-0", "InUse")
+			}
+			c.end(e)
+			e.remain("prod-v1-28-3")
+		})
+	}
+	if j := o.blameless(); j.removed == 0 {
+		t.Error("no revision was removed, so none was spared")
+	}
+}

@@ -1,0 +1,89 @@
+package controller
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lateen-io/lateen/test/cluster"
+)
+
+// TestSteadyState shows from the API server's audit log that a controller with nothing to do writes nothing, not even to try: with ten
+// control planes, the CNI plugin, tags and some hundred pods, for five minutes. LATEEN_STEADY=30s shortens that for those who
+// are at it; it is not what has to be shown.
+func TestSteadyState(t *testing.T) {
+	t.Parallel()
+	duration := 5 * time.Minute
+	if s := os.Getenv("LATEEN_STEADY"); s != "" {
+		var err error
+		if duration, err = time.ParseDuration(s); err != nil {
+			t.Fatalf("LATEEN_STEADY: %v", err)
+		}
+	}
+	e := start(t, cluster.WithAudit())
+	e.daemon().start()
+	const istios, workloads, replicas = 8, 6, 50
+	e.put("{apiVersion: v1, kind: Namespace, metadata: {name: istio-cni}}")
+	e.put("{apiVersion: sailoperator.io/v1, kind: IstioCNI, metadata: {name: default}, spec: {version: v1.28.3}}")
+	for i := range istios {
+		e.put(fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: mesh-%d}}", i))
+		e.put(fmt.Sprintf(`{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: mesh-%d}, spec: {version: %s, namespace: mesh-%d,
+updateStrategy: {type: %s}}}`, i, []string{"v1.27.0", "v1.28.3"}[i%2], i, []string{"InPlace", "RevisionBased"}[i/2%2]))
+	}
+	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: {kind: Istio, name: mesh-0}}}")
+	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: old}, spec: {targetRef: {kind: IstioRevision, name: mesh-2-v1-27-0}}}")
+	for i := range workloads {
+		name := []string{"mesh-1", "stable", "mesh-2-v1-27-0", "nothing", "mesh-3-v1-28-3", "old"}[i]
+		e.put(fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: app-%d, labels: {istio.io/rev: %s}}}", i, name))
+		e.put(fmt.Sprintf(`{apiVersion: apps/v1, kind: Deployment, metadata: {name: app, namespace: app-%d}, spec: {replicas: %d,
+selector: {matchLabels: {app: app}}, template: {metadata: {labels: {app: app}}, spec: {containers: [{name: app, image: example.com/app}]}}}}`, i, replicas))
+	}
+	for i := range istios {
+		e.healthy("istio", fmt.Sprintf("mesh-%d", i))
+	}
+	// Upgrades whose old revisions stay, because tags and namespaces hold them: ten revisions.
+	e.upgrade("mesh-2", "v1.28.3")
+	e.upgrade("mesh-3", "v1.27.0")
+	e.healthy("istio", "mesh-2")
+	e.healthy("istio", "mesh-3")
+	if got := len(e.revisions()); got != 10 {
+		t.Fatalf("there are %d revisions, want 10", got)
+	}
+	for i := range workloads {
+		e.is(strconv.Itoa(replicas), "{.status.readyReplicas}", "deployment", "app", "-n", fmt.Sprintf("app-%d", i))
+	}
+	e.converges()
+
+	// What has just come about may still be told: that a workload has some pods more, for example, is news after a while.
+	written := func() []cluster.Write {
+		return slices.DeleteFunc(e.Writes(t), func(w cluster.Write) bool { return w.UserAgent != "lateen-controller" })
+	}
+	before, since := written(), time.Now()
+	e.eventually("the controller comes to rest", func() error {
+		now := written()
+		if len(now) > len(before) {
+			before, since = now, time.Now()
+		}
+		if quiet := time.Since(since); quiet < 15*time.Second {
+			return fmt.Errorf("it wrote %s %s ago", before[len(before)-1], quiet)
+		}
+		return nil
+	})
+	before = written()
+	e.pause(duration)
+	if added := written()[len(before):]; len(added) > 0 {
+		var lines []string
+		for _, w := range added {
+			lines = append(lines, w.String())
+		}
+		t.Errorf("there was nothing to write, but the controller did in %s:\n%s", duration, strings.Join(lines, "\n"))
+	}
+	e.converges()
+	// It was idle, not dead.
+	e.put("{apiVersion: v1, kind: Namespace, metadata: {name: app-0, labels: {istio.io/rev: mesh-4}}}")
+	e.says("True ReferencedByWorkloads: ...", "revision", "mesh-4", "InUse")
+}
