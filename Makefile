@@ -86,8 +86,8 @@ images: build ## Build the images of the functions and of the controller with po
 	rm -rf "$$context"
 
 .PHONY: test-unit
-test-unit: bundles ## Run the quick tests (-short)
-	go test -short -timeout=$(TEST_TIMEOUT) ./...
+test-unit: bundles ## Run the quick tests: -short, and nothing below test/
+	go list ./... | grep -v '^github.com/lateen-io/lateen/test/' | xargs go test -short -timeout=$(TEST_TIMEOUT)
 
 # Not cached: tests run binaries through kustomize and kpt, and the go command does not see those change.
 .PHONY: test
