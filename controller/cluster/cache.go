@@ -132,6 +132,11 @@ func Named(name string) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: name}}}
 }
 
+// Edited selects the events of a resource that somebody has changed: not those of its status.
+func Edited() predicate.Predicate {
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{})
+}
+
 // AsksForAnother selects the events of an Istio that may ask for another revision than before.
 func AsksForAnother() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {

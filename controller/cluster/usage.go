@@ -246,10 +246,10 @@ func Look(ctx context.Context, client metadata.Interface) (*usage.Index, error) 
 		add      func(*metav1.PartialObjectMetadata)
 	}{
 		{"pods", podsResource, running, func(o *metav1.PartialObjectMetadata) {
-			x.SetPod(usage.PodOf(o.Namespace, o.Name, o.Labels, o.Annotations, false))
+			x.SetPod(podOf(o))
 		}},
 		{"namespaces", namespacesResource, "", func(o *metav1.PartialObjectMetadata) {
-			x.SetNamespace(usage.NamespaceOf(o.Name, o.Labels))
+			x.SetNamespace(namespaceOf(o))
 		}},
 	} {
 		if err := each(ctx, client, look.resource, look.selector, look.add); err != nil {
@@ -287,7 +287,7 @@ type sink interface {
 type namespaces struct{ *Usage }
 
 func (n namespaces) set(o *metav1.PartialObjectMetadata) usage.Change {
-	return n.index.SetNamespace(usage.NamespaceOf(o.Name, o.Labels))
+	return n.index.SetNamespace(namespaceOf(o))
 }
 
 func (n namespaces) remove(o *metav1.PartialObjectMetadata) usage.Change {
@@ -297,7 +297,7 @@ func (n namespaces) remove(o *metav1.PartialObjectMetadata) usage.Change {
 func (n namespaces) replace(all iter.Seq[*metav1.PartialObjectMetadata]) usage.Change {
 	return n.index.ReplaceNamespaces(func(yield func(usage.Namespace) bool) {
 		for o := range all {
-			if !yield(usage.NamespaceOf(o.Name, o.Labels)) {
+			if !yield(namespaceOf(o)) {
 				return
 			}
 		}
@@ -322,6 +322,10 @@ func (p pods) replace(all iter.Seq[*metav1.PartialObjectMetadata]) usage.Change 
 			}
 		}
 	})
+}
+
+func namespaceOf(o *metav1.PartialObjectMetadata) usage.Namespace {
+	return usage.NamespaceOf(o.Name, o.Labels)
 }
 
 func podOf(o *metav1.PartialObjectMetadata) usage.Pod {

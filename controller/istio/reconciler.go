@@ -333,14 +333,10 @@ func (r *Reconciler) candidate(rev *v1.IstioRevision, tags []usage.Tag, active b
 	if r.Usage.Speaks() {
 		c.InUse = r.Usage.Index().Revision(istiorevision.Info(rev), tags, 0).InUse
 	}
-	said := rev.Status.Conditions.Get(v1.ConditionInUse)
-	switch {
-	case said == nil || said.Status == metav1.ConditionUnknown:
-		c.InUse = usage.Unknown
-	case said.Status == metav1.ConditionTrue:
-		c.InUse = usage.True
-	default:
-		c.UnusedSince = said.LastTransitionTime.Time
+	if status := said(rev); status != usage.False {
+		c.InUse = status
+	} else {
+		c.UnusedSince = rev.Status.Conditions.Get(v1.ConditionInUse).LastTransitionTime.Time
 		if flipped := r.Usage.Flipped(rev.Name); flipped.After(c.UnusedSince) {
 			c.UnusedSince = flipped
 		}
@@ -440,10 +436,5 @@ func (r *Reconciler) removeObjects(ctx context.Context, s *scope, rev *v1.IstioR
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.istio.DeepCopy()
 	s.istio.Status = status(r.Now(), s.istio, s.facts)
-	now := s.istio.Status.Conditions
-	if err := outcome.Write(ctx, r.Client, before, s.istio); err != nil {
-		return err
-	}
-	outcome.Transitions(r.Events, s.istio, before.Status.Conditions, now)
-	return nil
+	return outcome.Report(ctx, r.Client, r.Events, before, s.istio, before.Status.Conditions, s.istio.Status.Conditions)
 }

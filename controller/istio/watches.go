@@ -8,7 +8,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
@@ -19,11 +18,8 @@ import (
 // Setup adds the reconciler to a manager, and says what brings an Istio up for another look. Who uses its revisions comes by
 // way of their status.
 func (r *Reconciler) Setup(mgr ctrl.Manager, options controller.Options) error {
-	changed := builder.WithPredicates(predicate.Or(
-		predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{},
-	))
 	return ctrl.NewControllerManagedBy(mgr).
-		For(&v1.Istio{}, changed).
+		For(&v1.Istio{}, builder.WithPredicates(cluster.Edited())).
 		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.ofRevision)).
 		WatchesMetadata(cluster.Metadata(cluster.NamespaceKind), handler.EnqueueRequestsFromMapFunc(r.inNamespace),
 			builder.WithPredicates(cluster.ComesOrGoes())).

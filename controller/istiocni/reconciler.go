@@ -3,8 +3,6 @@ package istiocni
 
 import (
 	"context"
-	"fmt"
-	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -49,8 +47,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	cni.Default()
 	s := &scope{cni: cni, pipeline: outcome.PipelineRendered(cni)}
 	if cni.DeletionTimestamp != nil {
-		f := outcome.Finalization{Client: r.Client, Applier: r.Applier, Pipeline: r.Pipeline, Events: r.Events}
-		return outcome.Ended(f.Run(ctx, cni, cni.Status.Inventory, r.Now()))
+		return outcome.Ended(r.keeper().Finalize(ctx, cni, cni.Status.Inventory, r.Now()))
 	}
 	for _, phase := range []func(context.Context, *scope) error{r.hold, r.apply, r.observe, r.report} {
 		if err := phase(ctx, s); err != nil {
@@ -60,15 +57,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return outcome.Finished(s.retry, s.facts.reconciled, 0)
 }
 
-// hold puts the finalizer on, if the controller applies the objects. Those that it applied before a pipeline began to are
-// nobody's first.
+// hold puts the finalizer on a resource whose objects the controller applies.
 func (r *Reconciler) hold(ctx context.Context, s *scope) error {
-	if s.pipeline {
-		if err := r.Applier.Disown(ctx, s.cni, s.cni.Status.Inventory); err != nil {
-			return fmt.Errorf("leaving the objects to the pipeline: %w", err)
-		}
-	}
-	return outcome.Hold(ctx, r.Client, s.cni, !s.pipeline)
+	return r.keeper().Hold(ctx, s.cni, s.cni.Status.Inventory, s.pipeline)
+}
+
+func (r *Reconciler) keeper() outcome.Keeper {
+	return outcome.Keeper{Client: r.Client, Applier: r.Applier, Pipeline: r.Pipeline, Events: r.Events}
 }
 
 // apply makes the objects as they should be.
@@ -86,23 +81,12 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, err)
 		return nil
 	}
-	before := s.cni.DeepCopy()
-	inventory, changes, err := r.Applier.Bring(ctx, apply.Set{
-		Owner: s.cni, Objects: objects.List, Digest: objects.Digest, Previous: s.cni.Status.Inventory,
-		Note: func(all v1.Inventory) error {
-			s.cni.Status.Inventory = all
-			return outcome.Write(ctx, r.Client, before, s.cni)
-		},
-	})
-	outcome.Applied(r.Events, s.cni, changes)
-	s.facts.inventory = inventory
-	s.changed = slices.ContainsFunc(changes, func(c apply.Change) bool { return c.Object.Kind == "DaemonSet" })
-	if apierrors.IsConflict(err) {
+	brought, err := r.keeper().Bring(ctx, s.cni, &s.cni.Status.Inventory, objects)
+	if err != nil {
 		return err
 	}
-	if err != nil {
-		s.facts.reconciled, s.retry = outcome.Refused(err)
-	}
+	s.facts.inventory, s.facts.reconciled, s.retry = brought.Inventory, brought.Problem, brought.Retry
+	s.changed = brought.Changed("DaemonSet")
 	return nil
 }
 
@@ -135,10 +119,5 @@ const daemonSet = "istio-cni-node"
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.cni.DeepCopy()
 	s.cni.Status = status(r.Now(), s.cni, s.facts)
-	now := s.cni.Status.Conditions
-	if err := outcome.Write(ctx, r.Client, before, s.cni); err != nil {
-		return err
-	}
-	outcome.Transitions(r.Events, s.cni, before.Status.Conditions, now)
-	return nil
+	return outcome.Report(ctx, r.Client, r.Events, before, s.cni, before.Status.Conditions, s.cni.Status.Conditions)
 }

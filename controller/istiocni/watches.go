@@ -9,7 +9,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
@@ -18,11 +17,8 @@ import (
 
 // Setup adds the reconciler to a manager, and says what brings the IstioCNI up for another look.
 func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options controller.Options) error {
-	changed := builder.WithPredicates(predicate.Or(
-		predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{},
-	))
 	c, err := ctrl.NewControllerManagedBy(mgr).
-		For(&v1.IstioCNI{}, changed).
+		For(&v1.IstioCNI{}, builder.WithPredicates(cluster.Edited())).
 		WatchesMetadata(cluster.Metadata(cluster.NamespaceKind), handler.EnqueueRequestsFromMapFunc(r.inNamespace),
 			builder.WithPredicates(cluster.ComesOrGoes())).
 		Watches(&appsv1.DaemonSet{}, handler.EnqueueRequestsFromMapFunc(ofDaemonSet)).

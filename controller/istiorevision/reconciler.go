@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -68,8 +67,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	s := &scope{rev: rev, pipeline: outcome.PipelineRendered(rev)}
 	if rev.DeletionTimestamp != nil {
 		r.Prober.Forget(rev.Name)
-		f := outcome.Finalization{Client: r.Client, Applier: r.Applier, Pipeline: r.Pipeline, Events: r.Events}
-		return outcome.Ended(f.Run(ctx, rev, rev.Status.Inventory, r.Now()))
+		return outcome.Ended(r.keeper().Finalize(ctx, rev, rev.Status.Inventory, r.Now()))
 	}
 	for _, phase := range []func(context.Context, *scope) error{r.hold, r.gather, r.apply, r.observe, r.use, r.report} {
 		if err := phase(ctx, s); err != nil {
@@ -82,15 +80,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 // unlabelled is how often a Deployment is looked at of which no events come.
 const unlabelled = 30 * time.Second
 
-// hold puts the finalizer on a revision whose objects the controller applies. Those that it applied before a pipeline began to
-// are nobody's first.
+// hold puts the finalizer on a revision whose objects the controller applies.
 func (r *Reconciler) hold(ctx context.Context, s *scope) error {
-	if s.pipeline {
-		if err := r.Applier.Disown(ctx, s.rev, s.rev.Status.Inventory); err != nil {
-			return fmt.Errorf("leaving the objects to the pipeline: %w", err)
-		}
-	}
-	return outcome.Hold(ctx, r.Client, s.rev, !s.pipeline)
+	return r.keeper().Hold(ctx, s.rev, s.rev.Status.Inventory, s.pipeline)
+}
+
+func (r *Reconciler) keeper() outcome.Keeper {
+	return outcome.Keeper{Client: r.Client, Applier: r.Applier, Pipeline: r.Pipeline, Events: r.Events}
 }
 
 // gather reads what the phases decide on.
@@ -135,10 +131,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if tag := s.tagOfTheName(); tag != nil && outcome.Older(tag, s.rev) {
 		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists,
 			fmt.Errorf("an IstioRevisionTag with the name %s exists already; a revision and a tag cannot have the same name", s.rev.Name))
-		// What was applied before the other one was seen would inject the same pods.
-		left, changes, err := r.Applier.Delete(ctx, s.rev, s.rev.Status.Inventory)
-		outcome.Applied(r.Events, s.rev, changes)
-		s.facts.inventory, s.retry = append(v1.Inventory{}, left...), err
+		s.facts.inventory, s.retry = r.keeper().Withdraw(ctx, s.rev, s.rev.Status.Inventory)
 		return nil
 	}
 	problem, err := outcome.NamespaceProblem(ctx, r.Client, s.rev.Spec.Namespace)
@@ -160,23 +153,12 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 			return nil
 		}
 	}
-	before := s.rev.DeepCopy()
-	inventory, changes, err := r.Applier.Bring(ctx, apply.Set{
-		Owner: s.rev, Objects: objects.List, Digest: objects.Digest, Previous: s.rev.Status.Inventory,
-		Note: func(all v1.Inventory) error {
-			s.rev.Status.Inventory = all
-			return outcome.Write(ctx, r.Client, before, s.rev)
-		},
-	})
-	outcome.Applied(r.Events, s.rev, changes)
-	s.facts.inventory = inventory
-	s.changed = slices.ContainsFunc(changes, func(c apply.Change) bool { return c.Object.Kind == "Deployment" })
-	if apierrors.IsConflict(err) {
+	brought, err := r.keeper().Bring(ctx, s.rev, &s.rev.Status.Inventory, objects)
+	if err != nil {
 		return err
 	}
-	if err != nil {
-		s.facts.reconciled, s.retry = outcome.Refused(err)
-	}
+	s.facts.inventory, s.facts.reconciled, s.retry = brought.Inventory, brought.Problem, brought.Retry
+	s.changed = brought.Changed("Deployment")
 	return nil
 }
 
@@ -297,12 +279,7 @@ func Tags(tags []v1.IstioRevisionTag) []usage.Tag {
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.rev.DeepCopy()
 	s.rev.Status = status(r.Now(), s.rev, s.facts)
-	now := s.rev.Status.Conditions
-	if err := outcome.Write(ctx, r.Client, before, s.rev); err != nil {
-		return err
-	}
-	outcome.Transitions(r.Events, s.rev, before.Status.Conditions, now)
-	return nil
+	return outcome.Report(ctx, r.Client, r.Events, before, s.rev, before.Status.Conditions, s.rev.Status.Conditions)
 }
 
 var errNoWebhook = errors.New("the injection webhook does not exist yet")

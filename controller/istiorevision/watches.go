@@ -23,9 +23,6 @@ import (
 
 // Setup adds the reconciler to a manager, and says what brings a revision up for another look.
 func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options controller.Options) error {
-	changed := builder.WithPredicates(predicate.Or(
-		predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{},
-	))
 	b := ctrl.NewControllerManagedBy(mgr)
 	if r.CRDs != nil { // somebody may delete one
 		b = b.WatchesMetadata(cluster.Metadata(crdKind), handler.EnqueueRequestsFromMapFunc(r.where(func(*v1.IstioRevision) bool { return true })),
@@ -35,7 +32,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options contr
 			}))
 	}
 	c, err := b.
-		For(&v1.IstioRevision{}, changed).
+		For(&v1.IstioRevision{}, builder.WithPredicates(cluster.Edited())).
 		Watches(&v1.Istio{}, handler.EnqueueRequestsFromMapFunc(r.ofIstio), builder.WithPredicates(cluster.AsksForAnother())).
 		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.siblings), builder.WithPredicates(cluster.ComesOrGoes())).
 		Watches(&v1.IstioRevisionTag{}, handler.EnqueueRequestsFromMapFunc(ofTag)).

@@ -11,7 +11,6 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -55,8 +54,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if tag.DeletionTimestamp != nil {
-		f := outcome.Finalization{Client: r.Client, Applier: r.Applier, Pipeline: r.Pipeline, Events: r.Events}
-		return outcome.Ended(f.Run(ctx, tag, tag.Status.Inventory, r.Now()))
+		return outcome.Ended(r.keeper().Finalize(ctx, tag, tag.Status.Inventory, r.Now()))
 	}
 	s := &scope{tag: tag}
 	for _, phase := range []func(context.Context, *scope) error{r.resolve, r.hold, r.apply, r.use, r.report} {
@@ -125,15 +123,13 @@ func (s *scope) pipeline() bool {
 	return outcome.PipelineRendered(s.tag) || s.target != nil && outcome.PipelineRendered(s.target)
 }
 
-// hold puts the finalizer on a tag whose objects the controller applies. Those that it applied before a pipeline began to are
-// nobody's first.
+// hold puts the finalizer on a tag whose objects the controller applies.
 func (r *Reconciler) hold(ctx context.Context, s *scope) error {
-	if s.pipeline() {
-		if err := r.Applier.Disown(ctx, s.tag, s.tag.Status.Inventory); err != nil {
-			return fmt.Errorf("leaving the objects to the pipeline: %w", err)
-		}
-	}
-	return outcome.Hold(ctx, r.Client, s.tag, !s.pipeline())
+	return r.keeper().Hold(ctx, s.tag, s.tag.Status.Inventory, s.pipeline())
+}
+
+func (r *Reconciler) keeper() outcome.Keeper {
+	return outcome.Keeper{Client: r.Client, Applier: r.Applier, Pipeline: r.Pipeline, Events: r.Events}
 }
 
 // apply makes the objects as they should be.
@@ -145,10 +141,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if same != nil && !outcome.Older(s.tag, same) {
 		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists, fmt.Errorf(
 			"an IstioRevision with the name %s exists already; a revision and a tag cannot have the same name", s.tag.Name))
-		// What was applied before the other one was seen would inject the same pods.
-		left, changes, err := r.Applier.Delete(ctx, s.tag, s.tag.Status.Inventory)
-		outcome.Applied(r.Events, s.tag, changes)
-		s.facts.inventory, s.retry = append(v1.Inventory{}, left...), err
+		s.facts.inventory, s.retry = r.keeper().Withdraw(ctx, s.tag, s.tag.Status.Inventory)
 		return nil
 	}
 	if s.target == nil {
@@ -171,24 +164,17 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		s.facts.reconciled, s.facts.on = outcome.Permanent(v1.ReasonReconcileError, err), s.current
 		return nil
 	}
-	before := s.tag.DeepCopy()
-	inventory, changes, err := r.Applier.Bring(ctx, apply.Set{
-		Owner: s.tag, Objects: objects.List, Digest: objects.Digest, Previous: s.tag.Status.Inventory,
-		Note: func(all v1.Inventory) error {
-			s.tag.Status.Inventory = all
-			return outcome.Write(ctx, r.Client, before, s.tag)
-		},
-	})
-	outcome.Applied(r.Events, s.tag, changes)
-	s.facts.inventory, s.facts.on = inventory, on
-	if apierrors.IsConflict(err) {
+	brought, err := r.keeper().Bring(ctx, s.tag, &s.tag.Status.Inventory, objects)
+	if err != nil {
 		return err
 	}
-	if err != nil {
+	s.facts.inventory, s.facts.reconciled, s.retry = brought.Inventory, brought.Problem, brought.Retry
+	if brought.Problem != nil {
 		s.facts.on = s.current
-		s.facts.reconciled, s.retry = outcome.Refused(err)
+		return nil
 	}
-	if err == nil && s.current != nil && s.current.Name != on.Name {
+	s.facts.on = on
+	if s.current != nil && s.current.Name != on.Name {
 		r.Events.Eventf(s.tag, on, corev1.EventTypeNormal, "TagMoved", "Apply", "moved from IstioRevision %s to %s", s.current.Name, on.Name)
 	}
 	return nil
@@ -249,10 +235,5 @@ func (r *Reconciler) use(_ context.Context, s *scope) error {
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.tag.DeepCopy()
 	s.tag.Status = status(r.Now(), s.tag, s.facts, s.pipeline())
-	now := s.tag.Status.Conditions
-	if err := outcome.Write(ctx, r.Client, before, s.tag); err != nil {
-		return err
-	}
-	outcome.Transitions(r.Events, s.tag, before.Status.Conditions, now)
-	return nil
+	return outcome.Report(ctx, r.Client, r.Events, before, s.tag, before.Status.Conditions, s.tag.Status.Conditions)
 }

@@ -14,11 +14,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
@@ -151,6 +149,16 @@ func Write(ctx context.Context, c client.Client, before, after client.Object) er
 	return client.IgnoreNotFound(c.Status().Patch(ctx, after, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})))
 }
 
+// Report writes the status if it differs from what it was, and then tells of the conditions that have changed. was and is are
+// those of before and after.
+func Report(ctx context.Context, c client.Client, r events.EventRecorder, before, after client.Object, was, is v1.Conditions) error {
+	if err := Write(ctx, c, before, after); err != nil {
+		return err
+	}
+	Transitions(r, after, was, is)
+	return nil
+}
+
 // Ended is what a run returns that ended with an error, or with none. That somebody else was faster with a write is no error: the
 // run was based on what the cache had, and is repeated when it has more.
 func Ended(err error) (reconcile.Result, error) {
@@ -195,39 +203,6 @@ func Hold(ctx context.Context, c client.Client, o client.Object, applies bool) e
 // Release takes our finalizers off a resource that is being deleted.
 func Release(ctx context.Context, c client.Client, o client.Object) error {
 	return client.IgnoreNotFound(Hold(ctx, c, o, false))
-}
-
-// Finalization deletes what belongs to a resource that is being deleted, in an order in which nothing waits for a webhook
-// without a server. It always ends: what cannot be deleted here is the garbage collector's, since the resource owns it.
-type Finalization struct {
-	Client   client.Client
-	Applier  *apply.Applier
-	Pipeline interface{ Forget(uid types.UID) }
-	Events   events.EventRecorder
-}
-
-// Run deletes the objects of an inventory, and lets the resource go.
-func (f Finalization) Run(ctx context.Context, o client.Object, inventory v1.Inventory, now time.Time) error {
-	orphans := controllerutil.ContainsFinalizer(o, metav1.FinalizerOrphanDependents) // kubectl delete --cascade=orphan
-	if controllerutil.ContainsFinalizer(o, Finalizer) && !PipelineRendered(o) && !orphans {
-		_, changes, err := f.Applier.Delete(ctx, o, inventory)
-		Applied(f.Events, o, changes)
-		if err != nil && now.Sub(o.GetDeletionTimestamp().Time) < DeletionPatience {
-			return fmt.Errorf("deleting objects: %w", err)
-		}
-		if err != nil {
-			log.FromContext(ctx).Error(err, "leaving objects to the garbage collector")
-			f.Events.Eventf(o, nil, corev1.EventTypeWarning, "DeletionIncomplete", "Delete", "left to the garbage collector: %s", Note(err.Error()))
-		}
-	}
-	if PipelineRendered(o) { // else the garbage collector would take what the pipeline has taken over
-		if err := f.Applier.Disown(ctx, o, inventory); err != nil {
-			return fmt.Errorf("leaving the objects to the pipeline: %w", err)
-		}
-	}
-	f.Applier.Forget(o.GetUID())
-	f.Pipeline.Forget(o.GetUID())
-	return Release(ctx, f.Client, o)
 }
 
 // Applied tells of what was changed in the cluster.
