@@ -139,6 +139,11 @@ const (
 	UpdateStrategyRevisionBased UpdateStrategyType = "RevisionBased"
 )
 
+// RevisionBased tells whether the control plane is updated by revisions.
+func (s IstioSpec) RevisionBased() bool {
+	return s.UpdateStrategy != nil && s.UpdateStrategy.Type == UpdateStrategyRevisionBased
+}
+
 // What a spec means that leaves fields out. The API server fills in namespaces and the strategy; a caller that reads
 // resources from files does not have that help.
 const (

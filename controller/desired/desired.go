@@ -25,7 +25,6 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/render"
-	"github.com/lateen-io/lateen/internal/revision"
 )
 
 // keepFailurePolicy tells whether validating webhooks keep the charts' failurePolicy. The controller leaves it out as the
@@ -62,21 +61,6 @@ type Objects struct {
 
 // OpenShift tells whether the cluster is one.
 func (p *Pipeline) OpenShift() bool { return p.Platform == "openshift" }
-
-// RevisionName is the name of the revision that an Istio asks for. It is all that is needed to tell which of its revisions is
-// active, and works for versions without charts.
-func RevisionName(istio *v1.Istio) (string, error) {
-	version := string(istio.Spec.Version)
-	if version == "" {
-		version = release.Bundled().Default()
-	}
-	return revision.Name(istio.Name, version, Based(istio))
-}
-
-// Based tells whether an Istio is updated by revisions.
-func Based(istio *v1.Istio) bool {
-	return istio.Spec.UpdateStrategy != nil && istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased
-}
 
 // Revision plans the IstioRevision that an Istio asks for.
 func (p *Pipeline) Revision(istio *v1.Istio) (*v1.IstioRevision, error) {

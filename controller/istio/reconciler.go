@@ -28,6 +28,7 @@ import (
 	"github.com/lateen-io/lateen/controller/outcome"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/prune"
+	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/usage"
 	"github.com/lateen-io/lateen/internal/values"
 )
@@ -95,7 +96,7 @@ func (r *Reconciler) adopt(ctx context.Context, s *scope) error {
 // plan computes the revision that spec asks for. If a pipeline renders it, only its name matters here: the pipeline may know
 // versions and values that this controller does not.
 func (r *Reconciler) plan(ctx context.Context, s *scope) error {
-	name, wrong := desired.RevisionName(s.istio)
+	name, wrong := render.RevisionName(s.istio)
 	if wrong != nil {
 		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, wrong)
 		return nil
@@ -358,7 +359,7 @@ func outdated(now time.Time, c prune.Revision) bool {
 // external tells whether a revision's users are in other clusters.
 func external(rev *v1.IstioRevision) bool {
 	v, err := rev.Spec.Values.Map()
-	return err != nil || values.String(v, "pilot", "env", "EXTERNAL_ISTIOD") == "true"
+	return err != nil || values.External(v)
 }
 
 // remove deletes a revision after asking the server itself once more whether anything uses it, or asks for it: what the caches

@@ -23,6 +23,7 @@ import (
 	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/revision"
 	"github.com/lateen-io/lateen/internal/usage"
+	"github.com/lateen-io/lateen/internal/values"
 )
 
 // Reconciler reconciles IstioRevisions.
@@ -113,7 +114,7 @@ func (r *Reconciler) inactive(ctx context.Context, s *scope) (bool, error) {
 		// An Istio that is not there has not asked for another revision.
 		return false, client.IgnoreNotFound(err)
 	}
-	active, wrong := desired.RevisionName(istio)
+	active, wrong := render.RevisionName(istio)
 	if wrong != nil {
 		// The Istio says so in its own status, and asks for no other revision as long as it is wrong.
 		return s.rev.Status.InactiveSince != nil, nil //nolint:nilerr // see above
@@ -179,12 +180,12 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 		r.Prober.Forget(s.rev.Name)
 		s.facts.ready = health.Istiod(r.deployment(ctx, s))
 	}
-	values, err := s.rev.Spec.Values.Map()
+	v, err := s.rev.Spec.Values.Map()
 	if err != nil {
-		values = nil // the CRD has made sure that it is an object
+		v = nil // the CRD has made sure that it is an object
 	}
 	var cni health.IstioCNI
-	needs := health.NeedsCNI(values, r.Pipeline.OpenShift())
+	needs := health.NeedsCNI(v, r.Pipeline.OpenShift())
 	if needs {
 		cni = r.cni(ctx)
 	}
@@ -248,10 +249,10 @@ const NamedUsers = 3
 
 // Info is what the rules of use need to know of a revision.
 func Info(rev *v1.IstioRevision) usage.RevisionInfo {
-	values, err := rev.Spec.Values.Map()
-	webhook, _ := values["sidecarInjectorWebhook"].(map[string]any)
-	byDefault, _ := webhook["enableNamespacesByDefault"].(bool)
-	return usage.RevisionInfo{Name: rev.Name, InjectsByDefault: err == nil && byDefault}
+	v, err := rev.Spec.Values.Map()
+	return usage.RevisionInfo{
+		Name: rev.Name, InjectsByDefault: err == nil && values.Bool(v, "sidecarInjectorWebhook", "enableNamespacesByDefault"),
+	}
 }
 
 // Tags are the tags that hold a revision: each holds the one that its webhooks inject from, and one that it names itself.

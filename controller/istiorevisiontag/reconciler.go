@@ -79,7 +79,7 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 			s.facts.reconciled = refNotFound(ref, "it does not exist")
 			return client.IgnoreNotFound(err)
 		}
-		if name, err = desired.RevisionName(istio); err != nil {
+		if name, err = render.RevisionName(istio); err != nil {
 			s.facts.reconciled = refNotFound(ref, err.Error())
 			return nil
 		}

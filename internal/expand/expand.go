@@ -246,7 +246,7 @@ func (j *job) objects() ([]manifest.Object, error) {
 		})
 	default:
 		j.output.Protected = j.Options[krm.OptionProtect] == "true" ||
-			j.Protect && r.Istio != nil && r.Istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased
+			j.Protect && r.Istio != nil && r.Istio.Spec.RevisionBased()
 		in := render.Input{
 			Revision: j.output.Revision, Release: j.output.Release, Owner: j.output.Owner, KubeVersion: kube,
 			Protect: j.output.Protected, KeepFailurePolicy: keep,

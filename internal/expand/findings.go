@@ -69,7 +69,7 @@ func meshOf(p plane) mesh {
 	if err := json.Unmarshal(raw, &v); err == nil {
 		m.cluster = values.String(v, "global", "multiCluster", "clusterName")
 		m.remote = values.String(v, "profile") == "remote"
-		m.external = values.String(v, "pilot", "env", "EXTERNAL_ISTIOD") == "true"
+		m.external = values.External(v)
 	}
 	m.discovers = selector.FromValues(raw)
 	return m

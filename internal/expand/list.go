@@ -362,7 +362,7 @@ func (e *Expanded) warnUntracked(plain bool) {
 		if plain {
 			unseen = e.options[i][krm.OptionTrack] != "true"
 		}
-		if unseen && r.Istio != nil && r.Istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased {
+		if unseen && r.Istio != nil && r.Istio.Spec.RevisionBased() {
 			e.Results = append(e.Results, krm.Result(r.Object, fn.Warning, []string{"spec", "updateStrategy", "type"},
 				"RevisionBased without tracking: nothing here remembers older revisions, so nobody will remove the old one after an upgrade. "+
 					"Let the controller track it (generator: annotation lateen.io/track: \"true\"; transformer: no local-config), or remove old revisions by hand"))

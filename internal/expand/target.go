@@ -14,7 +14,6 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/render"
-	"github.com/lateen-io/lateen/internal/revision"
 )
 
 // around is a package as one of its resources sees it.
@@ -141,11 +140,7 @@ func (a *around) record(r krm.Resource) *manifest.Object {
 		}
 		return &r.Object
 	}
-	version := string(r.Version())
-	if version == "" {
-		version = release.Bundled().Default()
-	}
-	name, err := revision.Name(r.Istio.Name, version, r.Istio.Spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased)
+	name, err := render.RevisionName(r.Istio)
 	if err != nil {
 		return nil // planning it says so
 	}

@@ -139,7 +139,7 @@ func (u *upgrade) heldBy(revision manifest.Object) string {
 
 func external(v *v1.Values) bool {
 	var m map[string]any
-	return v != nil && json.Unmarshal(v.Raw, &m) == nil && values.String(m, "pilot", "env", "EXTERNAL_ISTIOD") == "true"
+	return v != nil && json.Unmarshal(v.Raw, &m) == nil && values.External(m)
 }
 
 // unmoved refuses to move a control plane to another namespace: in a cluster the field is immutable, and proxies talk to

@@ -150,19 +150,23 @@ func option(name string) krm.Option {
 
 // resourceList runs as a KRM function.
 func (s *session) resourceList() int {
-	list, err := krm.Read(s.Stdin)
-	if err != nil {
-		return s.finish(err)
-	}
-	out := s.List(list, s.options)
-	s.Report(s.Name, out.Results, list)
-	if err := out.Write(s.Stdout); err != nil {
-		return s.finish(err)
-	}
-	if expand.HasError(out.Results) {
+	ok, err := s.ResourceList(s.Name, func(in *krm.List) *krm.List { return s.List(in, s.options) })
+	if err == nil && !ok {
 		return exitError
 	}
-	return exitOK
+	return s.finish(err)
+}
+
+// ResourceList runs a KRM function from standard input to standard output, and tells whether all went well: the error is that
+// the list cannot be read or written, and what is wrong with the resources is in the results, which are reported.
+func (p Process) ResourceList(program string, f func(*krm.List) *krm.List) (ok bool, err error) {
+	list, err := krm.Read(p.Stdin)
+	if err != nil {
+		return false, err
+	}
+	out := f(list)
+	p.Report(program, out.Results, list)
+	return !expand.HasError(out.Results), out.Write(p.Stdout)
 }
 
 // Report prints the results of a KRM function, one sentence each, as far as the caller does not: kpt shows results and

@@ -46,17 +46,26 @@ type PlanInput struct {
 	KubeVersion string
 }
 
+// RevisionName is the name of the revision that an Istio asks for. It needs no release: the charts of the version may not be
+// there any more, or not yet.
+func RevisionName(istio *v1.Istio) (string, error) {
+	version := string(istio.Spec.Version)
+	if version == "" {
+		version = release.Bundled().Default()
+	}
+	return revision.Name(istio.Name, version, istio.Spec.RevisionBased())
+}
+
 // Plan computes the IstioRevision that an Istio asks for: its name and its values, merged from these layers, later ones
 // on top: Istio's default profile, the selected profile or else the platform's, the user's values and meshConfig, the
 // platform, and what belongs to the resource (revision, istioNamespace).
 func Plan(in PlanInput) (*v1.IstioRevision, error) {
 	spec := in.Istio.Spec
-	based := spec.UpdateStrategy != nil && spec.UpdateStrategy.Type == v1.UpdateStrategyRevisionBased
 	version := string(spec.Version)
 	if version == "" {
 		version = in.Release.Version
 	}
-	name, err := revision.Name(in.Istio.Name, version, based)
+	name, err := revision.Name(in.Istio.Name, version, spec.RevisionBased())
 	if err != nil {
 		return nil, err
 	}

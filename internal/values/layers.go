@@ -81,6 +81,9 @@ func Bool(v map[string]any, path ...string) bool {
 	return b
 }
 
+// External tells whether the values make a control plane whose users are in other clusters.
+func External(v map[string]any) bool { return String(v, "pilot", "env", "EXTERNAL_ISTIOD") == "true" }
+
 // Set puts a value at a path, making the maps on the way. What stands in the way and is not a map is replaced.
 func Set(v map[string]any, value any, path ...string) {
 	for _, key := range path[:len(path)-1] {

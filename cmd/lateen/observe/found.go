@@ -11,10 +11,10 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/cmd/lateen/show"
-	"github.com/lateen-io/lateen/controller/desired"
 	"github.com/lateen-io/lateen/controller/istiorevision"
 	"github.com/lateen-io/lateen/controller/outcome"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/usage"
 	"github.com/lateen-io/lateen/internal/values"
 )
@@ -51,7 +51,7 @@ func (f found) allRevisions() []show.Revision {
 		r.RevisionInfo = istiorevision.Info(rev)
 		r.Version, r.Istio = string(rev.Spec.Version), outcome.OwningIstio(rev)
 		spec, err := rev.Spec.Values.Map()
-		r.External = err != nil || values.String(spec, "pilot", "env", "EXTERNAL_ISTIOD") == "true"
+		r.External = err != nil || values.External(spec)
 	}
 	for i := range f.webhooks {
 		c := &f.webhooks[i]
@@ -68,7 +68,7 @@ func (f found) allRevisions() []show.Revision {
 	}
 	for i := range f.istios {
 		// An Istio that is wrong asks for no revision.
-		if name, err := desired.RevisionName(&f.istios[i]); err == nil && all[name] != nil && all[name].Istio == f.istios[i].Name {
+		if name, err := render.RevisionName(&f.istios[i]); err == nil && all[name] != nil && all[name].Istio == f.istios[i].Name {
 			all[name].Active = true
 		}
 	}
@@ -112,7 +112,7 @@ func (f found) allTags() []usage.Tag {
 func (f found) target(t v1.IstioRevisionTag) string {
 	for i := range f.istios {
 		if istio := &f.istios[i]; t.Spec.TargetRef.Kind == v1.TargetIstio && istio.Name == t.Spec.TargetRef.Name {
-			if name, err := desired.RevisionName(istio); err == nil {
+			if name, err := render.RevisionName(istio); err == nil {
 				return name
 			}
 		}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 
-	"github.com/lateen-io/lateen/internal/expand"
 	"github.com/lateen-io/lateen/internal/function"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
@@ -102,19 +101,11 @@ func (s *session) finish(err error) int {
 
 // resourceList runs as a KRM function.
 func (s *session) resourceList() int {
-	list, err := krm.Read(s.Stdin)
-	if err != nil {
-		return s.finish(err)
-	}
-	out := migrate.List(list, s.istio)
-	s.Report(s.name, out.Results, list)
-	if err := out.Write(s.Stdout); err != nil {
-		return s.finish(err)
-	}
-	if expand.HasError(out.Results) {
+	ok, err := s.ResourceList(s.name, func(in *krm.List) *krm.List { return migrate.List(in, s.istio) })
+	if err == nil && !ok {
 		return exitError
 	}
-	return exitOK
+	return s.finish(err)
 }
 
 // standAlone migrates files for a person: the new resources on standard output, the findings on standard error.
