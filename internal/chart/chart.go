@@ -24,6 +24,20 @@ const DefaultKubeVersion = "v1.34.0"
 // Chart is a Helm chart in memory. It is not changed by rendering and may be rendered by several goroutines at once.
 type Chart struct {
 	chart *helmchart.Chart
+	// templates are those that are executed, in the order of Helm.
+	templates []string
+	engines   *pool
+}
+
+func newChart(c *helmchart.Chart) *Chart {
+	out := &Chart{chart: c, engines: &pool{}}
+	for _, t := range c.Templates {
+		if !strings.HasPrefix(path.Base(t.Name), "_") {
+			out.templates = append(out.templates, path.Join(c.Name(), t.Name))
+		}
+	}
+	inOrder(out.templates)
+	return out
 }
 
 // Load reads a chart from its files. Templates are those that can give objects: notes for people are left out.
@@ -44,7 +58,7 @@ func Load(files []release.File) (*Chart, error) {
 	if len(c.Metadata.Dependencies) > 0 || len(c.Dependencies()) > 0 {
 		return nil, fmt.Errorf("chart %s has dependencies on other charts, which is not supported", c.Name())
 	}
-	return &Chart{c}, nil
+	return newChart(c), nil
 }
 
 // Name is the name in Chart.yaml.
@@ -75,22 +89,20 @@ func (c *Chart) WithFile(name string, data []byte) *Chart {
 			other.Files[i] = &helmchart.File{Name: name, Data: data}
 		}
 	}
-	return &Chart{&other}
+	return &Chart{chart: &other, templates: c.templates, engines: &pool{}}
 }
 
-// Only returns the chart with just those templates that keep says yes to. Partials, whose base name starts with an
-// underscore, and Istio's zzz_profile.yaml, which computes the values for all others, are always wanted by callers;
-// keep is asked for them like for any other file.
+// Only returns the chart with only those templates executed that keep says yes to, as helm --show-only does: all others are there
+// to be included. Istio's zzz_profile.yaml, which computes the values for all others, is always wanted by callers; keep is asked for it
+// like for any other file, and for partials, whose base name starts with an underscore, it is not asked.
 func (c *Chart) Only(keep func(template string) bool) *Chart {
-	some := *c.chart
-	some.Templates = nil
-	for _, t := range c.chart.Templates {
-		if keep(t.Name) {
-			some.Templates = append(some.Templates, t)
-		}
-	}
-	return &Chart{&some}
+	some := *c
+	some.templates = slices.DeleteFunc(slices.Clone(c.templates), func(name string) bool { return !keep(c.local(name)) })
+	return &some
 }
+
+// local is the path of a template inside of the chart, for the name that it has in the engine.
+func (c *Chart) local(name string) string { return strings.TrimPrefix(name, c.Name()+"/") }
 
 // Target is what a chart can know about the installation, besides the values.
 type Target struct {
@@ -121,20 +133,32 @@ func (c *Chart) Render(values map[string]any, t Target) ([]Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rendering chart %s %s: values: %w", c.Name(), c.Version(), err)
 	}
-	texts, err := engine.Engine{}.Render(c.chart, top)
+	texts, err := c.execute(top)
 	if err != nil {
 		return nil, fmt.Errorf("rendering chart %s %s: %w", c.Name(), c.Version(), err)
 	}
-	prefix := c.Name() + "/"
 	out := make([]Manifest, 0, len(texts))
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
-		text := texts[name]
-		if strings.TrimSpace(text) == "" {
-			continue
+		if text := texts[name]; strings.TrimSpace(text) != "" {
+			out = append(out, Manifest{Template: c.local(name), Text: text})
 		}
-		out = append(out, Manifest{Template: strings.TrimPrefix(name, prefix), Text: text})
 	}
 	return out, nil
+}
+
+// execute executes the templates, and gives what they print.
+func (c *Chart) execute(top chartutil.Values) (map[string]string, error) {
+	r := &request{name: c.Name(), top: top, templates: c.templates, texts: make(map[string]string, len(c.templates)), done: make(chan struct{})}
+	if c.engines.render(c.chart, r) {
+		return r.texts, nil
+	}
+	// Something is wrong, and what the engine says of a template that another one includes is not what it says of the template.
+	texts, err := engine.Engine{}.Render(c.chart, top)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(texts, func(name, _ string) bool { return !slices.Contains(c.templates, name) })
+	return texts, nil
 }
 
 // ParseKubeVersion reads a Kubernetes version such as v1.34.0 or 1.34. Empty means DefaultKubeVersion.

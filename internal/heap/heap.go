@@ -2,13 +2,42 @@
 //
 // A function renders a control plane in some ten milliseconds and a few megabytes, of which the garbage collector would
 // take a third: it starts at 4 MiB, half of which the packages that Helm's engine links allocate while they initialize.
-// The reserve below moves the first collection to about 128 MiB and changes little for a large package. It is never
-// written to, so that the operating system never gives it memory. As a package without dependencies it is initialized
-// before nearly everything else. docs/performance.md has the figures.
+// Here it starts at 128 MiB. From then on the heap may double as usual, and 64 MiB more, which changes little for a large
+// package. Whoever sets GOGC decides for themselves. docs/adr/0007 has the reasons and docs/performance.md the figures.
 package heap
 
-// reserve counts as live memory for the pacing of the collector; nothing ever reads it.
-var reserve = make([]byte, 64<<20)
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+)
 
-// Reserve is how much memory, in bytes, the pacing of the collector takes for live from the start.
-func Reserve() int { return len(reserve) }
+const (
+	// first is the size of the heap, in bytes, at which the first collection starts.
+	first = 128 << 20
+	// slack is what the heap may grow by before each later collection, in bytes, besides doubling.
+	slack = first / 2
+	// smallest is the size, in bytes, at which Go starts the first collection by itself, at GOGC=100.
+	smallest = 4 << 20
+)
+
+// reserve counts as live memory for the pacing of the collector, once there was a collection. Nothing ever reads or writes it, so the
+// operating system never gives it memory.
+var reserve []byte
+
+// postponed tells whether the first collection comes later than Go has it. As a variable of a package that needs little else it is
+// initialized before nearly everything.
+var postponed = postpone()
+
+func postpone() bool {
+	if _, set := os.LookupEnv("GOGC"); set {
+		return false
+	}
+	debug.SetGCPercent(100 * first / smallest)
+	// The first collection finds this, and ends the exception: a percentage that high is not for a heap that has anything in it.
+	runtime.AddCleanup(new([16]byte), func(int) {
+		reserve = make([]byte, slack)
+		debug.SetGCPercent(100)
+	}, 0)
+	return true
+}

@@ -58,11 +58,29 @@ func set(n *yaml.Node, key string, value *yaml.Node) {
 // text is a scalar that every reader takes for text: words like "on" are booleans in YAML 1.1, which kubectl reads.
 func text(value string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: value}
-	if yaml.IsYaml1_1NonString(n) {
+	if !isWord(value) && yaml.IsYaml1_1NonString(n) {
 		n.Style = yaml.DoubleQuotedStyle
 	}
 	return n
 }
+
+// isWord tells whether a text is certain to be text in any YAML, without asking a parser: it starts with a letter, has nothing but letters,
+// digits and marks without a meaning, and is longer than any word that YAML 1.1 knows.
+func isWord(value string) bool {
+	return len(value) > len("false") && isLetter(value[0]) && isName(strings.ReplaceAll(value, "/", "."))
+}
+
+// isName tells whether a text has only letters, digits, and the marks of names.
+func isName(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; !isLetter(c) && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 
 // remove deletes a key of a mapping.
 func remove(n *yaml.Node, key string) {

@@ -59,6 +59,38 @@ func (o Object) touch() {
 // nobody looks into. The fields must not be in the object already.
 func (o Object) WithTail(text []byte) Object { return Object{node: o.node, tail: text} }
 
+// Pack returns the object with everything below its metadata written to text already: a fifth of the memory, and less to do for whoever
+// writes the object in the end. It may be the object itself, if that cannot be done.
+func (o Object) Pack() Object {
+	isHead := func(i int) bool {
+		switch o.node.Content[i].Value {
+		case "apiVersion", "kind", "metadata":
+			return true
+		}
+		return false
+	}
+	n := len(o.node.Content)
+	head := 0
+	for head < n && isHead(head) {
+		head += 2
+	}
+	for i := head; i < n; i += 2 {
+		if isHead(i) {
+			return o
+		}
+	}
+	if o.raw != nil || len(o.tail) > 0 || head == 0 || head == n || o.node.Style != 0 {
+		return o
+	}
+	var tail writer
+	below, above := *o.node, *o.node
+	below.Content, above.Content = o.node.Content[head:], slices.Clone(o.node.Content[:head])
+	if !tail.document(&below) {
+		return o
+	}
+	return Object{node: &above, tail: slices.Clip(tail.out)}
+}
+
 // whole returns the object with its tail parsed.
 func (o Object) whole() (*yaml.Node, error) {
 	if len(o.tail) == 0 {
@@ -99,16 +131,39 @@ func (o Object) Node() *yaml.Node { return o.node }
 // Parse reads all objects of a rendered text: YAML documents separated by ---. Empty documents are skipped, comments
 // are dropped and aliases are expanded, since the callers of a function break on both in generated objects.
 func Parse(text string) ([]Object, error) {
-	var out []Object
+	if short, blocks := cut(text); len(blocks) > 0 {
+		if docs, err := documents(short); err == nil && paste(docs, blocks) {
+			if out, err := objectsOf(docs); err == nil {
+				return out, nil
+			}
+		}
+	}
+	docs, err := documents(text) // anything wrong is told with the lines of the whole text
+	if err != nil {
+		return nil, err
+	}
+	return objectsOf(docs)
+}
+
+// documents reads all YAML documents of a text.
+func documents(text string) ([]*yaml.Node, error) {
+	var docs []*yaml.Node
 	for dec := yaml.NewDecoder(strings.NewReader(text)); ; {
-		var doc yaml.Node
-		err := dec.Decode(&doc)
+		doc := &yaml.Node{}
+		err := dec.Decode(doc)
 		if errors.Is(err, io.EOF) {
-			return out, nil
+			return docs, nil
 		}
 		if err != nil {
 			return nil, err
 		}
+		docs = append(docs, doc)
+	}
+}
+
+func objectsOf(docs []*yaml.Node) ([]Object, error) {
+	var out []Object
+	for _, doc := range docs {
 		if len(doc.Content) != 1 || isNull(doc.Content[0]) {
 			continue
 		}
@@ -116,7 +171,7 @@ func Parse(text string) ([]Object, error) {
 			return nil, fmt.Errorf("line %d: %w", doc.Content[0].Line, err)
 		}
 		plain(doc.Content[0])
-		o, err := FromNode(&doc)
+		o, err := FromNode(doc)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: an object was expected: %w", doc.Content[0].Line, err)
 		}
@@ -125,6 +180,7 @@ func Parse(text string) ([]Object, error) {
 		}
 		out = append(out, o)
 	}
+	return out, nil
 }
 
 // plain drops comments and the names of anchors below a node.
@@ -270,6 +326,14 @@ func (o Object) Encode(w io.Writer) error {
 
 // EncodeNode writes any node the way objects are written: two spaces, sequences not indented below their key.
 func EncodeNode(w io.Writer, n *yaml.Node) error {
+	if fast := (writer{}); fast.document(n) {
+		_, err := w.Write(fast.out)
+		return err
+	}
+	return encode(w, n)
+}
+
+func encode(w io.Writer, n *yaml.Node) error {
 	enc := yaml.NewEncoder(w)
 	enc.SetIndent(2)
 	enc.CompactSeqIndent()

@@ -30,7 +30,7 @@ func TestHooks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = renderLoaded(loaded, nil, chart.Target{}, nil)
+		_, err = renderLoaded(loaded, nil, chart.Target{})
 		if is := err != nil && strings.Contains(err.Error(), "is a Helm hook"); is != c.hook {
 			t.Errorf("%s: hook is %v, want %v (%v)", c.reason, is, c.hook, err)
 		}

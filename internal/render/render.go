@@ -191,13 +191,14 @@ func CRDs(in Input) ([]manifest.Object, error) {
 	return finish(objects, manifest.Stamp{Owner: in.Owner, Version: in.Release.Version, Protect: true}, in.Release)
 }
 
-// finish stamps and orders objects.
+// finish stamps, orders and packs objects.
 func finish(objects []manifest.Object, stamp manifest.Stamp, rel release.Release) ([]manifest.Object, error) {
 	if id, twice := manifest.Duplicate(objects); twice {
 		return nil, fmt.Errorf("the charts of Istio %s render %s twice", rel.Version, id)
 	}
-	for _, o := range objects {
+	for i, o := range objects {
 		stamp.Apply(o)
+		objects[i] = o.Pack()
 	}
 	manifest.Sort(objects)
 	return objects, nil
@@ -227,23 +228,20 @@ func renderChart(rel release.Release, name string, keep func(string) bool, v map
 	if keep != nil {
 		c = c.Only(keep)
 	}
-	return renderLoaded(c, v, t, nil)
+	return renderLoaded(c, v, t)
 }
 
 // hookAnnotation marks what Helm runs at certain moments instead of installing it. Istio's charts have none.
 const hookAnnotation = "helm.sh/hook"
 
-// renderLoaded renders a chart and reads what comes out; only, if not nil, says of which templates.
-func renderLoaded(c *chart.Chart, v map[string]any, t chart.Target, only func(template string) bool) ([]manifest.Object, error) {
+// renderLoaded renders a chart and reads what comes out.
+func renderLoaded(c *chart.Chart, v map[string]any, t chart.Target) ([]manifest.Object, error) {
 	texts, err := c.Render(v, t)
 	if err != nil {
 		return nil, err
 	}
 	var objects []manifest.Object
 	for _, m := range texts {
-		if only != nil && !only(m.Template) {
-			continue
-		}
 		parsed, err := manifest.Parse(m.Text)
 		if err != nil {
 			return nil, fmt.Errorf("chart %s %s: the output of %s is not a list of Kubernetes objects: %w", c.Name(), c.Version(), m.Template, err)
@@ -306,10 +304,8 @@ func renderCRDs(rel release.Release, v map[string]any, t chart.Target) ([]manife
 		if err != nil {
 			return nil, fmt.Errorf("chart base of Istio %s: %s: %w", rel.Version, templated, err)
 		}
-		c := c.WithFile(templated, heads).Only(func(t string) bool {
-			return t == crdTemplate || t == profileFile || strings.HasPrefix(t, "templates/_")
-		})
-		objects, err := renderLoaded(c, v, t, nil)
+		c := c.WithFile(templated, heads).Only(func(t string) bool { return t == crdTemplate || t == profileFile })
+		objects, err := renderLoaded(c, v, t)
 		if err != nil {
 			return nil, err
 		}

@@ -39,13 +39,13 @@ func Tag(in TagInput) ([]manifest.Object, error) {
 	}
 	v = values.Merge(v, map[string]any{"revisionTags": []any{in.Name}})
 	target := chart.Target{Release: in.Name + "-revisiontags", Namespace: in.Revision.Spec.Namespace, KubeVersion: in.KubeVersion}
-	// All templates are rendered and the others' output is dropped, as helm --show-only does: up to 1.27 the templates for tags
-	// and for the revision's own webhook define a part of the same name, and the chart works with the latter's.
+	// All templates are read: up to 1.27 those for tags and for the revision's own webhook define a part of the same name, and the
+	// chart works with the latter's.
 	c, err := load(in.Release, "istiod")
 	if err != nil {
 		return nil, err
 	}
-	objects, err := renderLoaded(c, v, target, isTagTemplate)
+	objects, err := renderLoaded(c.Only(func(t string) bool { return t == profileFile || isTagTemplate(t) }), v, target)
 	if err != nil {
 		return nil, err
 	}
