@@ -3,6 +3,7 @@
 package chart
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"path"
@@ -40,13 +41,22 @@ func newChart(c *helmchart.Chart) *Chart {
 	return out
 }
 
-// Load reads a chart from its files. Templates are those that can give objects: notes for people are left out.
-func Load(files []release.File) (*Chart, error) {
+// Load reads a chart from its files. Templates are those that can give objects: notes for people are left out. defaults is what
+// values.yaml says, as JSON, or nil if nobody has converted it before.
+func Load(files []release.File, defaults []byte) (*Chart, error) {
+	var values map[string]any
+	if defaults != nil {
+		if err := json.Unmarshal(defaults, &values); err != nil {
+			return nil, fmt.Errorf("loading chart: its defaults: %w", err)
+		}
+	}
 	buffered := make([]*loader.BufferedFile, 0, len(files))
 	for _, f := range files {
 		switch {
 		case path.Base(f.Name) == "NOTES.txt", f.Name == "README.md":
 			continue // text for people; no template reads it
+		case f.Name == "values.yaml" && defaults != nil:
+			continue
 		}
 		buffered = append(buffered, &loader.BufferedFile{Name: f.Name, Data: f.Data})
 	}
@@ -55,6 +65,9 @@ func Load(files []release.File) (*Chart, error) {
 		return nil, fmt.Errorf("loading chart: %w", err)
 	}
 	c.Raw = nil
+	if defaults != nil {
+		c.Values = values
+	}
 	if len(c.Metadata.Dependencies) > 0 || len(c.Dependencies()) > 0 {
 		return nil, fmt.Errorf("chart %s has dependencies on other charts, which is not supported", c.Name())
 	}

@@ -28,7 +28,7 @@ func files(contents map[string]string) []release.File {
 
 func load(t *testing.T, contents map[string]string) *chart.Chart {
 	t.Helper()
-	c, err := chart.Load(files(contents))
+	c, err := chart.Load(files(contents), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,13 +82,13 @@ func TestLoadFails(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := chart.Load(files(tc.contents))
+			_, err := chart.Load(files(tc.contents), nil)
 			if diff := cmp.Diff(tc.want, message(err)); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
 		})
 	}
-	if _, err := chart.Load(nil); err == nil {
+	if _, err := chart.Load(nil, nil); err == nil {
 		t.Error("no files are no chart")
 	}
 }
@@ -244,6 +244,41 @@ func TestRenderChangesNothing(t *testing.T) {
 	}
 }
 
+// TestDefaults: what the bundles have as JSON is what Helm reads in values.yaml, of every chart of every version.
+func TestDefaults(t *testing.T) {
+	for _, version := range release.Bundled().Versions() {
+		r, err := release.Bundled().Resolve(version, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range release.Charts {
+			if !r.HasChart(name) {
+				continue
+			}
+			files, err := r.Chart(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defaults := r.Defaults(name)
+			if defaults == nil {
+				t.Errorf("%s: the chart %s has no defaults as JSON, so that each process parses its values.yaml", version, name)
+				continue
+			}
+			slow, err := chart.Load(files, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			quick, err := chart.Load(files, defaults)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(slow.Defaults(), quick.Defaults()); diff != "" {
+				t.Errorf("%s: the defaults of %s (-values.yaml +JSON)\n%s", version, name, diff)
+			}
+		}
+	}
+}
+
 // TestConcurrent is for the race detector: one chart and one set of values, many goroutines.
 func TestConcurrent(t *testing.T) {
 	r, err := release.Bundled().Resolve("", nil)
@@ -254,7 +289,7 @@ func TestConcurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := chart.Load(istiod)
+	c, err := chart.Load(istiod, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

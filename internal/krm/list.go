@@ -221,25 +221,17 @@ func settle(item *yaml.Node) (changed bool, err error) {
 
 // indent writes one YAML document as an item of a list.
 func indent(buf *bytes.Buffer, doc []byte) {
+	buf.Grow(len(doc) + len(doc)/8)
+	separators := bytes.Contains(doc, []byte("\u2028")) || bytes.Contains(doc, []byte("\u2029"))
 	prefix := "- "
 	for line := range bytes.Lines(doc) {
 		if len(line) > 1 { // an empty line of a block text needs no indentation
 			buf.WriteString(prefix)
 			prefix = "  "
 		}
-		// Unicode's line and paragraph separators end a line of a block text as well.
-		for {
-			i := bytes.Index(line, []byte("\u2028"))
-			if j := bytes.Index(line, []byte("\u2029")); i < 0 || j >= 0 && j < i {
-				i = j
-			}
-			if i < 0 {
-				break
-			}
-			i += len("\u2028")
-			buf.Write(line[:i])
-			buf.WriteString(prefix)
-			line = line[i:]
+		if separators { // Unicode's line and paragraph separators end a line of a block text as well
+			line = bytes.ReplaceAll(line, []byte("\u2028"), []byte("\u2028"+prefix))
+			line = bytes.ReplaceAll(line, []byte("\u2029"), []byte("\u2029"+prefix))
 		}
 		buf.Write(line)
 	}

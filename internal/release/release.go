@@ -101,6 +101,18 @@ func (r Release) Chart(name string) ([]File, error) {
 	return files, nil
 }
 
+// Defaults returns the values.yaml of a bundled chart as JSON. It is nil for charts that the user brought: read their values.yaml.
+func (r Release) Defaults(chart string) []byte {
+	if r.Origin != originBundled {
+		return nil
+	}
+	data, err := bundles.ReadFile(path.Join("bundles", r.Version, "defaults", chart+".json"))
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
 // HasChart tells whether the release has a chart of that name.
 func (r Release) HasChart(name string) bool { return r.source.has(name) }
 

@@ -26,7 +26,7 @@ func TestHooks(t *testing.T) {
 			{Name: "Chart.yaml", Data: []byte("apiVersion: v2\nname: a\nversion: 1.0.0\n")},
 			{Name: "templates/a.yaml", Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  annotations:\n    " +
 				c.annotations + "\ndata:\n  text: \"" + c.data + "\"\n")},
-		})
+		}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

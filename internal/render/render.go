@@ -275,7 +275,7 @@ func load(rel release.Release, name string) (*chart.Chart, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := chart.Load(files)
+	c, err := chart.Load(files, rel.Defaults(name))
 	if err != nil {
 		return nil, fmt.Errorf("chart %s of Istio %s (%s): %w", name, rel.Version, rel.Origin, err)
 	}

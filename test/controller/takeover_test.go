@@ -117,7 +117,7 @@ func charts(t *testing.T, name string) []*unstructured.Unstructured {
 	if err != nil {
 		t.Fatal(err)
 	}
-	istiod, err := chart.Load(files)
+	istiod, err := chart.Load(files, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
