@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"go.uber.org/zap/zapcore"
@@ -75,10 +76,20 @@ func main() {
 	logs := zap.Options{TimeEncoder: zapcore.RFC3339TimeEncoder}
 	logs.BindFlags(flag.CommandLine)
 	flag.Parse()
+	collectEarly()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logs)))
 	if err := run(o); err != nil {
 		fmt.Fprintf(os.Stderr, "lateen-controller: %v\n", err)
 		os.Exit(1)
+	}
+}
+
+// collectEarly makes the garbage collector start when the heap has grown by half, unless GOGC says otherwise. What lives is some
+// megabytes, whatever the size of the cluster; what events bring is garbage at once, and collecting it is cheap.
+func collectEarly() {
+	const percent = 50
+	if _, set := os.LookupEnv("GOGC"); !set {
+		debug.SetGCPercent(percent)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -151,4 +152,26 @@ func ComesOrGoes() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
 	}}
+}
+
+// BesideUsers selects the events of a revision but those of who its users are: pods come and go, and its status names the first of them
+// and counts the rest. Whether there is any is something else.
+func BesideUsers() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1.IstioRevision)
+		after, also := e.ObjectNew.(*v1.IstioRevision)
+		if !ok || !also || before.ResourceVersion == after.ResourceVersion { // the same again: the cache wants everybody to look
+			return true
+		}
+		return !equality.Semantic.DeepEqual(withoutUsers(before), withoutUsers(after))
+	}}
+}
+
+func withoutUsers(rev *v1.IstioRevision) *v1.IstioRevision {
+	out := rev.DeepCopy()
+	out.ResourceVersion, out.ManagedFields = "", nil
+	if c := out.Status.Conditions.Get(v1.ConditionInUse); c != nil {
+		c.Message = ""
+	}
+	return out
 }

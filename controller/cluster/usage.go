@@ -6,12 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -68,6 +68,8 @@ type Usage struct {
 	speaks  bool
 	// flips is when each name was last seen to become used or unused.
 	flips map[string]time.Time
+	// settles is until when news of each name wait already: what happens until then is told with them.
+	settles map[string]time.Time
 }
 
 // subscriber is a controller that wants to know of changes; all names the objects that it reconciles.
@@ -78,7 +80,7 @@ type subscriber struct {
 
 // NewUsage makes the Usage of a cluster.
 func NewUsage(client metadata.Interface) *Usage {
-	u := &Usage{client: client, index: usage.NewIndex(), wake: func() {}, flips: map[string]time.Time{}}
+	u := &Usage{client: client, index: usage.NewIndex(), wake: func() {}, flips: map[string]time.Time{}, settles: map[string]time.Time{}}
 	u.feeds = []*feed{
 		newFeed(client, "namespaces", namespacesResource, "", namespaces{u}),
 		newFeed(client, "pods", podsResource, running, pods{u}),
@@ -205,24 +207,36 @@ func (u *Usage) Flipped(name string) time.Time {
 // Recheck makes the controllers look at a revision or tag once more.
 func (u *Usage) Recheck(name string) { u.enqueue(name, 0) }
 
+// publish tells the controllers what an event has changed. There are as many events as pods come and go, and most of them find
+// their news waiting already.
 func (u *Usage) publish(c usage.Change) {
-	if len(c.Flipped) > 0 {
-		now := time.Now()
-		u.mutex.Lock()
-		for _, name := range c.Flipped {
-			u.flips[name] = now
-		}
-		if len(u.flips) > manyNames { // whoever can create a pod can make up names
-			maps.DeleteFunc(u.flips, func(_ string, at time.Time) bool { return now.Sub(at) > time.Hour })
-		}
-		u.mutex.Unlock()
+	if c.Empty() {
+		return
 	}
+	now := time.Now()
+	u.mutex.Lock()
+	for _, name := range c.Flipped {
+		u.flips[name] = now
+	}
+	var later []string
 	for _, name := range c.Touched {
-		if _, flipped := slices.BinarySearch(c.Flipped, name); flipped {
-			u.enqueue(name, 0)
-		} else {
-			u.enqueue(name, settling)
+		if _, flipped := slices.BinarySearch(c.Flipped, name); !flipped && !now.Before(u.settles[name]) {
+			u.settles[name] = now.Add(settling)
+			later = append(later, name)
 		}
+	}
+	if len(u.flips) > manyNames { // whoever can create a pod can make up names
+		maps.DeleteFunc(u.flips, func(_ string, at time.Time) bool { return now.Sub(at) > time.Hour })
+	}
+	if len(u.settles) > manyNames {
+		maps.DeleteFunc(u.settles, func(_ string, until time.Time) bool { return !now.Before(until) })
+	}
+	u.mutex.Unlock()
+	for _, name := range c.Flipped {
+		u.enqueue(name, 0)
+	}
+	for _, name := range later {
+		u.enqueue(name, settling)
 	}
 }
 
@@ -252,7 +266,7 @@ func Look(ctx context.Context, client metadata.Interface) (*usage.Index, error) 
 			x.SetNamespace(namespaceOf(o))
 		}},
 	} {
-		if err := each(ctx, client, look.resource, look.selector, look.add); err != nil {
+		if _, err := each(ctx, client, look.resource, look.selector, look.add); err != nil {
 			return nil, fmt.Errorf("listing %s: %w", look.what, err)
 		}
 	}
@@ -260,27 +274,40 @@ func Look(ctx context.Context, client metadata.Interface) (*usage.Index, error) 
 	return x, nil
 }
 
-// each reads all objects of a resource as they are now, page by page.
-func each(ctx context.Context, client metadata.Interface, r schema.GroupVersionResource, selector string, f func(*metav1.PartialObjectMetadata)) error {
+// each reads all objects of a resource as they are now, page by page, and gives the resource version that they are of.
+func each(
+	ctx context.Context, client metadata.Interface, r schema.GroupVersionResource, selector string, f func(*metav1.PartialObjectMetadata),
+) (version string, err error) {
 	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		return client.Resource(r).List(ctx, o)
+		list, err := client.Resource(r).List(ctx, o)
+		if err == nil && version == "" {
+			version = list.ResourceVersion
+		}
+		return list, err
 	})
-	p.PageSize = pageSize
-	return p.EachListItem(ctx, metav1.ListOptions{FieldSelector: selector}, func(o runtime.Object) error {
+	p.PageSize, p.PageBufferSize = pageSize, 1
+	p.FullListIfExpired = false // all at once is what must not be: whoever asked asks again
+	err = p.EachListItem(ctx, metav1.ListOptions{FieldSelector: selector}, func(o runtime.Object) error {
 		m, ok := o.(*metav1.PartialObjectMetadata)
 		if !ok {
-			return fmt.Errorf("the server sent a %T where metadata was asked for", o)
+			return unexpected(o)
 		}
 		f(m)
 		return nil
 	})
+	return version, err
+}
+
+func unexpected(o any) error {
+	return fmt.Errorf("the server sent a %T where metadata was asked for", o)
 }
 
 // sink is where a feed's objects go.
 type sink interface {
 	set(o *metav1.PartialObjectMetadata) usage.Change
 	remove(o *metav1.PartialObjectMetadata) usage.Change
-	replace(all iter.Seq[*metav1.PartialObjectMetadata]) usage.Change
+	// replace begins to take in all objects that there are: each is noted, and in the end done is called.
+	replace() (note func(o *metav1.PartialObjectMetadata), done func() usage.Change)
 	publish(c usage.Change)
 }
 
@@ -294,14 +321,9 @@ func (n namespaces) remove(o *metav1.PartialObjectMetadata) usage.Change {
 	return n.index.DeleteNamespace(o.Name)
 }
 
-func (n namespaces) replace(all iter.Seq[*metav1.PartialObjectMetadata]) usage.Change {
-	return n.index.ReplaceNamespaces(func(yield func(usage.Namespace) bool) {
-		for o := range all {
-			if !yield(namespaceOf(o)) {
-				return
-			}
-		}
-	})
+func (n namespaces) replace() (note func(o *metav1.PartialObjectMetadata), done func() usage.Change) {
+	all := n.index.ReplaceNamespaces()
+	return func(o *metav1.PartialObjectMetadata) { all.Set(namespaceOf(o)) }, all.Done
 }
 
 type pods struct{ *Usage }
@@ -314,14 +336,9 @@ func (p pods) remove(o *metav1.PartialObjectMetadata) usage.Change {
 	return p.index.DeletePod(o.Namespace, o.Name)
 }
 
-func (p pods) replace(all iter.Seq[*metav1.PartialObjectMetadata]) usage.Change {
-	return p.index.ReplacePods(func(yield func(usage.Pod) bool) {
-		for o := range all {
-			if !yield(podOf(o)) {
-				return
-			}
-		}
-	})
+func (p pods) replace() (note func(o *metav1.PartialObjectMetadata), done func() usage.Change) {
+	all := p.index.ReplacePods()
+	return func(o *metav1.PartialObjectMetadata) { all.Set(podOf(o)) }, all.Done
 }
 
 func namespaceOf(o *metav1.PartialObjectMetadata) usage.Namespace {
@@ -332,13 +349,15 @@ func podOf(o *metav1.PartialObjectMetadata) usage.Pod {
 	return usage.PodOf(o.Namespace, o.Name, o.Labels, o.Annotations, false)
 }
 
-// feed keeps a sink up to date with the metadata of one resource. It is what a reflector needs of a store, without storing
-// anything.
+// feed keeps a sink up to date with the metadata of one resource. Objects go to the sink one by one, as they come over the wire, also
+// the first time: a reflector by itself would have all of them before it hands on the first, and there may be a hundred thousand.
 type feed struct {
-	name      string
-	reflector *cache.Reflector
-	sink      sink
-	changed   func()
+	name     string
+	client   metadata.Interface
+	resource schema.GroupVersionResource
+	selector string
+	sink     sink
+	changed  func()
 
 	mutex sync.Mutex
 	seen  bool
@@ -348,27 +367,87 @@ type feed struct {
 }
 
 func newFeed(client metadata.Interface, name string, resource schema.GroupVersionResource, selector string, s sink) *feed {
-	f := &feed{name: name, sink: s, changed: func() {}}
+	return &feed{name: name, client: client, resource: resource, selector: selector, sink: s, changed: func() {}}
+}
+
+// run keeps the sink up to date until the context ends. The reflector knows when to read everything again, and when to wait.
+func (f *feed) run(ctx context.Context) {
 	lw := &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.FieldSelector = selector
-			list, err := client.Resource(resource).List(ctx, o)
-			f.note(err)
-			return list, err
+		ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
+			version, err := f.read(ctx) // the reflector's context does not end
+			return &metav1.PartialObjectMetadataList{ListMeta: metav1.ListMeta{ResourceVersion: version}}, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.FieldSelector = selector
-			w, err := client.Resource(resource).Watch(ctx, o)
+			o.FieldSelector = f.selector
+			w, err := f.client.Resource(f.resource).Watch(ctx, o)
 			f.note(err)
 			return w, err
 		},
 	}
-	f.reflector = cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(lw, client), &metav1.PartialObjectMetadata{}, f,
-		cache.ReflectorOptions{Name: "usage of " + name})
-	return f
+	cache.NewReflectorWithOptions(listing{lw}, &metav1.PartialObjectMetadata{}, f, cache.ReflectorOptions{Name: "usage of " + f.name}).RunWithContext(ctx)
 }
 
-func (f *feed) run(ctx context.Context) { f.reflector.RunWithContext(ctx) }
+// listing keeps the reflector from asking for a stream of what there is: the feed does.
+type listing struct{ *cache.ListWatch }
+
+// IsWatchListSemanticsUnSupported is what the reflector asks.
+func (listing) IsWatchListSemanticsUnSupported() bool { return true }
+
+// read notes all objects that there are, and gives the resource version that they are of.
+func (f *feed) read(ctx context.Context) (version string, err error) {
+	note, done := f.sink.replace()
+	version, err = f.stream(ctx, note)
+	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) { // a server before 1.32, or with that feature turned off
+		note, done = f.sink.replace()
+		version, err = each(ctx, f.client, f.resource, f.selector, note)
+	}
+	if err != nil {
+		f.note(err)
+		return "", err
+	}
+	change := done()
+	f.mutex.Lock()
+	f.seen = true
+	f.mutex.Unlock()
+	f.sink.publish(change)
+	f.note(nil)
+	return version, nil
+}
+
+// stream is a watch that begins with all objects, of which the server says when it has sent them.
+func (f *feed) stream(ctx context.Context, note func(*metav1.PartialObjectMetadata)) (version string, err error) {
+	w, err := f.client.Resource(f.resource).Watch(ctx, metav1.ListOptions{
+		FieldSelector: f.selector, SendInitialEvents: new(true), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
+	})
+	if err != nil {
+		return "", err
+	}
+	defer w.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case e, open := <-w.ResultChan():
+			if !open {
+				return "", fmt.Errorf("the server ended the watch before it had sent all %s", f.name)
+			}
+			if e.Type == watch.Error {
+				return "", apierrors.FromObject(e.Object)
+			}
+			o, ok := e.Object.(*metav1.PartialObjectMetadata)
+			switch {
+			case !ok:
+				return "", unexpected(e.Object)
+			case e.Type == watch.Bookmark && o.Annotations[metav1.InitialEventsAnnotationKey] == "true":
+				return o.ResourceVersion, nil
+			case e.Type == watch.Added || e.Type == watch.Modified:
+				note(o)
+			case e.Type == watch.Deleted:
+				f.sink.publish(f.sink.remove(o))
+			}
+		}
+	}
+}
 
 // note remembers whether the server answers.
 func (f *feed) note(err error) {
@@ -398,35 +477,6 @@ func (f *feed) blind(now time.Time) error {
 	return nil
 }
 
-// Transformer drops all of an object that the index has no use for, before a list of them is held in memory.
-func (f *feed) Transformer() cache.TransformFunc { return slim }
-
-func slim(o any) (any, error) {
-	m, ok := o.(*metav1.PartialObjectMetadata)
-	if !ok {
-		return o, nil
-	}
-	out := &metav1.PartialObjectMetadata{TypeMeta: m.TypeMeta, ObjectMeta: metav1.ObjectMeta{
-		Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion,
-	}}
-	out.Labels = only(m.Labels, usage.LabelInjection, usage.LabelRevision, usage.LabelInject)
-	out.Annotations = only(m.Annotations, usage.LabelRevision)
-	return out, nil
-}
-
-func only(m map[string]string, keys ...string) map[string]string {
-	var out map[string]string
-	for _, k := range keys {
-		if v, ok := m[k]; ok {
-			if out == nil {
-				out = map[string]string{}
-			}
-			out[k] = v
-		}
-	}
-	return out
-}
-
 // Add, Update, Delete, Replace and Resync are what the reflector calls.
 func (f *feed) Add(o any) error { return f.Update(o) }
 
@@ -434,7 +484,7 @@ func (f *feed) Add(o any) error { return f.Update(o) }
 func (f *feed) Update(o any) error {
 	m, ok := o.(*metav1.PartialObjectMetadata)
 	if !ok {
-		return fmt.Errorf("the server sent a %T where metadata was asked for", o)
+		return unexpected(o)
 	}
 	f.sink.publish(f.sink.set(m))
 	return nil
@@ -444,28 +494,14 @@ func (f *feed) Update(o any) error {
 func (f *feed) Delete(o any) error {
 	m, ok := o.(*metav1.PartialObjectMetadata)
 	if !ok {
-		return fmt.Errorf("the server sent a %T where metadata was asked for", o)
+		return unexpected(o)
 	}
 	f.sink.publish(f.sink.remove(m))
 	return nil
 }
 
-// Replace takes over all objects that there are.
-func (f *feed) Replace(list []any, _ string) error {
-	c := f.sink.replace(func(yield func(*metav1.PartialObjectMetadata) bool) {
-		for _, o := range list {
-			if m, ok := o.(*metav1.PartialObjectMetadata); ok && !yield(m) {
-				return
-			}
-		}
-	})
-	f.mutex.Lock()
-	f.seen = true
-	f.mutex.Unlock()
-	f.sink.publish(c)
-	f.changed()
-	return nil
-}
+// Replace has nothing to do: read has noted all objects.
+func (f *feed) Replace([]any, string) error { return nil }
 
 // Resync has nothing to do.
 func (f *feed) Resync() error { return nil }

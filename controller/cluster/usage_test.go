@@ -1,15 +1,22 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/metadata"
 	metadatafake "k8s.io/client-go/metadata/fake"
+	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -70,7 +77,7 @@ func TestUsageEvents(t *testing.T) {
 			nil,
 		},
 		{"The last user goes.", func() error { return pods.Delete(object("n", "p", nil, uses("a"))) }, []string{"a"}, nil},
-		{"A list in which the namespace is missing.", func() error { return namespaces.Replace(nil, "") }, []string{"b"}, nil},
+		{"A list in which the namespace is missing.", func() error { return list(namespaces) }, []string{"b"}, nil},
 	} {
 		if err := step.do(); err != nil {
 			t.Fatalf("%s: %v", step.reason, err)
@@ -100,7 +107,7 @@ func TestUsageSpeaks(t *testing.T) {
 		{"Nothing has been read, but there was no time to.", func(*Usage) {}, time.Second, false, usage.Unknown},
 		{"Nothing has been read for too long.", func(*Usage) {}, patience, true, usage.Unknown},
 		{"Everything has been read.", func(u *Usage) { fill(u) }, time.Second, true, usage.False},
-		{"Only the pods are missing.", func(u *Usage) { must(u.feeds[0].Replace(nil, "")) }, time.Second, false, usage.Unknown},
+		{"Only the pods are missing.", func(u *Usage) { must(list(u.feeds[0])) }, time.Second, false, usage.Unknown},
 		{"A watch that has just broken says what it said.", func(u *Usage) { fill(u); u.feeds[1].note(broken) }, patience / 2, true, usage.False},
 		{"A watch that stays broken says nothing.", func(u *Usage) { fill(u); u.feeds[1].note(broken) }, patience + time.Minute, true, usage.Unknown},
 		{"It is whole again.", func(u *Usage) { fill(u); u.feeds[1].note(broken); u.feeds[1].note(nil) }, patience + time.Minute, true, usage.False},
@@ -126,8 +133,38 @@ func TestUsageSpeaks(t *testing.T) {
 
 func fill(u *Usage) {
 	for _, f := range u.feeds {
-		must(f.Replace(nil, ""))
+		must(list(f))
 	}
+}
+
+// list makes a feed read that these are all objects.
+func list(f *feed, all ...*metav1.PartialObjectMetadata) error {
+	f.client = streaming(func(w *watch.FakeWatcher) {
+		for _, o := range all {
+			w.Add(o)
+		}
+		w.Action(watch.Bookmark, end("1"))
+	})
+	_, err := f.read(context.Background())
+	return err
+}
+
+// end is what the server sends when it has sent all objects.
+func end(version string) *metav1.PartialObjectMetadata {
+	o := object("", "", nil, map[string]string{metav1.InitialEventsAnnotationKey: "true"})
+	o.ResourceVersion = version
+	return o
+}
+
+// streaming is a server that answers each watch with what a function sends. It waits until what it sends is taken.
+func streaming(send func(*watch.FakeWatcher)) *metadatafake.FakeMetadataClient {
+	client := metadatafake.NewSimpleMetadataClient(runtime.NewScheme())
+	client.PrependWatchReactor("*", func(clienttesting.Action) (bool, watch.Interface, error) {
+		w := watch.NewFake()
+		go send(w)
+		return true, w, nil
+	})
+	return client
 }
 
 func must(err error) {
@@ -136,18 +173,192 @@ func must(err error) {
 	}
 }
 
-func TestSlim(t *testing.T) {
+func TestFeedReads(t *testing.T) {
 	t.Parallel()
-	in := object("n", "p", map[string]string{"app": "x", usage.LabelInject: "true", usage.LabelRevision: ""}, map[string]string{"big": "y", usage.LabelRevision: "r"})
-	in.UID, in.ResourceVersion = "u", "7"
-	in.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m"}}
-	want := object("n", "p", map[string]string{usage.LabelInject: "true", usage.LabelRevision: ""}, map[string]string{usage.LabelRevision: "r"})
-	want.UID, want.ResourceVersion = "u", "7"
-	got, err := slim(in)
-	if err != nil {
+	pod := func(name, rev string) *metav1.PartialObjectMetadata {
+		return object("n", name, nil, map[string]string{usage.LabelRevision: rev})
+	}
+	for _, c := range []struct {
+		reason  string
+		send    func(w *watch.FakeWatcher)
+		version string
+		fails   bool
+		// want are the users of a and b; before there was a pod of each.
+		want [2]int
+		seen bool
+	}{
+		{
+			reason: "What does not come up until the server says that this was all is gone.",
+			send: func(w *watch.FakeWatcher) {
+				w.Add(pod("1", "a"))
+				w.Add(pod("2", "a"))
+				w.Action(watch.Bookmark, end("7"))
+			},
+			version: "7", want: [2]int{2, 0}, seen: true,
+		},
+		{
+			reason: "What happens meanwhile counts.",
+			send: func(w *watch.FakeWatcher) {
+				w.Add(pod("1", "a"))
+				w.Modify(pod("1", "b"))
+				w.Add(pod("2", "a"))
+				w.Delete(pod("2", "a"))
+				w.Action(watch.Bookmark, end("8"))
+			},
+			version: "8", want: [2]int{0, 1}, seen: true,
+		},
+		{
+			reason: "A bookmark of another kind is not the end.",
+			send: func(w *watch.FakeWatcher) {
+				w.Action(watch.Bookmark, object("", "", nil, nil))
+				w.Add(pod("1", "a"))
+				w.Action(watch.Bookmark, end("9"))
+			},
+			version: "9", want: [2]int{1, 0}, seen: true,
+		},
+		{
+			reason: "A stream that breaks takes nothing away: what did not come up may still be there.",
+			send:   func(w *watch.FakeWatcher) { w.Add(pod("3", "a")); w.Stop() },
+			fails:  true, want: [2]int{2, 1},
+		},
+		{
+			reason: "Nor does one that ends with an error.",
+			send:   func(w *watch.FakeWatcher) { w.Error(&metav1.Status{Reason: metav1.StatusReasonExpired, Code: 410}) },
+			fails:  true, want: [2]int{1, 1},
+		},
+	} {
+		u, _ := subscribe(t)
+		f := u.feeds[1]
+		must(f.Add(pod("old-a", "a")))
+		must(f.Add(pod("old-b", "b")))
+		f.client = streaming(c.send)
+		version, err := f.read(t.Context())
+		if (err != nil) != c.fails || version != c.version {
+			t.Errorf("%s: got the version %q and the error %v", c.reason, version, err)
+		}
+		if got := [2]int{users(u, "a"), users(u, "b")}; got != c.want {
+			t.Errorf("%s: got %d users of a and b, want %d", c.reason, got, c.want)
+		}
+		if f.seen != c.seen {
+			t.Errorf("%s: seen: got %t", c.reason, f.seen)
+		}
+		must(list(f, pod("1", "b")))
+		if got := [2]int{users(u, "a"), users(u, "b")}; got != [2]int{0, 1} {
+			t.Errorf("%s: the next reading must leave what it has read: got %d users of a and b", c.reason, got)
+		}
+	}
+}
+
+func users(u *Usage, name string) int {
+	return u.Index().Revision(usage.RevisionInfo{Name: name}, nil, 0).Total
+}
+
+// TestFeedHoldsNothing shows that an object is in the index before the next one is taken from the server: a cluster with many pods
+// costs no more memory while it is read than afterwards.
+func TestFeedHoldsNothing(t *testing.T) {
+	t.Parallel()
+	u, _ := subscribe(t)
+	const all = 100
+	var seen []int
+	u.feeds[1].client = streaming(func(w *watch.FakeWatcher) {
+		for i := range all {
+			w.Add(object("n", strconv.Itoa(i), nil, map[string]string{usage.LabelRevision: "a"}))
+			seen = append(seen, users(u, "a")) // at least those before the one that has just been taken
+		}
+		w.Action(watch.Bookmark, end("1"))
+	})
+	if _, err := u.feeds[1].read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(any(want), got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
+	for i, n := range seen {
+		if n < i {
+			t.Fatalf("the server was asked for object %d when only %d were in the index", i, n)
+		}
+	}
+}
+
+// paged is a server that sends no stream of what there is, and two pages of a pod each.
+type paged struct {
+	metadata.Getter
+	asked []metav1.ListOptions
+}
+
+func (p *paged) Resource(schema.GroupVersionResource) metadata.Getter { return p }
+
+func (p *paged) Watch(context.Context, metav1.ListOptions) (watch.Interface, error) {
+	return nil, apierrors.NewInvalid(schema.GroupKind{Group: "meta.k8s.io", Kind: "ListOptions"}, "", nil)
+}
+
+func (p *paged) List(_ context.Context, o metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+	p.asked = append(p.asked, o)
+	page := &metav1.PartialObjectMetadataList{ListMeta: metav1.ListMeta{ResourceVersion: "5"}}
+	page.Items = []metav1.PartialObjectMetadata{*object("n", "p"+o.Continue, nil, map[string]string{usage.LabelRevision: "a"})}
+	if o.Continue == "" {
+		page.Continue = "more"
+	}
+	return page, nil
+}
+
+func TestFeedReadsPages(t *testing.T) {
+	t.Parallel()
+	u, _ := subscribe(t)
+	server := &paged{}
+	u.feeds[1].client = server
+	version, err := u.feeds[1].read(t.Context())
+	if err != nil || version != "5" {
+		t.Errorf("got the version %q and the error %v", version, err)
+	}
+	if got := users(u, "a"); got != 2 {
+		t.Errorf("got %d users, want 2", got)
+	}
+	want := []metav1.ListOptions{{Limit: pageSize, FieldSelector: running}, {Limit: pageSize, FieldSelector: running, Continue: "more"}}
+	if diff := cmp.Diff(want, server.asked); diff != "" {
+		t.Errorf("pages: -want +got:\n%s", diff)
+	}
+}
+
+// TestUsageStorm counts the reconciles that many events ask for: how many there are of them does not matter.
+func TestUsageStorm(t *testing.T) {
+	t.Parallel()
+	u, q := subscribe(t)
+	fill(u)
+	f := u.feeds[1]
+	pod := func(i int, more string) *metav1.PartialObjectMetadata {
+		return object("n", strconv.Itoa(i), nil, map[string]string{usage.LabelRevision: []string{"a", "b"}[i%2], "example.com/more": more})
+	}
+	const storm = 1000
+	for _, c := range []struct {
+		reason     string
+		do         func(i int) error
+		now, later []string
+	}{
+		{"A thousand pods come: the first of each revision is news at once, and all others are one piece of news, later.", func(i int) error {
+			return f.Add(pod(i, ""))
+		}, []string{"a", "b"}, []string{"a", "b"}},
+		{"All of them change, but not whom they use.", func(i int) error { return f.Update(pod(i, strconv.Itoa(i))) }, nil, nil},
+		{"Each is replaced while the news waits.", func(i int) error {
+			return errors.Join(f.Add(pod(i+storm, "")), f.Delete(pod(i, "")))
+		}, nil, nil},
+		{"All of them go: that nothing is left is news at once, for each revision.", func(i int) error { return f.Delete(pod(i+storm, "")) }, []string{"a", "b"}, nil},
+	} {
+		for i := range storm {
+			must(c.do(i))
+		}
+		now, later := q.take()
+		if diff := cmp.Diff([][]string{c.now, c.later}, [][]string{now, later}); diff != "" {
+			t.Errorf("%s: -want +got (at once, later):\n%s", c.reason, diff)
+		}
+	}
+	// When the news has been told, more of it waits again.
+	for name := range u.settles {
+		u.settles[name] = time.Now()
+	}
+	for i := range 4 {
+		must(f.Add(pod(i, "")))
+	}
+	now, later := q.take()
+	slices.Sort(later)
+	if diff := cmp.Diff([][]string{{"a", "b"}, {"a", "b"}}, [][]string{now, later}); diff != "" {
+		t.Errorf("after the wait: -want +got (at once, later):\n%s", diff)
 	}
 }

@@ -89,17 +89,63 @@ func (p *Pipeline) Objects(rev *v1.IstioRevision) (Objects, error) {
 	})
 }
 
-// CRDs gives Istio's own CustomResourceDefinitions of the version of a revision.
-func (p *Pipeline) CRDs(rev *v1.IstioRevision) (Objects, error) {
+// CRDs are Istio's own CustomResourceDefinitions as a revision would bring them.
+type CRDs struct {
+	// Digest identifies their content, whoever brings them; Version is the Istio version they are of.
+	Digest, Version string
+	// Owner is who brings them: the stamp that they get.
+	Owner string
+
+	objects []manifest.Object
+}
+
+// CRDs gives Istio's own CustomResourceDefinitions of the version of a revision. They are a megabyte of text, which most calls
+// need not have parsed.
+func (p *Pipeline) CRDs(rev *v1.IstioRevision) (CRDs, error) {
 	rel, complete, err := p.complete(rev)
 	if err != nil {
-		return Objects{}, err
+		return CRDs{}, err
 	}
-	objects, err := render.CRDs(p.input(rev, complete, rel))
+	in := p.input(rev, complete, rel)
+	out := CRDs{Version: rel.Version, Owner: in.Owner}
+	in.Owner = ""
+	if out.objects, err = render.CRDs(in); err != nil {
+		return out, err
+	}
+	digest := sha256.New()
+	for _, o := range out.objects {
+		if err := o.Encode(digest); err != nil {
+			return out, fmt.Errorf("%s: %w", o.ID(), err)
+		}
+	}
+	out.Digest = hex.EncodeToString(digest.Sum(nil))
+	return out, nil
+}
+
+// Names are the names of the CRDs.
+func (c CRDs) Names() []string {
+	var out []string
+	for _, o := range c.objects {
+		out = append(out, o.ID().Name)
+	}
+	return out
+}
+
+// Object gives the CRD of a name, stamped with an owner.
+func (c CRDs) Object(name, owner string) (*unstructured.Unstructured, error) {
+	i := slices.IndexFunc(c.objects, func(o manifest.Object) bool { return o.ID().Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("the charts of Istio %s have no CustomResourceDefinition %s", c.Version, name)
+	}
+	all, err := pack(c.objects[i:i+1], c.Version)
 	if err != nil {
-		return Objects{}, err
+		return nil, err
 	}
-	return pack(objects, rel.Version)
+	crd := all.List[0]
+	annotations := crd.GetAnnotations()
+	annotations[manifest.AnnotationOwner] = owner
+	crd.SetAnnotations(annotations)
+	return crd, nil
 }
 
 func (p *Pipeline) input(rev, complete *v1.IstioRevision, rel release.Release) render.Input {

@@ -20,7 +20,7 @@ import (
 func (r *Reconciler) Setup(mgr ctrl.Manager, options controller.Options) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1.Istio{}, builder.WithPredicates(cluster.Edited())).
-		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.ofRevision)).
+		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.ofRevision), builder.WithPredicates(cluster.BesideUsers())).
 		WatchesMetadata(cluster.Metadata(cluster.NamespaceKind), handler.EnqueueRequestsFromMapFunc(r.inNamespace),
 			builder.WithPredicates(cluster.ComesOrGoes())).
 		WithOptions(options).

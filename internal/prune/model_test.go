@@ -348,24 +348,20 @@ func podOf(id string, p thing) usage.Pod {
 
 func (w *world) listNamespaces(x *usage.Index) usage.Change {
 	w.seenNamespaces = maps.Clone(w.namespaces)
-	return x.ReplaceNamespaces(func(yield func(usage.Namespace) bool) {
-		for name, n := range w.namespaces {
-			if !yield(usage.NamespaceOf(name, n.labels)) {
-				return
-			}
-		}
-	})
+	all := x.ReplaceNamespaces()
+	for name, n := range w.namespaces {
+		all.Set(usage.NamespaceOf(name, n.labels))
+	}
+	return all.Done()
 }
 
 func (w *world) listPods(x *usage.Index) usage.Change {
 	w.seenPods = maps.Clone(w.pods)
-	return x.ReplacePods(func(yield func(usage.Pod) bool) {
-		for id, p := range w.pods {
-			if !yield(podOf(id, p)) {
-				return
-			}
-		}
-	})
+	all := x.ReplacePods()
+	for id, p := range w.pods {
+		all.Set(podOf(id, p))
+	}
+	return all.Done()
 }
 
 // relist brings what there is at once, in place of the events.

@@ -1,7 +1,6 @@
 package usage
 
 import (
-	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -21,8 +20,6 @@ type Index struct {
 	spaces map[string]*space
 	// incomplete says why not everything has been seen; "" if it has.
 	incomplete string
-	// The epochs mark what has been seen since the last replacement began; there are only two of each.
-	namespaceEpoch, podEpoch uint8
 	// touched are the names whose users the event that is going on has changed; idle those that lost their last reference.
 	touched, idle []*name
 }
@@ -55,7 +52,8 @@ type space struct {
 	decides bool
 	selects *name
 	why     cause
-	epoch   uint8
+	// noted says that it came up since the last replacement began.
+	noted bool
 	// pods are those that name something, by key.
 	pods map[string]*pod
 }
@@ -64,7 +62,8 @@ type space struct {
 type pod struct {
 	injectedBy, selects *name
 	why                 cause
-	epoch               uint8
+	// noted says that it came up since the last replacement began.
+	noted bool
 }
 
 // key identifies a pod in its namespace. Kinds cannot be confused with names: those have no slash.
@@ -135,41 +134,65 @@ func (x *Index) DeletePod(namespace, name string) Change {
 	return x.SetPod(Pod{Namespace: namespace, Name: name, Finished: true})
 }
 
-// ReplaceNamespaces notes all namespaces that there are: those that do not come up are gone. The sequence must not call
-// the index.
-func (x *Index) ReplaceNamespaces(all iter.Seq[Namespace]) Change {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.namespaceEpoch ^= 1
-	for n := range all {
-		x.setNamespace(n)
-	}
-	for _, s := range x.spaces {
-		if s.epoch != x.namespaceEpoch {
-			x.setNamespace(Namespace{Name: s.name})
-		}
-	}
-	return x.changes()
+// Replacement tells an index what there is, object by object, as it comes: the whole is never held. What has not come up when it
+// is Done is gone; until then it counts, since in doubt something is used. A replacement that cannot be finished is left, and
+// another one begun.
+type Replacement[T Namespace | Pod] struct {
+	x     *Index
+	set   func(T)
+	sweep func()
 }
 
-// ReplacePods notes all pods that there are, of every kind: those that do not come up are gone. The sequence must not
-// call the index.
-func (x *Index) ReplacePods(all iter.Seq[Pod]) Change {
+// Set notes an object as it is now. What that changes, Done tells, or an event that comes before.
+func (r *Replacement[T]) Set(o T) {
+	r.x.mu.Lock()
+	defer r.x.mu.Unlock()
+	r.set(o)
+}
+
+// Done ends the replacement: those that did not come up are gone.
+func (r *Replacement[T]) Done() Change {
+	r.x.mu.Lock()
+	defer r.x.mu.Unlock()
+	r.sweep()
+	return r.x.changes()
+}
+
+// ReplaceNamespaces begins to note all namespaces that there are.
+func (x *Index) ReplaceNamespaces() *Replacement[Namespace] {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.podEpoch ^= 1
-	for p := range all {
-		x.setPod(p)
-	}
 	for _, s := range x.spaces {
-		for key, p := range s.pods {
-			if p.epoch != x.podEpoch {
-				x.dropPod(s, key, p)
+		s.noted = false
+	}
+	return &Replacement[Namespace]{x, x.setNamespace, func() {
+		for _, s := range x.spaces {
+			if !s.noted {
+				x.setNamespace(Namespace{Name: s.name})
 			}
 		}
-		x.release(s)
+	}}
+}
+
+// ReplacePods begins to note all pods that there are, of every kind.
+func (x *Index) ReplacePods() *Replacement[Pod] {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, s := range x.spaces {
+		for _, p := range s.pods {
+			p.noted = false
+		}
 	}
-	return x.changes()
+	return &Replacement[Pod]{x, x.setPod, func() {
+		for _, s := range x.spaces {
+			for key, p := range s.pods {
+				if !p.noted {
+					x.dropPod(s, key, p)
+				}
+			}
+			x.release(s)
+		}
+	}}
 }
 
 func (x *Index) setNamespace(n Namespace) {
@@ -181,7 +204,7 @@ func (x *Index) setNamespace(n Namespace) {
 		}
 		s = x.space(n.Name)
 	}
-	s.epoch = x.namespaceEpoch
+	s.noted = true
 	if s.decides != decides {
 		for _, p := range s.pods {
 			x.count(s, p, -1)
@@ -235,7 +258,7 @@ func (x *Index) setPod(in Pod) {
 		}
 		s.pods[strings.Clone(key)] = p
 	}
-	p.epoch = x.podEpoch
+	p.noted = true
 	if p.injectedBy.is(injectedBy) && p.selects.is(selects) && p.why == why {
 		return
 	}

@@ -202,22 +202,18 @@ func TestIndexReplace(t *testing.T) {
 	t.Parallel()
 	x := seen()
 	pods := func(texts ...string) usage.Change {
-		return x.ReplacePods(func(yield func(usage.Pod) bool) {
-			for _, text := range texts {
-				if !yield(pod(text)) {
-					return
-				}
-			}
-		})
+		all := x.ReplacePods()
+		for _, text := range texts {
+			all.Set(pod(text))
+		}
+		return all.Done()
 	}
 	namespaces := func(texts ...string) usage.Change {
-		return x.ReplaceNamespaces(func(yield func(usage.Namespace) bool) {
-			for _, text := range texts {
-				if !yield(ns(text)) {
-					return
-				}
-			}
-		})
+		all := x.ReplaceNamespaces()
+		for _, text := range texts {
+			all.Set(ns(text))
+		}
+		return all.Done()
 	}
 	none := []string(nil)
 	for _, c := range []struct {

@@ -1,225 +1,134 @@
-// Command bench measures whole commands: Lateen's render-istio against the peers that people use today, in one run and
-// in turn, so that ratios hold when the machine is busy. It prints a table and writes it as JSON to bench/results/.
+// Command bench measures Lateen against peers, in one run, so that ratios hold when the machine is busy or slow. It prints a
+// table for each subject and writes it as JSON to bench/results/.
 //
-//	make bench
+//	make bench                    everything, with 10,000 pods in the cluster
+//	make bench PODS=100000        more of them
+//	make bench ONLY=usage,render  some subjects
 //
-// What is measured is the CPU time (user and system) of a finished process, as the operating system accounts it.
-// docs/performance.md explains the figures.
+// The subjects are render (whole commands), usage (the index of who uses which revision, in this process) and controller (the
+// program, on a real control plane). docs/performance.md explains the figures.
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
-
-	"github.com/lateen-io/lateen/internal/release"
 )
 
+// settings are what the flags say.
+type settings struct {
+	rounds   int
+	pods     int
+	peerPods int
+	events   int
+	idle     time.Duration
+	keep     string
+}
+
+// subject is something that can be measured.
+type subject struct {
+	name    string
+	measure func(context.Context, settings) (report, error)
+}
+
+// subjects are all of them, in their order.
+var subjects = []subject{
+	{"render", rendering},
+	{"usage", usageIndex},
+	{"controller", controllers},
+}
+
 func main() {
-	rounds := flag.Int("rounds", 15, "measured rounds; each runs every command of a comparison once")
-	out := flag.String("out", "bench/results/render.json", "file to write")
+	var s settings
+	flag.IntVar(&s.rounds, "rounds", 15, "render: measured rounds; each runs every command of a comparison once")
+	flag.IntVar(&s.pods, "pods", 10_000, "controller: pods in the cluster, twenty in a namespace")
+	flag.IntVar(&s.peerPods, "peer-pods", 20_000, "controller: the most pods with which the peer is run, which needs 80 KB for each")
+	flag.IntVar(&s.events, "events", 6_000, "controller: pod events of the churn")
+	flag.DurationVar(&s.idle, "idle", 30*time.Second, "controller: how long nothing happens, for the steady state")
+	flag.StringVar(&s.keep, "keep", "", "controller: directory for the logs and profiles of what is measured; none if empty")
+	only := flag.String("only", "", "what to measure, separated by commas: render, usage, controller; all if empty")
+	out := flag.String("out", filepath.Join("bench", "results"), "directory to write to")
 	flag.Parse()
-	if err := run(*rounds, *out); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, s, *only, *out)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// comparison is one job done two ways.
-type comparison struct {
-	name string
-	// lateen and peer are lists of commands; the CPU time of a list is the sum.
-	lateen, peer []command
-	peerName     string
-	rounds       int
+func run(ctx context.Context, s settings, only, out string) error {
+	chosen := strings.FieldsFunc(only, func(r rune) bool { return r == ',' })
+	for _, name := range chosen {
+		if !slices.ContainsFunc(subjects, func(s subject) bool { return s.name == name }) {
+			return fmt.Errorf("-only: there is no subject %q", name)
+		}
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	for _, subject := range subjects {
+		if len(chosen) > 0 && !slices.Contains(chosen, subject.name) {
+			continue
+		}
+		r, err := subject.measure(ctx, s)
+		if err != nil {
+			return fmt.Errorf("%s: %w", subject.name, err)
+		}
+		if err := r.write(filepath.Join(out, subject.name+".json")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-type command struct {
-	args  []string
-	stdin []byte
-}
-
-// figure is a measured comparison. Times are the CPU time of all processes, in milliseconds, medians over the rounds.
-type figure struct {
-	Name     string  `json:"name"`
-	Peer     string  `json:"peer"`
-	LateenMS float64 `json:"lateenCPUMilliseconds"`
-	PeerMS   float64 `json:"peerCPUMilliseconds"`
-	Ratio    float64 `json:"ratio"`    // median of the ratios of each round: peer / lateen
-	RatioMin float64 `json:"ratioMin"` // smallest of them
-	PeakMB   float64 `json:"lateenPeakMemoryMB"`
-	Rounds   int     `json:"rounds"`
-}
-
+// report is what was measured of a subject, where and when.
 type report struct {
 	Time     time.Time `json:"time"`
 	Go       string    `json:"go"`
 	Platform string    `json:"platform"`
 	CPUs     int       `json:"cpus"`
-	Figures  []figure  `json:"figures"`
+	// Figures is what encoding/json makes of the rows of the subject.
+	Figures any `json:"figures"`
+
+	// rows are the table: its head, and then as many cells in each row.
+	rows [][]string
 }
 
-func run(rounds int, out string) error {
-	helm, bin := os.Getenv("LATEEN_HELM"), os.Getenv("LATEEN_BIN")
-	if helm == "" || bin == "" {
-		return errors.New("LATEEN_HELM and LATEEN_BIN are not set; run `make bench`")
+func newReport(figures any, rows [][]string) report {
+	return report{
+		Time: time.Now().UTC().Truncate(time.Second), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(),
+		Figures: figures, rows: rows,
 	}
-	dir, err := os.MkdirTemp("", "lateen-bench-")
-	if err != nil {
-		return err
+}
+
+// write prints the table, and writes the report to a file.
+func (r report) write(file string) error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, row := range r.rows {
+		_, _ = fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
-	defer os.RemoveAll(dir)
-	list, err := comparisons(filepath.Join(bin, "render-istio"), helm, dir, rounds)
-	if err != nil {
-		return err
-	}
-	r := report{Time: time.Now().UTC().Truncate(time.Second), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU()}
-	for _, c := range list {
-		f, err := c.measure()
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
-		}
-		r.Figures = append(r.Figures, f)
-	}
-	if err := table(r); err != nil {
-		return err
-	}
+	_, _ = fmt.Fprintln(w)
 	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
+	if err := errors.Join(err, w.Flush()); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(out, append(data, '\n'), 0o644)
-}
-
-const userValues = `pilot:
-  resources:
-    requests:
-      cpu: 100m
-      memory: 1024Mi
-`
-
-// istio is a resource whose revision has the values that helmArgs gives to helm.
-func istio(name, version string) string {
-	return fmt.Sprintf("apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: %s\nspec:\n  version: %s\n  values:\n    %s",
-		name, version, strings.ReplaceAll(strings.TrimRight(userValues, "\n"), "\n", "\n    ")+"\n")
-}
-
-func comparisons(render, helm, dir string, rounds int) ([]comparison, error) {
-	const bundles = "internal/release/bundles"
-	versions := release.Bundled().Versions()
-	newest := versions[len(versions)-1]
-	file := func(name, content string) (string, error) {
-		path := filepath.Join(dir, name)
-		return path, os.WriteFile(path, []byte(content), 0o600)
-	}
-	one, err := file("one.yaml", istio("mesh", newest))
-	if err != nil {
-		return nil, err
-	}
-	values := func(name string) (string, error) {
-		revision := name
-		return file("values-"+name+".yaml", userValues+"global:\n  istioNamespace: istio-system\n  configValidation: true\nrevision: "+revision+"\n")
-	}
-	template := func(release, version, chart, values string) command {
-		return command{args: []string{helm, "template", release, filepath.Join(bundles, version, chart), "-n", "istio-system", "-f", values}}
-	}
-	mesh, err := values("mesh")
-	if err != nil {
-		return nil, err
-	}
-	istiod := template("mesh-istiod", newest, "istiod", mesh)
-	base := template("default-base", newest, "base", mesh)
-	var items bytes.Buffer
-	items.WriteString("apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n")
-	var hundred []command
-	for i := range 100 {
-		name, version := fmt.Sprintf("mesh%d", i), versions[i%len(versions)]
-		items.WriteString("- " + strings.ReplaceAll(strings.TrimRight(istio(name, version), "\n"), "\n", "\n  ") + "\n")
-		v, err := values(name)
-		if err != nil {
-			return nil, err
-		}
-		hundred = append(hundred, template(name+"-istiod", version, "istiod", v))
-	}
-	return []comparison{
-		{
-			name: "one Istio: istiod's objects", peerName: "helm template istiod", rounds: rounds,
-			lateen: []command{{args: []string{render, "-f", one}}}, peer: []command{istiod},
-		},
-		{
-			name: "one Istio with CRDs", peerName: "helm template istiod + base", rounds: rounds,
-			lateen: []command{{args: []string{render, "-f", one, "--crds"}}}, peer: []command{istiod, base},
-		},
-		{
-			name: "package of 100 Istios, 7 versions", peerName: "100 x helm template istiod", rounds: max(1, rounds/5),
-			lateen: []command{{args: []string{render}, stdin: items.Bytes()}}, peer: hundred,
-		},
-	}, nil
-}
-
-// measure runs both sides in turn.
-func (c comparison) measure() (figure, error) {
-	f := figure{Name: c.name, Peer: c.peerName, Rounds: c.rounds}
-	var ours, theirs, ratios []float64
-	for round := range c.rounds + 1 {
-		a, peak, err := cpu(c.lateen)
-		if err != nil {
-			return f, err
-		}
-		b, _, err := cpu(c.peer)
-		if err != nil {
-			return f, err
-		}
-		if round == 0 {
-			continue // files are read into the page cache
-		}
-		ours, theirs, ratios = append(ours, a), append(theirs, b), append(ratios, b/a)
-		f.PeakMB = max(f.PeakMB, peak)
-	}
-	f.LateenMS, f.PeerMS, f.Ratio, f.RatioMin = median(ours), median(theirs), median(ratios), slices.Min(ratios)
-	return f, nil
-}
-
-// cpu runs commands one after the other and returns their CPU time in milliseconds and the largest peak memory in MB.
-func cpu(commands []command) (ms, peakMB float64, err error) {
-	for _, c := range commands {
-		cmd := exec.CommandContext(context.Background(), c.args[0], c.args[1:]...)
-		var stderr bytes.Buffer
-		cmd.Stdin, cmd.Stderr = bytes.NewReader(c.stdin), &stderr
-		if err := cmd.Run(); err != nil {
-			return 0, 0, fmt.Errorf("%s: %w: %s", strings.Join(c.args, " "), err, stderr.String())
-		}
-		state := cmd.ProcessState
-		ms += float64(state.UserTime()+state.SystemTime()) / float64(time.Millisecond)
-		peakMB = max(peakMB, peakMemory(state))
-	}
-	return ms, peakMB, nil
+	return os.WriteFile(file, append(data, '\n'), 0o644)
 }
 
 func median(v []float64) float64 {
 	s := slices.Sorted(slices.Values(v))
 	return s[len(s)/2]
-}
-
-func table(r report) error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "WHAT\tLATEEN CPU\tPEER CPU\tRATIO\t(MIN)\tPEAK MEMORY\tPEER")
-	for _, f := range r.Figures {
-		_, _ = fmt.Fprintf(w, "%s\t%.1f ms\t%.1f ms\t%.1fx\t%.1fx\t%.0f MB\t%s\n", f.Name, f.LateenMS, f.PeerMS, f.Ratio, f.RatioMin, f.PeakMB, f.Peer)
-	}
-	return w.Flush()
 }

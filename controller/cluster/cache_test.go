@@ -1,0 +1,46 @@
+package cluster
+
+import (
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+)
+
+func TestBesideUsers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		reason string
+		change func(rev *v1.IstioRevision)
+		want   bool
+	}{
+		{"That there is one user more is no news for others.", func(rev *v1.IstioRevision) { rev.Status.Conditions[1].Message = "two users" }, false},
+		{"That there is none is.", func(rev *v1.IstioRevision) {
+			rev.Status.Conditions[1].Status, rev.Status.Conditions[1].Message = metav1.ConditionFalse, "no user"
+		}, true},
+		{"Since when there is none is.", func(rev *v1.IstioRevision) { rev.Status.Conditions[1].LastTransitionTime = metav1.Unix(9, 0) }, true},
+		{"The message of another condition is.", func(rev *v1.IstioRevision) { rev.Status.Conditions[0].Message = "not ready" }, true},
+		{"The spec is.", func(rev *v1.IstioRevision) { rev.Generation = 2 }, true},
+		{"That it is no longer the active one is.", func(rev *v1.IstioRevision) { rev.Status.InactiveSince = &metav1.Time{} }, true},
+		{"A label is.", func(rev *v1.IstioRevision) { rev.Labels = map[string]string{"a": "b"} }, true},
+		{"Who wrote it is not.", func(rev *v1.IstioRevision) { rev.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m"}} }, false},
+		{"The same once more is for all to look at.", func(rev *v1.IstioRevision) { rev.ResourceVersion = "1" }, true},
+	} {
+		before := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "a", ResourceVersion: "1", Generation: 1}}
+		before.Status.Conditions = v1.Conditions{
+			{Type: v1.ConditionReady, Status: metav1.ConditionTrue},
+			{Type: v1.ConditionInUse, Status: metav1.ConditionTrue, Message: "a user"},
+		}
+		after := before.DeepCopy()
+		after.ResourceVersion = "2"
+		c.change(after)
+		if got := BesideUsers().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after}); got != c.want {
+			t.Errorf("%s got %t", c.reason, got)
+		}
+		if before.Status.Conditions[1].Message != "a user" || after.ResourceVersion == "" {
+			t.Errorf("%s The objects belong to the cache, and must stay as they are", c.reason)
+		}
+	}
+}
