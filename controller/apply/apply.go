@@ -25,6 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/metrics"
@@ -98,7 +99,8 @@ func options() ssa.ApplyOptions {
 }
 
 // Apply makes the objects as they should be, in their order, and makes owner their controller unless it is nil. digest
-// identifies the content of the objects. It does not stop at the first error, so that one bad object holds up no other.
+// identifies the content of the objects. It does not stop at the first error, so that one bad object holds up no other. If the
+// owner is being deleted, which the cache may not know yet, nothing is applied, and the error is a conflict.
 func (a *Applier) Apply(ctx context.Context, owner client.Object, objects []*unstructured.Unstructured, digest string) ([]Change, error) {
 	var uid types.UID
 	var refs []metav1.OwnerReference
@@ -113,6 +115,7 @@ func (a *Applier) Apply(ctx context.Context, owner client.Object, objects []*uns
 	known := a.known(uid, digest)
 	var changes []Change
 	var errs []error
+	ask := inquiry{a, owner, false}
 	for _, desired := range objects {
 		ref := referenceTo(desired)
 		live, state, err := a.state(ctx, ref)
@@ -120,6 +123,9 @@ func (a *Applier) Apply(ctx context.Context, owner client.Object, objects []*uns
 			continue
 		}
 		delete(known, ref)
+		if err := ask.ownerStays(ctx, live); err != nil {
+			return changes, err
+		}
 		if len(errs) > 0 && live == nil && rank(ref) <= webhooks {
 			continue // a new webhook waits for the rest: it would ask somebody who is not there
 		}
@@ -155,15 +161,39 @@ func (a *Applier) applyOne(
 		return "", err
 	}
 	if entry.Action == ssa.UnchangedAction && live != nil && owner != nil && !metav1.IsControlledBy(live, owner) {
-		// Drift of owner references alone is none for the library. While the owner is being deleted they go by themselves.
-		current := &metav1.PartialObjectMetadata{}
-		current.SetGroupVersionKind(schema.FromAPIVersionAndKind(refs[0].APIVersion, refs[0].Kind))
-		if err := a.live.Get(ctx, client.ObjectKeyFromObject(owner), current); err != nil || current.DeletionTimestamp != nil {
-			return entry.Action, client.IgnoreNotFound(err)
-		}
+		// Drift of owner references alone is none for the library.
 		return ssa.ConfiguredAction, a.live.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.ForceOwnership, client.FieldOwner(FieldManager))
 	}
 	return entry.Action, nil
+}
+
+// inquiry asks the server about the owner of objects that are to be applied.
+type inquiry struct {
+	applier *Applier
+	owner   client.Object
+	asked   bool
+}
+
+// ownerStays asks, before the first object and before each that is nobody's, whether the owner is there and is not being deleted. If not,
+// the error is a conflict: with what the cache knows. An object that is nobody's may have been let go with its owner's deletion
+// (--cascade=orphan), and would be deleted with the owner if it were taken back.
+func (q *inquiry) ownerStays(ctx context.Context, live *metav1.PartialObjectMetadata) error {
+	if q.owner == nil || q.asked && (live == nil || metav1.IsControlledBy(live, q.owner)) {
+		return nil
+	}
+	q.asked = true
+	ref, err := q.applier.reference(q.owner)
+	if err != nil {
+		return err
+	}
+	current := &metav1.PartialObjectMetadata{}
+	current.SetGroupVersionKind(schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind))
+	err = client.IgnoreNotFound(q.applier.live.Get(ctx, client.ObjectKeyFromObject(q.owner), current))
+	if err != nil || current.UID == ref.UID && current.DeletionTimestamp == nil {
+		return err
+	}
+	log.FromContext(ctx).Info("leaving objects alone, because their owner is being deleted")
+	return apierrors.NewConflict(schema.GroupResource{Group: v1.GroupVersion.Group, Resource: ref.Kind}, ref.Name, errors.New("it is being deleted"))
 }
 
 // Set is all that one resource has in the cluster.

@@ -105,7 +105,7 @@ func (b *lateBody) Read(p []byte) (int, error) {
 // TestLateNews has a revision come into use after its Istio has left it, without the controller being told. Before it removes a
 // revision it has to ask the server itself, for everything that may use one.
 func TestLateNews(t *testing.T) {
-	t.Parallel()
+	parallel(t, 75)
 	e := start(t)
 	for _, name := range []string{"istio-system", "app"} {
 		e.put("{apiVersion: v1, kind: Namespace, metadata: {name: " + name + "}}")
@@ -185,5 +185,38 @@ func TestLateNews(t *testing.T) {
 	}
 	if j := o.blameless(); j.removed == 0 {
 		t.Error("no revision was removed, so none was spared")
+	}
+}
+
+// TestLateOrphans deletes a revision and leaves its control plane to itself, without the controller being told. It sees objects that are
+// nobody's any more, of a revision that is still there for all it knows. If it took them back they would be deleted with the revision.
+func TestLateOrphans(t *testing.T) {
+	parallel(t, 20)
+	e := start(t)
+	e.put("{apiVersion: v1, kind: Namespace, metadata: {name: istio-system}}")
+	w, kubeconfig := e.way()
+	d := e.daemon("--kubeconfig=" + kubeconfig)
+	d.start()
+	defer w.release()
+	e.asked("prod", "v1.28.3", "type: InPlace")
+	e.healthy("istio", "prod")
+	e.must("delete", "istio", "prod", "--cascade=orphan")
+	deployment, webhook := []string{"deployment", "istiod-prod", "-n", "istio-system"}, []string{"mutatingwebhookconfiguration", "istio-sidecar-injector-prod"}
+	const path = "{.metadata.ownerReferences[*].kind}"
+	w.hold("istiorevisions")
+	e.must("delete", "istiorevision", "prod", "--cascade=orphan", "--wait=false")
+	e.eventually("the controller sees objects that are nobody's", func() error {
+		if !d.said("leaving objects alone") {
+			return errors.New("it has not looked at them")
+		}
+		return nil
+	})
+	e.is("", path, deployment...)
+	e.is("", path, webhook...)
+	w.release()
+	e.gone("revision", "prod")
+	for _, what := range [][]string{deployment, webhook} {
+		e.is("", path, what...)
+		e.is("", "{.metadata.deletionTimestamp}", what...)
 	}
 }
