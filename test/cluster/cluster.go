@@ -138,7 +138,7 @@ func launch(ctx context.Context, options []Option) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Launch(ctx, dir, options...)
+	return Launch(ctx, dir, append([]Option{hasty}, options...)...)
 }
 
 // Launch starts a control plane outside of tests, with all its files in a directory, which must exist. The context ends the

@@ -27,8 +27,8 @@ type server struct {
 }
 
 // serve starts a server, with its output at the end of a file in dir that is named after it. The context's values, but not
-// its end, are the server's.
-func serve(ctx context.Context, dir, program string, args ...string) (*server, error) {
+// its end, are the server's. Without an environment it has ours.
+func serve(ctx context.Context, dir string, environment []string, program string, args ...string) (*server, error) {
 	name := filepath.Base(program)
 	s := &server{name: name, log: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
 	output, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -37,7 +37,7 @@ func serve(ctx context.Context, dir, program string, args ...string) (*server, e
 	}
 	ctx, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, environment
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = diesWithUs()
 	started := make(chan error)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -257,9 +258,25 @@ func (c *Cluster) serveClient(ctx context.Context, name string, args ...string) 
 	return c.serve(ctx, name, append([]string{"--kubeconfig=" + file}, args...)...)
 }
 
+// lessCollection makes Go collect garbage when four fifths of the memory are it, up to a gigabyte, and not half. Who has set
+// either in the environment knows better.
+func lessCollection(environment []string) []string {
+	set := func(name string) bool {
+		return slices.ContainsFunc(environment, func(v string) bool { return strings.HasPrefix(v, name+"=") })
+	}
+	if set("GOGC") || set("GOMEMLIMIT") {
+		return environment
+	}
+	return append(environment, "GOGC=400", "GOMEMLIMIT=1GiB")
+}
+
 // serve starts a server of the cluster.
 func (c *Cluster) serve(ctx context.Context, name string, args ...string) (*server, error) {
-	s, err := serve(ctx, c.dir, c.programs[name], args...)
+	var environment []string
+	if c.options.hasty {
+		environment = lessCollection(os.Environ())
+	}
+	s, err := serve(ctx, c.dir, environment, c.programs[name], args...)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ package controller
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -41,6 +42,11 @@ func TestMain(m *testing.M) {
 	log.SetLogger(logr.Discard())
 	code := 1
 	defer func() { os.Exit(code) }()
+	flag.Parse()
+	if err := limit(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return
+	}
 	if bin := os.Getenv("LATEEN_BIN"); bin != "" {
 		program = filepath.Join(bin, "lateen-controller")
 		code = m.Run()
@@ -163,9 +169,16 @@ func tail(text []byte, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
+// kubectlCommand is kubectl for the cluster. What it remembers of that, it keeps there: the next cluster may have the same address.
+func (e *env) kubectlCommand(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(e.t.Context(), "kubectl", append([]string{"--kubeconfig=" + e.Kubeconfig}, args...)...)
+	cmd.Env = append(os.Environ(), "KUBECACHEDIR="+filepath.Join(filepath.Dir(e.Kubeconfig), "kubectl"))
+	return cmd
+}
+
 // kubectl runs kubectl and gives what it prints.
 func (e *env) kubectl(args ...string) (string, error) {
-	cmd := exec.CommandContext(e.t.Context(), "kubectl", append([]string{"--kubeconfig=" + e.Kubeconfig}, args...)...)
+	cmd := e.kubectlCommand(args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
@@ -194,7 +207,7 @@ func (e *env) apply(text string) {
 
 // tryApply is apply of what the server may refuse.
 func (e *env) tryApply(text string) error {
-	cmd := exec.CommandContext(e.t.Context(), "kubectl", "--kubeconfig="+e.Kubeconfig, "apply", "-f", "-")
+	cmd := e.kubectlCommand("apply", "-f", "-")
 	cmd.Stdin = strings.NewReader("---\n" + text) // else kubectl takes a text that begins with { for JSON
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("kubectl apply: %w\n%s", err, out)
@@ -202,10 +215,12 @@ func (e *env) tryApply(text string) error {
 	return nil
 }
 
-// eventually waits until something holds.
+// eventually waits until something holds. The longer it takes the less often it looks: a look costs as much as what it waits for, if that
+// is kubectl's, or at all there is in the cluster.
 func (e *env) eventually(what string, holds func() error) {
 	e.t.Helper()
-	deadline := time.Now().Add(patience)
+	begun := time.Now()
+	deadline := begun.Add(patience)
 	for {
 		err := holds()
 		if err == nil {
@@ -217,7 +232,7 @@ func (e *env) eventually(what string, holds func() error) {
 		select {
 		case <-e.t.Context().Done():
 			e.t.Fatalf("%s: %v", what, err)
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(min(max(time.Since(begun)/5, 200*time.Millisecond), time.Second)):
 		}
 	}
 }
@@ -249,11 +264,25 @@ func (e *env) shows(want string, args ...string) {
 			return err
 		}
 		if diff := cmp.Diff(table(want), table(got)); diff != "" {
-			y, _ := e.kubectl("get", "istios,istiorevisions,istiorevisiontags,istiocnis", "-o", "yaml")
-			return fmt.Errorf("-want +got:\n%s\n%s", diff, conditions(y))
+			return e.inDetail(fmt.Errorf("-want +got:\n%s", diff))
 		}
 		return nil
 	})
+}
+
+// detailed is an error that says what the resources say of themselves, if somebody reads it: most are seen by eventually only.
+type detailed struct {
+	error
+
+	e *env
+}
+
+// inDetail adds to an error what the resources say of themselves.
+func (e *env) inDetail(err error) error { return detailed{err, e} }
+
+func (d detailed) Error() string {
+	y, _ := d.e.kubectl("get", "istios,istiorevisions,istiorevisiontags,istiocnis", "-o", "yaml")
+	return d.error.Error() + "\n" + conditions(y)
 }
 
 // conditions shortens a list of resources to what they say of themselves.

@@ -16,7 +16,8 @@ import (
 // TestLifecycle has the cases of lifecycle.md, on one cluster, at the same time: each has its own Istios and namespaces, named after
 // it.
 func TestLifecycle(t *testing.T) {
-	t.Parallel()
+	turn := parallel(t, 20)
+	defer turn.leave()
 	e := start(t, cluster.WithAudit())
 	p := e.controller()
 	for _, c := range []struct {
@@ -43,7 +44,7 @@ func TestLifecycle(t *testing.T) {
 		{"pipeline", "the controller observes what a pipeline renders, and prunes it", pipeline},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
+			parallel(t, 10)
 			t.Log(c.reason)
 			c.run(e.in(t), p)
 		})

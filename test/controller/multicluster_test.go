@@ -32,7 +32,7 @@ import (
 // it answers for the remote istiod, and fills in the certificates of webhooks. Namespaces are deleted without waiting for each, since
 // that takes ten seconds; in the end all have to be gone.
 func TestMultiCluster(t *testing.T) {
-	t.Parallel()
+	parallel(t, 115)
 	istiod := newRemoteIstiod(t, "istiod.istio-system.svc", "istiod-external-istiod.external-istiod.svc")
 	one, two := start(t), start(t, cluster.WithAudit())
 	one.controller()

@@ -134,8 +134,7 @@ func (e *env) healthy(kind, name string) {
 		state, _, _ := unstructured.NestedString(o.Object, "status", "state")
 		observed, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration")
 		if state != "Healthy" || observed != o.GetGeneration() {
-			y, _ := e.kubectl("get", "istios,istiorevisions,istiorevisiontags,istiocnis", "-o", "yaml")
-			return fmt.Errorf("its state is %q, of generation %d of %d\n%s", state, observed, o.GetGeneration(), conditions(y))
+			return e.inDetail(fmt.Errorf("its state is %q, of generation %d of %d", state, observed, o.GetGeneration()))
 		}
 		return nil
 	})

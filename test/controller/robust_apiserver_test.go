@@ -9,7 +9,8 @@ import (
 // goes on when it is back. One with leader election ends when it cannot renew its lease, since it may no longer be the only
 // one, and the kubelet starts it again: here daemon.keep does.
 func TestAPIServer(t *testing.T) {
-	t.Parallel()
+	turn := parallel(t, 75)
+	defer turn.leave()
 	for _, c := range []struct {
 		reason string
 		args   []string
@@ -24,7 +25,7 @@ func TestAPIServer(t *testing.T) {
 			name = "with leader election"
 		}
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			parallel(t, 75)
 			e := start(t)
 			o := e.observe()
 			for _, name := range []string{"lateen-system", "istio-system", "app"} {

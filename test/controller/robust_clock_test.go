@@ -8,7 +8,7 @@ import (
 
 // TestGracePeriod looks at the clock by which an unused revision goes.
 func TestGracePeriod(t *testing.T) {
-	t.Parallel()
+	parallel(t, 75)
 	e := start(t)
 	e.put("{apiVersion: v1, kind: Namespace, metadata: {name: istio-system}}")
 	d := e.daemon()

@@ -7,7 +7,7 @@ import (
 // TestCollection deletes what the controller has made, or what it has made it for, in the ways in which Kubernetes lets one do
 // that, with Kubernetes' own garbage collector.
 func TestCollection(t *testing.T) {
-	t.Parallel()
+	parallel(t, 55)
 	e := start(t)
 	e.daemon().start()
 	before := e.snapshot()

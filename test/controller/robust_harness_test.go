@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,8 +129,13 @@ func (d *daemon) kill() {
 func (d *daemon) said(text string) bool {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
-	all, err := os.ReadFile(d.log)
-	return err == nil && int64(len(all)) >= d.size && bytes.Contains(all[d.size:], []byte(text))
+	log, err := os.Open(d.log)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = log.Close() }()
+	own, err := io.ReadAll(io.NewSectionReader(log, d.size, math.MaxInt64-d.size))
+	return err == nil && bytes.Contains(own, []byte(text))
 }
 
 // What the controller logs when it begins to work, and when it is the leader.

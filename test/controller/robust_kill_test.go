@@ -20,12 +20,12 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 )
 
-// TestKills kills the controller a hundred times, at random moments, while a random history goes on: upgrades of control planes
+// TestKills kills the controller a hundred times or more, at random moments, while a random history goes on: upgrades of control planes
 // in place and by revisions, namespaces, pods and workloads that use them and cease to, tags that come, move and go, and the
 // CNI plugin. No revision that is used may go meanwhile (see observer.judge), and when the controller is left alone, all is as
 // if nothing had happened. LATEEN_SEED=2 makes it another history.
 func TestKills(t *testing.T) {
-	t.Parallel()
+	parallel(t, 125)
 	const kills = 100
 	seed := uint64(1)
 	if s := os.Getenv("LATEEN_SEED"); s != "" {
@@ -40,7 +40,8 @@ func TestKills(t *testing.T) {
 	d := e.daemon()
 	stop := h.play()
 	random := rand.New(rand.NewPCG(seed, 2))
-	for i := range kills {
+	// The slower the machine, the less happens between two kills: then it takes more of them.
+	for i := 0; i < kills || i < 3*kills && (i%10 > 0 || tame(o.judge())); i++ {
 		d.start()
 		if i%3 > 0 { // else it is killed while it starts
 			e.eventually("the controller works", func() error {
@@ -62,10 +63,13 @@ func TestKills(t *testing.T) {
 	j := o.blameless()
 	t.Logf("seed %d: %d things done, %d revisions removed, %d kept by their users", seed, h.done, j.removed, j.kept)
 	// A history in which nothing happens proves nothing.
-	if j.removed < 10 || j.kept < 3 || h.done < 300 {
+	if tame(j) || h.done < 300 {
 		t.Errorf("the history was too tame: %d things done, %d revisions removed, %d kept by their users", h.done, j.removed, j.kept)
 	}
 }
+
+// tame tells whether too few revisions had to go, or to stay.
+func tame(j judgement) bool { return j.removed < 20 || j.kept < 3 }
 
 // history is what happens in a cluster.
 type history struct {

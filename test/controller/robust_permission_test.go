@@ -37,7 +37,7 @@ subjects: [{kind: ServiceAccount, name: lateen, namespace: lateen-system}]}`)
 // TestPermission takes the permission to see pods away from the controller. As long as it cannot see them it does not know who
 // uses what, says so, and removes nothing.
 func TestPermission(t *testing.T) {
-	t.Parallel()
+	parallel(t, 100)
 	e := start(t)
 	o := e.observe()
 	for _, name := range []string{"lateen-system", "istio-system", "app"} {

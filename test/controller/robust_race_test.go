@@ -13,7 +13,7 @@ import (
 // TestRace runs the controller with Go's race detector for half a minute of a random history, and then ends it as the kubelet
 // does. What the detector has to say is in the log, in which daemon looks for it.
 func TestRace(t *testing.T) {
-	t.Parallel()
+	parallel(t, 80)
 	if testing.Short() {
 		t.Skip("needs a control plane")
 	}
@@ -25,7 +25,7 @@ func TestRace(t *testing.T) {
 		t.Skipf("the race detector needs a C compiler, and there is none: %s", cc)
 	}
 	program := filepath.Join(t.TempDir(), "lateen-controller")
-	build := exec.CommandContext(t.Context(), "go", "build", "-race", "-o", program, "../../controller")
+	build := exec.CommandContext(t.Context(), "go", "build", "-race", "-ldflags=-s -w", "-o", program, "../../controller")
 	build.Env = append(os.Environ(), "CGO_ENABLED=1")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the controller: %v\n%s", err, out)

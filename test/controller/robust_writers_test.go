@@ -110,7 +110,7 @@ func lateens(name string) schema.GroupVersionResource {
 
 // TestWriters lets others write what is the controller's, and what is not.
 func TestWriters(t *testing.T) {
-	t.Parallel()
+	parallel(t, 40)
 	e := start(t, cluster.WithAudit())
 	d := e.daemon()
 	d.start()

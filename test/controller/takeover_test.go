@@ -19,7 +19,8 @@ import (
 
 // TestTakeOver has control planes that others have installed before the controller comes. It goes on with the same objects.
 func TestTakeOver(t *testing.T) {
-	t.Parallel()
+	turn := parallel(t, 20)
+	defer turn.leave()
 	e := start(t)
 	cases := []struct {
 		name, reason, manager string
@@ -57,7 +58,7 @@ func TestTakeOver(t *testing.T) {
 	e.controller()
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
+			parallel(t, 10)
 			t.Log(c.reason)
 			e := e.in(t)
 			if c.name != "sail" {
@@ -76,7 +77,7 @@ func TestTakeOver(t *testing.T) {
 		})
 	}
 	t.Run("finalizers", func(t *testing.T) {
-		t.Parallel()
+		parallel(t, 10)
 		e := e.in(t)
 		// Deleted when nobody was there to take the Sail Operator's finalizer off.
 		for _, kind := range []string{"istio", "revision"} {

@@ -26,7 +26,7 @@ spec:
 // TestWalkthroughs follows the user guide, one example after another, with the commands that it has the reader enter, and compares
 // what kubectl prints with what it says. After each the cluster has to be as it was before.
 func TestWalkthroughs(t *testing.T) {
-	t.Parallel()
+	parallel(t, 125)
 	e := start(t)
 	controller := e.controller()
 	e.inject()
