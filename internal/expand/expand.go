@@ -262,6 +262,10 @@ func (j *job) objects() ([]manifest.Object, error) {
 
 // each runs f for all jobs on as many goroutines as there are processors.
 func each(jobs []*job, f func(*job)) {
+	if len(jobs) == 1 { // waking another processor takes as long as some of the work
+		f(jobs[0])
+		return
+	}
 	next := make(chan *job)
 	var wg sync.WaitGroup
 	for range min(len(jobs), runtime.GOMAXPROCS(0)) {
