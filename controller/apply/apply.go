@@ -115,7 +115,7 @@ func (a *Applier) Apply(ctx context.Context, owner client.Object, objects []*uns
 	known := a.known(uid, digest)
 	var changes []Change
 	var errs []error
-	ask := inquiry{a, owner, false}
+	ask := inquiry{applier: a, owner: owner}
 	for _, desired := range objects {
 		ref := referenceTo(desired)
 		live, state, err := a.state(ctx, ref)
@@ -123,7 +123,7 @@ func (a *Applier) Apply(ctx context.Context, owner client.Object, objects []*uns
 			continue
 		}
 		delete(known, ref)
-		if err := ask.ownerStays(ctx, live); err != nil {
+		if err := ask.ownerStays(ctx, live, len(changes) > 0); err != nil {
 			return changes, err
 		}
 		if len(errs) > 0 && live == nil && rank(ref) <= webhooks {
@@ -174,11 +174,11 @@ type inquiry struct {
 	asked   bool
 }
 
-// ownerStays asks, before the first object and before each that is nobody's, whether the owner is there and is not being deleted. If not,
-// the error is a conflict: with what the cache knows. An object that is nobody's may have been let go with its owner's deletion
-// (--cascade=orphan), and would be deleted with the owner if it were taken back.
-func (q *inquiry) ownerStays(ctx context.Context, live *metav1.PartialObjectMetadata) error {
-	if q.owner == nil || q.asked && (live == nil || metav1.IsControlledBy(live, q.owner)) {
+// ownerStays asks whether the owner is there and is not being deleted: before the first object, before each that is nobody's, and before
+// each of a run that changes objects, which takes a while. If not, the error is a conflict: with what the cache knows. An object that is nobody's may have been let go with its owner's deletion
+// (--cascade=orphan), and would be deleted with the owner if it were taken back. What remains is the time of one request.
+func (q *inquiry) ownerStays(ctx context.Context, live *metav1.PartialObjectMetadata, changing bool) error {
+	if q.owner == nil || q.asked && !changing && (live == nil || metav1.IsControlledBy(live, q.owner)) {
 		return nil
 	}
 	q.asked = true

@@ -37,6 +37,8 @@ const (
 	patience = 30 * time.Second
 	// manyNames is how many names are more than there can be revisions and tags.
 	manyNames = 10000
+	// longestRead is how long the server may take to send all objects, until it is asked once more.
+	longestRead = 5 * time.Minute
 	// pageSize is how many objects a live list gets at a time.
 	pageSize = 500
 )
@@ -162,6 +164,7 @@ func (u *Usage) Source(all func() []string) source.Source {
 		u.mutex.Lock()
 		defer u.mutex.Unlock()
 		u.queues = append(u.queues, subscriber{queue, all})
+		clear(u.settles) // what waits for the others does not wait for this one
 		return nil
 	})
 }
@@ -395,6 +398,7 @@ func (listing) IsWatchListSemanticsUnSupported() bool { return true }
 
 // read notes all objects that there are, and gives the resource version that they are of.
 func (f *feed) read(ctx context.Context) (version string, err error) {
+	f.begin()
 	note, done := f.sink.replace()
 	version, err = f.stream(ctx, note)
 	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) { // a server before 1.32, or with that feature turned off
@@ -418,6 +422,7 @@ func (f *feed) read(ctx context.Context) (version string, err error) {
 func (f *feed) stream(ctx context.Context, note func(*metav1.PartialObjectMetadata)) (version string, err error) {
 	w, err := f.client.Resource(f.resource).Watch(ctx, metav1.ListOptions{
 		FieldSelector: f.selector, SendInitialEvents: new(true), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
+		TimeoutSeconds: new(int64(longestRead / time.Second)),
 	})
 	if err != nil {
 		return "", err
@@ -446,6 +451,18 @@ func (f *feed) stream(ctx context.Context, note func(*metav1.PartialObjectMetada
 				f.sink.publish(f.sink.remove(o))
 			}
 		}
+	}
+}
+
+// errReading is what is wrong while everything is read again: what was shown before gets old meanwhile.
+var errReading = errors.New("reading all of them again takes long")
+
+// begin notes that everything is read again from now on. It counts as failing until it has ended well, which matters if it takes long.
+func (f *feed) begin() {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if f.seen && f.failing.IsZero() {
+		f.failing, f.err = time.Now(), errReading
 	}
 }
 

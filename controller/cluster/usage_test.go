@@ -110,6 +110,8 @@ func TestUsageSpeaks(t *testing.T) {
 		{"Only the pods are missing.", func(u *Usage) { must(list(u.feeds[0])) }, time.Second, false, usage.Unknown},
 		{"A watch that has just broken says what it said.", func(u *Usage) { fill(u); u.feeds[1].note(broken) }, patience / 2, true, usage.False},
 		{"A watch that stays broken says nothing.", func(u *Usage) { fill(u); u.feeds[1].note(broken) }, patience + time.Minute, true, usage.Unknown},
+		{"Everything is read again, which has just begun.", func(u *Usage) { fill(u); u.feeds[1].begin() }, patience / 2, true, usage.False},
+		{"Everything is read again, and that does not end.", func(u *Usage) { fill(u); u.feeds[1].begin() }, patience + time.Minute, true, usage.Unknown},
 		{"It is whole again.", func(u *Usage) { fill(u); u.feeds[1].note(broken); u.feeds[1].note(nil) }, patience + time.Minute, true, usage.False},
 	} {
 		u, q := subscribe(t)
@@ -349,6 +351,18 @@ func TestUsageStorm(t *testing.T) {
 			t.Errorf("%s: -want +got (at once, later):\n%s", c.reason, diff)
 		}
 	}
+	// Whoever comes later has not been told what waits for the others.
+	second := &queue{}
+	if err := u.Source(func() []string { return nil }).Start(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	must(f.Add(pod(0, "")))
+	must(f.Add(pod(2, "")))
+	if _, later := second.take(); !slices.Equal(later, []string{"a"}) {
+		t.Errorf("a controller that came while news waited was told %v, later", later)
+	}
+	must(errors.Join(f.Delete(pod(0, "")), f.Delete(pod(2, ""))))
+	q.take()
 	// When the news has been told, more of it waits again.
 	for name := range u.settles {
 		u.settles[name] = time.Now()

@@ -29,14 +29,16 @@ type CRDs struct {
 	Applier      *apply.Applier
 
 	mutex sync.Mutex
-	// brought are the CRDs that each revision has brought, and by their content those that any has.
+	// brought are the CRDs that each revision has brought, and contents those that there were of each content after any had brought it:
+	// their generations, which count the changes of their specs.
 	brought  map[types.UID]brought
-	contents map[string][]client.ObjectKey
+	contents map[string]map[string]int64
 }
 
 type brought struct {
 	generation int64
-	names      []client.ObjectKey
+	version    string
+	names      []string
 }
 
 // ensure brings the CRDs of a revision's version, unless those in the cluster are as new. Revisions of one version have the
@@ -45,8 +47,8 @@ func (c *CRDs) ensure(ctx context.Context, rev *v1.IstioRevision) error {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	if have, ok := c.brought[rev.UID]; ok && have.generation == rev.Generation {
-		missing, err := c.missing(ctx, have.names)
-		if err != nil || !missing {
+		there, err := c.there(ctx, have.names, have.version, nil)
+		if err != nil || there {
 			return err
 		}
 	}
@@ -54,38 +56,50 @@ func (c *CRDs) ensure(ctx context.Context, rev *v1.IstioRevision) error {
 	if err != nil {
 		return fmt.Errorf("rendering Istio's CRDs: %w", err)
 	}
-	// As long as all of the content are there, whoever brought those that are newer.
-	names, known := c.contents[crds.Digest]
-	missing := !known
-	if known {
-		if missing, err = c.missing(ctx, keys(crds.Names())); err != nil {
+	if c.brought == nil {
+		c.brought, c.contents = map[types.UID]brought{}, map[string]map[string]int64{}
+	}
+	names, there := crds.Names(), false
+	if generations := c.contents[crds.Digest]; generations != nil {
+		if there, err = c.there(ctx, names, crds.Version, generations); err != nil {
 			return err
 		}
 	}
-	if missing {
+	if !there {
 		if names, err = c.bring(ctx, crds); err != nil {
 			return err
 		}
+		c.contents[crds.Digest] = map[string]int64{}
 	}
-	if c.brought == nil {
-		c.brought, c.contents = map[types.UID]brought{}, map[string][]client.ObjectKey{}
-	}
-	c.brought[rev.UID], c.contents[crds.Digest] = brought{rev.Generation, names}, names
+	c.brought[rev.UID] = brought{rev.Generation, crds.Version, names}
 	return nil
 }
 
-func keys(names []string) []client.ObjectKey {
-	var out []client.ObjectKey
+// there tells whether CRDs are in the cluster, managed, in no older version, and, if generations is not nil, with the specs that they had
+// the last time.
+func (c *CRDs) there(ctx context.Context, names []string, version string, generations map[string]int64) (bool, error) {
 	for _, name := range names {
-		out = append(out, client.ObjectKey{Name: name})
+		have := cluster.Metadata(crdKind)
+		if err := c.Client.Get(ctx, client.ObjectKey{Name: name}, have); err != nil {
+			return false, client.IgnoreNotFound(err)
+		}
+		if of := versionOf(have.Annotations, have.Labels); of == "" || release.Newer(version, of) {
+			return false, nil
+		}
+		if generations != nil {
+			if before, ok := generations[name]; ok && before != have.Generation {
+				return false, nil
+			}
+			generations[name] = have.Generation
+		}
 	}
-	return out
+	return true, nil
 }
 
 // bring applies those CRDs that the cluster does not have, or has in no newer version, and names them.
-func (c *CRDs) bring(ctx context.Context, crds desired.CRDs) ([]client.ObjectKey, error) {
+func (c *CRDs) bring(ctx context.Context, crds desired.CRDs) ([]string, error) {
 	var wanted []*unstructured.Unstructured
-	var names []client.ObjectKey
+	var names []string
 	for _, name := range crds.Names() {
 		owner, want, err := c.wanted(ctx, name, crds)
 		if err != nil {
@@ -99,26 +113,12 @@ func (c *CRDs) bring(ctx context.Context, crds desired.CRDs) ([]client.ObjectKey
 			return nil, fmt.Errorf("rendering Istio's CRDs: %w", err)
 		}
 		wanted = append(wanted, crd)
-		names = append(names, client.ObjectKey{Name: name})
+		names = append(names, name)
 	}
 	if _, err := c.Applier.Apply(ctx, nil, wanted, ""); err != nil {
 		return nil, fmt.Errorf("applying Istio's CRDs: %w", err)
 	}
 	return names, nil
-}
-
-// missing tells whether one of the CRDs is no longer there, or no longer managed.
-func (c *CRDs) missing(ctx context.Context, names []client.ObjectKey) (bool, error) {
-	for _, name := range names {
-		err := c.Client.Get(ctx, name, cluster.Metadata(crdKind))
-		if apierrors.IsNotFound(err) {
-			return true, nil
-		}
-		if err != nil {
-			return false, err
-		}
-	}
-	return false, nil
 }
 
 // wanted tells whether a CRD is to be applied, and as whose: it is not there, or there in no newer version. One that is there in the

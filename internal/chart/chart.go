@@ -135,16 +135,20 @@ type Manifest struct {
 // Render executes the templates with the values laid over the chart's defaults. The result is ordered by template and
 // leaves out templates that gave nothing. values is not changed.
 func (c *Chart) Render(values map[string]any, t Target) ([]Manifest, error) {
-	caps := chartutil.DefaultCapabilities.Copy()
 	kube, err := ParseKubeVersion(t.KubeVersion)
 	if err != nil {
 		return nil, err
 	}
-	caps.KubeVersion = *kube
-	options := chartutil.ReleaseOptions{Name: t.Release, Namespace: t.Namespace, Revision: 1, IsInstall: true}
-	top, err := chartutil.ToRenderValues(c.chart, values, options, caps)
-	if err != nil {
-		return nil, fmt.Errorf("rendering chart %s %s: values: %w", c.Name(), c.Version(), err)
+	// Made anew for each try: templates change what they are given.
+	top := func() (chartutil.Values, error) {
+		caps := chartutil.DefaultCapabilities.Copy()
+		caps.KubeVersion = *kube
+		options := chartutil.ReleaseOptions{Name: t.Release, Namespace: t.Namespace, Revision: 1, IsInstall: true}
+		top, err := chartutil.ToRenderValues(c.chart, values, options, caps)
+		if err != nil {
+			return nil, fmt.Errorf("values: %w", err)
+		}
+		return top, nil
 	}
 	texts, err := c.execute(top)
 	if err != nil {
@@ -159,14 +163,21 @@ func (c *Chart) Render(values map[string]any, t Target) ([]Manifest, error) {
 	return out, nil
 }
 
-// execute executes the templates, and gives what they print.
-func (c *Chart) execute(top chartutil.Values) (map[string]string, error) {
-	r := &request{name: c.Name(), top: top, templates: c.templates, texts: make(map[string]string, len(c.templates)), done: make(chan struct{})}
+// execute executes the templates with what top gives, and gives what they print.
+func (c *Chart) execute(top func() (chartutil.Values, error)) (map[string]string, error) {
+	given, err := top()
+	if err != nil {
+		return nil, err
+	}
+	r := &request{name: c.Name(), top: given, templates: c.templates, texts: make(map[string]string, len(c.templates)), done: make(chan struct{})}
 	if c.engines.render(c.chart, r) {
 		return r.texts, nil
 	}
 	// Something is wrong, and what the engine says of a template that another one includes is not what it says of the template.
-	texts, err := engine.Engine{}.Render(c.chart, top)
+	if given, err = top(); err != nil {
+		return nil, err
+	}
+	texts, err := engine.Engine{}.Render(c.chart, given)
 	if err != nil {
 		return nil, err
 	}

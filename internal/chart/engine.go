@@ -44,6 +44,7 @@ func (r *request) Scope(driver chartutil.Values) chartutil.Values {
 	for _, key := range []string{"Values", "Release", "Capabilities"} {
 		scope[key] = r.top[key]
 	}
+	scope["Subcharts"] = map[string]any{} // there are none, but templates may write into it
 	return scope
 }
 

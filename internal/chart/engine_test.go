@@ -12,6 +12,8 @@ import (
 	helmchart "helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
+
+	"github.com/lateen-io/lateen/internal/release"
 )
 
 // made makes a chart of templates.
@@ -41,6 +43,9 @@ func TestLikeHelm(t *testing.T) {
 		}},
 		"values replaced": {"as Istio's zzz_profile does", map[string]string{
 			"templates/zzz.yaml": `{{ $_ := set $ "Values" (mustMergeOverwrite (dict "v" "x" "d" "y") (dict "e" "z")) }}`, "templates/a.yaml": `{{ toJson .Values }}`,
+		}},
+		"what is left": {"each rendering begins anew", map[string]string{
+			"templates/a.yaml": `{{ range list .Values .Subcharts .Release . }}{{ $n := add1 (.n | default 0) }}{{ $_ := set . "n" $n }}{{ $n }}{{ end }}{{ tpl "{{ define \"q\" }}q{{ end }}{{ include \"q\" . }}" . }}`,
 		}},
 		"include":           {"partials, and other templates by their names", map[string]string{"templates/_p.tpl": `{{ define "p" }}<{{ .Template.Name }}>{{ end }}`, "templates/a.yaml": `{{ include "p" . }}`, "templates/b.yaml": `{{ include "tiny/templates/a.yaml" . }}`}},
 		"defined twice":     {"the last one that is read counts", map[string]string{"templates/a.yaml": `{{ define "p" }}a{{ end }}{{ include "p" . }}`, "templates/b.yaml": `{{ define "p" }}b{{ end }}{{ include "p" . }}`}},
@@ -92,6 +97,46 @@ func TestAfterAnError(t *testing.T) {
 		}
 		if diff := cmp.Diff([]Manifest{{Template: "templates/a.yaml", Text: "x"}}, got); diff != "" || err != nil {
 			t.Errorf("round %d: %v (-want +got)\n%s", round, err, diff)
+		}
+	}
+}
+
+// TestErrorAfterChange: what a template has changed before an error is not there when the error is found out.
+func TestErrorAfterChange(t *testing.T) {
+	c := newChart(made(map[string]string{
+		"templates/zzz.yaml": `{{ $_ := unset .Values "inner" }}`,
+		"templates/b.yaml":   `{{ .Values.inner.x }}`, // reached first by a second try with the same values
+		"templates/c.yaml":   `{{ if .Values.seen }}rendered{{ else }}{{ $_ := set .Values "seen" true }}{{ fail "told so" }}{{ end }}`,
+	}))
+	_, err := c.Render(map[string]any{"inner": map[string]any{"x": "y"}}, Target{})
+	if err == nil || !strings.HasSuffix(err.Error(), "(tiny/templates/c.yaml:1:77): told so") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestErrorOfIstiod compares the sentences about values that the charts cannot take with those of a plain call.
+func TestErrorOfIstiod(t *testing.T) {
+	rel, err := release.Bundled().Resolve("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := rel.Chart("istiod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(files, rel.Defaults("istiod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, values := range []map[string]any{{"podLabels": 3.0}, {"env": 3.0}, {"deploymentLabels": "zz"}, {"profile": "none"}} {
+		top, err := chartutil.ToRenderValues(c.chart, values, chartutil.ReleaseOptions{Revision: 1, IsInstall: true}, chartutil.DefaultCapabilities)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, want := engine.Engine{}.Render(c.chart, top)
+		_, got := c.Render(values, Target{})
+		if want == nil || got == nil || !strings.HasSuffix(got.Error(), want.Error()) {
+			t.Errorf("%v:\nHelm says %v\nwe say    %v", values, want, got)
 		}
 	}
 }

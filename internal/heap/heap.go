@@ -21,8 +21,8 @@ const (
 	smallest = 4 << 20
 )
 
-// reserve counts as live memory for the pacing of the collector, once there was a collection. Nothing ever reads or writes it, so the
-// operating system never gives it memory.
+// reserve counts as live memory for the pacing of the collector, once there was a collection. Nothing ever reads or writes it. It is address
+// space only, unless that collection has freed enough in one piece: then it keeps what the process had already.
 var reserve []byte
 
 // postponed tells whether the first collection comes later than Go has it. As a variable of a package that needs little else it is

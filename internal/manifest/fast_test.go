@@ -129,6 +129,8 @@ func TestWriteLikeTheLibrary(t *testing.T) {
 		"literal, kept":        {"with several", "f: |+\n  g\n\n", false},
 		"literal, first space": {"needs an indicator", "a: |2\n    b\n  c\n", false},
 		"literal in a list":    {"below the dash", "a:\n- |\n  b\n- c: |\n    d\n", false},
+		"literal, empty":       {"has nothing to indent", "a: |\nb: |-\nc:\n- d: |\n", true},
+		"literal, only breaks": {"nor has this", "a: |\n\n\nb: |+\n\n", false},
 		"folded":               {"the library folds", "a: >\n  b\n  c\n", false},
 		"line breaks":          {"in quotes", "a: \"b\\nc\"\nd: 'e\n\n  f'\ng: h\n  i\n", false},
 		"long":                 {"lines are not folded", "a: " + strings.Repeat("word ", 100) + "end\nb: \"" + strings.Repeat("word ", 100) + "\"\n", true},
@@ -172,7 +174,7 @@ func encoded(t *testing.T, f func(io.Writer, *yaml.Node) error, n *yaml.Node) st
 func FuzzParseAndWrite(f *testing.F) {
 	for _, seed := range []string{
 		meta + "data:\n  k: |\n" + indented(long, 4) + "\n  l: |-\n" + indented(long, 6), meta + "a: [\"b\", 'c']\nd:\n- e: 1m\n  f: {}\n- -1\n- 1.5\n",
-		meta + "a: |2\n    b\nc: >\n  d\n  e\n", meta + "a: yes\nb: !!str 1\nc: ~\nd: 2001-01-01\ne: 'x: y'\n", meta + "a: # b\n- &c d\n- *c\n",
+		meta + "a: |\nb: |-\n", meta + "a: |2\n    b\nc: >\n  d\n  e\n", meta + "a: yes\nb: !!str 1\nc: ~\nd: 2001-01-01\ne: 'x: y'\n", meta + "a: # b\n- &c d\n- *c\n",
 		meta + "data:\n  k: x\n    l: |\n" + indented(long, 8), meta + "k: |-\n" + indented("- a\n\n  b \n"+long, 2) + "---\n" + meta,
 	} {
 		f.Add(seed)
@@ -202,7 +204,7 @@ func FuzzParseAndWrite(f *testing.F) {
 }
 
 // words are scalars that mean something somewhere in YAML, and others; pairs of them make more.
-var words = strings.Split(` |a|-|--|---|...|.|:|a:|: a|#| #|a #b|a#b|?|!|!a|&a|*a|@|`+"`"+`|{|}|[|]|,|a, b|'|"|\\|%|>|=|<<|~|null|Null|nullx|true|TRUE|yes|No|on|y|n|0|1|-1|+1|01|0x1f|0o7|0b1|1_0|`+
+var words = strings.Split(`|| |a|-|--|---|...|.|:|a:|: a|#| #|a #b|a#b|?|!|!a|&a|*a|@|`+"`"+`|{|}|[|]|,|a, b|'|"|\\|%|>|=|<<|~|null|Null|nullx|true|TRUE|yes|No|on|y|n|0|1|-1|+1|01|0x1f|0o7|0b1|1_0|`+
 	`1.5|.5|5.|1e3|-1e-3|.inf|-.Inf|.nan|1:30|12:30:45|2001-01-01|2001-1-1 1:1:1|100m|1Gi|1.2.3.4|10.0.0.0/8|v1.28.3|$(a)|${a}|(a)|/a|_a|a_b|ä|世|`+"\u00a0|\u0085|\u2028|\ufeff|\t|a\tb|\n|a\nb|a\n|a\n\n|\na| a|a |a \nb|a\n b\n|😀|\x01|\x7f|"+long, "|")
 
 // randomTree makes a tree of up to some depth.
@@ -286,6 +288,30 @@ func TestRandomTrees(t *testing.T) {
 	}
 }
 
+// TestOtherTags: trees that no parser makes, but code can.
+func TestOtherTags(t *testing.T) {
+	scalar := func(tag, value string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: value} }
+	cases := map[string]struct {
+		reason string
+		value  *yaml.Node
+	}{
+		"mapping without a tag":  {"is a block as well", &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{scalar("", "k"), scalar("", "v")}}},
+		"mapping of its own tag": {"stands behind the tag", &yaml.Node{Kind: yaml.MappingNode, Tag: "!x", Content: []*yaml.Node{scalar("", "k"), scalar("", "v")}}},
+		"list without a tag":     {"is a block as well", &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{scalar("", "v")}}},
+		"nothing without a tag":  {"has no space behind the colon", scalar("", "")},
+		"text without a tag":     {"is text", scalar("", "v")},
+		"empty text":             {"is in quotes", scalar(yaml.NodeTagString, "")},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			n := &yaml.Node{Kind: yaml.MappingNode, Tag: yaml.NodeTagMap, Content: []*yaml.Node{scalar(yaml.NodeTagString, "a"), tc.value}}
+			if diff := cmp.Diff(encoded(t, encode, n), encoded(t, EncodeNode, n)); diff != "" {
+				t.Errorf("%s (-library +ours)\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
 func TestPack(t *testing.T) {
 	cases := map[string]struct {
 		reason, text string
@@ -297,6 +323,7 @@ func TestPack(t *testing.T) {
 		"comment below":      {"the library writes it with all around it", meta + "data: # b\n  a: b\n", 3},
 		"anchor":             {"copied when it was read", meta + "a: &x [b]\nc: *x\n", 3},
 		"text of YAML 1.1":   {"asks the library for one line", meta + "a: 12:30\n", 3},
+		"empty block":        {"is written in quotes", meta + "data:\n  a: |\n", 3},
 		"list of lists":      {"stays a tree", meta + "a:\n- - b\n", 4},
 	}
 	for name, tc := range cases {

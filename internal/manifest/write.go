@@ -108,6 +108,9 @@ func (w *writer) line(n *yaml.Node) bool {
 		w.out = append(w.out, '\n')
 		return true
 	}
+	if n.Kind == yaml.AliasNode || n.Style == 0 && (len(n.Content) > 0 || n.Kind == yaml.ScalarNode && n.Value == "") {
+		return false // a block of another tag, or nothing behind the colon: neither stands on this line
+	}
 	var buf bytes.Buffer
 	if err := encode(&buf, n); err != nil {
 		return false
@@ -201,8 +204,8 @@ func (w *writer) spaces(n int) {
 // text that starts with a space or a line break, has spaces at the ends of lines, several line breaks at its end, or characters that
 // are not printed.
 func plainBlock(text string) bool {
-	return text[0] != ' ' && text[0] != '\n' && !strings.HasSuffix(text, " ") && !strings.HasSuffix(text, "\n\n") &&
-		!strings.Contains(text, " \n") && !strings.Contains(text, mark) && printable(text)
+	return text != "" && text[0] != ' ' && text[0] != '\n' && !strings.HasSuffix(text, " ") && !strings.HasSuffix(text, "\n\n") &&
+		!strings.Contains(text, " \n") && printable(text)
 }
 
 // isASCII tells whether a text has printable ASCII only.
