@@ -156,7 +156,7 @@ func install(from, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = in.Close() }() // it was only read
+	defer func() { _ = in.Close() }()                           // it was only read
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755) //nolint:gosec // it is a program
 	if err != nil {
 		return err
