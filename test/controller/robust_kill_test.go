@@ -41,7 +41,7 @@ func TestKills(t *testing.T) {
 	stop := h.play()
 	random := rand.New(rand.NewPCG(seed, 2))
 	// The slower the machine, the less happens between two kills: then it takes more of them.
-	for i := 0; i < kills || i < 3*kills && (i%10 > 0 || tame(o.judge())); i++ {
+	for i := 0; i < kills || i < 3*kills && (i%10 > 0 || tame(o.judge(), 20)); i++ {
 		d.start()
 		if i%3 > 0 { // else it is killed while it starts
 			e.eventually("the controller works", func() error {
@@ -63,13 +63,13 @@ func TestKills(t *testing.T) {
 	j := o.blameless()
 	t.Logf("seed %d: %d things done, %d revisions removed, %d kept by their users", seed, h.done, j.removed, j.kept)
 	// A history in which nothing happens proves nothing.
-	if tame(j) || h.done < 300 {
+	if tame(j, 10) || h.done < 300 {
 		t.Errorf("the history was too tame: %d things done, %d revisions removed, %d kept by their users", h.done, j.removed, j.kept)
 	}
 }
 
-// tame tells whether too few revisions had to go, or to stay.
-func tame(j judgement) bool { return j.removed < 20 || j.kept < 3 }
+// tame tells whether too few revisions had to go, or to stay. How many go depends on how busy the machine is.
+func tame(j judgement, removed int) bool { return j.removed < removed || j.kept < 3 }
 
 // history is what happens in a cluster.
 type history struct {
