@@ -136,14 +136,7 @@ func printable(text string) bool {
 }
 
 // indentation counts the spaces at the beginning of a text.
-func indentation(text string) int {
-	for i := range len(text) {
-		if text[i] != ' ' {
-			return i
-		}
-	}
-	return len(text)
-}
+func indentation(text string) int { return len(text) - len(strings.TrimLeft(text, " ")) }
 
 // lineEnd is where the line that starts at a position ends, its line break included.
 func lineEnd(text string, pos int) int {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -127,12 +126,11 @@ func newSetting(s settings, c *cluster.Cluster, dir string) (*setting, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(c.CA)
-	return &setting{
-		settings: s, Cluster: c, mesh: newMesh(api, s.pods), client: api, dir: dir,
-		http: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}},
-	}, nil
+	web, err := rest.HTTPClientFor(c.RESTConfig())
+	if err != nil {
+		return nil, err
+	}
+	return &setting{settings: s, Cluster: c, mesh: newMesh(api, s.pods), client: api, dir: dir, http: web}, nil
 }
 
 // sample is what one pod is, and the least that an event of it can cost.
@@ -304,7 +302,7 @@ func (s *setting) knows(ctx context.Context, p program, process *process) error 
 			return err
 		}
 		for _, name := range s.mesh.revisions {
-			got := all.sum("lateen_revision_users", func(c counter) bool { return c.label("name") == name })
+			got := all.sum("lateen_revision_users", func(label func(string) string) bool { return label("name") == name })
 			if int(got) != s.mesh.users[name] {
 				return fmt.Errorf("%s has %.0f users, want %d", name, got, s.mesh.users[name])
 			}
@@ -356,7 +354,7 @@ func (s *setting) rests(ctx context.Context, process *process) error {
 }
 
 func reconciles(c counters) float64 { return c.sum("controller_runtime_reconcile_total", nil) }
-func renderings(c counters) float64 { return c.sum("lateen_render_duration_seconds_count", nil) }
+func renderings(c counters) float64 { return c.sum("lateen_render_duration_seconds", nil) }
 
 // idleness measures what happens while nothing does.
 func (s *setting) idleness(ctx context.Context, process *process, o *operation) error {
@@ -394,11 +392,11 @@ func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 
 // writes is how often the API server was asked to change something, by anybody but itself, whose leases and events those are not.
 func (s *setting) writes(ctx context.Context) (float64, error) {
-	all, err := scrape(ctx, s.http, s.URL+"/metrics", s.Token)
-	return all.sum("apiserver_request_total", func(c counter) bool {
-		switch c.label("verb") {
+	all, err := scrape(ctx, s.http, s.URL+"/metrics")
+	return all.sum("apiserver_request_total", func(label func(string) string) bool {
+		switch label("verb") {
 		case "POST", "PUT", "PATCH", "DELETE", "APPLY", "DELETECOLLECTION":
-			return c.label("resource") != "leases" && !strings.HasSuffix(c.label("resource"), "reviews")
+			return label("resource") != "leases" && !strings.HasSuffix(label("resource"), "reviews")
 		}
 		return false
 	}), err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +12,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 )
 
 // process is a program that runs and is measured from outside: by what the kernel accounts to it, and by its own counters.
@@ -125,77 +128,47 @@ func (p *process) cpu() (time.Duration, error) {
 
 // counters reads the counters of the process.
 func (p *process) counters(ctx context.Context) (counters, error) {
-	return scrape(ctx, http.DefaultClient, p.metrics, "")
+	return scrape(ctx, http.DefaultClient, p.metrics)
 }
 
-// counters are samples in the text format of Prometheus.
-type counters []counter
+// counters are what a program tells Prometheus, by name.
+type counters map[string]*dto.MetricFamily
 
-type counter struct {
-	name, labels string
-	value        float64
-}
-
-func scrape(ctx context.Context, client *http.Client, url, token string) (counters, error) {
+func scrape(ctx context.Context, client *http.Client, url string) (counters, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return nil, err
-	}
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	response, err := client.Do(request)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return nil, err
-	}
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s: %s", url, response.Status)
 	}
-	var out counters
-	for line := range strings.Lines(string(text)) {
-		series, number, ok := cutLast(strings.TrimSpace(line))
-		if !ok || strings.HasPrefix(line, "#") {
-			continue
-		}
-		value, err := strconv.ParseFloat(number, 64)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %q: %w", url, line, err)
-		}
-		name, labels, _ := strings.Cut(strings.TrimSuffix(series, "}"), "{")
-		out = append(out, counter{name, labels, value})
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	out, err := parser.TextToMetricFamilies(response.Body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", url, err)
 	}
 	return out, nil
 }
 
-func cutLast(s string) (before, after string, ok bool) {
-	i := strings.LastIndexByte(s, ' ')
-	if i < 0 {
-		return "", "", false
-	}
-	return s[:i], s[i+1:], true
-}
-
-// label is the value of a label of a sample.
-func (c counter) label(name string) string {
-	_, rest, ok := strings.Cut(","+c.labels, ","+name+`="`)
-	if !ok {
-		return ""
-	}
-	value, _, _ := strings.Cut(rest, `"`)
-	return value
-}
-
-// sum adds up the samples of a name for which something is true.
-func (c counters) sum(name string, is func(counter) bool) float64 {
+// sum adds up the values of a name whose labels something is true for; the value of a histogram is how many it has seen.
+func (c counters) sum(name string, is func(label func(string) string) bool) float64 {
 	var sum float64
-	for _, s := range c {
-		if s.name == name && (is == nil || is(s)) {
-			sum += s.value
+	for _, m := range c[name].GetMetric() {
+		label := func(name string) string {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == name {
+					return l.GetValue()
+				}
+			}
+			return ""
+		}
+		if is == nil || is(label) {
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
 	return sum
