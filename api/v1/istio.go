@@ -29,6 +29,7 @@ type Istio struct {
 	Spec IstioSpec `json:"spec,omitempty,omitzero"`
 
 	// What was found in the cluster.
+	// +kubebuilder:default:={"observedGeneration":-1}
 	// +optional
 	Status IstioStatus `json:"status,omitempty,omitzero"`
 }

@@ -22,6 +22,7 @@ type IstioCNI struct {
 	Spec IstioCNISpec `json:"spec,omitempty,omitzero"`
 
 	// What was found in the cluster.
+	// +kubebuilder:default:={"observedGeneration":-1}
 	// +optional
 	Status IstioCNIStatus `json:"status,omitempty,omitzero"`
 }

@@ -24,6 +24,7 @@ type IstioRevision struct {
 	Spec IstioRevisionSpec `json:"spec"`
 
 	// What was found in the cluster.
+	// +kubebuilder:default:={"observedGeneration":-1}
 	// +optional
 	Status IstioRevisionStatus `json:"status,omitempty,omitzero"`
 }

@@ -21,6 +21,7 @@ type IstioRevisionTag struct {
 	Spec IstioRevisionTagSpec `json:"spec"`
 
 	// What was found in the cluster.
+	// +kubebuilder:default:={"observedGeneration":-1}
 	// +optional
 	Status IstioRevisionTagStatus `json:"status,omitempty,omitzero"`
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -264,6 +265,41 @@ func TestDefaults(t *testing.T) {
 				t.Errorf("%s (-want +have):\n%s", tc.reason, diff)
 			}
 		})
+	}
+}
+
+// TestStatus: a resource that nobody has looked at yet says so, for health checks that read observedGeneration.
+func TestStatus(t *testing.T) {
+	want := map[string]any{"observedGeneration": int64(-1)}
+	for name, k := range load(t) {
+		object := map[string]any{
+			"apiVersion": "sailoperator.io/v1", "kind": name, "metadata": map[string]any{"name": "default"},
+			"spec": map[string]any{"version": "v1.28.3", "namespace": "a", "targetRef": map[string]any{"kind": "Istio", "name": "a"}},
+		}
+		have, _ := k.admit(object, nil)
+		if diff := cmp.Diff(want, have["status"]); diff != "" {
+			t.Errorf("%s: a resource without a status (-want +have):\n%s", name, diff)
+		}
+		object["status"] = map[string]any{"state": "Healthy"}
+		have, _ = k.admit(object, nil)
+		if diff := cmp.Diff(object["status"], have["status"]); diff != "" {
+			t.Errorf("%s: a status that is there must stay as it is (-want +have):\n%s", name, diff)
+		}
+	}
+}
+
+// TestKept: no tool prunes the definitions, since all resources would go with them.
+func TestKept(t *testing.T) {
+	for name, k := range load(t) {
+		have := maps.Clone(k.v1.Annotations)
+		delete(have, "controller-gen.kubebuilder.io/version")
+		want := map[string]string{
+			"argocd.argoproj.io/sync-options": "Prune=false,Delete=false", "argocd.argoproj.io/compare-options": "IgnoreExtraneous",
+			"kustomize.toolkit.fluxcd.io/prune": "disabled", "helm.sh/resource-policy": "keep",
+		}
+		if diff := cmp.Diff(want, have); diff != "" {
+			t.Errorf("%s (-want +have):\n%s", name, diff)
+		}
 	}
 }
 
