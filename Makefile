@@ -274,8 +274,9 @@ verify-format:
 verify-modules:
 	$(call say,go mod tidy)
 	go mod tidy -diff
-	(cd test/cluster/programs && go mod tidy -diff)
-	(cd test/cluster/programs/kwok && go mod tidy -diff)
+	for module in $$(git ls-files 'test/*/go.mod'); do
+	  (cd "$$(dirname $$module)" && go mod tidy -diff)
+	done
 	tools=$$(mktemp -d)
 	trap 'rm -rf "$$tools"' EXIT
 	cp go.tools.mod "$$tools/go.mod"

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,91 +32,132 @@ const (
 	stagesFile = "kwok-stages.yaml"
 )
 
-// module is a nested module that pins programs: what they are built from is in its go.mod and go.sum.
-type module struct {
-	// dir is where it is in the repository.
-	dir string
-	// names is the dependency whose version is the module's.
-	names string
-	// variable is the Go variable that the version is linked into.
-	variable string
-	products []product
+// Module is a nested module that pins programs: what they are built from is in its go.mod and go.sum.
+type Module struct {
+	// Dir is where it is in the repository.
+	Dir string
+	// Names is the dependency whose version is the module's.
+	Names string
+	// Variable is the Go variable that the version is linked into, if there is one.
+	Variable string
+	Products []Product
 }
 
-// product is a file that comes out of a module.
-type product struct {
-	name string
-	// main is the package that it is built from, if it is a program.
-	main string
-	// manifests are the packages whose YAML files it consists of, if it is none.
-	manifests []string
+// Product is a file that comes out of a module.
+type Product struct {
+	Name string
+	// Main is the package that it is built from, if it is a program.
+	Main string
+	// Manifests are the directories whose YAML files it consists of, if it is none: those of the dependency that names the module,
+	// written as if they were packages of it.
+	Manifests []string
 }
 
 // modules are two, so that what kwok depends on does not change what Kubernetes is built with.
-var modules = []module{
+var modules = []Module{
 	{
-		dir:      "test/cluster/programs",
-		names:    "k8s.io/kubernetes",
-		variable: "k8s.io/component-base/version.gitVersion",
-		products: []product{
-			{name: etcdProgram, main: "go.etcd.io/etcd/server/v3"},
-			{name: apiServerProgram, main: "k8s.io/kubernetes/cmd/kube-apiserver"},
-			{name: controllerManagerProgram, main: "k8s.io/kubernetes/cmd/kube-controller-manager"},
-			{name: schedulerProgram, main: "k8s.io/kubernetes/cmd/kube-scheduler"},
+		Dir:      "test/cluster/programs",
+		Names:    "k8s.io/kubernetes",
+		Variable: "k8s.io/component-base/version.gitVersion",
+		Products: []Product{
+			{Name: etcdProgram, Main: "go.etcd.io/etcd/server/v3"},
+			{Name: apiServerProgram, Main: "k8s.io/kubernetes/cmd/kube-apiserver"},
+			{Name: controllerManagerProgram, Main: "k8s.io/kubernetes/cmd/kube-controller-manager"},
+			{Name: schedulerProgram, Main: "k8s.io/kubernetes/cmd/kube-scheduler"},
 		},
 	},
 	{
-		dir:      "test/cluster/programs/kwok",
-		names:    "sigs.k8s.io/kwok",
-		variable: "sigs.k8s.io/kwok/pkg/consts.Version",
-		products: []product{
-			{name: kwokProgram, main: "sigs.k8s.io/kwok/cmd/kwok"},
-			{name: stagesFile, manifests: []string{"sigs.k8s.io/kwok/kustomize/stage/node/fast", "sigs.k8s.io/kwok/kustomize/stage/pod/fast"}},
+		Dir:      "test/cluster/programs/kwok",
+		Names:    "sigs.k8s.io/kwok",
+		Variable: "sigs.k8s.io/kwok/pkg/consts.Version",
+		Products: []Product{
+			{Name: kwokProgram, Main: "sigs.k8s.io/kwok/cmd/kwok"},
+			{Name: stagesFile, Manifests: []string{"sigs.k8s.io/kwok/kustomize/stage/node/fast", "sigs.k8s.io/kwok/kustomize/stage/pod/fast"}},
 		},
 	},
 }
 
-// Programs gives the files of a control plane, by name: all, or those that are asked for. What $KUBEBUILDER_ASSETS has is
+// Programs gives the files of a control plane, by name: all, or those that are asked for, as Build does.
+func Programs(ctx context.Context, progress io.Writer, names ...string) (map[string]string, error) {
+	files, err := Build(ctx, progress, modules, names...)
+	if err != nil {
+		return nil, fmt.Errorf("building the control plane's programs: %w", err)
+	}
+	return files, nil
+}
+
+// Build gives the files that come out of modules, by name: all, or those that are asked for. What $KUBEBUILDER_ASSETS has is
 // used. The rest is in the user's cache, in a directory per module that is named after its version and digest; whoever is
 // first builds it there, which takes minutes, and says so on progress.
-func Programs(ctx context.Context, progress io.Writer, names ...string) (map[string]string, error) {
+func Build(ctx context.Context, progress io.Writer, modules []Module, names ...string) (map[string]string, error) {
 	files := map[string]string{}
 	for _, m := range modules {
-		var missing []product
-		for _, p := range m.products {
-			switch file, found := asset(p); {
-			case len(names) > 0 && !slices.Contains(names, p.name):
-			case found:
-				files[p.name] = file
-			default:
-				missing = append(missing, p)
+		wanted := m.wanted(names)
+		if len(wanted) == 0 {
+			continue
+		}
+		var own []Product
+		for _, p := range wanted {
+			if file, found := asset(p); found {
+				files[p.Name] = file
+			} else {
+				own = append(own, p)
 			}
 		}
-		if len(missing) == 0 {
+		if len(own) == 0 {
 			continue
 		}
 		source, err := findSource(m)
 		if err != nil {
 			return nil, err
 		}
-		dir, err := source.fill(ctx, missing, progress)
+		dir, err := source.fill(ctx, own, progress)
 		if err != nil {
-			return nil, fmt.Errorf("building the control plane's programs: %w", err)
+			return nil, err
 		}
-		for _, p := range missing {
-			files[p.name] = filepath.Join(dir, p.name)
+		for _, p := range own {
+			files[p.Name] = filepath.Join(dir, p.Name)
 		}
 	}
 	return files, nil
 }
 
+// Missing names the files that Build would have to build.
+func Missing(modules []Module, names ...string) ([]string, error) {
+	var missing []string
+	for _, m := range modules {
+		source, err := findSource(m)
+		if err != nil {
+			return nil, err
+		}
+		dir, err := source.cache()
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range m.wanted(names) {
+			if _, found := asset(p); !found && !isFile(filepath.Join(dir, p.Name)) {
+				missing = append(missing, p.Name)
+			}
+		}
+	}
+	return missing, nil
+}
+
+// wanted are the products with one of the names, or all if nobody names any.
+func (m Module) wanted(names []string) []Product {
+	if len(names) == 0 {
+		return m.Products
+	}
+	return slices.DeleteFunc(slices.Clone(m.Products), func(p Product) bool { return !slices.Contains(names, p.Name) })
+}
+
 // asset looks for a product among what the machine has.
-func asset(p product) (string, bool) {
+func asset(p Product) (string, bool) {
 	assets := os.Getenv("KUBEBUILDER_ASSETS")
 	if assets == "" {
 		return "", false
 	}
-	file, err := filepath.Abs(filepath.Join(assets, p.name))
+	file, err := filepath.Abs(filepath.Join(assets, p.Name))
 	return file, err == nil && isFile(file)
 }
 
@@ -126,7 +168,7 @@ func isFile(name string) bool {
 
 // source is a module as it is on disk.
 type source struct {
-	module
+	Module
 	// dir is where the module is.
 	dir string
 	// version is that of the dependency that names the module.
@@ -136,25 +178,25 @@ type source struct {
 }
 
 // findSource looks for the module upwards from the working directory: tests run in the directory of their package.
-func findSource(m module) (source, error) {
+func findSource(m Module) (source, error) {
 	start, err := os.Getwd()
 	if err != nil {
 		return source{}, err
 	}
 	for dir := start; ; dir = filepath.Dir(dir) {
-		s, err := readSource(m, filepath.Join(dir, filepath.FromSlash(m.dir)))
+		s, err := readSource(m, filepath.Join(dir, filepath.FromSlash(m.Dir)))
 		if !errors.Is(err, fs.ErrNotExist) {
 			return s, err
 		}
 		if dir == filepath.Dir(dir) {
-			return source{}, fmt.Errorf("neither %s nor a directory above has %s, a module of the control plane", start, m.dir)
+			return source{}, fmt.Errorf("neither %s nor a directory above has %s, a module of programs", start, m.Dir)
 		}
 	}
 }
 
-func readSource(m module, dir string) (source, error) {
-	s := source{module: m, dir: dir}
-	required := regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(m.names) + ` (v\S+)`)
+func readSource(m Module, dir string) (source, error) {
+	s := source{Module: m, dir: dir}
+	required := regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(m.Names) + ` (v\S+)`)
 	hash := sha256.New()
 	for _, name := range []string{"go.mod", "go.sum"} {
 		content, err := os.ReadFile(filepath.Join(dir, name))
@@ -167,10 +209,10 @@ func readSource(m module, dir string) (source, error) {
 		}
 	}
 	if s.version == "" {
-		return s, fmt.Errorf("%s requires no %s", filepath.Join(dir, "go.mod"), m.names)
+		return s, fmt.Errorf("%s requires no %s", filepath.Join(dir, "go.mod"), m.Names)
 	}
-	for _, p := range m.products {
-		fmt.Fprintf(hash, "%q %q\n", s.arguments(p), p.manifests)
+	for _, p := range m.Products {
+		fmt.Fprintf(hash, "%q %q\n", s.arguments(p), p.Manifests)
 	}
 	fmt.Fprintf(hash, "%s/%s\n", runtime.GOOS, runtime.GOARCH)
 	s.digest = hex.EncodeToString(hash.Sum(nil)[:6])
@@ -178,12 +220,12 @@ func readSource(m module, dir string) (source, error) {
 }
 
 // arguments are those with which the go command builds a program. It is still told where to put it.
-func (s source) arguments(p product) []string {
-	return []string{
-		"build", "-mod=readonly", "-trimpath",
-		"-ldflags", "-s -w -X " + s.variable + "=" + s.version,
-		p.main,
+func (s source) arguments(p Product) []string {
+	flags := "-s -w"
+	if s.Variable != "" {
+		flags += " -X " + s.Variable + "=" + s.version
 	}
+	return []string{"build", "-mod=readonly", "-trimpath", "-ldflags", flags, p.Main}
 }
 
 // cache is where the products belong.
@@ -192,17 +234,23 @@ func (s source) cache() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(dir, "lateen", "cluster", path.Base(s.names)+"-"+s.version+"-"+s.digest), nil
+	return filepath.Join(dir, "lateen", "cluster", s.shortName()+"-"+s.version+"-"+s.digest), nil
 }
 
+// major is what the path of a module may end with that does not tell it from others.
+var major = regexp.MustCompile(`/v\d+$`)
+
+// shortName is the last word of the dependency that names the module.
+func (s source) shortName() string { return path.Base(major.ReplaceAllString(s.Names, "")) }
+
 // fill makes what is missing in the module's cache, and only once however many processes want it at the same time.
-func (s source) fill(ctx context.Context, products []product, progress io.Writer) (dir string, err error) {
+func (s source) fill(ctx context.Context, products []Product, progress io.Writer) (dir string, err error) {
 	dir, err = s.cache()
 	if err != nil {
 		return "", err
 	}
-	made := func(p product) bool { return isFile(filepath.Join(dir, p.name)) }
-	if !slices.ContainsFunc(products, func(p product) bool { return !made(p) }) {
+	made := func(p Product) bool { return isFile(filepath.Join(dir, p.Name)) }
+	if !slices.ContainsFunc(products, func(p Product) bool { return !made(p) }) {
 		now := time.Now()
 		return dir, os.Chtimes(dir, now, now) // in use: see prune
 	}
@@ -226,12 +274,12 @@ func (s source) fill(ctx context.Context, products []product, progress io.Writer
 }
 
 // make makes a product so that its file is either complete or absent.
-func (s source) make(ctx context.Context, p product, dir string, progress io.Writer) error {
+func (s source) make(ctx context.Context, p Product, dir string, progress io.Writer) error {
 	begin := time.Now()
-	unfinished := filepath.Join(dir, "unfinished-"+p.name)
+	unfinished := filepath.Join(dir, "unfinished-"+p.Name)
 	var err error
-	if p.main != "" {
-		fmt.Fprintf(progress, "building %s (%s %s), once\n", p.name, path.Base(s.names), s.version)
+	if p.Main != "" {
+		fmt.Fprintf(progress, "building %s (%s %s), once\n", p.Name, s.shortName(), s.version)
 		args := s.arguments(p)
 		_, err = s.run(ctx, append([]string{args[0], "-o", unfinished}, args[1:]...)...)
 	} else {
@@ -240,23 +288,28 @@ func (s source) make(ctx context.Context, p product, dir string, progress io.Wri
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(progress, "made %s in %s\n", p.name, time.Since(begin).Round(time.Second))
-	return os.Rename(unfinished, filepath.Join(dir, p.name))
+	fmt.Fprintf(progress, "made %s in %s\n", p.Name, time.Since(begin).Round(time.Second))
+	return os.Rename(unfinished, filepath.Join(dir, p.Name))
 }
 
 // collect writes the manifests of a product into one file. They come from the module, as the program does that reads them.
-func (s source) collect(ctx context.Context, p product, file string) error {
-	dirs, err := s.run(ctx, append([]string{"list", "-mod=readonly", "-f", "{{.Dir}}"}, p.manifests...)...)
+func (s source) collect(ctx context.Context, p Product, file string) error {
+	output, err := s.run(ctx, "mod", "download", "-json", s.Names)
 	if err != nil {
 		return err
 	}
+	var downloaded struct{ Dir string }
+	if err := json.Unmarshal(output, &downloaded); err != nil {
+		return err
+	}
 	var all [][]byte
-	for dir := range strings.Lines(string(dirs)) {
-		manifests, err := filepath.Glob(filepath.Join(strings.TrimSpace(dir), "*.yaml"))
+	for _, manifests := range p.Manifests {
+		dir := filepath.Join(downloaded.Dir, filepath.FromSlash(strings.TrimPrefix(manifests, s.Names)))
+		names, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 		if err != nil {
 			return err
 		}
-		for _, name := range manifests {
+		for _, name := range names {
 			if filepath.Base(name) == "kustomization.yaml" {
 				continue
 			}
@@ -268,7 +321,7 @@ func (s source) collect(ctx context.Context, p product, file string) error {
 		}
 	}
 	if len(all) == 0 {
-		return fmt.Errorf("no manifests in %s", dirs)
+		return fmt.Errorf("no manifests in %s", strings.Join(p.Manifests, ", "))
 	}
 	return os.WriteFile(file, bytes.Join(all, []byte("\n---\n")), 0o644)
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,19 @@ func TestPrograms(t *testing.T) {
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("%s: -want +got:\n%s", c.reason, diff)
+			}
+			var absent []string
+			for _, name := range append(slices.Clone(kubernetes), kwokProgram, stagesFile) {
+				if !slices.Contains(c.assets, name) && !slices.Contains(c.cached, name) {
+					absent = append(absent, name)
+				}
+			}
+			missing, err := Missing(modules)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(absent, missing); diff != "" {
+				t.Errorf("what would have to be built: -want +got:\n%s", diff)
 			}
 		})
 	}
