@@ -157,7 +157,7 @@ func TestUnusedEnginesEnd(t *testing.T) {
 	if !waiting() {
 		t.Fatal("no engine waits, so this test would see none end")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for waiting() {
 		if ctx.Err() != nil {

@@ -291,7 +291,7 @@ func TestColumns(t *testing.T) {
 func TestExplain(t *testing.T) {
 	s := connect(t)
 	// The server takes a moment to publish what it knows of a new CRD.
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	out, err := s.kubectl(ctx, t, "explain", "istio.spec.values.pilot")
 	for err != nil && ctx.Err() == nil {

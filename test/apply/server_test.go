@@ -109,10 +109,13 @@ func (s server) installCRDs(ctx context.Context) error {
 	return err
 }
 
+// patience is how long the server may take to come to what is expected of it. It is no measure of anything.
+const patience = 5 * time.Minute
+
 // applyOptions are Flux's, but for looking more often whether CRDs are established.
 func applyOptions() ssa.ApplyOptions {
 	o := ssa.DefaultApplyOptions()
-	o.WaitInterval = 100 * time.Millisecond
+	o.WaitInterval, o.WaitTimeout = 100*time.Millisecond, patience
 	return o
 }
 

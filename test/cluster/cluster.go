@@ -25,7 +25,7 @@ import (
 
 // patience is how long a server may take until it answers. It is no measure of anything: a start takes some seconds, and
 // this is when a start that hangs becomes an error.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // pause lies between two looks at whether a server answers.
 const pause = 20 * time.Millisecond

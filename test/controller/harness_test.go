@@ -78,13 +78,19 @@ type env struct {
 }
 
 // patience is how long the cluster may take to come to what is expected of it. It is no measure of anything.
-const patience = 90 * time.Second
+const patience = 5 * time.Minute
 
 // start gives the test a cluster of its own with Lateen's and Istio's CRDs.
 func start(t *testing.T, options ...cluster.Option) *env {
 	t.Helper()
+	return startWith(t, "../../config/crd", options...)
+}
+
+// startWith is start with other CRDs of Lateen.
+func startWith(t *testing.T, crds string, options ...cluster.Option) *env {
+	t.Helper()
 	options = append([]cluster.Option{
-		cluster.WithNodes(2), cluster.WithoutWebhooks(), cluster.WithCRDs("../../config/crd"), cluster.WithObjects(istioCRDs),
+		cluster.WithNodes(2), cluster.WithoutWebhooks(), cluster.WithCRDs(crds), cluster.WithObjects(istioCRDs),
 	}, options...)
 	e := &env{Cluster: cluster.Start(t, options...), t: t}
 	scheme := runtime.NewScheme()

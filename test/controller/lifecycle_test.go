@@ -366,7 +366,7 @@ func deletion(e *env, _ *process) {
 	// Somebody holds one of the objects.
 	e.must("patch", "configmap", "istio-end", "-n", "end", "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/hold"]}}`)
 	for _, resource := range []string{"istiocni/default", "istiorevisiontag/end-tag", "istiorevision/end-revision", "istio/end"} {
-		e.must("delete", resource, "--timeout=60s")
+		e.must("delete", resource, "--timeout="+patience.String())
 	}
 	e.gone("revision", "end")
 	e.gone("deployment", "end", "istiod-end")
@@ -381,7 +381,7 @@ func deletion(e *env, _ *process) {
 	e.apply(resource("Istio", "end", "version: v1.28.3, namespace: end"))
 	e.healthy("istio", "end")
 	e.must("delete", "namespace", "end")
-	e.must("delete", "istio", "end", "--timeout=60s")
+	e.must("delete", "istio", "end", "--timeout="+patience.String())
 	e.gone("revision", "end")
 	e.gone("mutating", "istio-sidecar-injector-end-end")
 }

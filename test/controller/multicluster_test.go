@@ -240,7 +240,7 @@ func (e *env) sample(label string) {
 		e.must("-n", "sample", "create", "deployment", name, "--image=example.com/"+name)
 	}
 	for _, name := range []string{"helloworld", "sleep"} {
-		e.must("wait", "--for", "condition=available", "-n", "sample", "deployment/"+name, "--timeout=60s")
+		e.must("wait", "--for", "condition=available", "-n", "sample", "deployment/"+name, "--timeout="+patience.String())
 	}
 }
 
@@ -264,11 +264,11 @@ spec:
 func multiPrimary(one, two *env, _ *remoteIstiod) {
 	common(one, two)
 	one.apply(fmt.Sprintf(primary, 1))
-	one.must("wait", "--for=condition=Ready", "istios/default", "--timeout=3m")
+	one.must("wait", "--for=condition=Ready", "istios/default", "--timeout="+patience.String())
 	one.example("multi-primary/cluster1/eastwest-gateway.yaml")
 	one.example("multi-primary/cluster1/expose-services.yaml")
 	two.apply(fmt.Sprintf(primary, 2))
-	two.must("wait", "--for=jsonpath={.status.revisions.ready}=1", "istios/default", "--timeout=3m")
+	two.must("wait", "--for=jsonpath={.status.revisions.ready}=1", "istios/default", "--timeout="+patience.String())
 	two.example("multi-primary/cluster2/eastwest-gateway.yaml")
 	two.example("multi-primary/cluster2/expose-services.yaml")
 	one.remoteSecret("istio-system", "cluster2")
@@ -301,7 +301,7 @@ func primaryRemote(one, two *env, istiod *remoteIstiod) {
       env:
         EXTERNAL_ISTIOD: "true"
 `)
-	one.must("wait", "--for=jsonpath={.status.revisions.ready}=1", "istios/default", "--timeout=3m")
+	one.must("wait", "--for=jsonpath={.status.revisions.ready}=1", "istios/default", "--timeout="+patience.String())
 	one.example("primary-remote/cluster1/eastwest-gateway.yaml")
 	one.example("primary-remote/cluster1/expose-istiod.yaml")
 	one.example("primary-remote/cluster1/expose-services.yaml")
@@ -333,7 +333,7 @@ default   1           0       0        default           RemoteIstiodNotReady   
 	two.says("False RemoteIstiodNotReady: remote istiod is not ready: ...", "istio", "default", "Ready")
 	two.certify(istiod.ca, "istio-sidecar-injector")
 	follow(two, istiod, "default", "https://istiod.istio-system.svc:443/ready")
-	two.must("wait", "--for=condition=Ready", "istios/default", "--timeout=3m")
+	two.must("wait", "--for=condition=Ready", "istios/default", "--timeout="+patience.String())
 	two.shows(`
 NAME      TYPE     READY   STATUS    IN USE   VERSION   AGE
 default   Remote   True    Healthy   False    v1.23.2   23s`, "get", "istiorevisions")
@@ -391,7 +391,7 @@ func externalControlPlane(one, two *env, istiod *remoteIstiod) {
 		one.t.Errorf("spec.global should be refused, by name: %v", err)
 	}
 	one.apply(`{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {version: v1.23.2, namespace: istio-system, values: {global: {network: network1}}}}`)
-	one.must("wait", "--for=condition=Ready", "istios/default", "--timeout=3m")
+	one.must("wait", "--for=condition=Ready", "istios/default", "--timeout="+patience.String())
 	one.example("external-control-plane/cluster1/controlplane-gateway.yaml")
 	address := one.address("istio-ingressgateway", "192.0.2.20")
 	two.must("create", "namespace", "external-istiod")
@@ -463,7 +463,7 @@ spec:
         clusterName: cluster2
       network: network1
 `, "$EXTERNAL_ISTIOD_ADDR", address))
-	one.must("wait", "--for=condition=Ready", "istios/external-istiod", "--timeout=3m")
+	one.must("wait", "--for=condition=Ready", "istios/external-istiod", "--timeout="+patience.String())
 	one.example("external-control-plane/cluster1/expose-istiod.yaml")
 
 	// istiod in cluster1 finds the webhooks of cluster2 by the names in its environment.
@@ -472,7 +472,7 @@ spec:
 	two.says("False RemoteIstiodNotReady: remote istiod is not ready: https://istiod-external-istiod.external-istiod.svc:443/ready answers 503 Service Unavailable",
 		"istio", "external-istiod", "Ready")
 	istiod.answer.Store(http.StatusOK)
-	two.must("wait", "--for=condition=Ready", "istios/external-istiod", "--timeout=3m")
+	two.must("wait", "--for=condition=Ready", "istios/external-istiod", "--timeout="+patience.String())
 	two.sample("istio.io/rev=external-istiod")
 	two.shows(`
 NAME              TYPE     READY   STATUS    IN USE   VERSION   AGE

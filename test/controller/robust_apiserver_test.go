@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"testing"
 	"time"
 )
@@ -32,24 +33,39 @@ func TestAPIServer(t *testing.T) {
 				e.put("{apiVersion: v1, kind: Namespace, metadata: {name: " + name + "}}")
 			}
 			starts := e.daemon(c.args...).keep()
-			const grace = "type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 8"
-			e.asked("prod", "v1.26.0", grace)
+			// Nothing goes by itself while the test looks, however slowly it does.
+			const long = "type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 3600"
+			const short = "type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 1"
+			e.asked("prod", "v1.26.0", long)
 			e.put("{apiVersion: v1, kind: Namespace, metadata: {name: app, labels: {istio.io/rev: prod-v1-26-0}}}")
 			e.healthy("istio", "prod")
 
 			// In the middle of an upgrade: a restart, and then a server that is away for longer than leases last.
-			e.asked("prod", "v1.27.0", grace)
+			e.asked("prod", "v1.27.0", long)
 			e.exists("revision", "prod-v1-27-0")
 			e.RestartAPIServer(t)
 			e.healthy("istio", "prod")
-			e.asked("prod", "v1.28.3", grace)
+			e.asked("prod", "v1.28.3", long)
 			e.exists("revision", "prod-v1-28-3")
 			// The grace period of v1.27.0, which nothing uses, begins about now.
 			e.says("False NotReferencedByAnything: ...", "revision", "prod-v1-27-0", "InUse")
+			before := starts.Load()
 			e.StopAPIServer(t)
-			e.pause(10 * time.Second)
+			if c.ends {
+				e.eventually("the controller ends, since it may no longer be the only one", func() error {
+					if starts.Load() == before {
+						return errors.New("it has not been started again")
+					}
+					return nil
+				})
+			} else {
+				e.pause(10 * time.Second)
+			}
 			e.StartAPIServer(t)
 
+			e.healthy("istio", "prod")
+			e.exists("revision", "prod-v1-27-0")
+			e.asked("prod", "v1.28.3", short)
 			e.remain("prod-v1-26-0", "prod-v1-28-3")
 			e.healthy("istio", "prod")
 			e.put("{apiVersion: v1, kind: Namespace, metadata: {name: app, labels: {istio.io/rev: prod-v1-28-3}}}")

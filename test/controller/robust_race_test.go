@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,7 +11,7 @@ import (
 	"time"
 )
 
-// TestRace runs the controller with Go's race detector for half a minute of a random history, and then ends it as the kubelet
+// TestRace runs the controller with Go's race detector through some steps of a random history, and then ends it as the kubelet
 // does. What the detector has to say is in the log, in which daemon looks for it.
 func TestRace(t *testing.T) {
 	parallel(t, 80)
@@ -30,13 +31,20 @@ func TestRace(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the controller: %v\n%s", err, out)
 	}
+	const steps = 120
 	e := start(t)
 	o := e.observe()
 	d := e.daemon()
 	d.program = program
 	d.start()
-	stop := e.history(2).play()
-	e.pause(30 * time.Second)
+	h := e.history(2)
+	stop := h.play()
+	e.eventually("the history goes on", func() error {
+		if n := h.done.Load(); n < steps {
+			return fmt.Errorf("%d of %d steps are done", n, steps)
+		}
+		return nil
+	})
 	stop()
 	e.converges()
 	o.blameless()

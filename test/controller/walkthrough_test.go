@@ -407,7 +407,7 @@ spec:
   version: v1.23.2
   namespace: istio-system
 `)
-	e.must("wait", "--for=jsonpath={.status.revisions.ready}=1", "istios/default", "--timeout=3m")
+	e.must("wait", "--for=jsonpath={.status.revisions.ready}=1", "istios/default", "--timeout="+patience.String())
 	e.must("create", "namespace", "istio-cni")
 	e.apply(`
 apiVersion: sailoperator.io/v1
@@ -419,7 +419,7 @@ spec:
   namespace: istio-cni
 `)
 	e.is("Healthy", "{.status.state}", "istiocni", "default")
-	e.must("wait", "--for=condition=Ready", "pod", "-n", "istio-cni", "-l", "k8s-app=istio-cni-node", "--timeout=60s")
+	e.must("wait", "--for=condition=Ready", "pod", "-n", "istio-cni", "-l", "k8s-app=istio-cni-node", "--timeout="+patience.String())
 	e.is(`RequireDualStack ["IPv4","IPv6"]`, "{.spec.ipFamilyPolicy} {.spec.ipFamilies}", "service", "istiod", "-n", "istio-system")
 	namespaces := []string{"dual-stack", "ipv4", "ipv6", "sleep"}
 	for _, ns := range namespaces {
