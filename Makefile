@@ -54,6 +54,7 @@ TEST_TIMEOUT ?= 30m
 FUZZTIME ?= 30s
 PODS ?= 10000
 ONLY ?=
+ENGINE ?= engines istiod
 IMAGE_PREFIX ?= localhost/lateen
 IMAGE_TAG ?= $(LATEEN_VERSION)
 
@@ -104,6 +105,23 @@ test: build bundles cluster-programs $(HELM) $(KUSTOMIZE) ## Run all tests
 	if compgen -G 'releases/*/*_test.go' >/dev/null; then
 	  cd releases && go test -modfile=$(NEWEST_ISTIO).mod -vet=off -count=1 -timeout=$(TEST_TIMEOUT) ./...
 	fi
+
+# The long forms of tests that `make test` has in short: see test/controller/soak_test.go. They say what they did.
+.PHONY: soak
+soak: build bundles cluster-programs ## Run the long proofs: a hundred kills, idle minutes, Lateen's own upgrade
+	LATEEN_SOAK=true go test -vet=off -count=1 -v -timeout=$(TEST_TIMEOUT) ./test/controller \
+	  -run='^(TestKills|TestSteadyState|TestLateensOwnUpgrade)$$'
+
+# The real engines and the real istiod. Their programs are built the first time, which takes long: minutes for the engines, up to 20 for
+# istiod. ENGINE=istiod runs the tests of one of the two.
+.PHONY: test-engines
+test-engines: export ENGINES ?= all
+test-engines: build bundles cluster-programs $(KUSTOMIZE) ## Run Flux, Argo CD and istiod for real: ENGINE="engines istiod"
+	for engine in $(ENGINE); do
+	  $(call say,programs of test/$$engine)
+	  go run ./test/$$engine/build >/dev/null
+	done
+	go test -vet=off -count=1 -v -timeout=60m $(ENGINE:%=./test/%)
 
 .PHONY: lint
 lint: lint-main lint-releases ## Run the linters (.golangci.yml)
@@ -212,9 +230,9 @@ $(LINTER): go.tools.mod go.tools.sum
 	go build -modfile=go.tools.mod -ldflags "-s -w" -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 # Where the tests and benchmarks find what is built.
-test golden bench: export LATEEN_BIN := $(CURDIR)/bin
-test golden bench: export LATEEN_HELM := $(CURDIR)/$(HELM)
-test golden bench: export LATEEN_KUSTOMIZE := $(CURDIR)/$(KUSTOMIZE)
+test soak test-engines golden bench: export LATEEN_BIN := $(CURDIR)/bin
+test soak test-engines golden bench: export LATEEN_HELM := $(CURDIR)/$(HELM)
+test soak test-engines golden bench: export LATEEN_KUSTOMIZE := $(CURDIR)/$(KUSTOMIZE)
 
 .PHONY: lint-main lint-releases
 lint-main: $(LINTER)

@@ -1,0 +1,334 @@
+package istiod
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/yaml"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/test/cluster"
+)
+
+// version is the one that istiod is built from, and system where it belongs.
+const (
+	version = "v1.28.3"
+	system  = "istio-system"
+)
+
+// patience is how long the cluster may take to come to what is expected of it. It is no measure of anything.
+const patience = 5 * time.Minute
+
+// Where programs come from: istiod from its module, the controller from LATEEN_BIN, or from the source.
+var programs struct {
+	istiod, controller string
+	// missing says why there are none.
+	missing string
+}
+
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard())
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "lateen-istiod-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if err := findPrograms(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// findPrograms finds istiod and the controller, or says what is missing. It builds no istiod: that takes longer than tests may.
+func findPrograms(dir string) error {
+	missing, err := Missing()
+	if err != nil {
+		return err
+	}
+	if missing {
+		programs.missing = "no istiod of Istio " + version + " has been built: make test-engines does that"
+		return nil
+	}
+	if programs.istiod, err = Program(context.Background(), os.Stderr); err != nil {
+		return err
+	}
+	if bin := os.Getenv("LATEEN_BIN"); bin != "" {
+		programs.controller = filepath.Join(bin, "lateen-controller")
+		return nil
+	}
+	programs.controller = filepath.Join(dir, "lateen-controller")
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", programs.controller, "../../controller")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the controller: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// env is a cluster with the controller in it.
+type env struct {
+	*cluster.Cluster
+	t      *testing.T
+	client client.Client
+	routes *routes
+}
+
+// start gives the test a cluster of its own, with Lateen's CRDs, the controller, and a way for the API server to the webhooks.
+func start(t *testing.T) *env {
+	t.Helper()
+	switch asked := os.Getenv("ENGINES"); {
+	case testing.Short():
+		t.Skip("starts a control plane")
+	case asked == "":
+		t.Skip("starts a real istiod: make test-engines")
+	case programs.missing != "" && asked == "required":
+		t.Fatal(programs.missing)
+	case programs.missing != "":
+		t.Skip(programs.missing)
+	}
+	e := &env{Cluster: cluster.Start(t, cluster.WithNodes(2), cluster.WithAudit(), cluster.WithCRDs("../../config/crd")), t: t}
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1.AddToScheme(scheme))
+	var err error
+	if e.client, err = client.New(e.RESTConfig(), client.Options{Scheme: scheme}); err != nil {
+		t.Fatal(err)
+	}
+	e.put("{apiVersion: v1, kind: Namespace, metadata: {name: " + system + "}}")
+	e.routes = e.route()
+	e.controller()
+	return e
+}
+
+// process is a program that runs until the test ends, or it is killed.
+type process struct {
+	cmd  *exec.Cmd
+	kill func()
+}
+
+// run starts a program. Its log is shown if the test fails.
+func (e *env) run(name, dir string, environ []string, program string, args ...string) *process {
+	e.t.Helper()
+	file := filepath.Join(e.t.TempDir(), name+".log")
+	out, err := os.Create(file)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	p := &process{cmd: exec.CommandContext(e.t.Context(), program, args...)}
+	p.cmd.Dir, p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = dir, environ, out, out
+	if err := p.cmd.Start(); err != nil {
+		e.t.Fatal(err)
+	}
+	p.kill = sync.OnceFunc(func() {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+	})
+	e.t.Cleanup(func() {
+		p.kill()
+		_ = out.Close()
+		text, _ := os.ReadFile(file)
+		if bytes.Contains(text, []byte("panic:")) {
+			e.t.Errorf("%s crashed", name)
+		}
+		if e.t.Failed() {
+			const most = 8000
+			e.t.Logf("the log of %s ends:\n%s", name, text[max(0, len(text)-most):])
+		}
+	})
+	return p
+}
+
+// controller starts Lateen's.
+func (e *env) controller() *process {
+	e.t.Helper()
+	return e.run("lateen-controller", "", os.Environ(), programs.controller, "--kubeconfig="+e.Kubeconfig, "--leader-elect=false",
+		"--metrics-bind-address=0", "--health-probe-bind-address=0")
+}
+
+// put applies an object, given as YAML, as soon as the server takes it.
+func (e *env) put(text string) {
+	e.t.Helper()
+	o := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
+		e.t.Fatal(err)
+	}
+	e.eventually("applying "+o.GetKind()+" "+o.GetName(), func() error {
+		return e.client.Apply(e.t.Context(), client.ApplyConfigurationFromUnstructured(o), client.FieldOwner("lateen-test"), client.ForceOwnership)
+	})
+}
+
+// remove deletes an object and waits until it is gone.
+func (e *env) remove(o client.Object) {
+	e.t.Helper()
+	what := fmt.Sprintf("%T %s", o, client.ObjectKeyFromObject(o))
+	if err := client.IgnoreNotFound(e.client.Delete(e.t.Context(), o)); err != nil {
+		e.t.Fatalf("deleting %s: %v", what, err)
+	}
+	e.eventually("the end of "+what, func() error {
+		if err := e.client.Get(e.t.Context(), client.ObjectKeyFromObject(o), o); client.IgnoreNotFound(err) != nil || err == nil {
+			return fmt.Errorf("it is still there: %w", err)
+		}
+		return nil
+	})
+}
+
+// eventually waits until something holds.
+func (e *env) eventually(what string, holds func() error) {
+	e.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		err := holds()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) || e.t.Context().Err() != nil {
+			e.t.Fatalf("%s: %v", what, err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// istio is an Istio of the version, in YAML, with what is added to its spec.
+func istio(name, version, more string) string {
+	return fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: %s}, spec: {version: %s, namespace: %s%s}}", name, version, system, more)
+}
+
+// tag is an IstioRevisionTag in YAML.
+func tag(name, kind, target string) string {
+	return fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: %s}, spec: {targetRef: {kind: %s, name: %s}}}", name, kind, target)
+}
+
+// ready waits until a revision is.
+func (e *env) ready(revision string) {
+	e.t.Helper()
+	e.eventually("IstioRevision "+revision+" is ready", func() error {
+		rev := &v1.IstioRevision{}
+		if err := e.client.Get(e.t.Context(), types.NamespacedName{Name: revision}, rev); err != nil {
+			return err
+		}
+		for _, c := range []v1.ConditionType{v1.ConditionReconciled, v1.ConditionReady} {
+			if !rev.Status.Conditions.IsTrue(c) {
+				return fmt.Errorf("%s: %+v", c, rev.Status.Conditions.Get(c))
+			}
+		}
+		return nil
+	})
+}
+
+// inUse waits until the controller says so of a revision, or that it is not, and gives what it says.
+func (e *env) inUse(revision string, want bool) string {
+	e.t.Helper()
+	var message string
+	e.eventually(fmt.Sprintf("InUse of IstioRevision %s is %v", revision, want), func() error {
+		rev := &v1.IstioRevision{}
+		if err := e.client.Get(e.t.Context(), types.NamespacedName{Name: revision}, rev); err != nil {
+			return err
+		}
+		c := rev.Status.Conditions.Get(v1.ConditionInUse)
+		if c == nil || (c.Status == "True") != want || c.Status == "Unknown" {
+			return fmt.Errorf("it is %+v", c)
+		}
+		message = c.Message
+		return nil
+	})
+	return message
+}
+
+// patched waits until an istiod has put its certificate into all injection webhooks of a revision and of the tags on it, and has made the
+// validating one strict.
+func (e *env) patched(names ...string) {
+	e.t.Helper()
+	e.eventually("istiod patches its webhooks", func() error {
+		var mutating admissionv1.MutatingWebhookConfigurationList
+		var validating admissionv1.ValidatingWebhookConfigurationList
+		if err := errors.Join(e.client.List(e.t.Context(), &mutating), e.client.List(e.t.Context(), &validating)); err != nil {
+			return err
+		}
+		for _, name := range names {
+			found := 0
+			for _, config := range mutating.Items {
+				if config.Labels["istio.io/rev"] != name && config.Labels["istio.io/tag"] != name {
+					continue
+				}
+				for _, hook := range config.Webhooks {
+					found++
+					if len(hook.ClientConfig.CABundle) == 0 {
+						return fmt.Errorf("%s has no caBundle in %s", hook.Name, config.Name)
+					}
+				}
+			}
+			if found == 0 {
+				return fmt.Errorf("%s has no webhooks", name)
+			}
+		}
+		for _, config := range validating.Items {
+			for _, hook := range config.Webhooks {
+				if !strings.HasPrefix(config.Name, "istio-validator-") {
+					continue
+				}
+				if !slices.Contains(names, config.Labels["istio.io/rev"]) {
+					continue
+				}
+				if len(hook.ClientConfig.CABundle) == 0 || hook.FailurePolicy == nil || *hook.FailurePolicy != admissionv1.Fail {
+					return fmt.Errorf("%s in %s: caBundle of %d bytes, failurePolicy %v", hook.Name, config.Name, len(hook.ClientConfig.CABundle), hook.FailurePolicy)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// proxy is the revision that has injected a pod, by what the pod has: the annotation of the template, what the injector itself notes, and
+// whether there is a proxy at all.
+type proxy struct {
+	// Annotation is istio.io/rev, and Status the revision in sidecar.istio.io/status.
+	Annotation, Status string
+	Container          bool
+}
+
+func proxyOf(pod *corev1.Pod) (proxy, error) {
+	p := proxy{Annotation: pod.Annotations["istio.io/rev"]}
+	for _, c := range slices.Concat(pod.Spec.Containers, pod.Spec.InitContainers) {
+		p.Container = p.Container || c.Name == "istio-proxy"
+	}
+	text, ok := pod.Annotations["sidecar.istio.io/status"]
+	if !ok {
+		return p, nil
+	}
+	var status struct{ Revision string }
+	if err := yaml.Unmarshal([]byte(text), &status); err != nil {
+		return p, fmt.Errorf("sidecar.istio.io/status of %s: %w", pod.Name, err)
+	}
+	p.Status = status.Revision
+	return p, nil
+}
+
+// closeQuietly closes what the test is done with.
+func closeQuietly(c io.Closer) { _ = c.Close() }
