@@ -48,6 +48,28 @@ func (want enough) missing(kills, steps int, j judgement) string {
 		kills, want.kills, steps, want.steps, j.removed, want.removed, j.kept, want.kept)
 }
 
+// TestEnough goes through what a history can lack.
+func TestEnough(t *testing.T) {
+	want := enough{kills: 2, steps: 10, removed: 3, kept: 1}
+	for _, c := range []struct {
+		reason       string
+		kills, steps int
+		j            judgement
+		want         string
+	}{
+		{"all of it", 2, 10, judgement{removed: 3, kept: 1}, ""},
+		{"more", 5, 50, judgement{removed: 9, kept: 4}, ""},
+		{"a kill", 1, 10, judgement{removed: 3, kept: 1}, "1 of 2 kills, 10 of 10 steps, 3 of 3 revisions removed, 1 of 1 kept by their users"},
+		{"steps", 2, 9, judgement{removed: 3, kept: 1}, "2 of 2 kills, 9 of 10 steps, 3 of 3 revisions removed, 1 of 1 kept by their users"},
+		{"revisions that had to go", 2, 10, judgement{removed: 2, kept: 1}, "2 of 2 kills, 10 of 10 steps, 2 of 3 revisions removed, 1 of 1 kept by their users"},
+		{"revisions that had to stay", 2, 10, judgement{removed: 3}, "2 of 2 kills, 10 of 10 steps, 3 of 3 revisions removed, 0 of 1 kept by their users"},
+	} {
+		if got := want.missing(c.kills, c.steps, c.j); got != c.want {
+			t.Errorf("%s: %q, want %q", c.reason, got, c.want)
+		}
+	}
+}
+
 // TestKills kills the controller again and again, at random moments, while a random history goes on: upgrades of control planes in place
 // and by revisions, namespaces, pods and workloads that use them and cease to, tags that come, move and go, and the CNI plugin. No
 // revision that is used may go meanwhile (see observer.judge), and when the controller is left alone, all is as if nothing had
@@ -114,7 +136,7 @@ func (e *env) progress(h *history, o *observer, before judgement) {
 		if steps > mostSteps {
 			e.t.Fatalf("after %d steps the controller has removed %d revisions and kept %d, and then none any more", steps, now.removed, now.kept)
 		}
-		e.pause(time.Second)
+		e.pause(3 * time.Second) // a judgement is work
 	}
 }
 

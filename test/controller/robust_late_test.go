@@ -105,7 +105,7 @@ func (b *lateBody) Read(p []byte) (int, error) {
 // TestLateNews has a revision come into use after its Istio has left it, without the controller being told. Before it removes a
 // revision it has to ask the server itself, for everything that may use one.
 func TestLateNews(t *testing.T) {
-	parallel(t, 75)
+	parallel(t, 105)
 	e := start(t)
 	for _, name := range []string{"istio-system", "app"} {
 		e.put("{apiVersion: v1, kind: Namespace, metadata: {name: " + name + "}}")

@@ -28,7 +28,7 @@ var quickElection = []string{
 // TestLeader kills the leader of two replicas in the middle of an upgrade. The other one takes over and completes it: before
 // that it has written nothing, and nothing is done twice.
 func TestLeader(t *testing.T) {
-	parallel(t, 25)
+	parallel(t, 50)
 	e := start(t, cluster.WithAudit())
 	o := e.observe()
 	for _, name := range []string{"lateen-system", "istio-system", "app"} {

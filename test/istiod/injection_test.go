@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -92,6 +93,13 @@ func TestInjection(t *testing.T) {
 			for _, o := range m.objects {
 				e.remove(o)
 			}
+			e.eventually("no webhook is left", func() error {
+				var hooks admissionv1.MutatingWebhookConfigurationList
+				if err := e.client.List(t.Context(), &hooks); err != nil || len(hooks.Items) == 0 {
+					return err
+				}
+				return fmt.Errorf("there is %s", hooks.Items[0].Name)
+			})
 		})
 	}
 }
