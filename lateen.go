@@ -12,6 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -41,6 +44,11 @@ type Options struct {
 	ChartFailurePolicy bool
 	// Protect asks Argo CD and Flux not to prune the objects of InPlace control planes either, before they become RevisionBased.
 	Protect bool
+	// Strict makes errors of warnings.
+	Strict bool
+	// AllowRemoval are resources, such as Istio/default, that have left the package and whose objects Transform may remove although
+	// something may depend on them.
+	AllowRemoval []string
 }
 
 func (o Options) options() krm.Options {
@@ -63,6 +71,12 @@ func (o Options) options() krm.Options {
 	}
 	if o.Protect {
 		out[krm.OptionProtect] = "true"
+	}
+	if o.Strict {
+		out[krm.OptionStrict] = "true"
+	}
+	if len(o.AllowRemoval) > 0 {
+		out[krm.OptionAllowRemoval] = strings.Join(o.AllowRemoval, ",")
 	}
 	return out
 }
@@ -123,14 +137,15 @@ func (e *Error) Error() string {
 // functions are those of a whole mesh, in the order of a pipeline.
 var functions = []expand.Function{expand.RenderIstio, expand.RenderCNI, expand.RevisionTag}
 
-// Render expands the resources of sailoperator.io among YAML documents; other documents are ignored. If a resource is
-// wrong, the error is an *Error that names all that is.
+// Render expands the resources of sailoperator.io among YAML documents and the lists in them; other documents are ignored,
+// unless they look like one of those resources. If a resource is wrong, the error is an *Error that names all that is.
 func Render(resources []byte, o Options) (*Result, error) {
 	items, err := krm.ParseDocuments(resources)
 	if err != nil {
 		return nil, err
 	}
 	r := &Result{}
+	strict := false
 	for _, f := range functions {
 		expanded := f.Items(items, items, o.options(), false)
 		if !expand.HasError(expanded.Results) {
@@ -140,7 +155,8 @@ func Render(resources []byte, o Options) (*Result, error) {
 			}
 			r.objects = append(r.objects, objects...)
 		}
-		r.Warnings = append(r.Warnings, expanded.Results...)
+		r.Warnings = merge(r.Warnings, expanded.Results)
+		strict = strict || expanded.Strict
 		if f.Name != expand.RenderIstio.Name {
 			continue
 		}
@@ -148,7 +164,7 @@ func Render(resources []byte, o Options) (*Result, error) {
 			r.Revisions = append(r.Revisions, out.Revision)
 		}
 	}
-	if expand.HasError(r.Warnings) {
+	if r.Warnings = krm.Strictly(r.Warnings, strict); expand.HasError(r.Warnings) {
 		return nil, &Error{r.Warnings}
 	}
 	if id, twice := manifest.Duplicate(r.objects); twice {
@@ -156,6 +172,16 @@ func Render(resources []byte, o Options) (*Result, error) {
 	}
 	manifest.Sort(r.objects)
 	return r, nil
+}
+
+// merge adds results to others. What concerns no function in particular every one of them finds, and it is there once.
+func merge(results, more fn.Results) fn.Results {
+	for _, r := range more {
+		if !slices.ContainsFunc(results, func(other *fn.Result) bool { return reflect.DeepEqual(r, other) }) {
+			results = append(results, r)
+		}
+	}
+	return results
 }
 
 // Transform is the KRM functions render-istio, render-cni and revision-tag in one: it reads a ResourceList and writes
@@ -169,7 +195,7 @@ func Transform(in io.Reader, out io.Writer, o Options) error {
 	done := *list
 	for _, f := range functions {
 		next := f.List(&done, o.options())
-		done.Items, done.Results = next.Items, append(done.Results, next.Results...)
+		done.Items, done.Results = next.Items, merge(done.Results, next.Results)
 		if expand.HasError(next.Results) {
 			done.Items = list.Items
 			break

@@ -240,7 +240,7 @@ var observedAt = regexp.MustCompile(`observedAt: "[^"]*"`)
 func (s server) golden(file string, args ...string) {
 	s.t.Helper()
 	got := s.run(args...)
-	if got.code != exitOK || got.stderr != "" {
+	if got.code != exit.OK || got.stderr != "" {
 		s.t.Errorf("%s: exit code %d: %s", file, got.code, got.stderr)
 		return
 	}
@@ -268,7 +268,7 @@ func (s server) rights() {
 	// The API server learns of rights by a watch.
 	until(s.t, func() (string, bool) {
 		got := call("usage", "--kubeconfig", config)
-		return got.stderr, got.code == exitOK && got.stdout == s.run().stdout
+		return got.stderr, got.code == exit.OK && got.stdout == s.run().stdout
 	})
 
 	o := &unstructured.Unstructured{}
@@ -299,9 +299,9 @@ func (s server) refused(config, output string) {
 	var got result
 	until(s.t, func() (string, bool) {
 		got = call("usage", "--kubeconfig", config, "-o", output, "--context", s.context())
-		return got.stdout, got.code != exitOK
+		return got.stdout, got.code != exit.OK
 	})
-	if got.code != exitError || got.stdout != "" || !strings.Contains(got.stderr, "nothing can be said about who uses what: listing") ||
+	if got.code != exit.Wrong || got.stdout != "" || !strings.Contains(got.stderr, "nothing can be said about who uses what: listing") ||
 		!strings.Contains(got.stderr, "forbidden") || !strings.Contains(got.stderr, "docs/usage.md") {
 		s.t.Errorf("-o %s without the right to see pods: %+v", output, got)
 	}
@@ -310,13 +310,13 @@ func (s server) refused(config, output string) {
 // mistakes of a person who asks.
 func (s server) mistakes() {
 	s.t.Helper()
-	if got := s.run("--timeout", "1ns"); got.code != exitError || got.stdout != "" || !strings.Contains(got.stderr, "--timeout is 1ns") {
+	if got := s.run("--timeout", "1ns"); got.code != exit.Wrong || got.stdout != "" || !strings.Contains(got.stderr, "--timeout is 1ns") {
 		s.t.Errorf("a look that takes too long: %+v", got)
 	}
-	if got := s.run("nonsense"); got.code != exitError || got.stdout != "" || !strings.Contains(got.stderr, "there is no revision or tag nonsense") {
+	if got := s.run("nonsense"); got.code != exit.Wrong || got.stdout != "" || !strings.Contains(got.stderr, "there is no revision or tag nonsense") {
 		s.t.Errorf("a name that nothing has: %+v", got)
 	}
-	if got := s.run("--context", "nonsense"); got.code != exitError || got.stdout != "" || !strings.Contains(got.stderr, `context "nonsense" does not exist`) {
+	if got := s.run("--context", "nonsense"); got.code != exit.Wrong || got.stdout != "" || !strings.Contains(got.stderr, `context "nonsense" does not exist`) {
 		s.t.Errorf("a context that does not exist: %+v", got)
 	}
 }

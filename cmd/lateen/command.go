@@ -12,15 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lateen-io/lateen/internal/exit"
 	"github.com/lateen-io/lateen/internal/function"
 	"github.com/lateen-io/lateen/internal/migrate/command"
-)
-
-// Exit codes.
-const (
-	exitOK    = 0
-	exitError = 1 // the answer cannot be given
-	exitUsage = 2 // the call is wrong
 )
 
 // failure is an error of a command that was called correctly.
@@ -28,10 +22,10 @@ type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
 
-// exit is the exit code of a command that has written its errors itself.
-type exit int
+// told is the exit code of a command that has written its errors itself.
+type told int
 
-func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+func (c told) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // Main runs the program in a process and returns the exit code.
 func Main(p function.Process) int {
@@ -40,19 +34,19 @@ func Main(p function.Process) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	err := root.ExecuteContext(ctx)
-	var code exit
+	var code told
 	switch {
 	case err == nil:
-		return exitOK
+		return exit.OK
 	case errors.As(err, &code):
 		return int(code)
 	}
 	fmt.Fprintf(p.Stderr, "%s: %v\n", calledAs(p.Args[0]), err)
 	if errors.As(err, new(failure)) {
-		return exitError
+		return exit.Wrong
 	}
 	fmt.Fprintf(p.Stderr, "Run '%s --help' for usage.\n", calledAs(p.Args[0]))
-	return exitUsage
+	return exit.Usage
 }
 
 // calledAs is what a person types to call the program: kubectl finds plugins by their name.
@@ -107,8 +101,8 @@ func newMigrate(p function.Process, name string) *cobra.Command {
 		DisableFlagParsing: true,
 		RunE: func(_ *cobra.Command, args []string) error {
 			p.Args = append([]string{name + " migrate"}, args...)
-			if code := command.Named(name+" migrate", p); code != exitOK {
-				return exit(code)
+			if code := command.Named(name+" migrate", p); code != exit.OK {
+				return told(code)
 			}
 			return nil
 		},

@@ -167,7 +167,7 @@ func (j *job) resolve(version v1.Version, dirs directories) {
 		_ = j.result(fn.Warning, nil, message)
 	}
 	if message := render.EndOfLife(rel); message != "" {
-		r := j.result(fn.Warning, []string{"spec", "version"}, message)
+		r := j.result(fn.Info, []string{"spec", "version"}, message) // most packages have it for a while
 		r.Field.CurrentValue, r.Field.ProposedValue = string(version), release.Bundled().Default()
 	}
 }
@@ -362,6 +362,9 @@ func recordRelease(o manifest.Object, rel release.Release, options krm.Options) 
 // call the function and what it notes on items.
 func SourceObject(source manifest.Object) manifest.Object {
 	o := source.Copy()
+	if o.Field("metadata", "uid") != nil {
+		withoutLife(o)
+	}
 	for key := range o.Annotations() {
 		if key == krm.AnnotationFunction || key == krm.AnnotationLocalConfig || strings.HasPrefix(key, "internal.config.kubernetes.io/") ||
 			strings.HasPrefix(key, "config.k8s.io/") || key == "config.kubernetes.io/index" || key == "config.kubernetes.io/path" {
@@ -369,4 +372,15 @@ func SourceObject(source manifest.Object) manifest.Object {
 		}
 	}
 	return o
+}
+
+// withoutLife takes out of an object that kubectl get has printed what its cluster wrote into it.
+func withoutLife(o manifest.Object) {
+	o.Remove("status")
+	for _, field := range []string{
+		"creationTimestamp", "finalizers", "generation", "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid",
+	} {
+		o.Remove("metadata", field)
+	}
+	o.DeleteAnnotation("kubectl.kubernetes.io/last-applied-configuration")
 }

@@ -56,6 +56,7 @@ type history struct {
 	compare          bool
 
 	log     []string
+	allowed string            // what the next rendering may remove
 	sources map[string]string // file -> resource of the user
 	items   []manifest.Object // the package after the last rendering
 
@@ -84,6 +85,7 @@ func (h *history) step() {
 	case edit < 1 && len(h.sources) > 0: // delete
 		h.say("delete %s", name)
 		delete(h.sources, file)
+		h.allowed = "Istio/" + name
 		maps.DeleteFunc(h.used, func(w workload, _ string) bool { return w.istio == name })
 	case edit < 9:
 		for _, c := range clusters {
@@ -180,7 +182,11 @@ func (h *history) render() {
 			}
 		}
 	}
-	out := expand.RenderIstio.List(in, krm.Options{})
+	options := krm.Options{}
+	if h.allowed != "" {
+		options[krm.OptionAllowRemoval], h.allowed = h.allowed, ""
+	}
+	out := expand.RenderIstio.List(in, options)
 	if expand.HasError(out.Results) {
 		h.t.Errorf("%v", out.Results)
 		return

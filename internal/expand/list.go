@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/krm"
@@ -23,16 +24,20 @@ type Expanded struct {
 	around  *around
 	// Results are what was found. If any is an error, the outputs are incomplete.
 	Results fn.Results
+	// Strict says that warnings are errors; see Strictly.
+	Strict bool
 }
 
 // Items expands, of the resources that a user wrote, those of the function's kinds. all are the items of the package, memory
 // tells whether older revisions stay where the output goes.
 func (f Function) Items(items, all []manifest.Object, options krm.Options, memory bool) Expanded {
 	e := Expanded{function: f, around: &around{items: all, options: options, dirs: directories{}}}
+	every := union(all, items)
+	e.Results, e.Strict = krm.Mistakes(every, false), isStrict(options, every)
 	var requests []Request
 	seen := map[string]string{}
 	for _, item := range items {
-		if !krm.IsResource(item, f.Kinds...) {
+		if !krm.IsResource(item, f.Kinds...) || item.APIVersion() != v1.GroupVersion.String() { // the latter is a mistake
 			continue
 		}
 		r, results := krm.Decode(item)
@@ -58,6 +63,21 @@ func (f Function) Items(items, all []manifest.Object, options krm.Options, memor
 		e.Results = append(e.Results, append(e.around.meshes(), e.around.labels(memory)...)...)
 	}
 	return e
+}
+
+// union are the items of both lists, each once: kustomize's generator has its resource beside the package.
+func union(all, items []manifest.Object) []manifest.Object {
+	seen := make(map[*yaml.Node]bool, len(all))
+	for _, o := range all {
+		seen[o.Node()] = true
+	}
+	out := slices.Clip(all)
+	for _, o := range items {
+		if !seen[o.Node()] {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 // Plain gives the objects for a place that remembers nothing: no resources of sailoperator.io, unless the user has them
@@ -105,6 +125,7 @@ func (f Function) List(in *krm.List, options krm.Options) *krm.List {
 	if !HasError(results) {
 		out.Items, results = t.run()
 	}
+	results = krm.Strictly(results, isStrict(t.options, union(in.Items, t.work)))
 	if HasError(results) {
 		out.Items = in.Items
 	}
@@ -130,10 +151,19 @@ type task struct {
 
 // newTask finds out from the functionConfig which resources are to be expanded.
 func (f Function) newTask(in *krm.List, options krm.Options) (task, fn.Results) {
-	t := task{function: f, items: in.Items, work: in.Items, options: options, memory: Remembers(in.Items), scope: func(owner string) bool {
+	t := task{function: f, items: in.Items, work: in.Items, options: options, memory: Remembers(in.Items)}
+	present := map[string]bool{}
+	for _, item := range in.Items {
+		if krm.IsResource(item, f.Kinds...) {
+			present[nameOf(item)] = true
+		}
+	}
+	// Where nothing is remembered, what is generated already was generated a moment ago, by a generator that has not passed its
+	// resource on. Only files can be left over from a resource that is gone.
+	t.scope = func(owner string) bool {
 		kind, _, _ := strings.Cut(owner, "/")
-		return slices.Contains(f.Kinds, kind)
-	}}
+		return slices.Contains(f.Kinds, kind) && (t.memory || present[owner])
+	}
 	config := in.Config
 	switch {
 	case config == nil:
@@ -144,13 +174,7 @@ func (f Function) newTask(in *krm.List, options krm.Options) (task, fn.Results) 
 	case krm.IsResource(*config, f.Kinds...):
 		// The resource itself is the configuration: of kustomize's generator, or of a kpt mutator with configPath. Only this
 		// one is expanded.
-		owner := config.Kind() + "/" + config.ID().Name
-		present := map[string]bool{}
-		for _, item := range in.Items {
-			if krm.IsResource(item, f.Kinds...) {
-				present[item.Kind()+"/"+item.ID().Name] = true
-			}
-		}
+		owner := nameOf(*config)
 		all := t.scope
 		t.scope = func(o string) bool { return o == owner || all(o) && !present[o] }
 		t.generator = !t.memory
@@ -162,6 +186,9 @@ func (f Function) newTask(in *krm.List, options krm.Options) (task, fn.Results) 
 			t.work = in.Items[i : i+1]
 		}
 	default:
+		if wrong := krm.MistakeIn(*config, false); wrong != nil {
+			return t, fn.Results{wrong}
+		}
 		return t, failure(fmt.Errorf("functionConfig is a %s %q; %s takes %s of %s, or a ConfigMap with options",
 			config.Kind(), config.ID().Name, f.Name, strings.Join(f.Kinds, " or "), v1.GroupVersion))
 	}
@@ -226,7 +253,11 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 	if err != nil {
 		return nil, failure(err)
 	}
-	results := append(removed(t.items, items), e.withoutDefault(t.items, items)...)
+	results := t.removal(&e, items, seen, expansions).results(t.function.Kinds)
+	if HasError(results) {
+		return nil, append(e.Results, results...)
+	}
+	results = append(results, e.withoutDefault(t.items, items)...)
 	if !t.generator {
 		results = append(results, e.mark(items, t.memory)...)
 	}
@@ -273,73 +304,6 @@ func (e *Expanded) withoutDefault(before, after []manifest.Object) fn.Results {
 			"istio-injection: enabled means nothing any more. Add an IstioRevisionTag named default, unless nothing needs them"))
 	}
 	return results
-}
-
-// removed tells which generated objects are in the package no longer: one result each, and one for a whole revision.
-func removed(before, after []manifest.Object) fn.Results {
-	left := map[manifest.ID]bool{}
-	sources := map[string]bool{}   // what users wrote, by owner stamp
-	revisions := map[string]bool{} // those that are in the package still
-	for _, o := range after {
-		left[o.ID()] = true
-		if o.Annotation(manifest.AnnotationOwner) == "" {
-			sources[nameOf(o)] = true
-		}
-		revisions[revisionKey(o)] = true
-	}
-	objects := map[string]int{} // of whole revisions that are gone
-	for _, o := range before {
-		if key := revisionKey(o); !left[o.ID()] && !revisions[key] && o.Kind() != v1.KindIstioRevision {
-			objects[key]++
-		}
-	}
-	var results fn.Results
-	told := map[string]bool{}
-	for _, o := range before {
-		key, owner := revisionKey(o), o.Annotation(manifest.AnnotationOwner)
-		switch {
-		case left[o.ID()] || told[key]:
-		case key == "" || revisions[key]:
-			results = append(results, krm.Result(o, fn.Info, nil, "removed: "+owner+" does not generate it any more"))
-		default:
-			told[key] = true
-			results = append(results, gone(o, before, objects[key], sources[owner]))
-		}
-	}
-	return results
-}
-
-// revisionKey tells the revisions of control planes apart, by owner and name; "" for what belongs to none.
-func revisionKey(o manifest.Object) string {
-	owner, name := o.Annotation(manifest.AnnotationOwner), o.Label(manifest.LabelRevision)
-	if o.Kind() == v1.KindIstioRevision {
-		name = o.ID().Name
-	}
-	if kind, _, _ := strings.Cut(owner, "/"); name == "" || kind != v1.KindIstio && kind != v1.KindIstioRevision {
-		return ""
-	}
-	return owner + " " + name
-}
-
-// gone is the result about a revision that has left the package. o is the first of its objects, n how many there were, and
-// sourced says that the resource that they came from is still there.
-func gone(o manifest.Object, before []manifest.Object, n int, sourced bool) *fn.Result {
-	owner, name, _ := strings.Cut(revisionKey(o), " ")
-	i := slices.IndexFunc(before, func(o manifest.Object) bool { return o.Kind() == v1.KindIstioRevision && o.ID().Name == name })
-	severity, message := fn.Info, fmt.Sprintf("removed with the %d objects of the revision", n)
-	if !sourced {
-		severity = fn.Warning
-		message += fmt.Sprintf(", because %s is not in the package any more: see to it that no proxy is connected to it before this is applied", owner)
-	}
-	if i >= 0 {
-		return krm.Result(before[i], severity, nil, message)
-	}
-	if sourced {
-		message = fmt.Sprintf("is not in the package any more, and its %d objects were removed", n)
-	}
-	return &fn.Result{Message: message, Severity: severity, ResourceRef: &fn.ResourceRef{
-		APIVersion: v1.GroupVersion.String(), Kind: v1.KindIstioRevision, Name: name,
-	}}
 }
 
 // dir is the directory of an output's files, beside the file of its source.

@@ -161,8 +161,14 @@ func TestModes(t *testing.T) {
 		},
 		"Istio removed": {
 			reason: "what was generated from it goes",
-			in:     resourceList("", namespace, configMap+indent("annotations: {lateen.io/owner: Istio/gone}")),
-			want:   map[string][]string{"Namespace": {"istio-system"}, "ConfigMap": nil},
+			in: resourceList("", strings.Replace(namespace, "  name:", "  annotations: {internal.config.kubernetes.io/path: ns.yaml}\n  name:", 1),
+				configMap+indent("annotations: {lateen.io/owner: Istio/gone}")),
+			want: map[string][]string{"Namespace": {"istio-system"}, "ConfigMap": nil},
+		},
+		"a generator's objects": {
+			reason: "their Istio is nowhere to be seen, since a generator does not pass it on",
+			in:     resourceList("", namespace, configMap+indent("annotations: {lateen.io/owner: Istio/elsewhere}")),
+			want:   map[string][]string{"Namespace": {"istio-system"}, "ConfigMap": {"options"}},
 		},
 		"other functions' items": {
 			reason: "are theirs to remove",
@@ -526,7 +532,7 @@ func TestWarnings(t *testing.T) {
 		"end of life": {
 			reason: "renders all the same",
 			in:     resourceList("", istio("default", "{version: v1.24.2}", inFile("istio.yaml"))),
-			want: []found{{"warning", "default", "spec.version", "istio.yaml", "Istio v1.24.2: this minor version reached its end of life in 2025-06 " +
+			want: []found{{"info", "default", "spec.version", "istio.yaml", "Istio v1.24.2: this minor version reached its end of life in 2025-06 " +
 				"and gets no security fixes; newest bundled version: v1.28.3"}},
 		},
 		"RevisionBased without memory": {

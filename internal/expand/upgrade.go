@@ -116,12 +116,12 @@ func (u *upgrade) release() {
 // heldBy says what in the package itself needs a revision, whatever the reports say.
 func (u *upgrade) heldBy(revision manifest.Object) string {
 	name := revision.ID().Name
-	if external(u.output.Revision.Spec.Values) || krm.Text(revision, "spec", "values", "pilot", "env", "EXTERNAL_ISTIOD") == "true" {
-		return "it is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters"
+	if external(u.output.Revision.Spec.Values) {
+		return "it " + isExternal
 	}
 	tags := tagNames(u.items)
-	if name == "default" && !tags[name] && krm.Text(revision, "spec", "values", "sidecarInjectorWebhook", "enableNamespacesByDefault") == "true" {
-		return "it injects every namespace (sidecarInjectorWebhook.enableNamespacesByDefault)"
+	if why := heldByItself(revision, tags); why != "" {
+		return "it " + why
 	}
 	for _, item := range u.items {
 		if krm.IsResource(item, v1.KindIstioRevisionTag) && krm.Text(item, "spec", "targetRef", "name") == name &&
@@ -133,6 +133,21 @@ func (u *upgrade) heldBy(revision manifest.Object) string {
 		if use.names(name, tags) {
 			return fmt.Sprintf("%s in the package names it (%s)", use.item.ID(), use.reason)
 		}
+	}
+	return ""
+}
+
+const isExternal = "is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters"
+
+// heldByItself says what in a revision's own values keeps it, whoever else names it. provided are the names that something else
+// answers to.
+func heldByItself(revision manifest.Object, provided map[string]bool) string {
+	name := revision.ID().Name
+	switch {
+	case krm.Text(revision, "spec", "values", "pilot", "env", "EXTERNAL_ISTIOD") == "true":
+		return isExternal
+	case name == "default" && !provided[name] && krm.Text(revision, "spec", "values", "sidecarInjectorWebhook", "enableNamespacesByDefault") == "true":
+		return "injects every namespace (sidecarInjectorWebhook.enableNamespacesByDefault)"
 	}
 	return ""
 }

@@ -20,6 +20,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/chart"
+	"github.com/lateen-io/lateen/internal/exit"
 	"github.com/lateen-io/lateen/internal/expand"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
@@ -56,30 +57,23 @@ func isNull(info fs.FileInfo) bool {
 // Version is the version of Lateen; the build sets it.
 var Version = "devel"
 
-// Exit codes.
-const (
-	exitOK    = 0
-	exitError = 1 // the resources cannot be rendered
-	exitUsage = 2 // the call is wrong
-)
-
 // Main runs the program in a process and returns the exit code.
 func (prog Program) Main(p Process) int {
 	s := session{Program: prog, Process: p}
 	err := s.parse()
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		return exitOK
+		return exit.OK
 	case err != nil:
 		fmt.Fprintf(p.Stderr, "%s: %v\nRun '%[1]s --help' for usage.\n", s.Name, err)
-		return exitUsage
+		return exit.Usage
 	case s.version:
 		return s.finish(s.writeVersions())
 	case len(s.files) > 0:
 		return s.standAlone()
 	case p.Terminal:
 		s.usage()
-		return exitOK
+		return exit.OK
 	}
 	return s.resourceList()
 }
@@ -96,9 +90,9 @@ type session struct {
 func (s *session) finish(err error) int {
 	if err != nil {
 		fmt.Fprintf(s.Stderr, "%s: %v\n", s.Name, err)
-		return exitError
+		return exit.Wrong
 	}
-	return exitOK
+	return exit.OK
 }
 
 // parse reads arguments and environment.
@@ -125,9 +119,11 @@ func (s *session) parse() error {
 	return err
 }
 
-// bareSwitches gives --crds, --track and --protect their value when they stand alone: include and true.
+// bareSwitches gives --crds, --track, --protect and --strict their value when they stand alone: include and true.
 func bareSwitches(args []string) []string {
-	bare := map[string]string{krm.OptionCRDs: "include", krm.OptionTrack: "true", krm.OptionProtect: "true"}
+	bare := map[string]string{
+		krm.OptionCRDs: "include", krm.OptionTrack: "true", krm.OptionProtect: "true", krm.OptionStrict: "true",
+	}
 	var out []string
 	for i, a := range args {
 		out = append(out, a)
@@ -150,23 +146,28 @@ func option(name string) krm.Option {
 
 // resourceList runs as a KRM function.
 func (s *session) resourceList() int {
-	ok, err := s.ResourceList(s.Name, func(in *krm.List) *krm.List { return s.List(in, s.options) })
-	if err == nil && !ok {
-		return exitError
-	}
-	return s.finish(err)
+	return s.ResourceList(s.Name, func(in *krm.List) *krm.List { return s.List(in, s.options) })
 }
 
-// ResourceList runs a KRM function from standard input to standard output, and tells whether all went well: the error is that
-// the list cannot be read or written, and what is wrong with the resources is in the results, which are reported.
-func (p Process) ResourceList(program string, f func(*krm.List) *krm.List) (ok bool, err error) {
+// ResourceList runs a KRM function from standard input to standard output and returns the exit code. What is wrong with the
+// resources is in the results, which are reported.
+func (p Process) ResourceList(program string, f func(*krm.List) *krm.List) int {
+	code, err := p.resourceList(program, f)
+	if err != nil {
+		fmt.Fprintf(p.Stderr, "%s: %v\n", program, err)
+		return exit.Wrong
+	}
+	return code
+}
+
+func (p Process) resourceList(program string, f func(*krm.List) *krm.List) (code int, err error) {
 	list, err := krm.Read(p.Stdin)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	out := f(list)
 	p.Report(program, out.Results, list)
-	return !expand.HasError(out.Results), out.Write(p.Stdout)
+	return krm.ExitCode(out.Results), out.Write(p.Stdout)
 }
 
 // Report prints the results of a KRM function, one sentence each, as far as the caller does not: kpt shows results and
@@ -187,16 +188,13 @@ func (p Process) Report(program string, results fn.Results, in *krm.List) {
 
 // standAlone renders files for a person, or for kustomize's exec plugin.
 func (s *session) standAlone() int {
-	var sources []source
 	var items []manifest.Object
 	for _, file := range s.files {
-		objects, name, err := s.ReadFile(file)
+		objects, err := s.ReadFile(file)
 		if err != nil {
 			return s.finish(err)
 		}
-		for _, o := range objects {
-			sources, items = append(sources, source{name, o}), append(items, o)
-		}
+		items = append(items, objects...)
 	}
 	expanded := s.Items(items, items, s.options, false)
 	for _, item := range items {
@@ -204,28 +202,34 @@ func (s *session) standAlone() int {
 			expanded.Results = append(expanded.Results, krm.Result(item, fn.Warning, nil, says))
 		}
 	}
-	var objects []manifest.Object
-	var failure error
-	if !expand.HasError(expanded.Results) {
-		objects, failure = expanded.Plain()
-	}
+	objects, err := s.plain(&expanded)
 	for _, r := range expanded.Results {
-		fmt.Fprintf(s.Stderr, "%s: %s\n", s.Name, Sentence(r, position(r, sources)))
+		fmt.Fprintf(s.Stderr, "%s: %s\n", s.Name, Sentence(r, s.position(r, items)))
 	}
-	switch {
-	case expand.HasError(expanded.Results):
-		return exitError
+	switch code := krm.ExitCode(expanded.Results); {
+	case code != exit.OK:
+		return code
 	case len(expanded.Outputs) == 0:
 		return s.finish(fmt.Errorf("%s: no %s of %s in it", strings.Join(s.files, ", "), strings.Join(s.Kinds, " or "), v1.GroupVersion))
-	case failure != nil:
-		return s.finish(failure)
+	case err != nil:
+		return s.finish(err)
 	}
 	return s.finish(manifest.Write(s.Stdout, objects))
 }
 
+// plain gives the objects of what has been expanded, if nothing is wrong with it. The results are complete then.
+func (s *session) plain(e *expand.Expanded) ([]manifest.Object, error) {
+	if expand.HasError(e.Results) {
+		return nil, nil
+	}
+	objects, err := e.Plain()
+	e.Results = krm.Strictly(e.Results, e.Strict)
+	return objects, err
+}
+
 // leftOut says why a resource in a file gives nothing, or "" if it does.
 func (s *session) leftOut(item manifest.Object) string {
-	if krm.IsResource(item, s.Kinds...) {
+	if krm.IsResource(item, s.Kinds...) || krm.MistakeIn(item, false) != nil { // the latter is reported as such
 		return ""
 	}
 	for _, other := range []expand.Function{expand.RenderIstio, expand.RenderCNI, expand.RevisionTag} {
@@ -240,16 +244,11 @@ func (s *session) leftOut(item manifest.Object) string {
 	return "is not an " + strings.Join(s.Kinds, " or ") + " and was left out"
 }
 
-// source is a resource in a file.
-type source struct {
-	file   string
-	object manifest.Object
-}
-
-// ReadFile reads the resources of a file, or of standard input, which is called "-". name is what to call it in messages.
-func (p Process) ReadFile(file string) (objects []manifest.Object, name string, err error) {
+// ReadFile reads the resources of a file, or of standard input, which is called "-".
+func (p Process) ReadFile(file string) ([]manifest.Object, error) {
 	var data []byte
-	name = filepath.ToSlash(file)
+	var err error
+	name := filepath.ToSlash(file)
 	if file == "-" {
 		name = "standard input"
 		data, err = io.ReadAll(io.LimitReader(p.Stdin, krm.MaxInput+1))
@@ -257,34 +256,36 @@ func (p Process) ReadFile(file string) (objects []manifest.Object, name string, 
 		data, err = os.ReadFile(file)
 	}
 	if err != nil {
-		return nil, name, err
+		return nil, err
 	}
 	if len(data) > krm.MaxInput {
-		return nil, name, fmt.Errorf("%s has more than %d MiB", name, krm.MaxInput>>20)
+		return nil, fmt.Errorf("%s has more than %d MiB", name, krm.MaxInput>>20)
 	}
-	if objects, err = krm.ParseDocuments(data); err != nil {
-		return nil, name, fmt.Errorf("%s: %w", name, err)
+	objects, err := krm.ParseFile(name, data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return objects, name, nil
+	return objects, nil
 }
 
-// Position is where the field of a result stands in the file with its resource: file:line:column.
-func Position(file string, o manifest.Object, r *fn.Result) string {
+// Position is where the field of a result stands in the file that its resource was read from: file:line:column.
+func Position(o manifest.Object, r *fn.Result) string {
 	n := o.Node()
 	if r.Field != nil {
 		n = krm.Locate(o, r.Field.Path)
 	}
-	return fmt.Sprintf("%s:%d:%d", file, n.Line, n.Column)
+	return fmt.Sprintf("%s:%d:%d", o.Place().File, n.Line, n.Column)
 }
 
-// position finds where the field of a result stands: file:line:column, or "" if it cannot be told.
-func position(r *fn.Result, sources []source) string {
-	if r.ResourceRef == nil {
+// position finds where the field of a result stands: file:line:column, or "" if it cannot be told. kustomize gives its exec
+// plugins a temporary file, which is gone when somebody reads the message.
+func (s *session) position(r *fn.Result, items []manifest.Object) string {
+	if _, plugin := s.Getenv("KUSTOMIZE_PLUGIN_CONFIG_STRING"); plugin || r.File == nil {
 		return ""
 	}
-	for _, s := range sources {
-		if *krm.RefOf(s.object) == *r.ResourceRef {
-			return Position(s.file, s.object, r)
+	for _, o := range items {
+		if p := o.Place(); p.File == r.File.Path && p.Index == r.File.Index {
+			return Position(o, r)
 		}
 	}
 	return ""
@@ -303,7 +304,7 @@ func Sentence(r *fn.Result, at string) string {
 		b.WriteString(string(r.Severity) + ": ")
 	}
 	if ref := r.ResourceRef; ref != nil {
-		b.WriteString(ref.Kind + "/" + ref.Name + ": ")
+		b.WriteString(strings.TrimSuffix(ref.Kind+"/"+ref.Name, "/") + ": ")
 	}
 	b.WriteString(r.Message)
 	return b.String()
@@ -383,5 +384,6 @@ Other flags:
         print the version and the bundled Istio versions with their digests
 
 Bundled Istio versions: %s
-`, strings.Join(release.Bundled().Versions(), ", "))
+
+%s`, strings.Join(release.Bundled().Versions(), ", "), exit.Table)
 }

@@ -29,7 +29,7 @@ var (
 `,
 		options: []string{
 			krm.OptionCharts, krm.OptionKubeVersion, krm.OptionPlatform, krm.OptionCRDs, krm.OptionTrack, krm.OptionFailurePolicy,
-			krm.OptionProtect, krm.OptionClusters,
+			krm.OptionProtect, krm.OptionClusters, krm.OptionStrict, krm.OptionAllowRemoval,
 		},
 	}
 	RenderCNI = Program{
@@ -40,7 +40,9 @@ var (
   # For GKE, whose plugins are elsewhere
   render-cni -f istiocni.yaml --platform gke
 `,
-		options: []string{krm.OptionCharts, krm.OptionKubeVersion, krm.OptionPlatform, krm.OptionTrack},
+		options: []string{
+			krm.OptionCharts, krm.OptionKubeVersion, krm.OptionPlatform, krm.OptionTrack, krm.OptionStrict, krm.OptionAllowRemoval,
+		},
 	}
 	RevisionTag = Program{
 		Function: expand.RevisionTag,
@@ -48,6 +50,9 @@ var (
 			"The target of a tag, an Istio or IstioRevision, must be among the resources: give its file as well.",
 		resource: "tag.yaml -f istio.yaml",
 		examples: "",
-		options:  []string{krm.OptionCharts, krm.OptionKubeVersion, krm.OptionPlatform, krm.OptionTrack, krm.OptionFailurePolicy},
+		options: []string{
+			krm.OptionCharts, krm.OptionKubeVersion, krm.OptionPlatform, krm.OptionTrack, krm.OptionFailurePolicy, krm.OptionStrict,
+			krm.OptionAllowRemoval,
+		},
 	}
 )

@@ -256,10 +256,14 @@ func LocationOf(o manifest.Object) Location {
 
 // Also says where a resource was seen, for a message about another one: ", also in istio.yaml".
 func Also(o manifest.Object) string {
-	if l := LocationOf(o); l.Path != "" {
+	file, line := o.Place().File, o.Node().Line
+	switch l := LocationOf(o); {
+	case file != "":
+		return fmt.Sprintf(", also in %s:%d", file, line)
+	case l.Path != "":
 		return ", also in " + l.Path
 	}
-	return fmt.Sprintf(", also in line %d", o.Node().Line)
+	return fmt.Sprintf(", also in line %d", line)
 }
 
 // RefOf is how results name a resource.

@@ -13,8 +13,15 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
-// ParseDocuments reads the YAML documents of a file, empty ones left out. Line numbers are those of the file.
-func ParseDocuments(data []byte) ([]manifest.Object, error) {
+// maxLists is how deep lists may be in lists.
+const maxLists = 3
+
+// ParseDocuments reads the resources of YAML documents, empty ones left out. A list, as kubectl get prints it, is opened: what
+// is in it is as good as a document of its own. Line numbers are those of the text.
+func ParseDocuments(data []byte) ([]manifest.Object, error) { return ParseFile("", data) }
+
+// ParseFile is ParseDocuments for the text of a file, whose name messages can give then.
+func ParseFile(name string, data []byte) ([]manifest.Object, error) {
 	var out []manifest.Object
 	for dec := yaml.NewDecoder(bytes.NewReader(data)); ; {
 		var doc yaml.Node
@@ -32,7 +39,13 @@ func ParseDocuments(data []byte) ([]manifest.Object, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %d: a Kubernetes resource is expected here: %w", doc.Content[0].Line, err)
 		}
-		out = append(out, o)
+		objects, err := open(o, maxLists)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range objects {
+			out = append(out, o.At(manifest.Place{File: name, Index: len(out)}))
+		}
 	}
 }
 

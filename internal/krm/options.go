@@ -5,9 +5,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 
+	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/values"
 )
@@ -36,6 +38,8 @@ const (
 	OptionFailurePolicy = "failure-policy"
 	OptionProtect       = "protect"
 	OptionClusters      = "clusters"
+	OptionStrict        = "strict"
+	OptionAllowRemoval  = "allow-removal"
 )
 
 // AllOptions lists the options.
@@ -72,6 +76,14 @@ var AllOptions = []Option{
 		Name: OptionClusters, Placeholder: "NAME,NAME",
 		Help: "clusters that the package is applied to; an old revision is released only if there is a usage report of each",
 	},
+	{
+		Name: OptionStrict, Values: []string{"false", "true"},
+		Help: "warnings are errors; it holds if any of the forms says so",
+	},
+	{
+		Name: OptionAllowRemoval, Placeholder: "KIND/NAME,KIND/NAME",
+		Help: "resources that have left the package and whose objects may go, although something may depend on them",
+	},
 }
 
 const optionPrefix = "lateen.io/"
@@ -99,17 +111,52 @@ func (o Options) Set(name, value string) error {
 	if possible := AllOptions[i].Values; len(possible) > 0 && !slices.Contains(possible, value) {
 		return fmt.Errorf("option %s is %q; possible are: %s", name, value, strings.Join(possible, ", "))
 	}
+	if name == OptionAllowRemoval {
+		if err := checkOwners(value); err != nil {
+			return fmt.Errorf("option %s: %w", name, err)
+		}
+	}
 	o[name] = value
 	return nil
 }
 
-// Over returns the options with those of lower rank where o says nothing.
+// Names are those in a list of names, with commas or spaces between them.
+func Names(list string) []string {
+	return strings.FieldsFunc(list, func(c rune) bool { return c == ',' || unicode.IsSpace(c) })
+}
+
+// checkOwners finds what in a list of resources cannot be one.
+func checkOwners(list string) error {
+	kinds := []string{v1.KindIstio, v1.KindIstioCNI, v1.KindIstioRevision, v1.KindIstioRevisionTag}
+	for _, name := range Names(list) {
+		kind, rest, _ := strings.Cut(name, "/")
+		switch {
+		case rest == "" || strings.Contains(rest, "/"):
+			return fmt.Errorf("%q is no resource; write its kind and its name, such as Istio/default", name)
+		case !slices.Contains(kinds, kind):
+			return fmt.Errorf("%q: possible kinds are: %s", name, strings.Join(kinds, ", "))
+		}
+	}
+	return nil
+}
+
+// Over returns the options with those of lower rank where o says nothing. Two are safe to add up: strict holds if either has
+// it, and what may be removed is what either allows.
 func (o Options) Over(lower Options) Options {
 	out := Options{}
 	maps.Copy(out, lower)
 	maps.Copy(out, o)
+	if o.Strict() || lower.Strict() {
+		out[OptionStrict] = "true"
+	}
+	if both := append(Names(o[OptionAllowRemoval]), Names(lower[OptionAllowRemoval])...); len(both) > 0 {
+		out[OptionAllowRemoval] = strings.Join(both, ",")
+	}
 	return out
 }
+
+// Strict reports whether warnings are errors.
+func (o Options) Strict() bool { return o[OptionStrict] == "true" }
 
 // OptionsOf reads the options in the annotations of a resource.
 func OptionsOf(o manifest.Object) (Options, fn.Results) {

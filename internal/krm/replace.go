@@ -191,13 +191,13 @@ func checkRetained(retained map[retainKey]bool, expansions []Expansion) error {
 func checkCopies(items []manifest.Object, scope Scope) error {
 	names := map[string]bool{}
 	for _, item := range items {
-		if item.Kind() == "IstioRevision" {
+		if IsRevision(item) {
 			names[item.ID().Name] = true
 		}
 	}
 	for _, item := range items {
 		owner, name, of := item.Annotation(manifest.AnnotationOwner), item.ID().Name, item.Label(manifest.LabelRevision)
-		if item.Kind() == "IstioRevision" && owner != "" && scope(owner) && of != name && names[of] {
+		if IsRevision(item) && owner != "" && scope(owner) && of != name && names[of] {
 			return fmt.Errorf("IstioRevision/%s%s says it was generated for %s as the revision %s: to make it yours, remove the annotation %s "+
 				"and the label %s", name, in(LocationOf(item)), owner, of, manifest.AnnotationOwner, manifest.LabelRevision)
 		}
@@ -207,7 +207,7 @@ func checkCopies(items []manifest.Object, scope Scope) error {
 
 // revisionOf is the revision that a generated item belongs to.
 func revisionOf(item manifest.Object) string {
-	if item.Kind() == "IstioRevision" {
+	if IsRevision(item) {
 		return item.ID().Name
 	}
 	return item.Label(manifest.LabelRevision)
@@ -233,7 +233,7 @@ func retainedRevisions(items []manifest.Object, scope Scope, expansions []Expans
 func Revisions(items []manifest.Object, owner string) []manifest.Object {
 	var out []manifest.Object
 	for _, item := range items {
-		if item.Kind() == "IstioRevision" && item.Annotation(manifest.AnnotationOwner) == owner {
+		if IsRevision(item) && item.Annotation(manifest.AnnotationOwner) == owner {
 			out = append(out, item)
 		}
 	}

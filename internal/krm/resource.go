@@ -53,6 +53,11 @@ func IsResource(o manifest.Object, kinds ...string) bool {
 		(o.Kind() != v1.KindIstioRevision || o.Annotation(manifest.AnnotationOwner) == "")
 }
 
+// IsRevision reports whether an item is an IstioRevision, whoever has written it.
+func IsRevision(o manifest.Object) bool {
+	return o.Kind() == v1.KindIstioRevision && o.ID().Group == v1.GroupVersion.Group
+}
+
 // specFields are the fields of each kind's spec and their JSON types. Values are checked elsewhere, against the schema
 // of the Istio version that the resource asks for.
 var specFields = map[string]map[string]string{
@@ -106,8 +111,8 @@ func (d *decoder) errorf(pointer []string, format string, args ...any) *fn.Resul
 func (d *decoder) decode() Resource {
 	o, kind := d.object, d.object.Kind()
 	r := Resource{Object: o}
-	if o.APIVersion() != v1.GroupVersion.String() {
-		d.errorf([]string{"apiVersion"}, "apiVersion is %q; this is a resource of %s", o.APIVersion(), v1.GroupVersion)
+	if wrong := MistakeIn(o, false); wrong != nil {
+		d.results = append(d.results, wrong)
 		return r
 	}
 	budget := maxFields
@@ -271,7 +276,9 @@ func Result(o manifest.Object, severity fn.Severity, pointer []string, message s
 	if len(pointer) > 0 {
 		r.Field = &fn.Field{Path: strings.Join(pointer, ".")}
 	}
-	if l := LocationOf(o); l.Path != "" {
+	if p := o.Place(); p.File != "" {
+		r.File = &fn.File{Path: p.File, Index: p.Index}
+	} else if l := LocationOf(o); l.Path != "" {
 		r.File = &fn.File{Path: l.Path, Index: l.Index}
 	}
 	return r

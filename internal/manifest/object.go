@@ -33,9 +33,30 @@ func (id ID) String() string {
 
 // Object is one Kubernetes object: a YAML mapping, whose last fields may be text that is not parsed until it is needed.
 type Object struct {
-	node *yaml.Node
-	tail []byte
-	raw  *raw
+	node  *yaml.Node
+	tail  []byte
+	raw   *raw
+	place *Place
+}
+
+// Place is where an object was read: the file, as a person has named it, and which of its resources it is.
+type Place struct {
+	File  string
+	Index int
+}
+
+// At returns the object with the place where it was read.
+func (o Object) At(p Place) Object {
+	o.place = &p
+	return o
+}
+
+// Place is where the object was read, as far as somebody has said so.
+func (o Object) Place() Place {
+	if o.place == nil {
+		return Place{}
+	}
+	return *o.place
 }
 
 // raw is the text that an object was read from, for as long as nothing has changed it.
@@ -300,6 +321,16 @@ func (o Object) DeleteAnnotation(key string) {
 	if annotations != nil && len(annotations.Content) == 0 {
 		remove(meta, "annotations")
 	}
+}
+
+// Remove takes out a field, if it is there.
+func (o Object) Remove(path ...string) {
+	if len(path) == 0 || o.Field(path...) == nil {
+		return
+	}
+	o.touch()
+	last := len(path) - 1
+	remove(o.Field(path[:last]...), path[last])
 }
 
 func (o Object) setMeta(where, key, value string) {

@@ -16,13 +16,15 @@ import (
 
 // List is the KRM function: it adds to a list what its IstioOperators become. These are the user's from then on: nothing marks
 // them as generated, and one that is in the package already is left as it is. The IstioOperator stays, as a resource that is
-// not applied any more. On an error the items are what they were.
-func List(in *krm.List, version string) *krm.List {
+// not applied any more. On an error the items are what they were. strict says that warnings are errors; a resource or the
+// functionConfig can say so as well.
+func List(in *krm.List, version string, strict bool) *krm.List {
 	out := *in
 	out.Config = nil
 	l := lister{items: slices.Clone(in.Items), used: map[string]bool{}}
-	work, results := workOf(in, &version)
-	l.results = results
+	options := config{version, strict}
+	work, results := workOf(in, &options)
+	l.results = append(results, krm.Mistakes(in.Items, true)...)
 	for _, o := range in.Items {
 		if p := krm.LocationOf(o).Path; p != "" {
 			l.used[path.Clean(p)] = true
@@ -30,18 +32,24 @@ func List(in *krm.List, version string) *krm.List {
 	}
 	if !hasError(l.results) {
 		for _, o := range work {
-			l.add(o, version)
+			l.add(o, options.version)
+			options.strict = options.strict || o.Annotation(annotationStrict) == "true"
 		}
 	}
-	out.Results = l.results
-	if !hasError(l.results) {
+	if out.Results = krm.Strictly(l.results, options.strict); !hasError(out.Results) {
 		out.Items = l.items
 	}
 	return &out
 }
 
+// config is what a ConfigMap can say.
+type config struct {
+	version string
+	strict  bool
+}
+
 // workOf finds out from the functionConfig which items are to be migrated, and to which version.
-func workOf(in *krm.List, version *string) ([]manifest.Object, fn.Results) {
+func workOf(in *krm.List, options *config) ([]manifest.Object, fn.Results) {
 	var work []manifest.Object
 	for _, o := range in.Items {
 		if IsOperator(o) {
@@ -61,15 +69,24 @@ func workOf(in *krm.List, version *string) ([]manifest.Object, fn.Results) {
 		data := config.Field("data")
 		for i := 0; data != nil && data.Kind == yaml.MappingNode && i+1 < len(data.Content); i += 2 {
 			key := data.Content[i].Value
-			if key == OptionVersion {
-				*version = data.Content[i+1].Value
-				continue
+			switch value := data.Content[i+1].Value; {
+			case key == OptionVersion:
+				options.version = value
+			case key == krm.OptionStrict && (value == "true" || value == "false"):
+				options.strict = options.strict || value == "true"
+			case key == krm.OptionStrict:
+				results = append(results, krm.Result(*config, fn.Error, []string{"data", key},
+					fmt.Sprintf("functionConfig: option %s is %q; possible are: false, true", key, value)))
+			default:
+				results = append(results, krm.Result(*config, fn.Error, []string{"data", key},
+					fmt.Sprintf("functionConfig: unknown option %q; options are: %s, %s", key, OptionVersion, krm.OptionStrict)))
 			}
-			results = append(results, krm.Result(*config, fn.Error, []string{"data", key},
-				fmt.Sprintf("functionConfig: unknown option %q; the one option is %s", key, OptionVersion)))
 		}
 		return work, results
 	default:
+		if wrong := krm.MistakeIn(*config, true); wrong != nil {
+			return nil, fn.Results{wrong}
+		}
 		return nil, fn.Results{{Severity: fn.Error, Message: fmt.Sprintf("functionConfig is a %s %q; migrate-istiooperator takes an IstioOperator, "+
 			"or a ConfigMap with the option %s", config.Kind(), config.ID().Name, OptionVersion)}}
 	}

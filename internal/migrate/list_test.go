@@ -48,7 +48,7 @@ func resourceList(t *testing.T, config string, items ...string) *krm.List {
 func TestList(t *testing.T) {
 	t.Parallel()
 	in := resourceList(t, "", operatorItem)
-	once := migrate.List(in, "")
+	once := migrate.List(in, "", false)
 	want := `apiVersion: install.istio.io/v1alpha1
 kind: IstioOperator
 metadata:
@@ -94,7 +94,7 @@ spec:
 	if diff := cmp.Diff(operatorItem, write(t, in.Items)); diff != "" {
 		t.Errorf("the input was changed:\n%s", diff)
 	}
-	twice := migrate.List(once, "")
+	twice := migrate.List(once, "", false)
 	if diff := cmp.Diff(write(t, once.Items), write(t, twice.Items)); diff != "" {
 		t.Errorf("a second run changes something:\n%s", diff)
 	}
@@ -151,7 +151,7 @@ func TestLists(t *testing.T) {
 		},
 		{
 			reason: "an option that there is none of", config: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {version: 1.27.0}\n",
-			items: []string{operatorItem}, fails: true, says: "unknown option \"version\"; the one option is istio-version",
+			items: []string{operatorItem}, fails: true, says: "unknown option \"version\"; options are: istio-version, strict",
 		},
 		{reason: "a configuration of another kind", config: istioItem, items: []string{operatorItem}, fails: true, says: "functionConfig is a Istio"},
 		{
@@ -165,7 +165,7 @@ func TestLists(t *testing.T) {
 			t.Parallel()
 			in := resourceList(t, c.config, c.items...)
 			before := write(t, in.Items)
-			out := migrate.List(in, "")
+			out := migrate.List(in, "", false)
 			if failed := len(says(out.Results, fn.Error)) > 0; failed != c.fails {
 				t.Errorf("failed: %v; %v", failed, out.Results)
 			}

@@ -42,6 +42,9 @@ const OptionVersion = "istio-version"
 // annotationVersion is the option on the IstioOperator itself.
 const annotationVersion = "lateen.io/" + OptionVersion
 
+// annotationStrict is the option on the IstioOperator by which warnings are errors.
+const annotationStrict = "lateen.io/" + krm.OptionStrict
+
 // IsOperator tells whether an item is an IstioOperator.
 func IsOperator(o manifest.Object) bool { return o.Kind() == Kind && o.ID().Group == Group }
 

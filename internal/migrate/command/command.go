@@ -13,6 +13,7 @@ import (
 
 	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 
+	"github.com/lateen-io/lateen/internal/exit"
 	"github.com/lateen-io/lateen/internal/function"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
@@ -21,13 +22,6 @@ import (
 )
 
 const program = "migrate-istiooperator"
-
-// Exit codes.
-const (
-	exitOK    = 0
-	exitError = 1 // the input cannot be migrated
-	exitUsage = 2 // the call is wrong
-)
 
 // environment names the variable of the option.
 const environment = "LATEEN_ISTIO_VERSION"
@@ -42,18 +36,18 @@ func Named(name string, p function.Process) int {
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		s.usage()
-		return exitOK
+		return exit.OK
 	case err != nil:
 		fmt.Fprintf(p.Stderr, "%s: %v\nRun '%[1]s --help' for usage.\n", name, err)
-		return exitUsage
+		return exit.Usage
 	case s.version:
 		fmt.Fprintf(p.Stdout, "%s %s\n\nBundled Istio versions: %s\n", name, version(), strings.Join(release.Bundled().Versions(), ", "))
-		return exitOK
+		return exit.OK
 	case len(s.files) > 0:
 		return s.standAlone()
 	case p.Terminal:
 		s.usage()
-		return exitOK
+		return exit.OK
 	}
 	return s.resourceList()
 }
@@ -72,6 +66,7 @@ type session struct {
 	name    string
 	files   []string
 	istio   string
+	strict  bool
 	version bool
 }
 
@@ -81,6 +76,7 @@ func (s *session) parse() error {
 	flags.StringVar(&s.istio, migrate.OptionVersion, "", "")
 	flags.Func("f", "", func(file string) error { s.files = append(s.files, file); return nil })
 	flags.BoolVar(&s.version, "version", false, "")
+	flags.BoolVar(&s.strict, krm.OptionStrict, false, "")
 	if err := flags.Parse(s.Args[1:]); err != nil {
 		return err
 	}
@@ -88,64 +84,80 @@ func (s *session) parse() error {
 	if env, _ := s.Getenv(environment); s.istio == "" {
 		s.istio = env
 	}
-	return nil
+	options, err := krm.OptionsOfEnvironment(s.Getenv)
+	s.strict = s.strict || options.Strict()
+	return err
 }
 
 func (s *session) finish(err error) int {
 	if err != nil {
 		fmt.Fprintf(s.Stderr, "%s: %v\n", s.name, err)
-		return exitError
+		return exit.Wrong
 	}
-	return exitOK
+	return exit.OK
 }
 
 // resourceList runs as a KRM function.
 func (s *session) resourceList() int {
-	ok, err := s.ResourceList(s.name, func(in *krm.List) *krm.List { return migrate.List(in, s.istio) })
-	if err == nil && !ok {
-		return exitError
-	}
-	return s.finish(err)
+	return s.ResourceList(s.name, func(in *krm.List) *krm.List { return migrate.List(in, s.istio, s.strict) })
 }
 
 // standAlone migrates files for a person: the new resources on standard output, the findings on standard error.
 func (s *session) standAlone() int {
-	list := &krm.List{}
-	var where []string
+	var items []manifest.Object
 	for _, file := range s.files {
-		objects, file, err := s.ReadFile(file)
+		objects, err := s.ReadFile(file)
 		if err != nil {
 			return s.finish(err)
 		}
-		for _, o := range objects {
-			if !migrate.IsOperator(o) {
-				left := krm.Result(o, fn.Warning, nil, "is not an IstioOperator and was left out")
-				fmt.Fprintf(s.Stderr, "%s: %s\n", s.name, function.Sentence(left, function.Position(file, o, left)))
-				continue
-			}
-			list.Items, where = append(list.Items, o), append(where, file)
-		}
+		items = append(items, objects...)
 	}
-	if len(list.Items) == 0 {
+	made, found, operators := s.migrate(items)
+	var results fn.Results
+	for _, f := range found {
+		results = append(results, f.result)
+	}
+	results = krm.Strictly(results, s.strict)
+	for i, r := range results {
+		fmt.Fprintf(s.Stderr, "%s: %s\n", s.name, strings.TrimRight(function.Sentence(r, function.Position(found[i].item, r)), "\n"))
+	}
+	if code := krm.ExitCode(results); code != exit.OK {
+		return code
+	}
+	if operators == 0 {
 		return s.finish(fmt.Errorf("%s: no %s of %s in it", strings.Join(s.files, ", "), migrate.Kind, migrate.APIVersion))
-	}
-	var made []manifest.Object
-	failed := false
-	for i, o := range list.Items {
-		out := migrate.Operator(o, s.istio)
-		for _, r := range out.Results {
-			fmt.Fprintf(s.Stderr, "%s: %s\n", s.name, strings.TrimRight(function.Sentence(r, function.Position(where[i], o, r)), "\n"))
-			failed = failed || r.Severity == fn.Error
-		}
-		made = append(made, out.Objects...)
-	}
-	if failed {
-		return exitError
 	}
 	if id, twice := manifest.Duplicate(made); twice {
 		return s.finish(fmt.Errorf("two IstioOperators both become %s: merge them into one, or give each control plane a revision", id))
 	}
 	return s.finish(manifest.Write(s.Stdout, made))
+}
+
+// finding is what was found about an item.
+type finding struct {
+	item   manifest.Object
+	result *fn.Result
+}
+
+// migrate turns the IstioOperators among the items into the new resources.
+func (s *session) migrate(items []manifest.Object) (made []manifest.Object, found []finding, operators int) {
+	for _, o := range items {
+		wrong := krm.MistakeIn(o, true)
+		switch {
+		case wrong != nil && wrong.Severity == fn.Error:
+			found = append(found, finding{o, wrong})
+		case !migrate.IsOperator(o):
+			found = append(found, finding{o, krm.Result(o, fn.Warning, nil, "is not an IstioOperator and was left out")})
+		default:
+			operators++
+			out := migrate.Operator(o, s.istio)
+			for _, r := range out.Results {
+				found = append(found, finding{o, r})
+			}
+			made = append(made, out.Objects...)
+		}
+	}
+	return made, found, operators
 }
 
 func (s *session) usage() {
@@ -179,12 +191,15 @@ Options:
         Also annotation lateen.io/istio-version on the IstioOperator, key istio-version of a ConfigMap functionConfig, and
         environment variable %[3]s; the annotation wins, then the ConfigMap, the flag, the environment
 
+  --strict
+        warnings are errors; also key strict of the ConfigMap and environment variable LATEEN_STRICT=true; it holds if any of them
+        says so
+
 Other flags:
   -f FILE
         file with IstioOperators, - for standard input; may be repeated
   --version
         print the version and the bundled Istio versions
 
-Exit code 0: migrated, perhaps with findings; 1: the input cannot be migrated; 2: the call is wrong.
-`, s.name, release.Bundled().Default(), environment)
+%[4]s`, s.name, release.Bundled().Default(), environment, exit.Table)
 }

@@ -1,0 +1,180 @@
+package krm
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/mistake"
+)
+
+// Mistakes finds the items of a package that look like resources of Lateen and are none that any function expands: the objects
+// of what they were meant as would be taken for left over. migrates says that IstioOperators are expanded.
+func Mistakes(items []manifest.Object, migrates bool) fn.Results {
+	around := mistake.Around{Migrates: migrates, Orphans: orphans(items)}
+	var results fn.Results
+	for _, item := range items {
+		if isList(item) {
+			if r := packed(item, around); r != nil {
+				results = append(results, r)
+			}
+			continue
+		}
+		if m := mistake.Of(identity(item), around); m != nil {
+			results = append(results, mistaken(item, m))
+		}
+	}
+	return results
+}
+
+// MistakeIn is what is wrong with one item by itself, or nil. A functionConfig is one.
+func MistakeIn(item manifest.Object, migrates bool) *fn.Result {
+	i := identity(item)
+	i.Local = false // kustomize marks a functionConfig so
+	if m := mistake.Of(i, mistake.Around{Migrates: migrates}); m != nil {
+		return mistaken(item, m)
+	}
+	return nil
+}
+
+func mistaken(item manifest.Object, m *mistake.Mistake) *fn.Result {
+	severity := fn.Error
+	if m.Warning {
+		severity = fn.Warning
+	}
+	if m.Field == "" {
+		return Result(item, severity, nil, m.Message)
+	}
+	r := Result(item, severity, []string{m.Field}, m.Message)
+	r.Field.CurrentValue = m.Current
+	if m.Suggestion != "" {
+		r.Field.ProposedValue = m.Suggestion
+	}
+	return r
+}
+
+// identity is what tells a mistake from what is nobody's business.
+func identity(item manifest.Object) mistake.Item {
+	return mistake.Item{
+		APIVersion: item.APIVersion(), Kind: item.Kind(), Name: item.ID().Name,
+		Marked: marked(item), Local: item.Annotation(AnnotationLocalConfig) == "true",
+	}
+}
+
+// marked reports whether a person has written something about Lateen on an item. What is generated has such labels and
+// annotations as well, beside the name of its owner.
+func marked(item manifest.Object) bool {
+	if item.Annotation(manifest.AnnotationOwner) != "" {
+		return false
+	}
+	for _, field := range []string{"annotations", "labels"} {
+		n := item.Field("metadata", field)
+		if n == nil || n.Kind != yaml.MappingNode {
+			continue
+		}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if strings.HasPrefix(n.Content[i].Value, optionPrefix) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// orphans finds the owners that generated items name and that are not there. It looks when it is first asked.
+func orphans(items []manifest.Object) func(owner string) bool {
+	var missing map[string]bool
+	return func(owner string) bool {
+		if missing == nil {
+			missing = map[string]bool{}
+			for _, item := range items {
+				if o := item.Annotation(manifest.AnnotationOwner); o != "" {
+					missing[o] = true
+				}
+			}
+			for _, item := range items {
+				if item.ID().Group == v1.GroupVersion.Group {
+					delete(missing, item.Kind()+"/"+item.ID().Name)
+				}
+			}
+		}
+		return missing[owner]
+	}
+}
+
+// isList reports whether an item is the List that kubectl get prints.
+func isList(item manifest.Object) bool { return item.Kind() == "List" && item.APIVersion() == "v1" }
+
+// packed is the mistake of a List with resources in it that a function would have to see.
+func packed(list manifest.Object, around mistake.Around) *fn.Result {
+	for _, n := range contents(list) {
+		o, err := manifest.FromNode(n)
+		if err != nil {
+			continue // somebody else's to complain about
+		}
+		i := identity(o)
+		group, _, _ := strings.Cut(i.APIVersion, "/")
+		if m := mistake.Of(i, around); m == nil && group != v1.GroupVersion.Group {
+			continue
+		}
+		return Result(list, fn.Error, []string{"kind"}, fmt.Sprintf("kind: %s/%s is in a List, which is opened in a file that is given with -f, but "+
+			"not in a package: write it as a document of its own", i.Kind, i.Name))
+	}
+	return nil
+}
+
+// contents are the items of a List.
+func contents(list manifest.Object) []*yaml.Node {
+	n := list.Field("items")
+	if n == nil || n.Kind != yaml.SequenceNode {
+		return nil
+	}
+	return n.Content
+}
+
+// openable reports whether an object of a file is a list of what the programs read: a List, or one of the kinds' own lists.
+func openable(o manifest.Object) bool {
+	of, isList := strings.CutSuffix(o.Kind(), "List")
+	switch group := o.ID().Group; {
+	case !isList:
+		return false
+	case of == "":
+		return o.APIVersion() == "v1"
+	default:
+		return group == v1.GroupVersion.Group || group == "install.istio.io" && of == "IstioOperator" || group == "lateen.io" && of == "UsageReport"
+	}
+}
+
+// open gives what an object of a file stands for: itself, or, of a list that kubectl get prints, its items.
+func open(o manifest.Object, depth int) ([]manifest.Object, error) {
+	if !openable(o) || o.Field("items") == nil {
+		return []manifest.Object{o}, nil
+	}
+	if depth == 0 {
+		return nil, fmt.Errorf("line %d: lists within lists within lists", o.Node().Line)
+	}
+	if n := o.Field("items"); n.Kind != yaml.SequenceNode && n.Tag != yaml.NodeTagNull {
+		return nil, fmt.Errorf("line %d: the items of a %s must be a list", n.Line, o.Kind())
+	}
+	var out []manifest.Object
+	for i, n := range contents(o) {
+		item, err := manifest.FromNode(n)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: items[%d]: a Kubernetes resource is expected here: %w", n.Line, i, err)
+		}
+		if _, err := settle(n); err != nil { // an anchor may stand in another item
+			return nil, fmt.Errorf("line %d: items[%d]: %w", n.Line, i, err)
+		}
+		inside, err := open(item, depth-1)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, inside...)
+	}
+	return slices.Clip(out), nil
+}
