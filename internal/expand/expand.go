@@ -119,6 +119,7 @@ func (j *job) plan(dirs directories) {
 	if j.hasError {
 		return
 	}
+	j.unlowered(version)
 	j.check()
 	if j.hasError {
 		return
