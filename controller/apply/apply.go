@@ -133,7 +133,7 @@ func (a *Applier) Apply(ctx context.Context, owner client.Object, objects []*uns
 		switch {
 		case err != nil:
 			metrics.Applied(ref.Kind, metrics.Failed)
-			errs = append(errs, fmt.Errorf("%s: %w", ref, explain(err)))
+			errs = append(errs, fmt.Errorf("%s: %w", ref, explain(malformed(a.live.Scheme(), desired, err))))
 			continue
 		case action == ssa.CreatedAction || action == ssa.ConfiguredAction:
 			// The event that it causes brings us here once more, for a dry run that finds the state in which all is well.
@@ -189,7 +189,9 @@ func (q *inquiry) ownerStays(ctx context.Context, live *metav1.PartialObjectMeta
 	current := &metav1.PartialObjectMetadata{}
 	current.SetGroupVersionKind(schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind))
 	err = client.IgnoreNotFound(q.applier.live.Get(ctx, client.ObjectKeyFromObject(q.owner), current))
-	if err != nil || current.UID == ref.UID && current.DeletionTimestamp == nil {
+	// A caller that has seen the deletion itself, and applies all the same, holds the owner: its finalizer keeps it, and so its objects.
+	held := q.owner.GetDeletionTimestamp() != nil && !slices.Contains(current.Finalizers, metav1.FinalizerOrphanDependents)
+	if err != nil || current.UID == ref.UID && (current.DeletionTimestamp == nil || held) {
 		return err
 	}
 	log.FromContext(ctx).Info("leaving objects alone, because their owner is being deleted")

@@ -160,6 +160,9 @@ func (p *Pipeline) complete(rev *v1.IstioRevision) (release.Release, *v1.IstioRe
 	if err != nil {
 		return rel, nil, err
 	}
+	if err := release.CheckAlias(string(rev.Spec.Version), rel, rev.Annotations[manifest.AnnotationVersion]); err != nil {
+		return rel, nil, fmt.Errorf("spec.version: %w", err)
+	}
 	problems, err := render.CheckRevision(rel, rev.Spec)
 	if err := invalid(problems, err); err != nil {
 		return rel, nil, err
@@ -271,19 +274,24 @@ func pack(objects []manifest.Object, version string) (Objects, error) {
 }
 
 func (p *Pipeline) resolve(version v1.Version) (release.Release, error) {
-	rel, cause := release.Bundled().Resolve(string(version), p.Charts)
-	if cause == nil {
-		return rel, nil
+	rel, err := release.Bundled().Resolve(string(version), p.Charts)
+	if err != nil {
+		return rel, fmt.Errorf("spec.version: %w", err)
 	}
-	err := cause
-	if unknown, ok := errors.AsType[*release.UnknownVersionError](err); ok {
-		err = fmt.Errorf("version %s of Istio is not bundled; bundled versions: %s. Use one of these, or give the controller the charts (--charts)",
-			unknown.Version, strings.Join(slices.Concat(unknown.Bundled, unknown.Brought), ", "))
+	return rel, nil
+}
+
+// Stays is what is wrong if a version is an alias that would take an installed control plane down to an older patch: the charts of that one are not
+// here any more. installed is "" if it is not known.
+func (p *Pipeline) Stays(version v1.Version, installed string) error {
+	rel, err := release.Bundled().Resolve(string(version), p.Charts)
+	if err != nil {
+		return nil //nolint:nilerr // whoever renders it says so
 	}
-	if meant := render.Meant(version, cause); meant != "" {
-		err = fmt.Errorf("%w; did you mean %s?", err, meant)
+	if err := release.CheckAlias(string(version), rel, installed); err != nil {
+		return fmt.Errorf("spec.version: %w", err)
 	}
-	return rel, fmt.Errorf("spec.version: %w", err)
+	return nil
 }
 
 // EndOfLife is a sentence if the version is past its end of life, or empty.

@@ -49,6 +49,7 @@ type Reconciler struct {
 
 	// attempts has the last attempt of each revision, by UID; told the revisions of which somebody was told that they are unused.
 	attempts, told sync.Map
+	reporter       outcome.Reporter
 }
 
 // scope is what one run knows.
@@ -115,6 +116,11 @@ func (r *Reconciler) plan(ctx context.Context, s *scope) error {
 	} else if s.planned, wrong = r.Pipeline.Revision(s.istio); wrong != nil {
 		s.planned, s.facts.reconciled = nil, outcome.Permanent(v1.ReasonReconcileError, wrong)
 		return nil
+	} else if s.live != nil {
+		if wrong := r.Pipeline.Stays(s.planned.Spec.Version, s.live.Annotations[manifest.AnnotationVersion]); wrong != nil {
+			s.planned, s.facts.reconciled = nil, outcome.Permanent(v1.ReasonReconcileError, wrong)
+			return nil
+		}
 	}
 	s.facts.active = name
 	s.facts.reconciled, err = outcome.NamespaceProblem(ctx, r.Client, s.planned.Spec.Namespace)
@@ -386,7 +392,7 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 		return nil
 	}
 	if outcome.PipelineRendered(rev) {
-		if err := r.removeObjects(ctx, s, rev); err != nil {
+		if err := istiorevision.RemoveObjects(ctx, r.Applier, r.Events, s.istio, rev); err != nil {
 			s.retry = fmt.Errorf("removing the objects of the unused IstioRevision %s: %w", rev.Name, err)
 			return nil
 		}
@@ -420,22 +426,13 @@ func (r *Reconciler) confirm(ctx context.Context, s *scope) (current bool, holdi
 // recheck is when to look again at a revision of which the watch said another thing than the server.
 const recheck = 10 * time.Second
 
-// removeObjects deletes the objects of a revision that a pipeline rendered. The GitOps tool was told to leave them, and the
-// revision does not own them. That they are of the revision they say themselves, whatever a kustomization has made of their
-// names, and whether or not this controller has the charts of its version.
-func (r *Reconciler) removeObjects(ctx context.Context, s *scope, rev *v1.IstioRevision) error {
-	owner := v1.KindIstio + "/" + s.istio.Name
-	_, changes, err := r.Applier.DeleteStamped(ctx, desired.RevisionKinds, client.MatchingLabels{manifest.LabelRevision: rev.Name},
-		func(o *metav1.PartialObjectMetadata) bool {
-			return o.Labels[manifest.LabelTag] == "" && o.Annotations[manifest.AnnotationOwner] == owner
-		})
-	outcome.Applied(r.Events, s.istio, changes)
-	return err
-}
-
 // report writes the status, if it is another one, and tells about what has changed.
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.istio.DeepCopy()
 	s.istio.Status = status(r.Now(), s.istio, s.facts)
-	return outcome.Report(ctx, r.Client, r.Events, before, s.istio, before.Status.Conditions, s.istio.Status.Conditions)
+	again, err := r.reporter.Report(ctx, r.Client, r.Events, r.Now(), before, s.istio)
+	if again > 0 {
+		s.wake(r.Now().Add(again))
+	}
+	return err
 }

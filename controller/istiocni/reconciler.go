@@ -16,6 +16,7 @@ import (
 	"github.com/lateen-io/lateen/controller/desired"
 	"github.com/lateen-io/lateen/controller/outcome"
 	"github.com/lateen-io/lateen/internal/health"
+	"github.com/lateen-io/lateen/internal/manifest"
 )
 
 // Reconciler reconciles the IstioCNI.
@@ -26,6 +27,8 @@ type Reconciler struct {
 	Applier  *apply.Applier
 	Events   events.EventRecorder
 	Now      func() time.Time
+
+	reporter outcome.Reporter
 }
 
 // scope is what one run knows.
@@ -36,6 +39,8 @@ type scope struct {
 	changed bool
 	facts   facts
 	retry   error
+	// again is when to look again although nothing has happened; zero for never.
+	again time.Duration
 }
 
 // Reconcile brings the cluster closer to what an IstioCNI asks for.
@@ -54,7 +59,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 			return outcome.Ended(err)
 		}
 	}
-	return outcome.Finished(s.retry, s.facts.reconciled, 0)
+	return outcome.Finished(s.retry, s.facts.reconciled, s.again)
 }
 
 // hold puts the finalizer on a resource whose objects the controller applies.
@@ -76,6 +81,10 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if s.pipeline {
 		return nil
 	}
+	if err := r.Pipeline.Stays(s.cni.Spec.Version, r.installed(ctx, s.cni)); err != nil {
+		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, err)
+		return nil
+	}
 	objects, err := r.Pipeline.CNI(s.cni)
 	if err != nil {
 		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, err)
@@ -88,6 +97,15 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	s.facts.inventory, s.facts.reconciled, s.retry = brought.Inventory, brought.Problem, brought.Retry
 	s.changed = brought.Changed("DaemonSet")
 	return nil
+}
+
+// installed is the version of Istio that the plugin is of in the cluster; "" if that is not known.
+func (r *Reconciler) installed(ctx context.Context, cni *v1.IstioCNI) string {
+	d := &appsv1.DaemonSet{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: cni.Spec.Namespace, Name: daemonSet}, d); err != nil {
+		return ""
+	}
+	return d.Annotations[manifest.AnnotationVersion]
 }
 
 // observe looks at the plugin.
@@ -119,5 +137,7 @@ const daemonSet = "istio-cni-node"
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.cni.DeepCopy()
 	s.cni.Status = status(r.Now(), s.cni, s.facts)
-	return outcome.Report(ctx, r.Client, r.Events, before, s.cni, before.Status.Conditions, s.cni.Status.Conditions)
+	again, err := r.reporter.Report(ctx, r.Client, r.Events, r.Now(), before, s.cni)
+	s.again = again
+	return err
 }

@@ -1,12 +1,17 @@
 package istiorevision
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,12 +26,14 @@ import (
 )
 
 // CRDs keeps Istio's own CustomResourceDefinitions at the newest version that any revision has. No resource owns them: with
-// them would go all configuration of Istio. They are never brought to an older version.
+// them would go all configuration of Istio. They are never brought to an older version, and those that somebody else applies (a package in
+// Git) are left to them: two that write the same object in turn would never end.
 type CRDs struct {
 	// Client reads from the cache, Live from the server.
 	Client, Live client.Client
 	Pipeline     *desired.Pipeline
 	Applier      *apply.Applier
+	Now          func() time.Time
 
 	mutex sync.Mutex
 	// brought are the CRDs that each revision has brought, and contents those that there were of each content after any had brought it:
@@ -35,47 +42,120 @@ type CRDs struct {
 	contents map[string]map[string]int64
 }
 
+// brought is what came of the last time that a revision looked after CRDs.
 type brought struct {
 	generation int64
 	version    string
 	names      []string
+	found      crdState
+	err        error
+	// until is when to look again although no event tells of a change; zero for never. tries counts failures in a row.
+	until time.Time
+	tries int
 }
 
-// ensure brings the CRDs of a revision's version, unless those in the cluster are as new. Revisions of one version have the
-// same: the first of them brings them, and the others have nothing to do.
-func (c *CRDs) ensure(ctx context.Context, rev *v1.IstioRevision) error {
+// crdState is what a revision has to know of the CRDs.
+type crdState struct {
+	// outdated says which CRDs of somebody else are older than the revision needs; "" if none is.
+	outdated string
+	// again is when to look again although nothing has happened; zero for never.
+	again time.Duration
+}
+
+const (
+	// foreignPeriod is how often CRDs of somebody else are looked at: no event tells of those without Lateen's label.
+	foreignPeriod = 2 * time.Minute
+	// A CRD that could not be written is tried again after the first of these times, which doubles up to the last.
+	firstRetry, lastRetry = 5 * time.Second, 5 * time.Minute
+)
+
+// Changed makes all revisions look again: somebody has changed or deleted a CRD.
+func (c *CRDs) Changed() {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	if have, ok := c.brought[rev.UID]; ok && have.generation == rev.Generation {
-		there, err := c.there(ctx, have.names, have.version, nil)
-		if err != nil || there {
-			return err
-		}
+	for uid, b := range c.brought {
+		b.until = time.Time{}
+		c.brought[uid] = b
 	}
-	crds, err := c.Pipeline.CRDs(rev)
+}
+
+// ensure brings the CRDs of a revision's version, unless those in the cluster are as new, or somebody else's. Revisions of one version have the
+// same: the first of them brings them, and the others have nothing to do. One that cannot be written holds up no other.
+func (c *CRDs) ensure(ctx context.Context, rev *v1.IstioRevision) (crdState, error) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	now := c.Now()
+	have, ok := c.brought[rev.UID]
+	if ok && have.generation == rev.Generation {
+		settled, err := c.settled(ctx, now, have)
+		if err != nil {
+			return crdState{}, err
+		}
+		if settled {
+			if !have.until.IsZero() {
+				have.found.again = have.until.Sub(now)
+			}
+			return have.found, have.err
+		}
+	} else {
+		have.tries = 0
+	}
+	next, err := c.look(ctx, rev)
+	next.generation = rev.Generation
 	if err != nil {
-		return fmt.Errorf("rendering Istio's CRDs: %w", err)
+		next.err, next.tries = err, have.tries+1
+		next.found.again = min(firstRetry<<min(have.tries, 10), lastRetry)
+	}
+	if next.found.again > 0 {
+		next.until = now.Add(next.found.again)
 	}
 	if c.brought == nil {
-		c.brought, c.contents = map[types.UID]brought{}, map[string]map[string]int64{}
+		c.brought = map[types.UID]brought{}
 	}
-	names, there := crds.Names(), false
+	c.brought[rev.UID] = next
+	return next.found, err
+}
+
+// settled reports whether there is nothing to look at: what was brought is there, and what could not be brought, or is somebody else's, has been
+// looked at a short while ago.
+func (c *CRDs) settled(ctx context.Context, now time.Time, b brought) (bool, error) {
+	switch {
+	case b.err != nil:
+		return now.Before(b.until), nil
+	case b.found.again > 0 && !now.Before(b.until):
+		return false, nil
+	}
+	return c.there(ctx, b.names, b.version, nil)
+}
+
+// look brings the CRDs of a revision's version.
+func (c *CRDs) look(ctx context.Context, rev *v1.IstioRevision) (brought, error) {
+	crds, err := c.Pipeline.CRDs(rev)
+	if err != nil {
+		return brought{}, fmt.Errorf("rendering Istio's CRDs: %w", err)
+	}
+	out := brought{version: crds.Version, names: crds.Names()}
 	if generations := c.contents[crds.Digest]; generations != nil {
-		if there, err = c.there(ctx, names, crds.Version, generations); err != nil {
-			return err
+		there, err := c.there(ctx, out.names, crds.Version, generations)
+		if err != nil || there {
+			return out, err
 		}
 	}
-	if !there {
-		if names, err = c.bring(ctx, crds); err != nil {
-			return err
+	foreign := false
+	out.names, out.found.outdated, foreign, err = c.bring(ctx, crds)
+	if foreign {
+		out.found.again = foreignPeriod
+	}
+	if err == nil && !foreign {
+		if c.contents == nil {
+			c.contents = map[string]map[string]int64{}
 		}
 		c.contents[crds.Digest] = map[string]int64{}
 	}
-	c.brought[rev.UID] = brought{rev.Generation, crds.Version, names}
-	return nil
+	return out, err
 }
 
-// there tells whether CRDs are in the cluster, managed, in no older version, and, if generations is not nil, with the specs that they had
+// there reports whether CRDs are in the cluster, managed, in no older version, and, if generations is not nil, with the specs that they had
 // the last time.
 func (c *CRDs) there(ctx context.Context, names []string, version string, generations map[string]int64) (bool, error) {
 	for _, name := range names {
@@ -96,46 +176,122 @@ func (c *CRDs) there(ctx context.Context, names []string, version string, genera
 	return true, nil
 }
 
-// bring applies those CRDs that the cluster does not have, or has in no newer version, and names them.
-func (c *CRDs) bring(ctx context.Context, crds desired.CRDs) ([]string, error) {
+// bring applies those CRDs that the cluster does not have, or has in no newer version and of nobody else, and names them. It says which of somebody
+// else's are too old, and whether there are any of somebody else's.
+func (c *CRDs) bring(ctx context.Context, crds desired.CRDs) (names []string, outdated string, foreign bool, err error) {
 	var wanted []*unstructured.Unstructured
-	var names []string
+	var old []string
+	var errs []error
 	for _, name := range crds.Names() {
-		owner, want, err := c.wanted(ctx, name, crds)
+		v, err := c.judge(ctx, name, crds)
 		if err != nil {
-			return nil, err
-		}
-		if !want {
+			errs = append(errs, fmt.Errorf("CustomResourceDefinition %s: %w", name, err))
 			continue
 		}
-		crd, err := crds.Object(name, owner)
+		foreign = foreign || v.keeper != ""
+		if v.old != "" {
+			old = append(old, name+" ("+v.old+", applied by "+v.keeper+")")
+		}
+		if !v.want {
+			continue
+		}
+		crd, err := crds.Object(name, v.owner)
 		if err != nil {
-			return nil, fmt.Errorf("rendering Istio's CRDs: %w", err)
+			return nil, "", foreign, fmt.Errorf("rendering Istio's CRDs: %w", err)
 		}
 		wanted = append(wanted, crd)
 		names = append(names, name)
 	}
 	if _, err := c.Applier.Apply(ctx, nil, wanted, ""); err != nil {
-		return nil, fmt.Errorf("applying Istio's CRDs: %w", err)
+		errs = append(errs, err)
 	}
-	return names, nil
+	return names, tooOld(old, crds.Version), foreign, unwritten(errs)
 }
 
-// wanted tells whether a CRD is to be applied, and as whose: it is not there, or there in no newer version. One that is there in the
+// unwritten says of CRDs that could not be written what to do.
+func unwritten(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("Istio's CRDs: %w. Everything else is applied. Allow the controller to write them (config/rbac), or bring them yourself and "+ //nolint:staticcheck // a name
+		"start it with --install-istio-crds=false", errors.Join(errs...))
+}
+
+// tooOld is the message about CRDs that somebody else applies, of versions that a revision cannot rely on.
+func tooOld(old []string, version string) string {
+	if len(old) == 0 {
+		return ""
+	}
+	more := ""
+	if len(old) > 1 {
+		more = fmt.Sprintf(" and %d more", len(old)-1)
+	}
+	return fmt.Sprintf("Istio's CustomResourceDefinitions are older than Istio %s needs: %s%s; the controller leaves them to whoever applies them: "+
+		"update them there", version, old[0], more)
+}
+
+// verdict is what is to become of a CRD.
+type verdict struct {
+	// want says that it is to be applied, and owner as whose.
+	want  bool
+	owner string
+	// keeper is who else applies it, and old the version that it has if that is of an older minor: the patches of a minor have the same API.
+	keeper, old string
+}
+
+// judge decides about a CRD. It is to be applied if it is not there, or there in no newer version, and nobody else applies it. One that is there in the
 // same version stays of who brought it, else all that want it would take it from each other.
-func (c *CRDs) wanted(ctx context.Context, name string, crds desired.CRDs) (owner string, want bool, err error) {
+func (c *CRDs) judge(ctx context.Context, name string, crds desired.CRDs) (verdict, error) {
 	have := cluster.Metadata(crdKind)
 	if err := c.Live.Get(ctx, client.ObjectKey{Name: name}, have); err != nil {
-		return crds.Owner, apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+		return verdict{want: apierrors.IsNotFound(err), owner: crds.Owner}, client.IgnoreNotFound(err)
 	}
 	if have.Labels[apply.Ignore] == "true" || have.Annotations[apply.Ignore] == "true" {
-		return "", false, nil
+		return verdict{}, nil
 	}
 	of := versionOf(have.Annotations, have.Labels)
-	if of == crds.Version && have.Annotations[manifest.AnnotationOwner] != "" {
-		return have.Annotations[manifest.AnnotationOwner], true, nil
+	if keeper := keptBy(have); keeper != "" {
+		v := verdict{keeper: keeper}
+		switch {
+		case of == "":
+			v.old = "of no stated version"
+		case release.OlderMinor(of, crds.Version):
+			v.old = of
+		}
+		return v, nil
 	}
-	return crds.Owner, of == "" || !release.Newer(of, crds.Version), nil
+	if of == crds.Version && have.Annotations[manifest.AnnotationOwner] != "" {
+		return verdict{want: true, owner: have.Annotations[manifest.AnnotationOwner]}, nil
+	}
+	return verdict{want: of == "" || !release.Newer(of, crds.Version), owner: crds.Owner}, nil
+}
+
+// installers apply once, and the controller takes over from them (docs/lifecycle.md, Taking over).
+var installers = []string{apply.FieldManager, "helm", "sail-operator", "istio-operator"}
+
+// keptBy names who applies an object again and again besides the controller: a GitOps tool that has left its mark, or a field manager that
+// owns its spec by server-side apply. "" if nobody does. What was created or updated otherwise was so once, by an installer or by hand.
+func keptBy(o *metav1.PartialObjectMetadata) string {
+	for _, mark := range []struct {
+		in        map[string]string
+		key, tool string
+	}{
+		{o.Annotations, "argocd.argoproj.io/tracking-id", "Argo CD"},
+		{o.Labels, "kustomize.toolkit.fluxcd.io/name", "Flux"},
+		{o.Labels, "helm.toolkit.fluxcd.io/name", "Flux"},
+		{o.Annotations, "config.k8s.io/owning-inventory", "kpt"},
+	} {
+		if mark.in[mark.key] != "" {
+			return mark.tool
+		}
+	}
+	for _, m := range o.ManagedFields {
+		if m.Operation == metav1.ManagedFieldsOperationApply && m.Subresource == "" && !slices.Contains(installers, m.Manager) &&
+			m.FieldsV1 != nil && bytes.Contains(m.FieldsV1.Raw, []byte(`"f:spec"`)) {
+			return m.Manager
+		}
+	}
+	return ""
 }
 
 // versionOf is the version of Istio that a CRD in the cluster is of; "" if it does not say. Those that do not are older than

@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -20,6 +22,7 @@ import (
 	"github.com/lateen-io/lateen/controller/desired"
 	"github.com/lateen-io/lateen/controller/outcome"
 	"github.com/lateen-io/lateen/internal/health"
+	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/revision"
 	"github.com/lateen-io/lateen/internal/usage"
@@ -39,6 +42,10 @@ type Reconciler struct {
 	Prober *cluster.Prober
 	Events events.EventRecorder
 	Now    func() time.Time
+
+	reporter outcome.Reporter
+	// kept has, for each abandoned revision, why somebody was told that it stays.
+	kept sync.Map
 }
 
 // scope is what one run knows.
@@ -46,7 +53,9 @@ type scope struct {
 	rev *v1.IstioRevision
 	// pipeline says that a pipeline renders the objects and somebody else applies them.
 	pipeline bool
-	tags     []v1.IstioRevisionTag
+	// abandoned says that it does, and that the Istio it rendered it for is not in the cluster.
+	abandoned bool
+	tags      []v1.IstioRevisionTag
 	// changed says that this run has changed the Deployment of istiod: the cache does not know it yet.
 	changed bool
 	facts   facts
@@ -67,10 +76,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	s := &scope{rev: rev, pipeline: outcome.PipelineRendered(rev)}
 	if rev.DeletionTimestamp != nil {
-		r.Prober.Forget(rev.Name)
-		return outcome.Ended(r.keeper().Finalize(ctx, rev, rev.Status.Inventory, r.Now()))
+		var err error
+		if s.facts.held, err = r.held(ctx, rev); err != nil {
+			return outcome.Ended(err)
+		}
+		if s.facts.held == "" {
+			r.Prober.Forget(rev.Name)
+			return outcome.Ended(r.keeper().Finalize(ctx, rev, rev.Status.Inventory, r.Now()))
+		}
 	}
-	for _, phase := range []func(context.Context, *scope) error{r.hold, r.gather, r.apply, r.observe, r.use, r.report} {
+	for _, phase := range []func(context.Context, *scope) error{r.hold, r.gather, r.apply, r.observe, r.use, r.abandon, r.report} {
 		if err := phase(ctx, s); err != nil {
 			return outcome.Ended(err)
 		}
@@ -78,11 +93,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return outcome.Finished(s.retry, s.facts.reconciled, s.again)
 }
 
+// wake makes the run be repeated after a time, or earlier; zero is never.
+func (s *scope) wake(after time.Duration) { s.again = outcome.Sooner(s.again, after) }
+
 // unlabelled is how often a Deployment is looked at of which no events come.
 const unlabelled = 30 * time.Second
 
 // hold puts the finalizer on a revision whose objects the controller applies.
 func (r *Reconciler) hold(ctx context.Context, s *scope) error {
+	if s.facts.held != "" {
+		return r.keepDependents(ctx, s.rev)
+	}
 	return r.keeper().Hold(ctx, s.rev, s.rev.Status.Inventory, s.pipeline)
 }
 
@@ -111,8 +132,9 @@ func (r *Reconciler) inactive(ctx context.Context, s *scope) (bool, error) {
 	}
 	istio := &v1.Istio{}
 	if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, istio); err != nil {
-		// An Istio that is not there has not asked for another revision.
-		return false, client.IgnoreNotFound(err)
+		// An Istio that is not there has not asked for another revision. If a pipeline renders that, nobody asks for it any more.
+		s.abandoned = s.pipeline && apierrors.IsNotFound(err)
+		return s.abandoned, client.IgnoreNotFound(err)
 	}
 	active, wrong := render.RevisionName(istio)
 	if wrong != nil {
@@ -143,24 +165,58 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if s.pipeline {
 		return nil
 	}
+	if err := r.Pipeline.Stays(s.rev.Spec.Version, r.installed(ctx, s.rev)); err != nil {
+		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, err)
+		return nil
+	}
 	objects, err := r.Pipeline.Objects(s.rev)
 	if err != nil {
 		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, err)
 		return nil
 	}
-	if r.CRDs != nil {
-		if err := r.CRDs.ensure(ctx, s.rev); err != nil {
-			s.facts.reconciled, s.retry = outcome.Refused(err)
-			return nil
-		}
-	}
+	crds := r.crds(ctx, s)
 	brought, err := r.keeper().Bring(ctx, s.rev, &s.rev.Status.Inventory, objects)
 	if err != nil {
 		return err
 	}
 	s.facts.inventory, s.facts.reconciled, s.retry = brought.Inventory, brought.Problem, brought.Retry
+	if brought.Problem == nil {
+		s.facts.reconciled = crds
+	}
 	s.changed = brought.Changed("Deployment")
 	return nil
+}
+
+// crds brings Istio's CRDs. What is wrong with one of them holds up nothing else: a control plane that runs has to be repaired and upgraded all
+// the same, and it can do without a kind that nobody uses.
+func (r *Reconciler) crds(ctx context.Context, s *scope) *outcome.Problem {
+	if r.CRDs == nil {
+		return nil
+	}
+	found, err := r.CRDs.ensure(ctx, s.rev)
+	s.facts.outdated = found.outdated
+	s.wake(found.again)
+	if err == nil {
+		return nil
+	}
+	problem, retry := outcome.Refused(err)
+	if found.again == 0 {
+		s.retry = retry // the cache could not be read
+	}
+	return problem
+}
+
+// installed is the version of Istio that was applied last: an Istio notes it on its revision; of a revision by hand the Deployment says it, from
+// Istio 1.24 on. "" if it is not known.
+func (r *Reconciler) installed(ctx context.Context, rev *v1.IstioRevision) string {
+	if v := rev.Annotations[manifest.AnnotationVersion]; v != "" {
+		return v
+	}
+	d := &appsv1.Deployment{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: rev.Spec.Namespace, Name: "istiod" + revision.Suffix(rev.Name)}, d); err != nil {
+		return ""
+	}
+	return versionOf(nil, d.Labels)
 }
 
 func (s *scope) tagOfTheName() *v1.IstioRevisionTag {
@@ -190,6 +246,11 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 		cni = r.cni(ctx)
 	}
 	s.facts.dependencies = health.Dependencies(needs, cni)
+	if s.facts.outdated != "" && s.facts.dependencies.Status == metav1.ConditionTrue {
+		s.facts.dependencies = v1.Condition{
+			Type: v1.ConditionDependenciesHealthy, Status: metav1.ConditionFalse, Reason: v1.ReasonCRDsOutdated, Message: s.facts.outdated,
+		}
+	}
 	return nil
 }
 
@@ -204,7 +265,7 @@ func (r *Reconciler) deployment(ctx context.Context, s *scope) health.Deployment
 	if apierrors.IsNotFound(err) {
 		// The cache has what is labelled as Lateen's. Somebody may have given it another label, and then no event tells of it.
 		if err = r.Live.Get(ctx, key, d); err == nil {
-			s.again = unlabelled
+			s.wake(unlabelled)
 		}
 	}
 	switch {
@@ -280,7 +341,9 @@ func Tags(tags []v1.IstioRevisionTag) []usage.Tag {
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.rev.DeepCopy()
 	s.rev.Status = status(r.Now(), s.rev, s.facts)
-	return outcome.Report(ctx, r.Client, r.Events, before, s.rev, before.Status.Conditions, s.rev.Status.Conditions)
+	again, err := r.reporter.Report(ctx, r.Client, r.Events, r.Now(), before, s.rev)
+	s.wake(again)
+	return err
 }
 
 var errNoWebhook = errors.New("the injection webhook does not exist yet")

@@ -1,6 +1,7 @@
 package istiorevision
 
 import (
+	"errors"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,6 +26,10 @@ type facts struct {
 	inactive bool
 	// inventory is what has been applied; nil leaves the old one.
 	inventory v1.Inventory
+	// outdated says which of Istio's CRDs, kept by somebody else, are too old for the revision; "" if none is.
+	outdated string
+	// held says why the revision stays although somebody has deleted it; "" if nobody has.
+	held string
 }
 
 // status is what the status of a revision should be, of what it was and what has been learned.
@@ -51,7 +56,11 @@ func status(now time.Time, rev *v1.IstioRevision, f facts) v1.IstioRevisionStatu
 	if f.use != nil {
 		set(InUse(*f.use))
 	}
-	s.Conditions = outcome.Stalled(s.Conditions, f.reconciled, now)
+	problem := f.reconciled
+	if f.held != "" { // what is wrong besides is in Reconciled
+		problem = outcome.Permanent(v1.ReasonDeletionHeld, errors.New(f.held))
+	}
+	s.Conditions = outcome.Stalled(s.Conditions, problem, now)
 	s.State = s.Conditions.State(v1.IstioRevisionStateConditions)
 	moments(now, &s, f.inactive)
 	return s

@@ -24,12 +24,13 @@ import (
 // Setup adds the reconciler to a manager, and says what brings a revision up for another look.
 func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options controller.Options) error {
 	b := ctrl.NewControllerManagedBy(mgr)
-	if r.CRDs != nil { // somebody may delete one
-		b = b.WatchesMetadata(cluster.Metadata(crdKind), handler.EnqueueRequestsFromMapFunc(r.where(func(*v1.IstioRevision) bool { return true })),
-			builder.WithPredicates(predicate.Funcs{
-				CreateFunc: func(event.CreateEvent) bool { return false },
-				UpdateFunc: func(event.UpdateEvent) bool { return false },
-			}))
+	if r.CRDs != nil { // somebody may delete one, or bring another version
+		b = b.WatchesMetadata(cluster.Metadata(crdKind), handler.EnqueueRequestsFromMapFunc(r.ofCRD), builder.WithPredicates(predicate.Funcs{
+			CreateFunc: func(event.CreateEvent) bool { return false },
+			UpdateFunc: func(e event.UpdateEvent) bool {
+				return versionOf(e.ObjectOld.GetAnnotations(), e.ObjectOld.GetLabels()) != versionOf(e.ObjectNew.GetAnnotations(), e.ObjectNew.GetLabels())
+			},
+		}))
 	}
 	c, err := b.
 		For(&v1.IstioRevision{}, builder.WithPredicates(cluster.Edited())).
@@ -50,6 +51,12 @@ func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options contr
 	}
 	drift.Notify(c, v1.KindIstioRevision)
 	return nil
+}
+
+// ofCRD are all revisions: each may need the one that has changed.
+func (r *Reconciler) ofCRD(ctx context.Context, o client.Object) []reconcile.Request {
+	r.CRDs.Changed()
+	return r.where(func(*v1.IstioRevision) bool { return true })(ctx, o)
 }
 
 // ofIstio are the revisions that an Istio owns: which of them is active may have changed.

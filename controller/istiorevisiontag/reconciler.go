@@ -36,6 +36,8 @@ type Reconciler struct {
 	Usage    *cluster.Usage
 	Events   events.EventRecorder
 	Now      func() time.Time
+
+	reporter outcome.Reporter
 }
 
 // scope is what one run knows.
@@ -45,6 +47,8 @@ type scope struct {
 	target, current *v1.IstioRevision
 	facts           facts
 	retry           error
+	// again is when to look again although nothing has happened; zero for never.
+	again time.Duration
 }
 
 // Reconcile brings the cluster closer to what an IstioRevisionTag asks for.
@@ -62,7 +66,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 			return outcome.Ended(err)
 		}
 	}
-	return outcome.Finished(s.retry, s.facts.reconciled, 0)
+	return outcome.Finished(s.retry, s.facts.reconciled, s.again)
 }
 
 // resolve finds the revision that the tag asks for, and the one that it is on.
@@ -235,5 +239,7 @@ func (r *Reconciler) use(_ context.Context, s *scope) error {
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.tag.DeepCopy()
 	s.tag.Status = status(r.Now(), s.tag, s.facts, s.pipeline())
-	return outcome.Report(ctx, r.Client, r.Events, before, s.tag, before.Status.Conditions, s.tag.Status.Conditions)
+	again, err := r.reporter.Report(ctx, r.Client, r.Events, r.Now(), before, s.tag)
+	s.again = again
+	return err
 }

@@ -5,6 +5,7 @@ package outcome
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -73,6 +74,9 @@ func Refused(err error) (p *Problem, retry error) {
 func wrong(err error) bool {
 	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		return !slices.ContainsFunc(several.Unwrap(), func(err error) bool { return !wrong(err) })
+	}
+	if _, malformed := errors.AsType[*apply.MalformedError](err); malformed {
+		return true
 	}
 	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)
 }
@@ -149,16 +153,6 @@ func Write(ctx context.Context, c client.Client, before, after client.Object) er
 	return client.IgnoreNotFound(c.Status().Patch(ctx, after, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})))
 }
 
-// Report writes the status if it differs from what it was, and then tells of the conditions that have changed. was and is are
-// those of before and after.
-func Report(ctx context.Context, c client.Client, r events.EventRecorder, before, after client.Object, was, is v1.Conditions) error {
-	if err := Write(ctx, c, before, after); err != nil {
-		return err
-	}
-	Transitions(r, after, was, is)
-	return nil
-}
-
 // Ended is what a run returns that ended with an error, or with none. That somebody else was faster with a write is no error: the
 // run was based on what the cache had, and is repeated when it has more.
 func Ended(err error) (reconcile.Result, error) {
@@ -215,28 +209,6 @@ func Applied(r events.EventRecorder, about client.Object, changes []apply.Change
 		texts = append(texts, c.String())
 	}
 	r.Eventf(about, nil, corev1.EventTypeNormal, "Applied", "Apply", "%d objects changed: %s", len(changes), Note(strings.Join(texts, ", ")))
-}
-
-// Transitions tells of conditions that have another status, or another reason for not being True, than before.
-func Transitions(r events.EventRecorder, about client.Object, before, after v1.Conditions) {
-	for _, now := range after {
-		was := before.Get(now.Type)
-		if was != nil && was.Status == now.Status && was.Reason == now.Reason {
-			continue
-		}
-		if was == nil && now.Status != metav1.ConditionFalse || now.Type == v1.ConditionStalled || now.Type == v1.ConditionReconciling {
-			continue // that something new is well, or not known yet, is no news
-		}
-		kind := corev1.EventTypeNormal
-		if now.Status != metav1.ConditionTrue && now.Type != v1.ConditionInUse {
-			kind = corev1.EventTypeWarning
-		}
-		message := now.Message
-		if message == "" {
-			message = string(now.Type) + " is " + string(now.Status)
-		}
-		r.Eventf(about, nil, kind, string(now.Reason), string(now.Type), "%s", Note(message))
-	}
 }
 
 // Note shortens a text to what an event can hold.

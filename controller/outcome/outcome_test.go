@@ -12,9 +12,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/events"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
@@ -87,44 +87,6 @@ func TestEnded(t *testing.T) {
 	}
 }
 
-func TestTransitions(t *testing.T) {
-	t.Parallel()
-	condition := func(c v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason, message string) v1.Conditions {
-		return v1.Conditions{{Type: c, Status: status, Reason: reason, Message: message}}
-	}
-	ready := condition(v1.ConditionReady, metav1.ConditionTrue, "Ready", "")
-	notReady := condition(v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "x")
-	for _, c := range []struct {
-		reason        string
-		before, after v1.Conditions
-		want          []string
-	}{
-		{"Nothing has changed.", ready, ready, nil},
-		{"It is well from the beginning.", nil, ready, nil},
-		{"It is not well from the beginning.", nil, notReady, []string{"Warning IstiodNotReady x"}},
-		{"It gets well.", notReady, ready, []string{"Normal Ready " + "Ready is True"}},
-		{"It gets ill.", ready, notReady, []string{"Warning IstiodNotReady x"}},
-		{"Another message is no news.", notReady, condition(v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "y"), nil},
-		{
-			"That nothing uses a revision is no fault.", condition(v1.ConditionInUse, metav1.ConditionTrue, v1.ReasonReferencedByWorkloads, ""),
-			condition(v1.ConditionInUse, metav1.ConditionFalse, v1.ReasonNotReferencedByAnything, "unused"),
-			[]string{"Normal NotReferencedByAnything unused"},
-		},
-		{"Stalled says what Reconciled has said.", nil, condition(v1.ConditionStalled, metav1.ConditionTrue, v1.ReasonReconcileError, "x"), nil},
-	} {
-		recorder := events.NewFakeRecorder(10)
-		Transitions(recorder, &v1.Istio{}, c.before, c.after)
-		close(recorder.Events)
-		var got []string
-		for e := range recorder.Events {
-			got = append(got, e)
-		}
-		if diff := cmp.Diff(c.want, got); diff != "" {
-			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
-		}
-	}
-}
-
 func TestStalled(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(100, 0).UTC()
@@ -165,6 +127,7 @@ func TestRefused(t *testing.T) {
 		want   bool
 	}{
 		{"An object is wrong.", fmt.Errorf("Deployment: %w", invalid), true},
+		{"An object can be none of its kind.", fmt.Errorf("Deployment: %w", &apply.MalformedError{Why: "no quantity"}), true},
 		{"Two are.", errors.Join(invalid, fmt.Errorf("Service: %w", invalid)), true},
 		{"The server was not there.", other, false},
 		{"One is wrong, and for another the server was not there.", errors.Join(invalid, other), false},
