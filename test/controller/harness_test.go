@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -100,7 +101,23 @@ func startWith(t *testing.T, crds string, options ...cluster.Option) *env {
 	if e.client, err = client.New(e.RESTConfig(), client.Options{Scheme: scheme}); err != nil {
 		t.Fatal(err)
 	}
+	e.forgetWriters()
 	return e
+}
+
+// forgetWriters makes Istio's CRDs what an installer has left behind: nobody applies them any more, so they are the controller's to replace.
+func (e *env) forgetWriters() {
+	e.t.Helper()
+	crds, err := istioCRDs()
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for _, o := range crds {
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata": {"managedFields": [{}]}}`))
+		if err := e.client.Patch(e.t.Context(), o, patch); err != nil {
+			e.t.Fatal(err)
+		}
+	}
 }
 
 // istioCRDs are those of an old Istio, which the controller has to replace.
