@@ -48,8 +48,8 @@ type Product struct {
 	Name string
 	// Main is the package that it is built from, if it is a program.
 	Main string
-	// Manifests are the directories whose YAML files it consists of, if it is none: those of the dependency that names the module,
-	// written as if they were packages of it.
+	// Manifests are the directories whose YAML files it consists of, if it is none: those of the dependency that
+	// names the module, written as if they were packages of it.
 	Manifests []string
 }
 
@@ -86,9 +86,9 @@ func Programs(ctx context.Context, progress io.Writer, names ...string) (map[str
 	return files, nil
 }
 
-// Build gives the files that come out of modules, by name: all, or those that are asked for. What $KUBEBUILDER_ASSETS has is
-// used. The rest is in the user's cache, in a directory per module that is named after its version and digest; whoever is
-// first builds it there, which takes minutes, and says so on progress.
+// Build gives the files that come out of modules, by name: all, or those that are asked for. What $KUBEBUILDER_ASSETS
+// has is used. The rest is in the user's cache, in a directory per module that is named after its version and digest;
+// whoever is first builds it there, which takes minutes, and says so on progress.
 func Build(ctx context.Context, progress io.Writer, modules []Module, names ...string) (map[string]string, error) {
 	files := map[string]string{}
 	for _, m := range modules {
@@ -292,7 +292,8 @@ func (s source) make(ctx context.Context, p Product, dir string, progress io.Wri
 	return os.Rename(unfinished, filepath.Join(dir, p.Name))
 }
 
-// collect writes the manifests of a product into one file. They come from the module, as the program does that reads them.
+// collect writes the manifests of a product into one file. They come from the module, as the program does that reads
+// them.
 func (s source) collect(ctx context.Context, p Product, file string) error {
 	output, err := s.run(ctx, "mod", "download", "-json", s.Names)
 	if err != nil {

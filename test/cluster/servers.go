@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"testing"
 )
 
 // start starts what the options say, and returns when all of it works.
@@ -59,10 +60,11 @@ func (c *Cluster) start(ctx context.Context) error {
 // socketFile is the socket in the cluster's directory on which etcd listens.
 const socketFile = "clients:0"
 
-// startEtcd starts etcd on sockets in the cluster's directory: it knows no passwords, and so only this user can reach it.
+// startEtcd starts etcd on sockets in the cluster's directory: it knows no passwords, and so only this user can reach
+// it.
 func (c *Cluster) startEtcd(ctx context.Context) error {
-	// etcd wants something that looks like host and port, and makes it the name of a socket in its working directory. A single
-	// member has no peers, but must have an address for them.
+	// etcd wants something that looks like host and port, and makes it the name of a socket in its working directory.
+	// A single member has no peers, but must have an address for them.
 	const clients, peers = "unix://" + socketFile, "unix://peers:0"
 	etcd, err := c.serve(ctx, etcdProgram,
 		"--data-dir="+c.file("etcd"),
@@ -165,8 +167,8 @@ func (c *Cluster) ready(ctx context.Context, client *http.Client) bool {
 // forever is longer than any control plane here lives.
 const forever = "8760h"
 
-// startControllers starts what acts on objects, and returns when it does: namespaces get their ServiceAccounts, and nodes
-// take pods. None of it listens anywhere.
+// startControllers starts what acts on objects, and returns when it does: namespaces get their ServiceAccounts, and
+// nodes take pods. None of it listens anywhere.
 func (c *Cluster) startControllers(ctx context.Context) error {
 	nodes, err := c.createNodes(ctx)
 	if err != nil {
@@ -226,8 +228,8 @@ const (
 	kwokFile      = "kwok.yaml"
 )
 
-// schedulerConfiguration spreads pods over nodes as they ask for. The usual defaults, for pods that do not ask, look at all
-// pods of a node for each pod, and a fake node may have ten thousand.
+// schedulerConfiguration spreads pods over nodes as they ask for. The usual defaults, for pods that do not ask, look
+// at all pods of a node for each pod, and a fake node may have ten thousand.
 const schedulerConfiguration = `apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration
 clientConnection: {kubeconfig: %q, qps: 2000, burst: 4000}
@@ -258,8 +260,8 @@ func (c *Cluster) serveClient(ctx context.Context, name string, args ...string) 
 	return c.serve(ctx, name, append([]string{"--kubeconfig=" + file}, args...)...)
 }
 
-// lessCollection makes Go collect garbage when four fifths of the memory are it, up to a gigabyte, and not half. Who has set
-// either in the environment knows better.
+// lessCollection makes Go collect garbage when four fifths of the memory are it, up to a gigabyte, and not half. Who
+// has set either in the environment knows better.
 func lessCollection(environment []string) []string {
 	set := func(name string) bool {
 		return slices.ContainsFunc(environment, func(v string) bool { return strings.HasPrefix(v, name+"=") })
@@ -276,7 +278,11 @@ func (c *Cluster) serve(ctx context.Context, name string, args ...string) (*serv
 	if c.options.hasty {
 		environment = lessCollection(os.Environ())
 	}
-	s, err := serve(ctx, c.dir, environment, c.programs[name], args...)
+	return c.add(serve(ctx, c.dir, name, environment, c.programs[name], args...))
+}
+
+// add notes down a server that has been started, so that it ends with the others.
+func (c *Cluster) add(s *server, err error) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -284,4 +290,43 @@ func (c *Cluster) serve(ctx context.Context, name string, args ...string) (*serv
 	defer c.mutex.Unlock()
 	c.servers = append(c.servers, s)
 	return s, nil
+}
+
+// Companion is a program that runs beside the control plane.
+type Companion struct{ server *server }
+
+// Run starts a program beside the control plane, with an environment, or ours if there is none. It ends with the
+// cluster, and a test whose companion ends by itself fails. Its output is with the logs of the control plane, in a
+// file that is named after it.
+func (c *Cluster) Run(t testing.TB, name string, environment []string, program string, args ...string) *Companion {
+	t.Helper()
+	s, err := c.add(serve(t.Context(), c.dir, name, environment, program, args...))
+	if err != nil {
+		t.Fatalf("starting %s: %v", name, err)
+	}
+	return &Companion{s}
+}
+
+// Stop kills the program, and returns when it is gone.
+func (p *Companion) Stop() { p.server.kill() }
+
+// Failure says that the program has ended by itself, and how.
+func (p *Companion) Failure() error { return p.server.failure() }
+
+// Log is the file with its output.
+func (p *Companion) Log() string { return p.server.log }
+
+// Port gives a port on loopback for a program that is told where to listen. Nobody else is given it during the test.
+func Port(t testing.TB) string {
+	t.Helper()
+	port, release, err := reservePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := release(); err != nil {
+			t.Error(err)
+		}
+	})
+	return port
 }

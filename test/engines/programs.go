@@ -1,8 +1,8 @@
-// Package engines proves that Lateen's output and its resources live well with the tools that apply them: Flux and Argo CD, as
-// their users run them, on a real control plane, with a Git server on loopback.
+// Package engines proves that Lateen's output and its resources live well with the tools that apply them: Flux and
+// Argo CD, as their users run them, on a real control plane, with a Git server on loopback.
 //
-// `make test-engines` runs its tests; elsewhere they are skipped, since they need programs that take long to build. What is missing
-// is said.
+// `make test-engines` runs its tests; elsewhere they are skipped, since they need programs that take long to build.
+// What is missing is said.
 package engines
 
 import (
@@ -13,7 +13,8 @@ import (
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
-// What is built from Go modules, and kept beside the programs of the control plane. Argo CD is one program, which is told what to be.
+// What is built from Go modules, and kept beside the programs of the control plane. Argo CD is one program, which is
+// told what to be.
 const (
 	sourceController    = "source-controller"
 	sourceCRDs          = "source-controller.yaml"
@@ -52,8 +53,8 @@ var modules = []cluster.Module{
 	},
 }
 
-// Programs gives the engines' files, by name, and builds what the user's cache does not have, which takes minutes and is said on
-// progress.
+// Programs gives the engines' files, by name, and builds what the user's cache does not have, which takes minutes and
+// is said on progress.
 func Programs(ctx context.Context, progress io.Writer) (map[string]string, error) {
 	files, err := cluster.Build(ctx, progress, modules)
 	if err != nil {
