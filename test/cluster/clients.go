@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
@@ -105,7 +106,7 @@ func apply(ctx context.Context, api client.Client, objects []*unstructured.Unstr
 		err := poll(ctx, func() (bool, error) {
 			err := api.Apply(ctx, client.ApplyConfigurationFromUnstructured(o.DeepCopy()),
 				client.FieldOwner("lateen-test-cluster"), client.ForceOwnership)
-			return !meta.IsNoMatchError(err), err
+			return !meta.IsNoMatchError(err) && !isOverloaded(err), err
 		})
 		if err != nil {
 			return fmt.Errorf("applying %s %s: %w", o.GetKind(), client.ObjectKeyFromObject(o), err)
@@ -115,6 +116,11 @@ func apply(ctx context.Context, api client.Client, objects []*unstructured.Unstr
 		}
 	}
 	return established(ctx, api, pending)
+}
+
+// isOverloaded reports whether the server says that it had no time for a request.
+func isOverloaded(err error) bool {
+	return apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) || apierrors.IsServiceUnavailable(err)
 }
 
 // established waits until the kinds of CustomResourceDefinitions are served.

@@ -121,6 +121,7 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 		"--service-account-key-file=" + c.file(keyFile),
 		"--service-cluster-ip-range=10.0.0.0/16,fd00::/108", // both families, so that a Service may ask for either
 		"--allow-privileged",
+		"--request-timeout=" + patience.String(), // on a busy machine a request may take its time: that is no failure
 	}
 	if c.options.noWebhooks {
 		args = append(args, "--disable-admission-plugins=MutatingAdmissionWebhook,ValidatingAdmissionWebhook")
