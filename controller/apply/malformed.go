@@ -13,8 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// MalformedError says that an object cannot be one of its kind, whatever the cluster is like. The API server answers to that as to a trouble of
-// its own, which would be tried again for ever.
+// MalformedError says that an object cannot be one of its kind, whatever the cluster is like. The API server
+// answers to that as to a trouble of its own, which would be tried again for ever.
 type MalformedError struct {
 	// Why names the field, if that is known, and what is wrong with it.
 	Why string
@@ -22,10 +22,11 @@ type MalformedError struct {
 
 func (e *MalformedError) Error() string { return e.Why }
 
-// malformed is why an object that the server could not take can never be taken, or the server's own error. It looks at the object only then,
-// so that it costs nothing while all is well.
+// malformed is why an object that the server could not take can never be taken, or the server's own error. It looks
+// at the object only then, so that it costs nothing while all is well.
 func malformed(scheme *runtime.Scheme, o *unstructured.Unstructured, err error) error {
-	if reason := apierrors.ReasonForError(err); reason != metav1.StatusReasonUnknown && reason != metav1.StatusReasonInternalError {
+	reason := apierrors.ReasonForError(err)
+	if reason != metav1.StatusReasonUnknown && reason != metav1.StatusReasonInternalError {
 		return err // it knows what is wrong, or that it is not the object
 	}
 	typed, unknown := scheme.New(o.GroupVersionKind())

@@ -1,6 +1,6 @@
-// Package desired computes what the cluster should have: it calls the pipeline that the KRM functions call, with what the
-// controller was told about its cluster. It reads nothing and writes nothing. What it finds wrong only a change of the
-// resource can mend, so no error of this package is worth a retry.
+// Package desired computes what the cluster should have: it calls the pipeline that the KRM functions call, with
+// what the controller was told about its cluster. It reads nothing and writes nothing. What it finds wrong only a
+// change of the resource can mend, so no error of this package is worth a retry.
 package desired
 
 import (
@@ -27,8 +27,8 @@ import (
 	"github.com/lateen-io/lateen/internal/render"
 )
 
-// keepFailurePolicy tells whether validating webhooks keep the charts' failurePolicy. The controller leaves it out as the
-// functions do: it is istiod's.
+// keepFailurePolicy tells whether validating webhooks keep the charts' failurePolicy. The controller leaves it out
+// as the functions do: it is istiod's.
 const keepFailurePolicy = false
 
 // Pipeline is the rendering pipeline for one cluster. It is safe for concurrent use.
@@ -99,8 +99,8 @@ type CRDs struct {
 	objects []manifest.Object
 }
 
-// CRDs gives Istio's own CustomResourceDefinitions of the version of a revision. They are a megabyte of text, which most calls
-// need not have parsed.
+// CRDs gives Istio's own CustomResourceDefinitions of the version of a revision. They are a megabyte of text, which
+// most calls need not have parsed.
 func (p *Pipeline) CRDs(rev *v1.IstioRevision) (CRDs, error) {
 	rel, complete, err := p.complete(rev)
 	if err != nil {
@@ -171,7 +171,8 @@ func (p *Pipeline) complete(rev *v1.IstioRevision) (release.Release, *v1.IstioRe
 	return rel, complete, err
 }
 
-// owner is what the objects of a revision are stamped with: the Istio that it belongs to, as in a pipeline, or itself.
+// owner is what the objects of a revision are stamped with: the Istio that it belongs to, as in a pipeline, or
+// itself.
 func owner(rev *v1.IstioRevision) string {
 	for _, ref := range rev.OwnerReferences {
 		if ref.Kind == v1.KindIstio && ref.APIVersion == v1.GroupVersion.String() {
@@ -223,8 +224,8 @@ func (p *Pipeline) Forget(uid types.UID) {
 	delete(p.last, uid)
 }
 
-// cached renders, unless the last rendering of the resource was of the same input: its spec has a generation, and all else
-// stays the same while the process runs. Callers must not change the objects.
+// cached renders, unless the last rendering of the resource was of the same input: its spec has a generation, and
+// all else stays the same while the process runs. Callers must not change the objects.
 func (p *Pipeline) cached(uid types.UID, input string, f func() ([]manifest.Object, string, error)) (Objects, error) {
 	p.mutex.Lock()
 	have, ok := p.last[uid]
@@ -281,8 +282,8 @@ func (p *Pipeline) resolve(version v1.Version) (release.Release, error) {
 	return rel, nil
 }
 
-// Stays is what is wrong if a version is an alias that would take an installed control plane down to an older patch: the charts of that one are not
-// here any more. installed is "" if it is not known.
+// Stays is what is wrong if a version is an alias that would take an installed control plane down to an older
+// patch: the charts of that one are not here any more. installed is "" if it is not known.
 func (p *Pipeline) Stays(version v1.Version, installed string) error {
 	rel, err := release.Bundled().Resolve(string(version), p.Charts)
 	if err != nil {
@@ -320,8 +321,8 @@ func invalid(problems []render.Problem, err error) error {
 	return errors.New(strings.Join(all, "; "))
 }
 
-// ServerVersion makes what charts are told of what a cluster says its version is: v1.34.0-eks-1234 is v1.34.0-eks-1234, and
-// an error if it is none.
+// ServerVersion makes what charts are told of what a cluster says its version is: v1.34.0-eks-1234 is
+// v1.34.0-eks-1234, and an error if it is none.
 func ServerVersion(gitVersion string) (string, error) {
 	v, err := chart.ParseKubeVersion(gitVersion)
 	if err != nil {

@@ -32,7 +32,8 @@ func TestUnknownVersion(t *testing.T) {
 	}
 }
 
-// TestRecordedVersion: objects of a revision behind an alias are not rendered of an older patch than those that are there, nor the webhooks of a tag.
+// TestRecordedVersion: objects of a revision behind an alias are not rendered of an older patch than those that are
+// there, nor the webhooks of a tag.
 func TestRecordedVersion(t *testing.T) {
 	t.Parallel()
 	const down = "spec.version: v1.28-latest is v1.28.3 here, and v1.28.10 is installed: an alias never goes down by itself. " +

@@ -15,7 +15,8 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
-// TestAliasStays: a controller that was started without the charts of the newer patch leaves the revision as it is, and says so.
+// TestAliasStays: a controller that was started without the charts of the newer patch leaves the revision as it is,
+// and says so.
 func TestAliasStays(t *testing.T) {
 	t.Parallel()
 	const down = "spec.version: v1.28-latest is v1.28.3 here, and v1.28.10 is installed: an alias never goes down by itself. " +

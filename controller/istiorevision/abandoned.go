@@ -21,9 +21,10 @@ import (
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
-// abandon removes a revision that a pipeline rendered and whose Istio has left the cluster: whoever took the mesh out of Git left it behind, because
-// its objects ask not to be pruned. The rules are those of pruning, with the grace period that an Istio has if it says nothing; but if the
-// namespace of the control plane is gone as well, nothing can serve anybody any more, and webhooks that refuse pods only hurt.
+// abandon removes a revision that a pipeline rendered and whose Istio has left the cluster: whoever took the mesh
+// out of Git left it behind, because its objects ask not to be pruned. The rules are those of pruning, with the
+// grace period that an Istio has if it says nothing; but if the namespace of the control plane is gone as well,
+// nothing can serve anybody any more, and webhooks that refuse pods only hurt.
 func (r *Reconciler) abandon(ctx context.Context, s *scope) error {
 	if !s.abandoned || s.rev.Annotations[manifest.AnnotationReleasedBy] == manifest.ReleasedByPackage {
 		return nil // a package that still has it would bring it back
@@ -46,13 +47,15 @@ func (r *Reconciler) abandon(ctx context.Context, s *scope) error {
 	default:
 		if before, told := r.kept.Swap(s.rev.UID, verdict.Reason); !told || before != verdict.Reason {
 			r.Events.Eventf(s.rev, nil, corev1.EventTypeWarning, "RevisionAbandoned", "Prune",
-				"the Istio %s is gone, and its IstioRevision %s stays: %s", outcome.OwningIstio(s.rev), s.rev.Name, verdict.Reason)
+				"the Istio %s is gone, and its IstioRevision %s stays: %s",
+				outcome.OwningIstio(s.rev), s.rev.Name, verdict.Reason)
 		}
 	}
 	return nil
 }
 
-// abandoned decides about a revision without an Istio that is used so. useless says that nothing can serve its users any more.
+// abandoned decides about a revision without an Istio that is used so. useless says that nothing can serve its
+// users any more.
 func abandoned(now time.Time, rev *v1.IstioRevision, use usage.InUse, useless bool) prune.Verdict {
 	c := prune.Revision{Name: rev.Name, External: external(rev), InUse: use, UnusedSince: now, InactiveSince: now}
 	if since := rev.Status.InactiveSince; since != nil { // else the status of this run will say so
@@ -71,7 +74,8 @@ func abandoned(now time.Time, rev *v1.IstioRevision, use usage.InUse, useless bo
 	return v
 }
 
-// remove deletes an abandoned revision, its webhooks first, after asking the server itself: the Istio may have come back, or a pod.
+// remove deletes an abandoned revision, its webhooks first, after asking the server itself: the Istio may have come
+// back, or a pod.
 func (r *Reconciler) remove(ctx context.Context, s *scope, useless bool, why string) error {
 	switch stays, err := r.confirmed(ctx, s, useless); {
 	case err != nil:
@@ -88,7 +92,8 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, useless bool, why str
 		return client.IgnoreNotFound(err)
 	}
 	r.kept.Delete(s.rev.UID)
-	r.Events.Eventf(s.rev, nil, corev1.EventTypeNormal, "RevisionPruned", "Prune", "removed IstioRevision %s: %s", s.rev.Name, why)
+	r.Events.Eventf(s.rev, nil, corev1.EventTypeNormal, "RevisionPruned", "Prune",
+		"removed IstioRevision %s: %s", s.rev.Name, why)
 	return nil
 }
 
@@ -117,12 +122,15 @@ func (r *Reconciler) confirmed(ctx context.Context, s *scope, useless bool) (boo
 	return use.InUse == usage.False, err
 }
 
-// RemoveObjects deletes the objects of a revision that a pipeline rendered. The GitOps tool was told to leave them, and the
-// revision does not own them. That they are of the revision they say themselves, whatever a kustomization has made of their
-// names, and whether or not this controller has the charts of its version.
-func RemoveObjects(ctx context.Context, applier *apply.Applier, record events.EventRecorder, about client.Object, rev *v1.IstioRevision) error {
+// RemoveObjects deletes the objects of a revision that a pipeline rendered. The GitOps tool was told to leave them,
+// and the revision does not own them. That they are of the revision they say themselves, whatever a kustomization
+// has made of their names, and whether or not this controller has the charts of its version.
+func RemoveObjects(
+	ctx context.Context, applier *apply.Applier, record events.EventRecorder, about client.Object, rev *v1.IstioRevision,
+) error {
 	owner := v1.KindIstio + "/" + outcome.OwningIstio(rev)
-	_, changes, err := applier.DeleteStamped(ctx, desired.RevisionKinds, client.MatchingLabels{manifest.LabelRevision: rev.Name},
+	labels := client.MatchingLabels{manifest.LabelRevision: rev.Name}
+	_, changes, err := applier.DeleteStamped(ctx, desired.RevisionKinds, labels,
 		func(o *metav1.PartialObjectMetadata) bool {
 			return o.Labels[manifest.LabelTag] == "" && o.Annotations[manifest.AnnotationOwner] == owner
 		})

@@ -25,9 +25,10 @@ import (
 	"github.com/lateen-io/lateen/internal/release"
 )
 
-// CRDs keeps Istio's own CustomResourceDefinitions at the newest version that any revision has. No resource owns them: with
-// them would go all configuration of Istio. They are never brought to an older version, and those that somebody else applies (a package in
-// Git) are left to them: two that write the same object in turn would never end.
+// CRDs keeps Istio's own CustomResourceDefinitions at the newest version that any revision has. No resource owns
+// them: with them would go all configuration of Istio. They are never brought to an older version, and those that
+// somebody else applies (a package in Git) are left to them: two that write the same object in turn would never
+// end.
 type CRDs struct {
 	// Client reads from the cache, Live from the server.
 	Client, Live client.Client
@@ -36,8 +37,8 @@ type CRDs struct {
 	Now          func() time.Time
 
 	mutex sync.Mutex
-	// brought are the CRDs that each revision has brought, and contents those that there were of each content after any had brought it:
-	// their generations, which count the changes of their specs.
+	// brought are the CRDs that each revision has brought, and contents those that there were of each content after
+	// any had brought it: their generations, which count the changes of their specs.
 	brought  map[types.UID]brought
 	contents map[string]map[string]int64
 }
@@ -49,7 +50,8 @@ type brought struct {
 	names      []string
 	found      crdState
 	err        error
-	// until is when to look again although no event tells of a change; zero for never. tries counts failures in a row.
+	// until is when to look again although no event tells of a change; zero for never. tries counts failures in a
+	// row.
 	until time.Time
 	tries int
 }
@@ -79,8 +81,9 @@ func (c *CRDs) Changed() {
 	}
 }
 
-// ensure brings the CRDs of a revision's version, unless those in the cluster are as new, or somebody else's. Revisions of one version have the
-// same: the first of them brings them, and the others have nothing to do. One that cannot be written holds up no other.
+// ensure brings the CRDs of a revision's version, unless those in the cluster are as new, or somebody else's.
+// Revisions of one version have the same: the first of them brings them, and the others have nothing to do. One
+// that cannot be written holds up no other.
 func (c *CRDs) ensure(ctx context.Context, rev *v1.IstioRevision) (crdState, error) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -116,8 +119,8 @@ func (c *CRDs) ensure(ctx context.Context, rev *v1.IstioRevision) (crdState, err
 	return next.found, err
 }
 
-// settled reports whether there is nothing to look at: what was brought is there, and what could not be brought, or is somebody else's, has been
-// looked at a short while ago.
+// settled reports whether there is nothing to look at: what was brought is there, and what could not be brought, or
+// is somebody else's, has been looked at a short while ago.
 func (c *CRDs) settled(ctx context.Context, now time.Time, b brought) (bool, error) {
 	switch {
 	case b.err != nil:
@@ -155,8 +158,8 @@ func (c *CRDs) look(ctx context.Context, rev *v1.IstioRevision) (brought, error)
 	return out, err
 }
 
-// there reports whether CRDs are in the cluster, managed, in no older version, and, if generations is not nil, with the specs that they had
-// the last time.
+// there reports whether CRDs are in the cluster, managed, in no older version, and, if generations is not nil, with
+// the specs that they had the last time.
 func (c *CRDs) there(ctx context.Context, names []string, version string, generations map[string]int64) (bool, error) {
 	for _, name := range names {
 		have := cluster.Metadata(crdKind)
@@ -176,9 +179,11 @@ func (c *CRDs) there(ctx context.Context, names []string, version string, genera
 	return true, nil
 }
 
-// bring applies those CRDs that the cluster does not have, or has in no newer version and of nobody else, and names them. It says which of somebody
-// else's are too old, and whether there are any of somebody else's.
-func (c *CRDs) bring(ctx context.Context, crds desired.CRDs) (names []string, outdated string, foreign bool, err error) {
+// bring applies those CRDs that the cluster does not have, or has in no newer version and of nobody else, and names
+// them. It says which of somebody else's are too old, and whether there are any of somebody else's.
+func (c *CRDs) bring(
+	ctx context.Context, crds desired.CRDs,
+) (names []string, outdated string, foreign bool, err error) {
 	var wanted []*unstructured.Unstructured
 	var old []string
 	var errs []error
@@ -213,8 +218,9 @@ func unwritten(errs []error) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("Istio's CRDs: %w. Everything else is applied. Allow the controller to write them (config/rbac), or bring them yourself and "+ //nolint:staticcheck // a name
-		"start it with --install-istio-crds=false", errors.Join(errs...))
+	//nolint:staticcheck // it begins with a name
+	return fmt.Errorf("Istio's CRDs: %w. Everything else is applied. Allow the controller to write them (config/rbac), "+
+		"or bring them yourself and start it with --install-istio-crds=false", errors.Join(errs...))
 }
 
 // tooOld is the message about CRDs that somebody else applies, of versions that a revision cannot rely on.
@@ -226,8 +232,8 @@ func tooOld(old []string, version string) string {
 	if len(old) > 1 {
 		more = fmt.Sprintf(" and %d more", len(old)-1)
 	}
-	return fmt.Sprintf("Istio's CustomResourceDefinitions are older than Istio %s needs: %s%s; the controller leaves them to whoever applies them: "+
-		"update them there", version, old[0], more)
+	return fmt.Sprintf("Istio's CustomResourceDefinitions are older than Istio %s needs: %s%s; "+
+		"the controller leaves them to whoever applies them: update them there", version, old[0], more)
 }
 
 // verdict is what is to become of a CRD.
@@ -235,12 +241,14 @@ type verdict struct {
 	// want says that it is to be applied, and owner as whose.
 	want  bool
 	owner string
-	// keeper is who else applies it, and old the version that it has if that is of an older minor: the patches of a minor have the same API.
+	// keeper is who else applies it, and old the version that it has if that is of an older minor: the patches of a
+	// minor have the same API.
 	keeper, old string
 }
 
-// judge decides about a CRD. It is to be applied if it is not there, or there in no newer version, and nobody else applies it. One that is there in the
-// same version stays of who brought it, else all that want it would take it from each other.
+// judge decides about a CRD. It is to be applied if it is not there, or there in no newer version, and nobody else
+// applies it. One that is there in the same version stays of who brought it, else all that want it would take it
+// from each other.
 func (c *CRDs) judge(ctx context.Context, name string, crds desired.CRDs) (verdict, error) {
 	have := cluster.Metadata(crdKind)
 	if err := c.Live.Get(ctx, client.ObjectKey{Name: name}, have); err != nil {
@@ -269,8 +277,9 @@ func (c *CRDs) judge(ctx context.Context, name string, crds desired.CRDs) (verdi
 // installers apply once, and the controller takes over from them (docs/lifecycle.md, Taking over).
 var installers = []string{apply.FieldManager, "helm", "sail-operator", "istio-operator"}
 
-// keptBy names who applies an object again and again besides the controller: a GitOps tool that has left its mark, or a field manager that
-// owns its spec by server-side apply. "" if nobody does. What was created or updated otherwise was so once, by an installer or by hand.
+// keptBy names who applies an object again and again besides the controller: a GitOps tool that has left its mark,
+// or a field manager that owns its spec by server-side apply. "" if nobody does. What was created or updated
+// otherwise was so once, by an installer or by hand.
 func keptBy(o *metav1.PartialObjectMetadata) string {
 	for _, mark := range []struct {
 		in        map[string]string
@@ -286,16 +295,17 @@ func keptBy(o *metav1.PartialObjectMetadata) string {
 		}
 	}
 	for _, m := range o.ManagedFields {
-		if m.Operation == metav1.ManagedFieldsOperationApply && m.Subresource == "" && !slices.Contains(installers, m.Manager) &&
-			m.FieldsV1 != nil && bytes.Contains(m.FieldsV1.Raw, []byte(`"f:spec"`)) {
+		applies := m.Operation == metav1.ManagedFieldsOperationApply && m.Subresource == ""
+		if applies && !slices.Contains(installers, m.Manager) && m.FieldsV1 != nil &&
+			bytes.Contains(m.FieldsV1.Raw, []byte(`"f:spec"`)) {
 			return m.Manager
 		}
 	}
 	return ""
 }
 
-// versionOf is the version of Istio that a CRD in the cluster is of; "" if it does not say. Those that do not are older than
-// any that Lateen brings: Helm's have a label since 1.24.
+// versionOf is the version of Istio that a CRD in the cluster is of; "" if it does not say. Those that do not are
+// older than any that Lateen brings: Helm's have a label since 1.24.
 func versionOf(annotations, labels map[string]string) string {
 	if v := annotations[manifest.AnnotationVersion]; v != "" {
 		return v

@@ -29,7 +29,8 @@ type watcher struct{}
 
 func (watcher) Watch(context.Context, schema.GroupVersionKind) error { return nil }
 
-// server is a cluster with CRDs only, in which applying an object replaces it. refused is asked before each apply, if it is not nil.
+// server is a cluster with CRDs only, in which applying an object replaces it. refused is asked before each apply,
+// if it is not nil.
 func server(t *testing.T, refused func(name string, dryRun bool) error) client.Client {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -96,7 +97,8 @@ func listCRDs(t *testing.T, c client.Client) []unstructured.Unstructured {
 	return all.Items
 }
 
-// TestCRDRefused: one CRD that must not be written holds up no other. It is tried again after a time that doubles, and not with each event.
+// TestCRDRefused: one CRD that must not be written holds up no other. It is tried again after a time that doubles,
+// and not with each event.
 func TestCRDRefused(t *testing.T) {
 	t.Parallel()
 	const denied = "wasmplugins.extensions.istio.io"
@@ -150,8 +152,8 @@ func TestCRDRefused(t *testing.T) {
 	}
 }
 
-// TestForeignCRDs: CRDs that somebody else applies are left to them, whatever their version; the revision is told if they are older than it needs. One
-// that nobody has brought is brought.
+// TestForeignCRDs: CRDs that somebody else applies are left to them, whatever their version; the revision is told
+// if they are older than it needs. One that nobody has brought is brought.
 func TestForeignCRDs(t *testing.T) {
 	t.Parallel()
 	const needs = "Istio's CustomResourceDefinitions are older than Istio v1.28.3 needs: authorizationpolicies.security.istio.io (%s) and 12 more; " +

@@ -18,11 +18,13 @@ import (
 // AllowDeletion is the annotation with which somebody says that a revision may go although it is used.
 const AllowDeletion = "lateen.io/allow-deletion"
 
-// held is why a revision that somebody has deleted stays: its Istio stays, and something uses it, or may. It is "" if it goes. What prune removes
-// is not used, and goes; when the Istio goes, all that it has goes with it.
+// held is why a revision that somebody has deleted stays: its Istio stays, and something uses it, or may. It is ""
+// if it goes. What prune removes is not used, and goes; when the Istio goes, all that it has goes with it.
 func (r *Reconciler) held(ctx context.Context, rev *v1.IstioRevision) (string, error) {
 	switch {
-	case !controllerutil.ContainsFinalizer(rev, outcome.Finalizer), outcome.PipelineRendered(rev), rev.Annotations[AllowDeletion] == "true":
+	case !controllerutil.ContainsFinalizer(rev, outcome.Finalizer), outcome.PipelineRendered(rev):
+		return "", nil // there is nothing to delete
+	case rev.Annotations[AllowDeletion] == "true":
 		return "", nil
 	case controllerutil.ContainsFinalizer(rev, metav1.FinalizerOrphanDependents), len(rev.Status.Inventory) == 0:
 		return "", nil // its objects stay, or it has none
@@ -42,7 +44,8 @@ func (r *Reconciler) held(ctx context.Context, rev *v1.IstioRevision) (string, e
 	return heldBecause(rev, use), nil
 }
 
-// istioStays asks the server whether the Istio that owns a revision is there to stay: the cache may not know yet that it is gone.
+// istioStays asks the server whether the Istio that owns a revision is there to stay: the cache may not know yet
+// that it is gone.
 func (r *Reconciler) istioStays(ctx context.Context, rev *v1.IstioRevision) (bool, error) {
 	ref := metav1.GetControllerOf(rev)
 	if ref == nil || outcome.OwningIstio(rev) == "" {
@@ -63,12 +66,13 @@ func heldBecause(rev *v1.IstioRevision, use usage.Use) string {
 	} else if use.InUse == usage.False {
 		return ""
 	}
-	return fmt.Sprintf("somebody has deleted it, and its Istio %s stays. %s. It is held, and works on, until nothing uses it, or until the annotation "+
-		"%s: \"true\" is on it", outcome.OwningIstio(rev), why, AllowDeletion)
+	return fmt.Sprintf("somebody has deleted it, and its Istio %s stays. %s. It is held, and works on, "+
+		"until nothing uses it, or until the annotation %s: \"true\" is on it", outcome.OwningIstio(rev), why, AllowDeletion)
 }
 
-// keepDependents makes of a deletion in the foreground one in the background. In the foreground, the garbage collector deletes what a revision owns
-// without waiting for any finalizer but its own; what it has deleted before comes back with the next apply.
+// keepDependents makes of a deletion in the foreground one in the background. In the foreground, the garbage
+// collector deletes what a revision owns without waiting for any finalizer but its own; what it has deleted before
+// comes back with the next apply.
 func (r *Reconciler) keepDependents(ctx context.Context, rev *v1.IstioRevision) error {
 	before := rev.DeepCopy()
 	if !controllerutil.RemoveFinalizer(rev, metav1.FinalizerDeleteDependents) {

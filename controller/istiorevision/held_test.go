@@ -121,7 +121,8 @@ func TestHeld(t *testing.T) {
 	}
 }
 
-// TestForeground: a deletion in the foreground becomes one in the background, so that the garbage collector leaves the objects.
+// TestForeground: a deletion in the foreground becomes one in the background, so that the garbage collector leaves
+// the objects.
 func TestForeground(t *testing.T) {
 	t.Parallel()
 	rev := owned()

@@ -1,5 +1,6 @@
-// Package istiorevision reconciles IstioRevisions: it applies the objects of each, and reports whether the control plane works
-// and who uses it. Which revisions there are, and which may go, is the business of the Istio that owns them.
+// Package istiorevision reconciles IstioRevisions: it applies the objects of each, and reports whether the control
+// plane works and who uses it. Which revisions there are, and which may go, is the business of the Istio that owns
+// them.
 package istiorevision
 
 import (
@@ -132,7 +133,8 @@ func (r *Reconciler) inactive(ctx context.Context, s *scope) (bool, error) {
 	}
 	istio := &v1.Istio{}
 	if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, istio); err != nil {
-		// An Istio that is not there has not asked for another revision. If a pipeline renders that, nobody asks for it any more.
+		// An Istio that is not there has not asked for another revision. If a pipeline renders that, nobody asks
+		// for it any more.
 		s.abandoned = s.pipeline && apierrors.IsNotFound(err)
 		return s.abandoned, client.IgnoreNotFound(err)
 	}
@@ -187,8 +189,8 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// crds brings Istio's CRDs. What is wrong with one of them holds up nothing else: a control plane that runs has to be repaired and upgraded all
-// the same, and it can do without a kind that nobody uses.
+// crds brings Istio's CRDs. What is wrong with one of them holds up nothing else: a control plane that runs has to
+// be repaired and upgraded all the same, and it can do without a kind that nobody uses.
 func (r *Reconciler) crds(ctx context.Context, s *scope) *outcome.Problem {
 	if r.CRDs == nil {
 		return nil
@@ -206,8 +208,8 @@ func (r *Reconciler) crds(ctx context.Context, s *scope) *outcome.Problem {
 	return problem
 }
 
-// installed is the version of Istio that was applied last: an Istio notes it on its revision; of a revision by hand the Deployment says it, from
-// Istio 1.24 on. "" if it is not known.
+// installed is the version of Istio that was applied last: an Istio notes it on its revision; of a revision by hand
+// the Deployment says it, from Istio 1.24 on. "" if it is not known.
 func (r *Reconciler) installed(ctx context.Context, rev *v1.IstioRevision) string {
 	if v := rev.Annotations[manifest.AnnotationVersion]; v != "" {
 		return v
@@ -263,7 +265,8 @@ func (r *Reconciler) deployment(ctx context.Context, s *scope) health.Deployment
 	key := client.ObjectKey{Namespace: s.rev.Spec.Namespace, Name: name}
 	err := r.Client.Get(ctx, key, d)
 	if apierrors.IsNotFound(err) {
-		// The cache has what is labelled as Lateen's. Somebody may have given it another label, and then no event tells of it.
+		// The cache has what is labelled as Lateen's. Somebody may have given it another label, and then no event
+		// tells of it.
 		if err = r.Live.Get(ctx, key, d); err == nil {
 			s.wake(unlabelled)
 		}
@@ -316,7 +319,8 @@ func Info(rev *v1.IstioRevision) usage.RevisionInfo {
 	}
 }
 
-// Tags are the tags that hold a revision: each holds the one that its webhooks inject from, and one that it names itself.
+// Tags are the tags that hold a revision: each holds the one that its webhooks inject from, and one that it names
+// itself.
 func Tags(tags []v1.IstioRevisionTag) []usage.Tag {
 	var out []usage.Tag
 	for _, t := range tags {

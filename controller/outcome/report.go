@@ -13,13 +13,14 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 )
 
-// Patience is how long a resource that was created or changed may take to come up. What is not well by then is worth a warning; until
-// then it is what everybody sees who installs a control plane.
+// Patience is how long a resource that was created or changed may take to come up. What is not well by then is
+// worth a warning; until then it is what everybody sees who installs a control plane.
 const Patience = 5 * time.Minute
 
 // Reporter writes statuses and tells of what has changed in them. The zero value can be used.
 type Reporter struct {
-	// warned has, for each condition that somebody was warned of since it is not well, since when it has not been well.
+	// warned has, for each condition that somebody was warned of since it is not well, since when it has not been
+	// well.
 	warned sync.Map
 }
 
@@ -29,13 +30,15 @@ type warning struct {
 	condition  v1.ConditionType
 }
 
-// Report writes the status if it differs from what it was, and then tells of the conditions that have changed, or that take too long. It gives
-// the time until one of them does; zero if none can.
-func (r *Reporter) Report(ctx context.Context, c client.Client, record events.EventRecorder, now time.Time, before, after client.Object) (time.Duration, error) {
+// Report writes the status if it differs from what it was, and then tells of the conditions that have changed, or
+// that take too long. It gives the time until one of them does; zero if none can.
+func (r *Reporter) Report(
+	ctx context.Context, c client.Client, record events.EventRecorder, now time.Time, before, after client.Object,
+) (time.Duration, error) {
 	if err := Write(ctx, c, before, after); err != nil {
 		return 0, err
 	}
-	return r.tell(record, now, before, after), nil
+	return r.notify(record, now, before, after), nil
 }
 
 // news is what became of a condition.
@@ -44,12 +47,12 @@ type news struct {
 	warn      bool
 }
 
-func (r *Reporter) tell(record events.EventRecorder, now time.Time, before, after client.Object) time.Duration {
+func (r *Reporter) notify(record events.EventRecorder, now time.Time, before, after client.Object) time.Duration {
 	was, is := statusOf(before), statusOf(after)
 	var again time.Duration
-	told := map[v1.ConditionType]bool{}
+	notified := map[v1.ConditionType]bool{}
 	for _, n := range transitions(was, is) {
-		told[n.condition.Type] = n.warn
+		notified[n.condition.Type] = n.warn
 		event(record, after, n)
 	}
 	for _, c := range is.conditions {
@@ -64,9 +67,9 @@ func (r *Reporter) tell(record events.EventRecorder, now time.Time, before, afte
 		since, known := r.warned.Load(key)
 		switch wait := c.LastTransitionTime.Add(Patience).Sub(now); {
 		case known && since == c.LastTransitionTime.Time.UTC():
-		case told[c.Type] || wait <= 0:
+		case notified[c.Type] || wait <= 0:
 			r.warned.Store(key, c.LastTransitionTime.Time.UTC())
-			if !told[c.Type] {
+			if !notified[c.Type] {
 				event(record, after, news{c, true})
 			}
 		case again == 0 || wait < again:
@@ -76,19 +79,21 @@ func (r *Reporter) tell(record events.EventRecorder, now time.Time, before, afte
 	return again
 }
 
-// transitions are the conditions that have another status, or another reason for not being True, than before. A condition that is not well yet
-// is a warning if it was before of the same spec, or if only a person can mend it.
+// transitions are the conditions that have another status, or another reason for not being True, than before. A
+// condition that is not well yet is a warning if it was before of the same spec, or if only a person can mend it.
 func transitions(was, is observed) []news {
 	var out []news
 	stalled := is.conditions.IsTrue(v1.ConditionStalled)
 	for _, c := range is.conditions {
 		old := was.conditions.Get(c.Type)
 		mend := stalled && c.Type == v1.ConditionReconciled && c.Status != metav1.ConditionTrue
-		if old != nil && old.Status == c.Status && old.Reason == c.Reason && (!mend || was.conditions.IsTrue(v1.ConditionStalled)) {
+		same := old != nil && old.Status == c.Status && old.Reason == c.Reason
+		if same && (!mend || was.conditions.IsTrue(v1.ConditionStalled)) {
 			continue
 		}
 		held := c.Type == v1.ConditionStalled && c.Reason == v1.ReasonDeletionHeld
-		if !held && (old == nil && c.Status != metav1.ConditionFalse || c.Type == v1.ConditionReconciling || c.Type == v1.ConditionStalled) {
+		generic := c.Type == v1.ConditionReconciling || c.Type == v1.ConditionStalled
+		if !held && (generic || old == nil && c.Status != metav1.ConditionFalse) {
 			continue // that something new is well, or not known yet, is no news; what stalls is what Reconciled says
 		}
 		fell := old != nil && old.Status == metav1.ConditionTrue && was.generation == is.generation

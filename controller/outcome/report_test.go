@@ -85,15 +85,15 @@ func TestEvents(t *testing.T) {
 		}
 		before.Status.Conditions, after.Status.Conditions = c.before, c.after
 		recorder := events.NewFakeRecorder(10)
-		(&Reporter{}).tell(recorder, noon, before, after)
+		(&Reporter{}).notify(recorder, noon, before, after)
 		if diff := cmp.Diff(c.want, told(recorder)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
 		}
 	}
 }
 
-// TestWarnings is a control plane that does not come up: everybody is warned once, after a while, by the moment in the status, and again after it was
-// well in between. All kinds are told of in the same way.
+// TestWarnings is a control plane that does not come up: everybody is warned once, after a while, by the moment in
+// the status, and again after it was well in between. All kinds are told of in the same way.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	for _, make := range []func(v1.Conditions) client.Object{
@@ -126,7 +126,7 @@ func TestWarnings(t *testing.T) {
 		} {
 			recorder := events.NewFakeRecorder(10)
 			before, after := make(step.before), make(step.after)
-			again := r.tell(recorder, at(step.now), before, after)
+			again := r.notify(recorder, at(step.now), before, after)
 			if diff := cmp.Diff(step.want, told(recorder)); diff != "" || again != step.again {
 				t.Errorf("%T: %s: again after %s, want %s; events, -want +got:\n%s", after, step.reason, again, step.again, diff)
 			}

@@ -6,8 +6,8 @@ import (
 	"github.com/lateen-io/lateen/internal/release"
 )
 
-// unlowered refuses an alias that means an older patch than the one that the package was rendered with: whoever rendered it had the charts. The
-// objects stay as they are.
+// unlowered refuses an alias that means an older patch than the one that the package was rendered with: whoever
+// rendered it had the charts. The objects stay as they are.
 func (j *job) unlowered(version v1.Version) {
 	if err := release.CheckAlias(string(version), j.output.Release, j.installed()); err != nil {
 		r := j.fail([]string{"spec", "version"}, "spec.version: %v", err)
@@ -15,8 +15,8 @@ func (j *job) unlowered(version v1.Version) {
 	}
 }
 
-// installed is the version that the package was rendered with, as it is on record: on the IstioRevision, or on the objects of an IstioCNI. "" if
-// there is none.
+// installed is the version that the package was rendered with, as it is on record: on the IstioRevision, or on the
+// objects of an IstioCNI. "" if there is none.
 func (j *job) installed() string {
 	if j.around == nil {
 		return ""

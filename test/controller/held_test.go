@@ -14,7 +14,8 @@ import (
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
-// TestMistakes is what people do to a cluster by mistake, and what Lateen makes of it on a real API server with a real garbage collector.
+// TestMistakes is what people do to a cluster by mistake, and what Lateen makes of it on a real API server with a
+// real garbage collector.
 func TestMistakes(t *testing.T) {
 	turn := parallel(t, 20)
 	defer turn.leave()
