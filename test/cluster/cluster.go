@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -132,8 +133,23 @@ func Main(m *testing.M, options ...Option) int {
 	return code
 }
 
+// unhurried are variables by which Kubernetes' clients, in this process and in those that it starts, give up a connection on which nothing
+// comes for a while. On a busy machine that is no reason to.
+var unhurried = sync.OnceValue(func() error {
+	var errs []error
+	for _, name := range []string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS", "HTTP2_PING_TIMEOUT_SECONDS"} {
+		if os.Getenv(name) == "" {
+			errs = append(errs, os.Setenv(name, strconv.Itoa(int(patience.Seconds()))))
+		}
+	}
+	return errors.Join(errs...)
+})
+
 // launch starts a control plane for tests.
 func launch(ctx context.Context, options []Option) (*Cluster, error) {
+	if err := unhurried(); err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("", "lateen-cluster-")
 	if err != nil {
 		return nil, err
