@@ -233,12 +233,7 @@ func (w *world) takenDown(f form) {
 		}
 		return nil
 	})
-	w.eventually("nothing of the mesh is left", func() error {
-		if left := without(rendered, among(rendered, w.gone(rendered))); len(left) > 0 {
-			return fmt.Errorf("%q are left", ids(left))
-		}
-		return nil
-	})
+	w.awaitGone(rendered)
 	if _, err := w.get("v1", "ConfigMap", "default", "of-the-user"); err != nil {
 		w.t.Errorf("what is none of the mesh: %v", err)
 	}

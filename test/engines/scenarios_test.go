@@ -253,12 +253,7 @@ func (w *world) uninstall(name string, objects []*unstructured.Unstructured) {
 			rest = append(rest, o)
 		}
 	}
-	w.eventually("nothing is left of "+name, func() error {
-		if left := without(rest, among(rest, w.gone(rest))); len(left) > 0 {
-			return fmt.Errorf("%q are still there", ids(left))
-		}
-		return nil
-	})
+	w.awaitGone(rest)
 	if gone := w.gone(crds); gone != nil {
 		w.t.Errorf("%q went as well, and with them everything of their kinds", gone)
 	}
@@ -269,11 +264,6 @@ func (w *world) uninstall(name string, objects []*unstructured.Unstructured) {
 			}
 		}
 	}
-}
-
-// among are the objects with some ids.
-func among(objects []*unstructured.Unstructured, names []string) []*unstructured.Unstructured {
-	return filter(objects, func(o *unstructured.Unstructured) bool { return slices.Contains(names, id(o)) })
 }
 
 // empty removes the kinds of a mesh that is gone.
@@ -343,12 +333,7 @@ func (w *world) upgradeWithMemory() {
 	since = len(w.Writes(w.t))
 	r.write(w.t, files{"mesh/usage.yaml": usageReport(oldRevision, m.revision())})
 	w.sync(m.name, kptPackage.commit(w.t, r, "nothing uses the old revision"))
-	w.eventually("the old revision goes", func() error {
-		if left := without(old, among(old, w.gone(old))); len(left) > 0 {
-			return fmt.Errorf("%q are still there", ids(left))
-		}
-		return nil
-	})
+	w.awaitGone(old)
 	if gone := w.gone(kept); gone != nil {
 		w.t.Errorf("%q went as well", gone)
 	}
@@ -442,19 +427,30 @@ func (w *world) mistaken(f form, name string) {
 	w.engine.remove(w, name)
 }
 
-// withoutExec takes the right to run functions from kustomize, which then prints nothing of the control plane, and
-// says nothing.
+// withoutExec takes the right to run functions from kustomize, which then prints nothing of the control plane, and says nothing. What is
+// left, the namespace, is synced.
 func (w *world) withoutExec() {
 	m := mesh{
-		name: "guarded", version: newVersion, strategy: "InPlace",
-		annotations: map[string]string{"lateen.io/protect": "true"},
+		name: "guarded", version: newVersion, strategy: "InPlace", applied: true,
+		annotations: map[string]string{
+			"lateen.io/protect":             "true",
+			"config.kubernetes.io/function": "exec:\n  path: render-istio\n",
+		},
 	}
-	r, objects, _ := w.deploy(inEngine, m, m.name)
-	since := len(w.Writes(w.t))
+	r := w.git.repository(w.t, m.name)
+	inEngine.write(w.t, r, m)
+	r.write(w.t, files{"mesh/kustomization.yaml": "resources: [namespace.yaml]\ngenerators: [istio.yaml]\n"})
 	a := inEngine.application(m.name, r)
+	commit := r.push(w.t, "a generator")
+	w.engine.deploy(w, a)
+	w.await(m.name, commit)
+	objects := of(m.revision(), inEngine.rendered(w.t, r))
+	if gone := w.gone(objects); len(objects) < 10 || gone != nil {
+		w.t.Fatalf("nothing would be proved: %d objects, of which %q are missing", len(objects), gone)
+	}
+	since, rounds := len(w.Writes(w.t)), w.engine.rounds(w, m.name)+3
 	a.noExec = true
 	w.engine.deploy(w, a)
-	rounds := w.engine.rounds(w, m.name) + 3
 	w.engine.pull(w, m.name)
 	w.eventually("the engine looks at what is left", func() error {
 		if n := w.engine.rounds(w, m.name); n < rounds {
@@ -462,10 +458,11 @@ func (w *world) withoutExec() {
 		}
 		return nil
 	})
-	if gone := w.gone(of(m.revision(), objects)); gone != nil {
+	w.await(m.name, commit)
+	if gone := w.gone(objects); gone != nil {
 		w.t.Errorf("protect is set, and %q went", gone)
 	}
-	if writes := w.written(since, of(m.revision(), objects)); len(writes) > 0 {
+	if writes := w.written(since, objects); len(writes) > 0 {
 		w.t.Errorf("the engine has written %v", writes)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -271,7 +272,7 @@ func (w *world) gone(objects []*unstructured.Unstructured) []string {
 	var gone []string
 	for _, o := range objects {
 		now, err := w.current(o)
-		if client.IgnoreNotFound(err) != nil {
+		if client.IgnoreNotFound(err) != nil && !meta.IsNoMatchError(err) {
 			w.t.Fatal(err)
 		}
 		if err != nil || now.GetDeletionTimestamp() != nil {
@@ -279,6 +280,33 @@ func (w *world) gone(objects []*unstructured.Unstructured) []string {
 		}
 	}
 	return gone
+}
+
+// left are those of the objects that are in the cluster.
+func (w *world) left(objects []*unstructured.Unstructured) []string {
+	w.t.Helper()
+	var left []string
+	for _, o := range objects {
+		_, err := w.current(o)
+		if client.IgnoreNotFound(err) != nil && !meta.IsNoMatchError(err) {
+			w.t.Fatal(err)
+		}
+		if err == nil {
+			left = append(left, id(o))
+		}
+	}
+	return left
+}
+
+// awaitGone waits until none of the objects is in the cluster.
+func (w *world) awaitGone(objects []*unstructured.Unstructured) {
+	w.t.Helper()
+	w.eventually("all of it is gone", func() error {
+		if left := w.left(objects); len(left) > 0 {
+			return fmt.Errorf("%q are still there", left)
+		}
+		return nil
+	})
 }
 
 // written are the writes of the engine to objects since a moment, what it only tried out left aside. Without objects
