@@ -24,7 +24,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -101,22 +100,30 @@ func startWith(t *testing.T, crds string, options ...cluster.Option) *env {
 	if e.client, err = client.New(e.RESTConfig(), client.Options{Scheme: scheme}); err != nil {
 		t.Fatal(err)
 	}
-	e.forgetWriters()
+	e.installedOnce()
 	return e
 }
 
-// forgetWriters makes Istio's CRDs what an installer has left behind: nobody applies them any more, so they are the controller's to replace.
-func (e *env) forgetWriters() {
+// installedOnce makes Istio's CRDs what an installer has left behind: somebody has written them, and does not apply them again, so they are the
+// controller's to replace.
+func (e *env) installedOnce() {
 	e.t.Helper()
 	crds, err := istioCRDs()
 	if err != nil {
 		e.t.Fatal(err)
 	}
 	for _, o := range crds {
-		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata": {"managedFields": [{}]}}`))
-		if err := e.client.Patch(e.t.Context(), o, patch); err != nil {
-			e.t.Fatal(err)
-		}
+		e.eventually("the writer of "+o.GetName(), func() error { // its status changes meanwhile
+			if err := e.client.Get(e.t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+				return err
+			}
+			fields := o.GetManagedFields()
+			for i := range fields {
+				fields[i].Operation = metav1.ManagedFieldsOperationUpdate
+			}
+			o.SetManagedFields(fields)
+			return e.client.Update(e.t.Context(), o)
+		})
 	}
 }
 

@@ -90,7 +90,7 @@ func deniedCRD(e *env, _ *process) {
 	e.eventually("the CRD is named", func() error {
 		got := e.message("revision", "denied", "Reconciled")
 		for _, part := range []string{
-			"False ReconcileError: Istio's CRDs: CustomResourceDefinition/" + crd + " ",
+			"False ReconcileError: Istio's CRDs: CustomResourceDefinition " + crd + ": CustomResourceDefinition/" + crd + " dry-run failed (Forbidden): ",
 			". Everything else is applied. Allow the controller to write them (config/rbac), or bring them yourself and start it with --install-istio-crds=false",
 		} {
 			if !strings.Contains(got, part) {
