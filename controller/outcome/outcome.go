@@ -1,5 +1,5 @@
-// Package outcome is what the reconcilers share about telling how a run went: problems and the conditions they make, events,
-// the write of a status, and whose resource is whose.
+// Package outcome is what the reconcilers share about telling how a run went: problems and the conditions they
+// make, events, the write of a status, and whose resource is whose.
 package outcome
 
 import (
@@ -58,9 +58,9 @@ func Temporary(reason v1.ConditionReason, err error) *Problem {
 // seldom is how often something is tried again that only a person can mend, when no watch tells that they did.
 const seldom = 5 * time.Minute
 
-// Refused is the problem that objects could not be applied, and the error to return for another try: none, if the server says
-// of all of them that they are wrong. That is looked at again once in a while, since what makes them wrong may be somebody
-// else's object.
+// Refused is the problem that objects could not be applied, and the error to return for another try: none, if the
+// server says of all of them that they are wrong. That is looked at again once in a while, since what makes them
+// wrong may be somebody else's object.
 func Refused(err error) (p *Problem, retry error) {
 	if wrong(err) {
 		p = Permanent(v1.ReasonReconcileError, err)
@@ -89,8 +89,8 @@ func Reconciled(p *Problem) v1.Condition {
 	return v1.Condition{Type: v1.ConditionReconciled, Status: metav1.ConditionFalse, Reason: p.Reason, Message: p.Err.Error()}
 }
 
-// Stalled notes for generic health checks (kstatus), which do not know Reconciled, that a resource needs a person (Stalled), or
-// is still being worked on (Reconciling). The conditions are there only while that is so.
+// Stalled notes for generic health checks (kstatus), which do not know Reconciled, that a resource needs a person
+// (Stalled), or is still being worked on (Reconciling). The conditions are there only while that is so.
 func Stalled(c v1.Conditions, p *Problem, now time.Time) v1.Conditions {
 	if p == nil {
 		return c.Without(v1.ConditionStalled).Without(v1.ConditionReconciling)
@@ -104,13 +104,14 @@ func Stalled(c v1.Conditions, p *Problem, now time.Time) v1.Conditions {
 	})
 }
 
-// PipelineRendered tells whether a pipeline renders the objects of a resource, so that the controller must not apply any.
+// PipelineRendered tells whether a pipeline renders the objects of a resource, so that the controller must not
+// apply any.
 func PipelineRendered(o client.Object) bool {
 	return o.GetAnnotations()[manifest.AnnotationRenderedBy] != ""
 }
 
-// OwningIstio names the Istio that a revision belongs to, by its owner reference or, if a pipeline renders it, by the stamp;
-// "" if it belongs to none.
+// OwningIstio names the Istio that a revision belongs to, by its owner reference or, if a pipeline renders it, by
+// the stamp; "" if it belongs to none.
 func OwningIstio(rev *v1.IstioRevision) string {
 	if ref := metav1.GetControllerOf(rev); ref != nil {
 		if ref.Kind == v1.KindIstio && ref.APIVersion == v1.GroupVersion.String() {
@@ -150,11 +151,36 @@ func Write(ctx context.Context, c client.Client, before, after client.Object) er
 	if equality.Semantic.DeepEqual(before, after) {
 		return nil
 	}
-	return client.IgnoreNotFound(c.Status().Patch(ctx, after, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})))
+	patch := client.MergeFromWithOptions(withoutDefault(before), client.MergeFromWithOptimisticLock{})
+	return client.IgnoreNotFound(c.Status().Patch(ctx, after, patch))
 }
 
-// Ended is what a run returns that ended with an error, or with none. That somebody else was faster with a write is no error: the
-// run was based on what the cache had, and is repeated when it has more.
+// withoutDefault is a resource without the status that its CRD gives it before anybody has looked at it. What is
+// zero in a status is in Go, but not in the cluster: without this, counters of an Istio that has nothing would not
+// be written.
+func withoutDefault(o client.Object) client.Object {
+	if statusOf(o).generation >= 0 {
+		return o
+	}
+	switch o := o.DeepCopyObject().(type) {
+	case *v1.Istio:
+		o.Status = v1.IstioStatus{}
+		return o
+	case *v1.IstioRevision:
+		o.Status = v1.IstioRevisionStatus{}
+		return o
+	case *v1.IstioRevisionTag:
+		o.Status = v1.IstioRevisionTagStatus{}
+		return o
+	case *v1.IstioCNI:
+		o.Status = v1.IstioCNIStatus{}
+		return o
+	}
+	return o
+}
+
+// Ended is what a run returns that ended with an error, or with none. That somebody else was faster with a write is
+// no error: the run was based on what the cache had, and is repeated when it has more.
 func Ended(err error) (reconcile.Result, error) {
 	const soon = 100 * time.Millisecond
 	if apierrors.IsConflict(err) {
@@ -163,8 +189,8 @@ func Ended(err error) (reconcile.Result, error) {
 	return reconcile.Result{}, err
 }
 
-// Finished is what a run returns that got to its end, with an error to be tried again or without, and what it found wrong. again
-// is when to look again in any case; zero for never.
+// Finished is what a run returns that got to its end, with an error to be tried again or without, and what it found
+// wrong. again is when to look again in any case; zero for never.
 func Finished(retry error, p *Problem, again time.Duration) (reconcile.Result, error) {
 	if retry != nil {
 		return Ended(retry)
@@ -175,8 +201,8 @@ func Finished(retry error, p *Problem, again time.Duration) (reconcile.Result, e
 	return reconcile.Result{RequeueAfter: again}, nil
 }
 
-// Hold puts the finalizer on a resource whose objects the controller applies, and takes it off one whose objects it does not.
-// The Sail Operator's goes in any case: nobody else would take it off, once that is gone.
+// Hold puts the finalizer on a resource whose objects the controller applies, and takes it off one whose objects it
+// does not. The Sail Operator's goes in any case: nobody else would take it off, once that is gone.
 func Hold(ctx context.Context, c client.Client, o client.Object, applies bool) error {
 	before, ok := o.DeepCopyObject().(client.Object)
 	if !ok {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 )
@@ -161,5 +162,41 @@ func TestReport(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"Normal RefNotFound x"}, told(recorder)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestFirstStatus: the first status is written as a whole, zeros included, although the CRD has given the resource one already.
+func TestFirstStatus(t *testing.T) {
+	t.Parallel()
+	scheme := runtime.NewScheme()
+	if err := v1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	var patch string
+	c := fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{SubResourcePatch: func(
+		_ context.Context, _ client.Client, _ string, o client.Object, p client.Patch, _ ...client.SubResourcePatchOption,
+	) error {
+		data, err := p.Data(o)
+		patch = string(data)
+		return err
+	}}).Build()
+	for _, step := range []struct {
+		reason   string
+		observed int64
+		want     string
+	}{
+		{"Nobody has looked yet.", -1, `{"metadata":{"resourceVersion":"7"},"status":{"activeRevisionName":"a","observedGeneration":1,"revisions":{"inUse":0,"ready":0,"total":0}}}`},
+		{"Somebody has.", 1, `{"metadata":{"resourceVersion":"7"},"status":{"activeRevisionName":"a"}}`},
+	} {
+		before := &v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "a", ResourceVersion: "7"}}
+		before.Status.ObservedGeneration = step.observed
+		after := before.DeepCopy()
+		after.Status.ObservedGeneration, after.Status.ActiveRevisionName = 1, "a"
+		if err := Write(t.Context(), c, before, after); err != nil {
+			t.Fatal(err)
+		}
+		if patch != step.want {
+			t.Errorf("%s want %s, got %s", step.reason, step.want, patch)
+		}
 	}
 }
