@@ -16,7 +16,6 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -178,7 +177,7 @@ func (o options) manager(config *rest.Config) (ctrl.Manager, error) {
 
 // add adds the reconcilers to the manager.
 func (o options) add(mgr ctrl.Manager, pipeline *desired.Pipeline) error {
-	meta, err := metadata.NewForConfigAndClient(metadata.ConfigFor(mgr.GetConfig()), mgr.GetHTTPClient())
+	reader, err := cluster.NewReader(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return err
 	}
@@ -189,7 +188,7 @@ func (o options) add(mgr ctrl.Manager, pipeline *desired.Pipeline) error {
 	}
 	drift := cluster.NewDrift(mgr.GetCache())
 	applier := apply.New(live, mgr.GetCache(), drift)
-	usage := cluster.NewUsage(meta)
+	usage := cluster.NewUsage(reader)
 	prober := &cluster.Prober{Period: o.probePeriod, Timeout: o.probePeriod / 2}
 	record := mgr.GetEventRecorder(name)
 	with := controller.Options{MaxConcurrentReconciles: o.concurrency}
@@ -218,9 +217,9 @@ func (o options) add(mgr ctrl.Manager, pipeline *desired.Pipeline) error {
 }
 
 // users counts for the metrics.
-func users(u *cluster.Usage) func(*v1.IstioRevision, []v1.IstioRevisionTag) (int, bool) {
-	return func(rev *v1.IstioRevision, tags []v1.IstioRevisionTag) (int, bool) {
-		use := u.Index().Revision(istiorevision.Info(rev), istiorevision.Tags(tags), 0)
+func users(u *cluster.Usage) func(*v1.IstioRevision, []v1.IstioRevision, []v1.IstioRevisionTag) (int, bool) {
+	return func(rev *v1.IstioRevision, all []v1.IstioRevision, tags []v1.IstioRevisionTag) (int, bool) {
+		use := u.Index().Revision(istiorevision.Info(rev, all), istiorevision.Tags(tags, all), 0)
 		return use.Total, use.InUse != inuse.Unknown
 	}
 }

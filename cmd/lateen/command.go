@@ -73,7 +73,7 @@ func newRoot(p function.Process) *cobra.Command {
 	root.SetIn(p.Stdin)
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
-	root.AddCommand(newUsage(p, name), newVersions(), newMigrate(p, name), &cobra.Command{
+	root.AddCommand(newUsage(p, name), newDeleteRevision(p, name), newVersions(), newMigrate(p, name), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this program",
 		Args:  cobra.NoArgs,

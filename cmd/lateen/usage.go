@@ -14,9 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/validation"
-	_ "k8s.io/client-go/plugin/pkg/client/auth" // clusters that are logged in to through a provider
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/lateen-io/lateen/cmd/lateen/observe"
 	"github.com/lateen-io/lateen/cmd/lateen/show"
@@ -46,13 +44,11 @@ const (
 type usageOptions struct {
 	output, name string
 	all, unused  bool
-	timeout      time.Duration
-	rules        *clientcmd.ClientConfigLoadingRules
-	overrides    clientcmd.ConfigOverrides
+	connection
 }
 
 func newUsage(p function.Process, name string) *cobra.Command {
-	o := &usageOptions{rules: clientcmd.NewDefaultClientConfigLoadingRules()}
+	o := &usageOptions{connection: newConnection()}
 	c := &cobra.Command{
 		Use:   "usage [NAME...]",
 		Short: "Who uses which revision",
@@ -92,18 +88,7 @@ What cannot be seen completely is an error: nothing is called unused that was no
 		"counts pods of one namespace and reason if there are more than %d", fewUsers, show.FoldAbove))
 	f.BoolVar(&o.unused, "unused", false, "print only the names of revisions that nothing uses, active ones among them")
 	f.StringVar(&o.name, "name", "", "name of the cluster in a usage report, by default that of the kubeconfig's context")
-	f.DurationVar(&o.timeout, "timeout", patience, "how long the look at the cluster may take")
-	f.StringVar(&o.rules.ExplicitPath, clientcmd.RecommendedConfigPathFlag, "", "kubeconfig file, by default $KUBECONFIG, ~/.kube/config or that of the pod")
-	flags := clientcmd.RecommendedConfigOverrideFlags("")
-	clientcmd.BindOverrideFlags(&o.overrides, f, clientcmd.ConfigOverrideFlags{
-		AuthOverrideFlags: clientcmd.AuthOverrideFlags{
-			Impersonate: flags.AuthOverrideFlags.Impersonate, ImpersonateGroups: flags.AuthOverrideFlags.ImpersonateGroups,
-		},
-		ContextOverrideFlags: clientcmd.ContextOverrideFlags{
-			ClusterName: flags.ContextOverrideFlags.ClusterName, AuthInfoName: flags.ContextOverrideFlags.AuthInfoName,
-		},
-		CurrentContext: flags.CurrentContext,
-	})
+	o.bind(f)
 	must(c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs, cobra.ShellCompDirectiveNoFileComp)))
 	return c
 }
@@ -122,8 +107,9 @@ func (o *usageOptions) check(names []string) error {
 		return errors.New("a usage report names the first users only, and says how many there are: leave out --all-users")
 	case o.name != "" && !report:
 		return errors.New("--name is for a usage report: add --output yaml")
-	case o.timeout <= 0:
-		return errors.New("--timeout must be more than nothing, such as 2m")
+	}
+	if err := o.connection.check(); err != nil {
+		return err
 	}
 	if o.name != "" {
 		if problems := validation.IsDNS1123Subdomain(o.name); len(problems) > 0 {
@@ -154,20 +140,13 @@ func (o *usageOptions) run(ctx context.Context, w io.Writer, names []string, now
 
 // cluster finds out how to reach the cluster, and what to call it.
 func (o *usageOptions) cluster() (*rest.Config, string, error) {
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(o.rules, &o.overrides)
-	config, err := loader.ClientConfig()
-	if clientcmd.IsEmptyConfig(err) {
-		return nil, "", errors.New("there is no kubeconfig that says which cluster is meant: give one with --kubeconfig or KUBECONFIG")
-	}
+	config, err := o.config()
 	if err != nil {
 		return nil, "", err
 	}
-	config.UserAgent = "lateen/" + version()
-	config.QPS = -1 // the server's priority and fairness see to it
-	config.WarningHandler = rest.NoWarnings{}
 	name := o.name
 	if name == "" {
-		raw, err := loader.RawConfig()
+		raw, err := o.loader().RawConfig()
 		if err != nil {
 			return nil, "", err
 		}

@@ -12,13 +12,12 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/pager"
 	"k8s.io/client-go/util/workqueue"
@@ -41,24 +40,14 @@ const (
 	longestRead = 5 * time.Minute
 	// pageSize is how many objects a live list gets at a time.
 	pageSize = 500
+	// absence is how often it is looked whether a cluster has got a resource that it did not have.
+	absence = time.Minute
 )
 
-var (
-	podsResource       = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
-	namespacesResource = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-)
-
-// running selects the pods that have not run to their end. The server evaluates it, so that finished pods cost nothing here,
-// and one that finishes looks as if it were deleted.
-var running = fields.AndSelectors(
-	fields.OneTermNotEqualSelector("status.phase", "Succeeded"),
-	fields.OneTermNotEqualSelector("status.phase", "Failed"),
-).String()
-
-// Usage knows who uses which revision, by watching the metadata of namespaces and pods. It keeps no objects: what comes in goes
-// to the index and is forgotten. It is a Runnable of the manager.
+// Usage knows who uses which revision, by watching the metadata of namespaces and pods, of what makes pods, and what there is of
+// the Gateway API. It keeps no objects: what comes in goes to the index and is forgotten. It is a Runnable of the manager.
 type Usage struct {
-	client metadata.Interface
+	reader Reader
 	index  *usage.Index
 	feeds  []*feed
 
@@ -81,11 +70,10 @@ type subscriber struct {
 }
 
 // NewUsage makes the Usage of a cluster.
-func NewUsage(client metadata.Interface) *Usage {
-	u := &Usage{client: client, index: usage.NewIndex(), wake: func() {}, flips: map[string]time.Time{}, settles: map[string]time.Time{}}
-	u.feeds = []*feed{
-		newFeed(client, "namespaces", namespacesResource, "", namespaces{u}),
-		newFeed(client, "pods", podsResource, running, pods{u}),
+func NewUsage(reader Reader) *Usage {
+	u := &Usage{reader: reader, index: usage.NewIndex(), wake: func() {}, flips: map[string]time.Time{}, settles: map[string]time.Time{}}
+	for _, s := range subjects() {
+		u.feeds = append(u.feeds, newFeed(reader, s, s.sink(u.index), u.publish))
 	}
 	return u
 }
@@ -123,14 +111,7 @@ func (u *Usage) Start(ctx context.Context) error {
 
 // judge tells the index whether everything is seen, and the reconcilers if that is news.
 func (u *Usage) judge(now time.Time) {
-	var errs []error
-	for _, f := range u.feeds {
-		errs = append(errs, f.blind(now))
-	}
-	why := ""
-	if err := errors.Join(errs...); err != nil {
-		why = err.Error()
-	}
+	why := u.doubts(now)
 	if why == "" {
 		metrics.Observed(now)
 	}
@@ -145,7 +126,24 @@ func (u *Usage) judge(now time.Time) {
 	}
 }
 
-// Speaks tells whether there is something to say about use: everything has been seen once, or it should have been by now.
+// doubts says what cannot be relied on: the first, and how many more there are.
+func (u *Usage) doubts(now time.Time) string {
+	var all []string
+	for _, f := range u.feeds {
+		if err := f.blind(now); err != nil {
+			all = append(all, err.Error())
+		}
+	}
+	switch len(all) {
+	case 0:
+		return ""
+	case 1:
+		return all[0]
+	}
+	return fmt.Sprintf("%s (and %d more resources)", all[0], len(all)-1)
+}
+
+// Speaks reports whether there is something to say about use: everything has been seen once, or it should have been by now.
 // Before that, a controller that has just started has nothing to say against what was known before.
 func (u *Usage) Speaks() bool {
 	u.mutex.Lock()
@@ -216,6 +214,10 @@ func (u *Usage) publish(c usage.Change) {
 	if c.Empty() {
 		return
 	}
+	if slices.Contains(c.Flipped, usage.Enrolment) {
+		u.enqueueAll() // whichever revision is the last that serves ambient
+	}
+	c.Flipped, c.Touched = without(c.Flipped, usage.Enrolment), without(c.Touched, usage.Enrolment)
 	now := time.Now()
 	u.mutex.Lock()
 	for _, name := range c.Flipped {
@@ -243,151 +245,158 @@ func (u *Usage) publish(c usage.Change) {
 	}
 }
 
+// without leaves a name out of a list that others may hold.
+func without(names []string, name string) []string {
+	i, found := slices.BinarySearch(names, name)
+	if !found {
+		return names
+	}
+	return slices.Delete(slices.Clone(names), i, i+1)
+}
+
 // Confirm asks the server itself who uses a revision, before something is done that cannot be undone: a watch may be behind.
 func (u *Usage) Confirm(ctx context.Context, r usage.RevisionInfo, tags []usage.Tag, most int) (usage.Use, error) {
-	x, err := Look(ctx, u.client)
+	x, err := Look(ctx, u.reader)
 	if err != nil {
 		return usage.Use{}, err
 	}
 	return x.Revision(r, tags, most), nil
 }
 
-// Look takes a complete snapshot of who uses what, once, without watching. Namespaces come last: reading the pods may take a
-// while, and a label that is set meanwhile counts.
-func Look(ctx context.Context, client metadata.Interface) (*usage.Index, error) {
+// Look takes a complete snapshot of who uses what, once, without watching.
+func Look(ctx context.Context, reader Reader) (*usage.Index, error) {
 	x := usage.NewIndex()
-	for _, look := range []struct {
-		what     string
-		resource schema.GroupVersionResource
-		selector string
-		add      func(*metav1.PartialObjectMetadata)
-	}{
-		{"pods", podsResource, running, func(o *metav1.PartialObjectMetadata) {
-			x.SetPod(podOf(o))
-		}},
-		{"namespaces", namespacesResource, "", func(o *metav1.PartialObjectMetadata) {
-			x.SetNamespace(namespaceOf(o))
-		}},
-	} {
-		if _, err := each(ctx, client, look.resource, look.selector, look.add); err != nil {
-			return nil, fmt.Errorf("listing %s: %w", look.what, err)
+	for _, s := range subjects() {
+		to := s.sink(x)
+		note, done := to.replace()
+		var err error
+		for _, r := range s.resources {
+			if _, err = each(ctx, reader.Lister(r), s, note); !s.optional || !absent(err) {
+				break
+			}
 		}
+		if err != nil && !(s.optional && absent(err)) {
+			return nil, fmt.Errorf("listing %s: %w", s.name, err)
+		}
+		done()
 	}
 	x.SetIncomplete("")
 	return x, nil
 }
 
+// absent reports whether an error is the server's saying that it does not have a resource.
+func absent(err error) bool { return apierrors.IsNotFound(err) || meta.IsNoMatchError(err) }
+
 // each reads all objects of a resource as they are now, page by page, and gives the resource version that they are of.
-func each(
-	ctx context.Context, client metadata.Interface, r schema.GroupVersionResource, selector string, f func(*metav1.PartialObjectMetadata),
-) (version string, err error) {
+func each(ctx context.Context, l Lister, s subject, f func(runtime.Object) error) (version string, err error) {
 	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-		list, err := client.Resource(r).List(ctx, o)
+		list, err := l.List(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		m, err := meta.ListAccessor(list)
 		if err == nil && version == "" {
-			version = list.ResourceVersion
+			version = m.GetResourceVersion()
 		}
 		return list, err
 	})
 	p.PageSize, p.PageBufferSize = pageSize, 1
 	p.FullListIfExpired = false // all at once is what must not be: whoever asked asks again
-	err = p.EachListItem(ctx, metav1.ListOptions{FieldSelector: selector}, func(o runtime.Object) error {
-		m, ok := o.(*metav1.PartialObjectMetadata)
-		if !ok {
-			return unexpected(o)
-		}
-		f(m)
-		return nil
-	})
+	err = p.EachListItem(ctx, metav1.ListOptions{FieldSelector: s.fields, LabelSelector: s.labels}, f)
 	return version, err
 }
 
 func unexpected(o any) error {
-	return fmt.Errorf("the server sent a %T where metadata was asked for", o)
-}
-
-// sink is where a feed's objects go.
-type sink interface {
-	set(o *metav1.PartialObjectMetadata) usage.Change
-	remove(o *metav1.PartialObjectMetadata) usage.Change
-	// replace begins to take in all objects that there are: each is noted, and in the end done is called.
-	replace() (note func(o *metav1.PartialObjectMetadata), done func() usage.Change)
-	publish(c usage.Change)
-}
-
-type namespaces struct{ *Usage }
-
-func (n namespaces) set(o *metav1.PartialObjectMetadata) usage.Change {
-	return n.index.SetNamespace(namespaceOf(o))
-}
-
-func (n namespaces) remove(o *metav1.PartialObjectMetadata) usage.Change {
-	return n.index.DeleteNamespace(o.Name)
-}
-
-func (n namespaces) replace() (note func(o *metav1.PartialObjectMetadata), done func() usage.Change) {
-	all := n.index.ReplaceNamespaces()
-	return func(o *metav1.PartialObjectMetadata) { all.Set(namespaceOf(o)) }, all.Done
-}
-
-type pods struct{ *Usage }
-
-func (p pods) set(o *metav1.PartialObjectMetadata) usage.Change {
-	return p.index.SetPod(podOf(o))
-}
-
-func (p pods) remove(o *metav1.PartialObjectMetadata) usage.Change {
-	return p.index.DeletePod(o.Namespace, o.Name)
-}
-
-func (p pods) replace() (note func(o *metav1.PartialObjectMetadata), done func() usage.Change) {
-	all := p.index.ReplacePods()
-	return func(o *metav1.PartialObjectMetadata) { all.Set(podOf(o)) }, all.Done
-}
-
-func namespaceOf(o *metav1.PartialObjectMetadata) usage.Namespace {
-	return usage.NamespaceOf(o.Name, o.Labels)
-}
-
-func podOf(o *metav1.PartialObjectMetadata) usage.Pod {
-	return usage.PodOf(o.Namespace, o.Name, o.Labels, o.Annotations, false)
+	return fmt.Errorf("the server sent a %T, which was not asked for", o)
 }
 
 // feed keeps a sink up to date with the metadata of one resource. Objects go to the sink one by one, as they come over the wire, also
 // the first time: a reflector by itself would have all of them before it hands on the first, and there may be a hundred thousand.
 type feed struct {
-	name     string
-	client   metadata.Interface
-	resource schema.GroupVersionResource
-	selector string
-	sink     sink
-	changed  func()
+	subject
+	reader  Reader
+	sink    sink
+	publish func(usage.Change)
+	changed func()
 
 	mutex sync.Mutex
-	seen  bool
+	// resource is which of the subject's resources the server has.
+	resource schema.GroupVersionResource
+	seen     bool
 	// failing is since when the server has not answered, and err what it said last.
 	failing time.Time
 	err     error
 }
 
-func newFeed(client metadata.Interface, name string, resource schema.GroupVersionResource, selector string, s sink) *feed {
-	return &feed{name: name, client: client, resource: resource, selector: selector, sink: s, changed: func() {}}
+func newFeed(reader Reader, s subject, to sink, publish func(usage.Change)) *feed {
+	return &feed{subject: s, reader: reader, resource: s.resources[0], sink: to, publish: publish, changed: func() {}}
 }
 
-// run keeps the sink up to date until the context ends. The reflector knows when to read everything again, and when to wait.
+// lister reads the resource that the server has.
+func (f *feed) lister() Lister {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	return f.reader.Lister(f.resource)
+}
+
+// run keeps the sink up to date until the context ends. The reflector knows when to read everything again, and when to wait. A resource
+// that the server does not have is looked for once in a while.
 func (f *feed) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if f.optional && f.find(ctx) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(absence):
+			}
+			continue
+		}
+		f.reflect(ctx)
+	}
+}
+
+// find looks for an optional resource, and notes that there is nothing of it if the server does not have it.
+func (f *feed) find(ctx context.Context) (isAbsent bool) {
+	for _, r := range f.resources {
+		_, err := f.reader.Lister(r).List(ctx, metav1.ListOptions{Limit: 1})
+		if absent(err) {
+			continue
+		}
+		f.mutex.Lock() // whatever else is wrong, reading it says so
+		f.resource = r
+		f.mutex.Unlock()
+		return false
+	}
+	_, done := f.sink.replace()
+	f.publish(done())
+	f.mutex.Lock()
+	f.seen = true
+	f.mutex.Unlock()
+	f.note(nil)
+	return true
+}
+
+func (f *feed) reflect(ctx context.Context) {
+	ctx, gone := context.WithCancel(ctx)
+	defer gone()
+	noted := func(err error) error {
+		if f.optional && absent(err) {
+			gone()
+		}
+		return err
+	}
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
 			version, err := f.read(ctx) // the reflector's context does not end
-			return &metav1.PartialObjectMetadataList{ListMeta: metav1.ListMeta{ResourceVersion: version}}, err
+			return &metav1.PartialObjectMetadataList{ListMeta: metav1.ListMeta{ResourceVersion: version}}, noted(err)
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.FieldSelector = f.selector
-			w, err := f.client.Resource(f.resource).Watch(ctx, o)
+			o.FieldSelector, o.LabelSelector = f.fields, f.labels
+			w, err := f.lister().Watch(ctx, o)
 			f.note(err)
-			return w, err
+			return w, noted(err)
 		},
 	}
-	cache.NewReflectorWithOptions(listing{lw}, &metav1.PartialObjectMetadata{}, f, cache.ReflectorOptions{Name: "usage of " + f.name}).RunWithContext(ctx)
+	cache.NewReflectorWithOptions(listing{lw}, nil, f, cache.ReflectorOptions{Name: "usage of " + f.name, TypeDescription: f.name}).RunWithContext(ctx)
 }
 
 // listing keeps the reflector from asking for a stream of what there is: the feed does.
@@ -403,7 +412,7 @@ func (f *feed) read(ctx context.Context) (version string, err error) {
 	version, err = f.stream(ctx, note)
 	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) { // a server before 1.32, or with that feature turned off
 		note, done = f.sink.replace()
-		version, err = each(ctx, f.client, f.resource, f.selector, note)
+		version, err = each(ctx, f.lister(), f.subject, note)
 	}
 	if err != nil {
 		f.note(err)
@@ -413,15 +422,16 @@ func (f *feed) read(ctx context.Context) (version string, err error) {
 	f.mutex.Lock()
 	f.seen = true
 	f.mutex.Unlock()
-	f.sink.publish(change)
+	f.publish(change)
 	f.note(nil)
 	return version, nil
 }
 
 // stream is a watch that begins with all objects, of which the server says when it has sent them.
-func (f *feed) stream(ctx context.Context, note func(*metav1.PartialObjectMetadata)) (version string, err error) {
-	w, err := f.client.Resource(f.resource).Watch(ctx, metav1.ListOptions{
-		FieldSelector: f.selector, SendInitialEvents: new(true), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
+func (f *feed) stream(ctx context.Context, note func(runtime.Object) error) (version string, err error) {
+	w, err := f.lister().Watch(ctx, metav1.ListOptions{
+		FieldSelector: f.fields, LabelSelector: f.labels,
+		SendInitialEvents: new(true), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
 		TimeoutSeconds: new(int64(longestRead / time.Second)),
 	})
 	if err != nil {
@@ -436,22 +446,33 @@ func (f *feed) stream(ctx context.Context, note func(*metav1.PartialObjectMetada
 			if !open {
 				return "", fmt.Errorf("the server ended the watch before it had sent all %s", f.name)
 			}
-			if e.Type == watch.Error {
-				return "", apierrors.FromObject(e.Object)
-			}
-			o, ok := e.Object.(*metav1.PartialObjectMetadata)
-			switch {
-			case !ok:
-				return "", unexpected(e.Object)
-			case e.Type == watch.Bookmark && o.Annotations[metav1.InitialEventsAnnotationKey] == "true":
-				return o.ResourceVersion, nil
-			case e.Type == watch.Added || e.Type == watch.Modified:
-				note(o)
-			case e.Type == watch.Deleted:
-				f.sink.publish(f.sink.remove(o))
+			version, end, err := f.take(e, note)
+			if err != nil || end {
+				return version, err
 			}
 		}
 	}
+}
+
+// take takes an event of a watch that begins with all objects; end says that it has sent them.
+func (f *feed) take(e watch.Event, note func(runtime.Object) error) (version string, end bool, err error) {
+	switch e.Type {
+	case watch.Error:
+		return "", false, apierrors.FromObject(e.Object)
+	case watch.Added, watch.Modified:
+		return "", false, note(e.Object)
+	case watch.Deleted:
+		change, err := f.sink.remove(e.Object)
+		f.publish(change)
+		return "", false, err
+	case watch.Bookmark:
+		m, err := meta.Accessor(e.Object)
+		if err != nil {
+			return "", false, err
+		}
+		return m.GetResourceVersion(), m.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true", nil
+	}
+	return "", false, nil
 }
 
 // errReading is what is wrong while everything is read again: what was shown before gets old meanwhile.
@@ -498,23 +519,19 @@ func (f *feed) blind(now time.Time) error {
 func (f *feed) Add(o any) error { return f.Update(o) }
 
 // Update takes over what an object is now.
-func (f *feed) Update(o any) error {
-	m, ok := o.(*metav1.PartialObjectMetadata)
-	if !ok {
-		return unexpected(o)
-	}
-	f.sink.publish(f.sink.set(m))
-	return nil
-}
+func (f *feed) Update(o any) error { return f.event(o, f.sink.set) }
 
 // Delete takes over that an object is gone, or no longer selected.
-func (f *feed) Delete(o any) error {
-	m, ok := o.(*metav1.PartialObjectMetadata)
+func (f *feed) Delete(o any) error { return f.event(o, f.sink.remove) }
+
+func (f *feed) event(o any, to func(runtime.Object) (usage.Change, error)) error {
+	object, ok := o.(runtime.Object)
 	if !ok {
 		return unexpected(o)
 	}
-	f.sink.publish(f.sink.remove(m))
-	return nil
+	change, err := to(object)
+	f.publish(change)
+	return err
 }
 
 // Replace has nothing to do: read has noted all objects.

@@ -14,9 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/metadata"
-	metadatafake "k8s.io/client-go/metadata/fake"
-	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -43,7 +40,7 @@ func (q *queue) take() (now, later []string) {
 // subscribe makes a Usage whose feeds the test fills, and a queue that hears of it.
 func subscribe(t *testing.T) (*Usage, *queue) {
 	t.Helper()
-	u := NewUsage(metadatafake.NewSimpleMetadataClient(runtime.NewScheme()))
+	u := NewUsage(nil)
 	u.started = time.Now()
 	q := &queue{}
 	if err := u.Source(func() []string { return []string{"a", "b"} }).Start(t.Context(), q); err != nil {
@@ -59,7 +56,7 @@ func object(namespace, name string, labels, annotations map[string]string) *meta
 func TestUsageEvents(t *testing.T) {
 	t.Parallel()
 	u, q := subscribe(t)
-	namespaces, pods := u.feeds[0], u.feeds[1]
+	namespaces, pods := u.feed("namespaces"), u.feed("pods")
 	uses := func(rev string) map[string]string { return map[string]string{usage.LabelRevision: rev} }
 	for _, step := range []struct {
 		reason     string
@@ -107,12 +104,12 @@ func TestUsageSpeaks(t *testing.T) {
 		{"Nothing has been read, but there was no time to.", func(*Usage) {}, time.Second, false, usage.Unknown},
 		{"Nothing has been read for too long.", func(*Usage) {}, patience, true, usage.Unknown},
 		{"Everything has been read.", func(u *Usage) { fill(u) }, time.Second, true, usage.False},
-		{"Only the pods are missing.", func(u *Usage) { must(list(u.feeds[0])) }, time.Second, false, usage.Unknown},
-		{"A watch that has just broken says what it said.", func(u *Usage) { fill(u); u.feeds[1].note(broken) }, patience / 2, true, usage.False},
-		{"A watch that stays broken says nothing.", func(u *Usage) { fill(u); u.feeds[1].note(broken) }, patience + time.Minute, true, usage.Unknown},
-		{"Everything is read again, which has just begun.", func(u *Usage) { fill(u); u.feeds[1].begin() }, patience / 2, true, usage.False},
-		{"Everything is read again, and that does not end.", func(u *Usage) { fill(u); u.feeds[1].begin() }, patience + time.Minute, true, usage.Unknown},
-		{"It is whole again.", func(u *Usage) { fill(u); u.feeds[1].note(broken); u.feeds[1].note(nil) }, patience + time.Minute, true, usage.False},
+		{"Only the pods are missing.", func(u *Usage) { must(list(u.feed("namespaces"))) }, time.Second, false, usage.Unknown},
+		{"A watch that has just broken says what it said.", func(u *Usage) { fill(u); u.feed("pods").note(broken) }, patience / 2, true, usage.False},
+		{"A watch that stays broken says nothing.", func(u *Usage) { fill(u); u.feed("pods").note(broken) }, patience + time.Minute, true, usage.Unknown},
+		{"Everything is read again, which has just begun.", func(u *Usage) { fill(u); u.feed("pods").begin() }, patience / 2, true, usage.False},
+		{"Everything is read again, and that does not end.", func(u *Usage) { fill(u); u.feed("pods").begin() }, patience + time.Minute, true, usage.Unknown},
+		{"It is whole again.", func(u *Usage) { fill(u); u.feed("pods").note(broken); u.feed("pods").note(nil) }, patience + time.Minute, true, usage.False},
 	} {
 		u, q := subscribe(t)
 		u.started = start
@@ -141,7 +138,7 @@ func fill(u *Usage) {
 
 // list makes a feed read that these are all objects.
 func list(f *feed, all ...*metav1.PartialObjectMetadata) error {
-	f.client = streaming(func(w *watch.FakeWatcher) {
+	f.reader = streaming(func(w *watch.FakeWatcher) {
 		for _, o := range all {
 			w.Add(o)
 		}
@@ -159,14 +156,23 @@ func end(version string) *metav1.PartialObjectMetadata {
 }
 
 // streaming is a server that answers each watch with what a function sends. It waits until what it sends is taken.
-func streaming(send func(*watch.FakeWatcher)) *metadatafake.FakeMetadataClient {
-	client := metadatafake.NewSimpleMetadataClient(runtime.NewScheme())
-	client.PrependWatchReactor("*", func(clienttesting.Action) (bool, watch.Interface, error) {
-		w := watch.NewFake()
-		go send(w)
-		return true, w, nil
-	})
-	return client
+type streaming func(w *watch.FakeWatcher)
+
+func (s streaming) Lister(schema.GroupVersionResource) Lister { return s }
+
+func (s streaming) Watch(context.Context, metav1.ListOptions) (watch.Interface, error) {
+	w := watch.NewFake()
+	go s(w)
+	return w, nil
+}
+
+func (s streaming) List(context.Context, metav1.ListOptions) (runtime.Object, error) {
+	return nil, errors.New("nobody lists")
+}
+
+// feed is that of a name.
+func (u *Usage) feed(name string) *feed {
+	return u.feeds[slices.IndexFunc(u.feeds, func(f *feed) bool { return f.name == name })]
 }
 
 func must(err error) {
@@ -230,10 +236,10 @@ func TestFeedReads(t *testing.T) {
 		},
 	} {
 		u, _ := subscribe(t)
-		f := u.feeds[1]
+		f := u.feed("pods")
 		must(f.Add(pod("old-a", "a")))
 		must(f.Add(pod("old-b", "b")))
-		f.client = streaming(c.send)
+		f.reader = streaming(c.send)
 		version, err := f.read(t.Context())
 		if (err != nil) != c.fails || version != c.version {
 			t.Errorf("%s: got the version %q and the error %v", c.reason, version, err)
@@ -262,14 +268,14 @@ func TestFeedHoldsNothing(t *testing.T) {
 	u, _ := subscribe(t)
 	const all = 100
 	var seen []int
-	u.feeds[1].client = streaming(func(w *watch.FakeWatcher) {
+	u.feed("pods").reader = streaming(func(w *watch.FakeWatcher) {
 		for i := range all {
 			w.Add(object("n", strconv.Itoa(i), nil, map[string]string{usage.LabelRevision: "a"}))
 			seen = append(seen, users(u, "a")) // at least those before the one that has just been taken
 		}
 		w.Action(watch.Bookmark, end("1"))
 	})
-	if _, err := u.feeds[1].read(t.Context()); err != nil {
+	if _, err := u.feed("pods").read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for i, n := range seen {
@@ -281,17 +287,16 @@ func TestFeedHoldsNothing(t *testing.T) {
 
 // paged is a server that sends no stream of what there is, and two pages of a pod each.
 type paged struct {
-	metadata.Getter
 	asked []metav1.ListOptions
 }
 
-func (p *paged) Resource(schema.GroupVersionResource) metadata.Getter { return p }
+func (p *paged) Lister(schema.GroupVersionResource) Lister { return p }
 
 func (p *paged) Watch(context.Context, metav1.ListOptions) (watch.Interface, error) {
 	return nil, apierrors.NewInvalid(schema.GroupKind{Group: "meta.k8s.io", Kind: "ListOptions"}, "", nil)
 }
 
-func (p *paged) List(_ context.Context, o metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+func (p *paged) List(_ context.Context, o metav1.ListOptions) (runtime.Object, error) {
 	p.asked = append(p.asked, o)
 	page := &metav1.PartialObjectMetadataList{ListMeta: metav1.ListMeta{ResourceVersion: "5"}}
 	page.Items = []metav1.PartialObjectMetadata{*object("n", "p"+o.Continue, nil, map[string]string{usage.LabelRevision: "a"})}
@@ -305,8 +310,8 @@ func TestFeedReadsPages(t *testing.T) {
 	t.Parallel()
 	u, _ := subscribe(t)
 	server := &paged{}
-	u.feeds[1].client = server
-	version, err := u.feeds[1].read(t.Context())
+	u.feed("pods").reader = server
+	version, err := u.feed("pods").read(t.Context())
 	if err != nil || version != "5" {
 		t.Errorf("got the version %q and the error %v", version, err)
 	}
@@ -324,7 +329,7 @@ func TestUsageStorm(t *testing.T) {
 	t.Parallel()
 	u, q := subscribe(t)
 	fill(u)
-	f := u.feeds[1]
+	f := u.feed("pods")
 	pod := func(i int, more string) *metav1.PartialObjectMetadata {
 		return object("n", strconv.Itoa(i), nil, map[string]string{usage.LabelRevision: []string{"a", "b"}[i%2], "example.com/more": more})
 	}

@@ -61,7 +61,9 @@ type scope struct {
 	written *v1.IstioRevision
 	// revisions are those that the Istio owns, by name.
 	revisions []v1.IstioRevision
-	facts     facts
+	// all are all revisions of the cluster.
+	all   []v1.IstioRevision
+	facts facts
 	// due is when something is to be looked at again; zero for never.
 	due   time.Time
 	retry error
@@ -249,6 +251,7 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 	if err := r.Client.List(ctx, &list); err != nil {
 		return err
 	}
+	s.all = slices.Clone(list.Items)
 	s.revisions = slices.DeleteFunc(list.Items, func(rev v1.IstioRevision) bool {
 		return !owns(s, &rev) || s.written != nil && s.written.Name == rev.Name
 	})
@@ -275,10 +278,10 @@ func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 	} else {
 		policy.Grace = prune.Grace(nil)
 	}
-	holding := istiorevision.Tags(tags.Items)
+	holding := istiorevision.Tags(tags.Items, s.all)
 	candidates := make([]prune.Revision, len(s.revisions))
 	for i, rev := range s.revisions {
-		candidates[i] = r.candidate(&rev, holding, s.isActive(rev))
+		candidates[i] = r.candidate(&rev, s.all, holding, s.isActive(rev))
 		if outdated(now, candidates[i]) {
 			r.Usage.Recheck(rev.Name)
 		}
@@ -335,10 +338,10 @@ func (s *scope) isActive(rev v1.IstioRevision) bool { return rev.Name == s.facts
 
 // candidate is what pruning needs to know of a revision. That it is unused counts only if both its status and what is known
 // at this moment say so: the status has the moment since when.
-func (r *Reconciler) candidate(rev *v1.IstioRevision, tags []usage.Tag, active bool) prune.Revision {
+func (r *Reconciler) candidate(rev *v1.IstioRevision, all []v1.IstioRevision, tags []usage.Tag, active bool) prune.Revision {
 	c := prune.Revision{Name: rev.Name, Active: active, External: external(rev), InUse: usage.Unknown}
 	if r.Usage.Speaks() {
-		c.InUse = r.Usage.Index().Revision(istiorevision.Info(rev), tags, 0).InUse
+		c.InUse = r.Usage.Index().Revision(istiorevision.Info(rev, all), tags, 0).InUse
 	}
 	if status := said(rev); status != usage.False {
 		c.InUse = status
@@ -371,15 +374,15 @@ func external(rev *v1.IstioRevision) bool {
 // remove deletes a revision after asking the server itself once more whether anything uses it, or asks for it: what the caches
 // have may be old.
 func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision, verdict prune.Verdict) error {
-	current, tags, err := r.confirm(ctx, s)
-	if err == nil && !current {
+	live, err := r.confirm(ctx, s)
+	if err == nil && !live.current {
 		log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name, "reason", "the Istio has changed")
 		s.wake(r.Now().Add(recheck))
 		return nil
 	}
 	var use usage.Use
 	if err == nil {
-		use, err = r.Usage.Confirm(ctx, istiorevision.Info(rev), tags, 1)
+		use, err = r.Usage.Confirm(ctx, istiorevision.Info(rev, live.revisions), istiorevision.Tags(live.tags, live.revisions), 1)
 	}
 	if err != nil {
 		s.retry = fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether anything uses it: %w", rev.Name, err)
@@ -392,7 +395,7 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 		return nil
 	}
 	if outcome.PipelineRendered(rev) {
-		if err := istiorevision.RemoveObjects(ctx, r.Applier, r.Events, s.istio, rev); err != nil {
+		if err := istiorevision.RemoveObjects(ctx, r.Applier, r.Events, s.istio, rev, s.all); err != nil {
 			s.retry = fmt.Errorf("removing the objects of the unused IstioRevision %s: %w", rev.Name, err)
 			return nil
 		}
@@ -409,18 +412,30 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 	return nil
 }
 
-// confirm asks the server whether the Istio is what this run has seen, and which tags hold revisions.
-func (r *Reconciler) confirm(ctx context.Context, s *scope) (current bool, holding []usage.Tag, err error) {
+// confirmed is what the server itself says before a revision is removed.
+type confirmed struct {
+	// current says that the Istio is what this run has seen.
+	current   bool
+	revisions []v1.IstioRevision
+	tags      []v1.IstioRevisionTag
+}
+
+// confirm asks the server whether the Istio is what this run has seen, and for all that may hold a revision besides workloads.
+func (r *Reconciler) confirm(ctx context.Context, s *scope) (confirmed, error) {
 	istio := &v1.Istio{}
 	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(s.istio), istio); err != nil {
-		return false, nil, client.IgnoreNotFound(err)
+		return confirmed{}, client.IgnoreNotFound(err)
 	}
 	var tags v1.IstioRevisionTagList
 	if err := r.Live.List(ctx, &tags); err != nil {
-		return false, nil, err
+		return confirmed{}, err
 	}
-	current = istio.UID == s.istio.UID && istio.Generation == s.istio.Generation && istio.DeletionTimestamp == nil
-	return current, istiorevision.Tags(tags.Items), nil
+	var revisions v1.IstioRevisionList
+	if err := r.Live.List(ctx, &revisions); err != nil {
+		return confirmed{}, err
+	}
+	current := istio.UID == s.istio.UID && istio.Generation == s.istio.Generation && istio.DeletionTimestamp == nil
+	return confirmed{current, revisions.Items, tags.Items}, nil
 }
 
 // recheck is when to look again at a revision of which the watch said another thing than the server.

@@ -3,6 +3,7 @@ package istiorevision
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +19,7 @@ import (
 	"github.com/lateen-io/lateen/controller/outcome"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/prune"
+	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
@@ -84,7 +86,7 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, useless bool, why str
 		s.wake(recheck)
 		return nil
 	}
-	if err := RemoveObjects(ctx, r.Applier, r.Events, s.rev, s.rev); err != nil {
+	if err := RemoveObjects(ctx, r.Applier, r.Events, s.rev, s.rev, s.all); err != nil {
 		return fmt.Errorf("removing the objects of the abandoned IstioRevision %s: %w", s.rev.Name, err)
 	}
 	err := r.Client.Delete(ctx, s.rev, client.Preconditions{UID: &s.rev.UID, ResourceVersion: &s.rev.ResourceVersion})
@@ -118,21 +120,31 @@ func (r *Reconciler) confirmed(ctx context.Context, s *scope, useless bool) (boo
 	if err := r.Live.List(ctx, &tags); err != nil {
 		return false, err
 	}
-	use, err := r.Usage.Confirm(ctx, Info(s.rev), Tags(tags.Items), 1)
+	var revisions v1.IstioRevisionList
+	if err := r.Live.List(ctx, &revisions); err != nil {
+		return false, err
+	}
+	use, err := r.Usage.Confirm(ctx, Info(s.rev, revisions.Items), Tags(tags.Items, revisions.Items), 1)
 	return use.InUse == usage.False, err
 }
 
 // RemoveObjects deletes the objects of a revision that a pipeline rendered. The GitOps tool was told to leave them,
 // and the revision does not own them. That they are of the revision they say themselves, whatever a kustomization
-// has made of their names, and whether or not this controller has the charts of its version.
+// has made of their names, and whether or not this controller has the charts of its version. What other revisions of
+// its namespace rely on stays.
 func RemoveObjects(
 	ctx context.Context, applier *apply.Applier, record events.EventRecorder, about client.Object, rev *v1.IstioRevision,
+	all []v1.IstioRevision,
 ) error {
+	others := slices.ContainsFunc(all, func(other v1.IstioRevision) bool {
+		return other.Name != rev.Name && other.DeletionTimestamp == nil && other.Spec.Namespace == rev.Spec.Namespace
+	})
 	owner := v1.KindIstio + "/" + outcome.OwningIstio(rev)
 	labels := client.MatchingLabels{manifest.LabelRevision: rev.Name}
 	_, changes, err := applier.DeleteStamped(ctx, desired.RevisionKinds, labels,
 		func(o *metav1.PartialObjectMetadata) bool {
-			return o.Labels[manifest.LabelTag] == "" && o.Annotations[manifest.AnnotationOwner] == owner
+			return o.Labels[manifest.LabelTag] == "" && o.Annotations[manifest.AnnotationOwner] == owner &&
+				!(others && render.Shared(o.Kind, o.Name))
 		})
 	outcome.Applied(record, about, changes)
 	return err

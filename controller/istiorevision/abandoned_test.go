@@ -13,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	metadatafake "k8s.io/client-go/metadata/fake"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -145,7 +144,7 @@ func TestAbandon(t *testing.T) {
 		}
 		r := &Reconciler{
 			Client: w, Live: live, Applier: apply.New(w, w, watcher{}), Events: events.NewFakeRecorder(20), Now: func() time.Time { return now },
-			Usage: cluster.NewUsage(metadatafake.NewSimpleMetadataClient(runtime.NewScheme())),
+			Usage: cluster.NewUsage(nil),
 		}
 		s := &scope{rev: rev, pipeline: true}
 		if c.istio {

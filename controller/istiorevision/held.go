@@ -37,9 +37,13 @@ func (r *Reconciler) held(ctx context.Context, rev *v1.IstioRevision) (string, e
 	if err := r.Client.List(ctx, &tags); err != nil {
 		return "", err
 	}
+	var revisions v1.IstioRevisionList
+	if err := r.Client.List(ctx, &revisions); err != nil {
+		return "", err
+	}
 	use := usage.Use{InUse: usage.Unknown, Why: "the controller has just started"}
 	if r.Usage.Speaks() {
-		use = r.Usage.Index().Revision(Info(rev), Tags(tags.Items), NamedUsers)
+		use = r.Usage.Index().Revision(Info(rev, revisions.Items), Tags(tags.Items, revisions.Items), NamedUsers)
 	}
 	return heldBecause(rev, use), nil
 }

@@ -8,7 +8,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	metadatafake "k8s.io/client-go/metadata/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -113,7 +112,7 @@ func TestHeld(t *testing.T) {
 			objects = append(objects, i)
 		}
 		w := world(t, objects...)
-		r := &Reconciler{Client: w, Live: w, Usage: cluster.NewUsage(metadatafake.NewSimpleMetadataClient(runtime.NewScheme()))}
+		r := &Reconciler{Client: w, Live: w, Usage: cluster.NewUsage(nil)}
 		got, err := r.held(t.Context(), rev)
 		if err != nil || (got != "") != c.want {
 			t.Errorf("%s got %q, %v", c.reason, got, err)

@@ -26,8 +26,6 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/revision"
-	"github.com/lateen-io/lateen/internal/usage"
-	"github.com/lateen-io/lateen/internal/values"
 )
 
 // Reconciler reconciles IstioRevisions.
@@ -57,6 +55,8 @@ type scope struct {
 	// abandoned says that it does, and that the Istio it rendered it for is not in the cluster.
 	abandoned bool
 	tags      []v1.IstioRevisionTag
+	// all are all revisions of the cluster.
+	all []v1.IstioRevision
 	// changed says that this run has changed the Deployment of istiod: the cache does not know it yet.
 	changed bool
 	facts   facts
@@ -72,6 +72,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err := r.Client.Get(ctx, req.NamespacedName, rev); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.Prober.Forget(req.Name)
+			r.recheckTagged(ctx, req.Name)
 		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
@@ -119,6 +120,11 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 		return err
 	}
 	s.tags = tags.Items
+	var revisions v1.IstioRevisionList
+	if err := r.Client.List(ctx, &revisions); err != nil {
+		return err
+	}
+	s.all = revisions.Items
 	s.facts.remote = render.Remote(s.rev)
 	inactive, err := r.inactive(ctx, s)
 	s.facts.inactive = inactive
@@ -303,42 +309,9 @@ func (r *Reconciler) use(_ context.Context, s *scope) error {
 	if !r.Usage.Speaks() && s.rev.Status.Conditions.Get(v1.ConditionInUse) != nil {
 		return nil // a controller that has just started has nothing to say against what was known before
 	}
-	use := r.Usage.Index().Revision(Info(s.rev), Tags(s.tags), NamedUsers)
+	use := r.Usage.Index().Revision(Info(s.rev, s.all), Tags(s.tags, s.all), NamedUsers)
 	s.facts.use = &use
 	return nil
-}
-
-// NamedUsers is how many users a condition names.
-const NamedUsers = 3
-
-// Info is what the rules of use need to know of a revision.
-func Info(rev *v1.IstioRevision) usage.RevisionInfo {
-	v, err := rev.Spec.Values.Map()
-	return usage.RevisionInfo{
-		Name: rev.Name, InjectsByDefault: err == nil && values.Bool(v, "sidecarInjectorWebhook", "enableNamespacesByDefault"),
-	}
-}
-
-// Tags are the tags that hold a revision: each holds the one that its webhooks inject from, and one that it names
-// itself.
-func Tags(tags []v1.IstioRevisionTag) []usage.Tag {
-	var out []usage.Tag
-	for _, t := range tags {
-		if c := t.Status.Conditions.Get(v1.ConditionReconciled); c != nil && c.Reason == v1.ReasonNameAlreadyExists {
-			continue
-		}
-		current, named := t.Status.IstioRevision, ""
-		if t.Spec.TargetRef.Kind == v1.TargetIstioRevision {
-			named = t.Spec.TargetRef.Name
-		}
-		if current != "" {
-			out = append(out, usage.Tag{Name: t.Name, Revision: current})
-		}
-		if named != "" && named != current {
-			out = append(out, usage.Tag{Name: t.Name, Revision: named})
-		}
-	}
-	return out
 }
 
 // report writes the status, if it is another one, and tells about what has changed.

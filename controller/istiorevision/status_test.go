@@ -172,7 +172,7 @@ func TestTags(t *testing.T) {
 		{"One whose name is taken holds nothing: it has no webhooks.", tag("t", "", v1.TargetIstioRevision, "new", v1.ReasonNameAlreadyExists), nil},
 		{"One with another trouble still does.", tag("t", "old", v1.TargetIstio, "i", v1.ReasonRefNotFound), []usage.Tag{{Name: "t", Revision: "old"}}},
 	} {
-		if diff := cmp.Diff(c.want, Tags([]v1.IstioRevisionTag{c.tag})); diff != "" {
+		if diff := cmp.Diff(c.want, Tags([]v1.IstioRevisionTag{c.tag}, nil)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
 		}
 	}
@@ -192,7 +192,7 @@ func TestInfo(t *testing.T) {
 		if c.values != "" {
 			rev.Spec.Values = &v1.Values{Raw: []byte(c.values)}
 		}
-		if diff := cmp.Diff(usage.RevisionInfo{Name: "a", InjectsByDefault: c.want}, Info(rev)); diff != "" {
+		if diff := cmp.Diff(usage.RevisionInfo{Name: "a", InjectsByDefault: c.want}, Info(rev, nil)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/lateen-io/lateen/controller/cluster"
 	"github.com/lateen-io/lateen/controller/outcome"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/values"
 )
 
 // Setup adds the reconciler to a manager, and says what brings a revision up for another look.
@@ -64,13 +65,17 @@ func (r *Reconciler) ofIstio(ctx context.Context, o client.Object) []reconcile.R
 	return r.where(func(rev *v1.IstioRevision) bool { return outcome.OwningIstio(rev) == o.GetName() })(ctx, o)
 }
 
-// siblings are the revisions of the same Istio: when one appears, another may have become inactive.
+// siblings are the revisions of the same Istio, of which another may have become inactive when one appears, and those that serve
+// ambient, of which another may have become the last.
 func (r *Reconciler) siblings(ctx context.Context, o client.Object) []reconcile.Request {
 	rev, ok := o.(*v1.IstioRevision)
-	if !ok || outcome.OwningIstio(rev) == "" {
+	if !ok {
 		return nil
 	}
-	return r.where(func(other *v1.IstioRevision) bool { return outcome.OwningIstio(other) == outcome.OwningIstio(rev) })(ctx, o)
+	owner, ambient := outcome.OwningIstio(rev), values.Ambient(valuesOf(rev))
+	return r.where(func(other *v1.IstioRevision) bool {
+		return owner != "" && outcome.OwningIstio(other) == owner || ambient && values.Ambient(valuesOf(other))
+	})(ctx, o)
 }
 
 func (r *Reconciler) inNamespace(ctx context.Context, o client.Object) []reconcile.Request {

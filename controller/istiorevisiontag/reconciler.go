@@ -228,7 +228,7 @@ func (r *Reconciler) use(_ context.Context, s *scope) error {
 	}
 	var info usage.RevisionInfo
 	if s.facts.on != nil {
-		info = istiorevision.Info(s.facts.on)
+		info = istiorevision.Info(s.facts.on, nil)
 	}
 	use := r.Usage.Index().Tag(s.tag.Name, info, istiorevision.NamedUsers)
 	s.facts.use = &use

@@ -61,7 +61,7 @@ type State struct {
 	// there once, however many replicas are scraped.
 	Elected <-chan struct{}
 	// Users counts who uses a revision; known is false as long as that cannot be said.
-	Users func(*v1.IstioRevision, []v1.IstioRevisionTag) (count int, known bool)
+	Users func(rev *v1.IstioRevision, all []v1.IstioRevision, tags []v1.IstioRevisionTag) (count int, known bool)
 }
 
 // Register adds all metrics to a registry.
@@ -119,7 +119,7 @@ func (s State) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, o := range revisions.Items {
 		conditions(out, v1.KindIstioRevision, o.Name, o.Status.Conditions)
-		if count, known := s.Users(&o, tags.Items); known {
+		if count, known := s.Users(&o, revisions.Items, tags.Items); known {
 			out <- gauge(users, float64(count), o.Name)
 		}
 	}

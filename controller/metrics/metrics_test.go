@@ -70,7 +70,9 @@ func TestState(t *testing.T) {
 			err := registry.Register(State{
 				Reader:  fake.NewClientBuilder().WithScheme(scheme).WithObjects(c.objects...).Build(),
 				Elected: c.elected,
-				Users:   func(_ *v1.IstioRevision, tags []v1.IstioRevisionTag) (int, bool) { return len(tags), !c.unknown },
+				Users: func(_ *v1.IstioRevision, _ []v1.IstioRevision, tags []v1.IstioRevisionTag) (int, bool) {
+					return len(tags), !c.unknown
+				},
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/desired"
+	"github.com/lateen-io/lateen/internal/render"
 )
 
 // Keeper looks after the objects of a resource: it brings them, leaves them to a pipeline, and takes them away with the resource.
@@ -68,9 +69,12 @@ func (k Keeper) Bring(ctx context.Context, o client.Object, inventory *v1.Invent
 		return Brought{}, fmt.Errorf("a copy of %T is none", o)
 	}
 	var b Brought
-	var err error
+	previous, err := k.keepShared(ctx, o, *inventory, objects)
+	if err != nil {
+		return b, err
+	}
 	b.Inventory, b.changes, err = k.Applier.Bring(ctx, apply.Set{
-		Owner: o, Objects: objects.List, Digest: objects.Digest, Previous: *inventory,
+		Owner: o, Objects: objects.List, Digest: objects.Digest, Previous: previous,
 		Note: func(all v1.Inventory) error {
 			*inventory = all
 			return Write(ctx, k.Client, before, o)
@@ -89,9 +93,23 @@ func (k Keeper) Bring(ctx context.Context, o client.Object, inventory *v1.Invent
 // Withdraw takes the objects of a resource away that has to yield to another one of its name, which it may not have seen when it
 // applied them: both would inject the same pods. It gives what is left, never nil.
 func (k Keeper) Withdraw(ctx context.Context, o client.Object, inventory v1.Inventory) (v1.Inventory, error) {
+	inventory, err := k.handOver(ctx, o, inventory)
+	if err != nil {
+		return append(v1.Inventory{}, inventory...), err
+	}
 	left, changes, err := k.Applier.Delete(ctx, o, inventory)
 	Applied(k.Events, o, changes)
 	return append(v1.Inventory{}, left...), err
+}
+
+// keepShared leaves out of an inventory what is not rendered any more and other revisions rely on.
+func (k Keeper) keepShared(ctx context.Context, o client.Object, inventory v1.Inventory, objects desired.Objects) (v1.Inventory, error) {
+	going := inventory.Minus(apply.Set{Objects: objects.List}.Inventory())
+	if !slices.ContainsFunc(going, func(ref v1.ObjectReference) bool { return render.Shared(ref.Kind, ref.Name) }) {
+		return inventory, nil
+	}
+	left, err := k.handOver(ctx, o, going)
+	return inventory.Minus(going.Minus(left)), err
 }
 
 // Finalize deletes the objects of a resource that is being deleted, in an order in which nothing waits for a webhook without a
@@ -100,8 +118,12 @@ func (k Keeper) Withdraw(ctx context.Context, o client.Object, inventory v1.Inve
 func (k Keeper) Finalize(ctx context.Context, o client.Object, inventory v1.Inventory, now time.Time) error {
 	orphans := controllerutil.ContainsFinalizer(o, metav1.FinalizerOrphanDependents) // kubectl delete --cascade=orphan
 	if controllerutil.ContainsFinalizer(o, Finalizer) && !PipelineRendered(o) && !orphans {
-		_, changes, err := k.Applier.Delete(ctx, o, inventory)
-		Applied(k.Events, o, changes)
+		left, err := k.handOver(ctx, o, inventory)
+		if err == nil {
+			var changes []apply.Change
+			_, changes, err = k.Applier.Delete(ctx, o, left)
+			Applied(k.Events, o, changes)
+		}
 		if err != nil && now.Sub(o.GetDeletionTimestamp().Time) < DeletionPatience {
 			return fmt.Errorf("deleting objects: %w", err)
 		}

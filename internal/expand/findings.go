@@ -122,6 +122,9 @@ func (a *around) labels(memory bool) fn.Results {
 	names := tagNames(a.items)
 	for _, p := range a.controlPlanes() {
 		names[p.name] = true
+		for _, tag := range valueTags(p.item) {
+			names[tag] = true
+		}
 	}
 	delete(names, "")
 	if len(a.controlPlanes()) == 0 {

@@ -245,6 +245,9 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 					return nil, e.Results
 				}
 				x.Released = u.released
+				if t.memory {
+					x.Objects = append(x.Objects, keepShared(t.items, o, u.released)...)
+				}
 			}
 			expansions = append(expansions, x)
 		}
@@ -300,8 +303,8 @@ func (e *Expanded) withoutDefault(before, after []manifest.Object) fn.Results {
 			continue
 		}
 		results = append(results, krm.Result(r.Object, fn.Warning, nil, "the revision default leaves the package, and there is no tag named default to take over: "+
-			"the ServiceAccount istio-reader-service-account and the validator istiod-default-validator go, which only a default revision or tag has, and "+
-			"istio-injection: enabled means nothing any more. Add an IstioRevisionTag named default, unless nothing needs them"))
+			"the validator istiod-default-validator goes, which only a default revision or tag has, and istio-injection: enabled means nothing any more. "+
+			"Add an IstioRevisionTag named default, unless nothing needs them. The ServiceAccount istio-reader-service-account stays: other revisions rely on it"))
 	}
 	return results
 }

@@ -3,6 +3,7 @@ package expand
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -134,6 +135,25 @@ func (u *upgrade) heldBy(revision manifest.Object) string {
 			return fmt.Sprintf("%s in the package names it (%s)", use.item.ID(), use.reason)
 		}
 	}
+	if why := u.heldByTag(revision, tags); why != "" {
+		return why
+	}
+	return u.heldByAmbient(revision)
+}
+
+// heldByTag says what in the package names a tag that only the earlier revision has, from its values.
+func (u *upgrade) heldByTag(revision manifest.Object, tags map[string]bool) string {
+	active := values.Tags(valuesOf(u.output.Revision.Spec.Values))
+	for _, tag := range valueTags(revision) {
+		if tags[tag] || slices.Contains(active, tag) {
+			continue
+		}
+		for _, use := range usesOf(u.items) {
+			if use.name == tag && !use.past {
+				return fmt.Sprintf("%s in the package names its tag %s of values.revisionTags (%s)", use.item.ID(), tag, use.reason)
+			}
+		}
+	}
 	return ""
 }
 
@@ -152,10 +172,40 @@ func heldByItself(revision manifest.Object, provided map[string]bool) string {
 	return ""
 }
 
-func external(v *v1.Values) bool {
-	var m map[string]any
-	return v != nil && json.Unmarshal(v.Raw, &m) == nil && values.External(m)
+// heldByAmbient says what in the package is in ambient, if no other revision serves that.
+func (u *upgrade) heldByAmbient(revision manifest.Object) string {
+	if !ambient(revision) || values.Ambient(valuesOf(u.output.Revision.Spec.Values)) {
+		return ""
+	}
+	if item := enrolled(u.items); item != nil {
+		return fmt.Sprintf("%s in the package is in ambient, which the active revision %s does not serve", item.ID(), u.output.Revision.Name)
+	}
+	return ""
 }
+
+// ambient reports whether an IstioRevision of the package serves ambient.
+func ambient(revision manifest.Object) bool {
+	return krm.Text(revision, "spec", "values", "pilot", "env", "PILOT_ENABLE_AMBIENT") == "true" || krm.Text(revision, "spec", "values", "profile") == "ambient"
+}
+
+func valuesOf(v *v1.Values) map[string]any {
+	var m map[string]any
+	if v == nil || json.Unmarshal(v.Raw, &m) != nil {
+		return nil
+	}
+	return m
+}
+
+// valueTags are the tags in the values of an Istio or IstioRevision of the package.
+func valueTags(item manifest.Object) []string {
+	raw, err := krm.JSON(item, "spec", "values")
+	if err != nil {
+		return nil
+	}
+	return values.Tags(valuesOf(&v1.Values{Raw: raw}))
+}
+
+func external(v *v1.Values) bool { return values.External(valuesOf(v)) }
 
 // unmoved refuses to move a control plane to another namespace: in a cluster the field is immutable, and proxies talk to
 // the old place.

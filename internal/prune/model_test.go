@@ -31,42 +31,134 @@ import (
 //     time noted for the next look is the one at which it goes.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	const histories, steps = 5, 24000
-	for seed := range uint64(histories) {
-		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+	const histories, steps = 5, 17000
+	random := rand.Uint64()
+	t.Logf("the random seed is %d", random)
+	for i := range uint64(histories + 1) {
+		seed := i
+		if i == histories {
+			seed = random
+		}
+		t.Run(fmt.Sprintf("history %d", i), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, seed)
-			for w.step = range steps {
-				w.act()
-				if w.rand.IntN(3) == 0 {
-					w.reconcile()
-				}
-				if w.rand.IntN(10) == 0 {
-					w.compare()
-				}
-				if t.Failed() {
-					t.Fatalf("history %d fails at step %d; the last things that happened:\n%s", seed, w.step, strings.Join(w.log, "\n"))
-				}
+			w.run(steps)
+			if len(w.wrongs) > 0 {
+				t.Fatalf("seed %d fails at step %d:\n%s\nthe last things that happened:\n%s", seed, w.step, strings.Join(w.wrongs, "\n"), strings.Join(w.log, "\n"))
 			}
-			// A history in which nothing happens proves nothing.
-			for what, least := range map[string]int{"pruned": 100, "pruned at its due time": 20, "kept by its users": 1000, "clock set": 100, "restart": 100, "unknown": 100} {
-				if w.seen[what] < least {
-					t.Errorf("%q came up %d times, want at least %d: the histories are too tame", what, w.seen[what], least)
-				}
+			// A history in which nothing happens proves nothing. It goes on until it has, bounded by steps.
+			wanted := map[string]int{"pruned": 100, "pruned at its due time": 20, "kept by its users": 1000, "clock set": 100, "restart": 100, "unknown": 100}
+			for _, r := range rules {
+				wanted["only by "+r] = 100
 			}
-			t.Logf("%v", w.seen)
+			for more := 0; more < 5 && w.lacks(wanted) != "" && len(w.wrongs) == 0; more++ {
+				w.run(steps)
+			}
+			if lack := w.lacks(wanted); lack != "" || len(w.wrongs) > 0 {
+				t.Errorf("seed %d: after %d steps there is too little of: %s %v", seed, w.step, lack, w.wrongs)
+			}
+			t.Logf("%d steps: %v", w.step, w.seen)
 		})
 	}
+}
+
+// rules are the kinds of users, each of which must be the only reason to keep a revision many times, and must be missed when the rule
+// is switched off.
+var rules = []string{
+	byNamespace, byLabel, byAnnotation, byStatus, byTemplate, byTag, byValuesTag, byGateway, byGatewayNamespace, byClassless, byValidator,
+	byZTunnel, byZTunnelTag, byZTunnelPod, byAmbient,
+}
+
+const (
+	byNamespace        = "a namespace"
+	byLabel            = "a label of a pod"
+	byAnnotation       = "the annotation of a pod"
+	byStatus           = "the status annotation of a pod"
+	byTemplate         = "a pod template"
+	byTag              = "a tag"
+	byValuesTag        = "a tag of its values"
+	byGateway          = "the label of a Gateway"
+	byGatewayNamespace = "the namespace of a Gateway"
+	byClassless        = "a Gateway without a label"
+	byValidator        = "a Gateway without a label, by the default validator"
+	byZTunnel          = "a ztunnel"
+	byZTunnelTag       = "a ztunnel that names a tag"
+	byZTunnelPod       = "a pod of a ztunnel that rolls"
+	byAmbient          = "ambient"
+	byDefault          = "every namespace"
+)
+
+// TestModelFindsEachRule switches the rules off, one after the other: what is tested is not told of that kind of user. A revision that
+// only such a user needs is then pruned, which the model finds.
+func TestModelFindsEachRule(t *testing.T) {
+	t.Parallel()
+	for _, rule := range rules {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1)
+			w.off = rule
+			const most = 30000
+			for w.step < most && len(w.wrongs) == 0 {
+				w.run(100)
+			}
+			if len(w.wrongs) == 0 || !strings.Contains(w.wrongs[0], "is pruned") {
+				t.Errorf("%d steps without the rule prune nothing that is in use: %v", w.step, w.wrongs)
+			}
+		})
+	}
+}
+
+// run lets so many things happen, unless something is wrong before.
+func (w *world) run(steps int) {
+	for range steps {
+		w.step++
+		w.act()
+		if w.rand.IntN(3) == 0 {
+			w.reconcile()
+		}
+		if w.off == "" && w.rand.IntN(10) == 0 {
+			w.compare()
+		}
+		if len(w.wrongs) > 0 {
+			return
+		}
+	}
+}
+
+// lacks names what has come up too seldom.
+func (w *world) lacks(wanted map[string]int) string {
+	var out []string
+	for _, what := range slices.Sorted(maps.Keys(wanted)) {
+		if w.seen[what] < wanted[what] {
+			out = append(out, fmt.Sprintf("%s (%d of %d)", what, w.seen[what], wanted[what]))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// errorf notes that something is wrong.
+func (w *world) errorf(format string, args ...any) {
+	w.wrongs = append(w.wrongs, fmt.Sprintf(format, args...))
 }
 
 // labels are those of the rules, as they are in the cluster: absent is absent.
 type labels = map[string]string
 
-// thing is a namespace or pod of the model.
+// thing is a namespace, a pod or what makes pods of the model.
 type thing struct {
 	labels   labels
 	injected string // annotation istio.io/rev
+	status   string // annotation sidecar.istio.io/status
 	finished bool
+	// A DaemonSet of ztunnel has an address, and may have rolled out.
+	address string
+	rolled  bool
+}
+
+// gateway is a Gateway of the model.
+type gateway struct {
+	class  string
+	labels labels
 }
 
 type world struct {
@@ -78,13 +170,22 @@ type world struct {
 
 	// What there is.
 	namespaces map[string]thing
-	pods       map[string]thing // namespace/name
+	pods       map[string]thing // namespace/Kind/name
+	gateways   map[string]gateway
+	classes    map[string]string // controllerName
+	validator  string
 	tags       map[string]string
 	revisions  map[string]*rev
 	istios     map[string]*istio
 	// What of the namespaces and pods has been seen: events come late.
 	seenNamespaces, seenPods map[string]thing
-	late                     map[string]bool // keys: "namespace x", "pod x/y"
+	seenGateways             map[string]gateway
+	seenClasses              map[string]string
+	seenValidator            string
+	late                     map[string]bool // keys: "namespace x", "pod x/Kind/y", "gateway x/y", "class c", "validator "
+	// off is a rule that what is tested does not know; wrongs is what has been found.
+	off    string
+	wrongs []string
 
 	// Time: what has really passed, what the clock shows, and when somebody last set it, and last forward.
 	real              time.Duration
@@ -111,6 +212,8 @@ type rev struct {
 	istio    string
 	auto     bool
 	external bool
+	ambient  bool
+	tags     []string       // of its values
 	status   prune.Revision // the moments
 	looks    []look         // one for each reconciliation
 }
@@ -127,6 +230,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		t: t, rand: rand.New(rand.NewPCG(seed, 5)), seen: map[string]int{},
 		namespaces: map[string]thing{}, pods: map[string]thing{}, tags: map[string]string{}, revisions: map[string]*rev{},
 		seenNamespaces: map[string]thing{}, seenPods: map[string]thing{}, late: map[string]bool{},
+		gateways: map[string]gateway{}, seenGateways: map[string]gateway{}, classes: map[string]string{}, seenClasses: map[string]string{},
 		istios: map[string]*istio{"default": {grace: 30 * time.Second}, "mesh": {grace: 10 * time.Second}},
 		real:   1, clock: noon, known: map[string]string{}, used: map[string][2]bool{},
 	}
@@ -156,16 +260,22 @@ func pickKey[V any](w *world, m map[string]V) string {
 func (w *world) act() {
 	w.pass(time.Duration(w.rand.IntN(3000)) * time.Millisecond)
 	switch n := w.rand.IntN(100); {
-	case n < 22:
+	case n < 12:
 		w.createPod()
-	case n < 45:
+	case n < 18:
+		w.createWorkload()
+	case n < 22:
+		w.changeZTunnel()
+	case n < 46:
 		w.changePod()
-	case n < 58:
+	case n < 54:
 		w.changeNamespace()
-	case n < 63:
+	case n < 60:
 		w.upgrade()
-	case n < 68:
+	case n < 63:
 		w.changeTag()
+	case n < 68:
+		w.changeGateways()
 	case n < 90:
 		w.deliver()
 	case n < 92:
@@ -202,7 +312,7 @@ func (w *world) anyName() string {
 	if len(w.revisions) > 0 && w.rand.IntN(2) == 0 {
 		return pickKey(w, w.revisions)
 	}
-	return pick(w, "default", "prod", "stage", "default-v1-24-0", "nothing", "")
+	return pick(w, "default", "prod", "stage", "stable", "default-v1-24-0", "nothing", "")
 }
 
 func (w *world) changeNamespace() {
@@ -214,8 +324,11 @@ func (w *world) changeNamespace() {
 		if w.rand.IntN(6) == 0 {
 			l["istio-injection"] = pick(w, "enabled", "enabled", "disabled", "")
 		}
-		if w.rand.IntN(3) == 0 {
+		if w.rand.IntN(4) == 0 {
 			l["istio.io/rev"] = w.anyName()
+		}
+		if w.rand.IntN(12) == 0 {
+			l["istio.io/dataplane-mode"] = pick(w, "ambient", "ambient", "none")
 		}
 		w.namespaces[name] = thing{labels: l}
 	}
@@ -236,14 +349,102 @@ func (w *world) createPod() {
 	injector := w.injector(w.namespaces[namespace].labels, p.labels)
 	if target, tag := w.tags[injector]; tag {
 		injector = target
+	} else if by := w.tagged(injector); by != "" {
+		injector = by
 	}
 	if w.revisions[injector] != nil {
-		p.injected = injector
+		p.status = fmt.Sprintf(`{"containers":["istio-proxy"],"revision":%q}`, injector)
+		if w.rand.IntN(2) == 0 { // else a template of somebody's own
+			p.injected = injector
+		} else if injector == "default" && w.rand.IntN(2) == 0 {
+			p.status = pick(w, "{}", "not JSON")
+		}
+	} else if w.rand.IntN(12) == 0 {
+		p.labels["istio.io/dataplane-mode"] = pick(w, "ambient", "none")
 	}
-	key := fmt.Sprintf("%s/p%d", namespace, w.rand.IntN(6))
+	w.put(fmt.Sprintf("%s/Pod/p%d", namespace, w.rand.IntN(4)), p)
+}
+
+func (w *world) put(key string, p thing) {
 	w.pods[key] = p
 	w.late["pod "+key] = true
-	w.logf("pod %s: %v injected by %q", key, p.labels, p.injected)
+	w.logf("pod %s: %+v", key, p)
+}
+
+// tagged is the revision that has a tag in its values: the active one, if both have it.
+func (w *world) tagged(tag string) string {
+	var found string
+	for _, name := range slices.Sorted(maps.Keys(w.revisions)) {
+		if r := w.revisions[name]; slices.Contains(r.tags, tag) && (found == "" || w.istios[r.istio].active == name) {
+			found = name
+		}
+	}
+	return found
+}
+
+// createWorkload makes something that makes pods, or lets a Job end.
+func (w *world) createWorkload() {
+	p := thing{labels: labels{}}
+	switch w.rand.IntN(3) {
+	case 0:
+		p.labels["sidecar.istio.io/inject"] = pick(w, "true", "false")
+	case 1:
+		p.labels["istio.io/rev"] = w.anyName()
+	}
+	kind := pick(w, "CronJob", "DaemonSet", "Deployment", "Job")
+	p.finished = kind == "Job" && w.rand.IntN(3) == 0
+	w.put(fmt.Sprintf("ns%d/%s/w%d", w.rand.IntN(8), kind, w.rand.IntN(2)), p)
+}
+
+// changeZTunnel changes a ztunnel: its address, a pod of it, or how far it is.
+func (w *world) changeZTunnel() {
+	namespace := pick(w, "ns0", "zt")
+	if w.rand.IntN(3) == 0 {
+		p := thing{labels: labels{"app": "ztunnel", "sidecar.istio.io/inject": "false"}}
+		if w.rand.IntN(2) == 0 {
+			p.injected = w.anyName()
+		}
+		w.put(fmt.Sprintf("%s/Pod/z%d", namespace, w.rand.IntN(2)), p)
+		return
+	}
+	name := w.anyName()
+	address := pick(w, "istiod-"+name+".istio-system.svc:15012", "istiod-"+name+".istio-system.svc:15012",
+		"https://istiod-revision-tag-"+pick(w, "prod", "stage", "stable")+".mesh.svc.cluster.local:15012", "istiod.example.com:15012")
+	if name == "default" || name == "" {
+		address = "istiod.istio-system.svc:15012"
+	}
+	w.put(namespace+"/DaemonSet/ztunnel", thing{labels: labels{"app": "ztunnel", "sidecar.istio.io/inject": "false"}, address: address, rolled: w.rand.IntN(3) > 0})
+}
+
+func (w *world) changeGateways() {
+	switch w.rand.IntN(8) {
+	case 0:
+		class := pick(w, "ours", "theirs", "istio")
+		if w.rand.IntN(3) == 0 {
+			delete(w.classes, class)
+		} else {
+			w.classes[class] = pick(w, "istio.io/own", "example.com/gateway")
+		}
+		w.late["class "+class] = true
+		w.logf("class %s: %q", class, w.classes[class])
+	case 1:
+		w.validator = pick(w, "", "default", w.anyName(), w.anyName())
+		w.late["validator "] = true
+		w.logf("validator: %q", w.validator)
+	default:
+		key := fmt.Sprintf("ns%d/g%d", w.rand.IntN(8), w.rand.IntN(2))
+		if w.rand.IntN(3) == 0 {
+			delete(w.gateways, key)
+		} else {
+			g := gateway{class: pick(w, "istio", "istio-waypoint", "ours", "theirs", "nginx"), labels: labels{}}
+			if w.rand.IntN(2) == 0 {
+				g.labels["istio.io/rev"] = w.anyName()
+			}
+			w.gateways[key] = g
+		}
+		w.late["gateway "+key] = true
+		w.logf("gateway %s: %+v", key, w.gateways[key])
+	}
 }
 
 func (w *world) changePod() {
@@ -284,11 +485,14 @@ func (w *world) upgrade() {
 		return // the tag is older, so there is no such revision
 	}
 	if w.revisions[name] == nil {
-		w.revisions[name] = &rev{istio: owner, auto: w.rand.IntN(6) == 0, external: w.rand.IntN(20) == 0}
+		w.revisions[name] = &rev{istio: owner, auto: w.rand.IntN(6) == 0, external: w.rand.IntN(20) == 0, ambient: w.rand.IntN(4) == 0}
+		if w.rand.IntN(4) == 0 && w.tags["stable"] == "" {
+			w.revisions[name].tags = []string{"stable"}
+		}
 	}
 	w.revisions[name].external = w.revisions[name].external && w.rand.IntN(2) == 0
 	i.active = name
-	w.logf("istio %s: active %s, %+v", owner, name, *w.revisions[name])
+	w.logf("istio %s: active %s, ambient %t, tags %v", owner, name, w.revisions[name].ambient, w.revisions[name].tags)
 }
 
 func (w *world) changeTag() {
@@ -317,60 +521,168 @@ func (w *world) deliver() {
 		case "namespace":
 			if n, ok := w.namespaces[id]; ok {
 				w.seenNamespaces[id] = n
-				change = w.index.SetNamespace(usage.NamespaceOf(id, n.labels))
+				change = w.index.SetNamespace(w.namespaceOf(id, n))
 			} else {
 				delete(w.seenNamespaces, id)
 				change = w.index.DeleteNamespace(id)
 			}
 		case "pod":
-			if p, ok := w.pods[id]; ok {
+			p, ok := w.pods[id]
+			if p.finished = p.finished || !ok; ok {
 				w.seenPods[id] = p
-				change = w.index.SetPod(podOf(id, p))
 			} else {
 				delete(w.seenPods, id)
-				namespace, name, _ := strings.Cut(id, "/")
-				change = w.index.DeletePod(namespace, name)
 			}
+			change = w.index.SetPod(w.podOf(id, p))
+		case "gateway":
+			g, ok := w.gateways[id]
+			if ok {
+				w.seenGateways[id] = g
+			} else {
+				delete(w.seenGateways, id)
+			}
+			change = w.index.SetGateway(w.gatewayOf(id, g, !ok))
+		case "class":
+			w.seenClasses[id] = w.classes[id]
+			change = w.index.SetGatewayClass(usage.GatewayClass{Name: id, Controller: w.classes[id]})
+		case "validator":
+			w.seenValidator = w.validator
+			change = w.setValidator(w.index)
 		}
 		w.logf("event %s: %v", key, change)
 		w.notice(change)
 	}
 }
 
-func podOf(id string, p thing) usage.Pod {
-	namespace, name, _ := strings.Cut(id, "/")
+// namespaceOf, podOf, gatewayOf and setValidator tell what is tested, but for what is switched off.
+func (w *world) namespaceOf(id string, n thing) usage.Namespace {
+	out := usage.NamespaceOf(id, n.labels)
+	if w.off == byNamespace {
+		out.Injection, out.Revision = usage.Label{}, usage.Label{}
+	}
+	return out
+}
+
+func (w *world) podOf(id string, p thing) usage.Pod {
+	namespace, kind, name := parts(id)
 	annotations := labels{}
 	if p.injected != "" {
 		annotations["istio.io/rev"] = p.injected
 	}
-	return usage.PodOf(namespace, name, p.labels, annotations, p.finished)
+	if p.status != "" {
+		annotations["sidecar.istio.io/status"] = p.status
+	}
+	out := usage.PodOf(namespace, name, p.labels, annotations, p.finished)
+	out.Kind = kind
+	if p.address != "" {
+		out.Addresses, out.Rolled = []string{p.address}, p.rolled
+	}
+	off := map[string]bool{
+		byLabel: kind == "Pod", byTemplate: kind != "Pod" && p.address == "",
+	}[w.off]
+	switch {
+	case off:
+		out.Inject, out.Revision = usage.Label{}, usage.Label{}
+	case w.off == byAnnotation && p.injected != "" && !out.ZTunnel, w.off == byStatus && out.ByStatus, w.off == byZTunnelPod && kind == "Pod" && out.ZTunnel:
+		out.InjectedBy = ""
+	case w.off == byZTunnel && !strings.Contains(p.address, "revision-tag"), w.off == byZTunnelTag && strings.Contains(p.address, "revision-tag"):
+		for i := range out.Addresses {
+			out.Addresses[i] = "elsewhere.example.com"
+		}
+	}
+	return out
+}
+
+func parts(id string) (namespace, kind, name string) {
+	namespace, rest, _ := strings.Cut(id, "/")
+	kind, name, _ = strings.Cut(rest, "/")
+	return namespace, kind, name
+}
+
+func (w *world) gatewayOf(id string, g gateway, gone bool) usage.Gateway {
+	namespace, name, _ := strings.Cut(id, "/")
+	out := usage.GatewayOf(namespace, name, g.class, g.labels)
+	out.Gone = gone || w.off == byGateway && out.Revision.Value != "" || w.off == byClassless && out.Revision.Value == "" && w.namespaces[namespace].labels["istio.io/rev"] == "" ||
+		w.off == byGatewayNamespace && !out.Revision.Set
+	return out
+}
+
+func (w *world) setValidator(x *usage.Index) usage.Change {
+	if w.off == byValidator {
+		return usage.Change{}
+	}
+	return x.SetDefaultValidator(w.seenValidator)
 }
 
 func (w *world) listNamespaces(x *usage.Index) usage.Change {
 	w.seenNamespaces = maps.Clone(w.namespaces)
 	all := x.ReplaceNamespaces()
 	for name, n := range w.namespaces {
-		all.Set(usage.NamespaceOf(name, n.labels))
+		all.Set(w.namespaceOf(name, n))
 	}
 	return all.Done()
 }
 
-func (w *world) listPods(x *usage.Index) usage.Change {
+func (w *world) listPods(x *usage.Index) []usage.Change {
 	w.seenPods = maps.Clone(w.pods)
-	all := x.ReplacePods()
-	for id, p := range w.pods {
-		all.Set(podOf(id, p))
+	var out []usage.Change
+	for _, kind := range []string{"Pod", "CronJob", "DaemonSet", "Deployment", "Job"} {
+		all := x.ReplaceWorkloads(kind)
+		for id, p := range w.pods {
+			if _, of, _ := parts(id); of == kind {
+				all.Set(w.podOf(id, p))
+			}
+		}
+		out = append(out, all.Done())
 	}
-	return all.Done()
+	return out
+}
+
+func (w *world) listGateways(x *usage.Index) []usage.Change {
+	w.seenGateways, w.seenClasses, w.seenValidator = maps.Clone(w.gateways), maps.Clone(w.classes), w.validator
+	classes := x.ReplaceGatewayClasses()
+	for name, controller := range w.classes {
+		classes.Set(usage.GatewayClass{Name: name, Controller: controller})
+	}
+	out := []usage.Change{w.setValidator(x), classes.Done()}
+	all := x.ReplaceGateways()
+	for id, g := range w.gateways {
+		all.Set(w.gatewayOf(id, g, false))
+	}
+	return append(out, all.Done())
+}
+
+// listAll brings everything, one kind after the other.
+func (w *world) listAll(x *usage.Index, between func()) []usage.Change {
+	lists := []func() []usage.Change{
+		func() []usage.Change { return []usage.Change{w.listNamespaces(x)} },
+		func() []usage.Change { return w.listPods(x) },
+		func() []usage.Change { return w.listGateways(x) },
+	}
+	w.rand.Shuffle(len(lists), func(i, j int) { lists[i], lists[j] = lists[j], lists[i] })
+	var out []usage.Change
+	for _, list := range lists {
+		out = append(out, list()...)
+		between()
+	}
+	return out
 }
 
 // relist brings what there is at once, in place of the events.
 func (w *world) relist() {
 	w.logf("relist")
-	w.notice(w.listNamespaces(w.index))
-	w.notice(w.listPods(w.index))
+	for _, change := range w.listAll(w.index, func() {}) {
+		w.notice(change)
+	}
 	w.late = map[string]bool{}
-	w.compare()
+	w.look()
+}
+
+// look holds the index against the model, unless a rule is switched off.
+func (w *world) look() {
+	if w.off == "" {
+		w.compare()
+	}
 }
 
 // restart forgets everything but status, and looks before it has seen everything, as a controller must be able to.
@@ -381,23 +693,18 @@ func (w *world) restart() {
 	caughtUp := len(w.late) == 0
 	w.index, w.complete = usage.NewIndex(), false
 	w.seenNamespaces, w.seenPods = map[string]thing{}, map[string]thing{}
+	w.seenGateways, w.seenClasses, w.seenValidator = map[string]gateway{}, map[string]string{}, ""
 	w.reconcile()
-	first, second := w.listNamespaces, w.listPods
-	if w.rand.IntN(2) == 0 {
-		first, second = second, first
-	}
-	first(w.index)
-	w.reconcile()
-	second(w.index)
+	w.listAll(w.index, w.reconcile)
 	w.index.SetIncomplete("")
 	w.complete = true
 	w.late = map[string]bool{}
 	w.known, w.used = map[string]string{}, map[string][2]bool{}
-	w.compare()
+	w.look()
 	kept.SetIncomplete("")
 	if caughtUp {
 		if diff := cmp.Diff(kept.Graph(w.topology(), -1), w.index.Graph(w.topology(), -1)); diff != "" {
-			w.t.Errorf("the index that was kept by events and the one built from lists differ: -kept +built:\n%s", diff)
+			w.errorf("the index that was kept by events and the one built from lists differ: -kept +built:\n%s", diff)
 		}
 	}
 }
@@ -459,36 +766,200 @@ func byLabels(pod labels) string {
 	return ""
 }
 
-// users are those that have been seen to use a name, of a revision or of a tag.
-func (w *world) users(name string, tag bool) []string {
-	var out []string
+// user is one use of a name, and the rule by which it is one.
+type user struct {
+	namespace, kind, name string
+	rule                  string
+}
+
+func (u user) String() string {
+	if u.namespace != "" {
+		return u.kind + " " + u.namespace + "/" + u.name
+	}
+	return u.kind + " " + u.name
+}
+
+// users are those that have been seen to use a name, of a revision or of a tag: namespaces, then tags and ambient, then what is in
+// namespaces.
+func (w *world) users(name string, tag bool) []user {
+	var out []user
 	if name == "default" && w.auto(tag) {
-		out = append(out, "Namespace *")
+		out = append(out, user{"", "Namespace", "*", byDefault})
 	}
 	for id, n := range w.seenNamespaces {
 		injection, decided := n.labels["istio-injection"]
-		if injection == "enabled" && name == "default" || !decided && n.labels["istio.io/rev"] == name {
-			out = append(out, "Namespace "+id)
+		if injection == "enabled" && name == "default" || !decided && n.labels["istio.io/rev"] == name && name != "" {
+			out = append(out, user{"", "Namespace", id, byNamespace})
 		}
 	}
-	slices.Sort(out)
-	var tags, pods []string
-	for t, target := range w.tags {
-		if !tag && target == name {
-			tags = append(tags, "IstioRevisionTag "+t)
+	if !tag {
+		out = append(out, w.tagUsers(name)...)
+		if all := w.enrolled(); w.lastAmbient(name) && len(all) > 0 {
+			text := all[0].String()
+			if len(all) > 1 {
+				text += fmt.Sprintf(" and %d more", len(all)-1)
+			}
+			out = append(out, user{"", "ambient", text, byAmbient})
 		}
 	}
 	for id, p := range w.seenPods {
-		namespace, _, _ := strings.Cut(id, "/")
-		_, injection := w.seenNamespaces[namespace].labels["istio-injection"]
-		_, rev := w.seenNamespaces[namespace].labels["istio.io/rev"]
-		if !p.finished && (p.injected == name && !tag || !injection && !rev && byLabels(p.labels) == name) {
-			pods = append(pods, "Pod "+id)
+		if rule := w.podUses(id, p, name, tag); rule != "" {
+			namespace, kind, called := parts(id)
+			out = append(out, user{namespace, kind, called, rule})
 		}
 	}
-	slices.Sort(tags)
-	slices.Sort(pods)
-	return slices.Concat(out, tags, pods)
+	for id, g := range w.seenGateways {
+		if rule := w.gatewayUses(id, g, name, tag); rule != "" {
+			namespace, called, _ := strings.Cut(id, "/")
+			out = append(out, user{namespace, "Gateway", called, rule})
+		}
+	}
+	return ordered(out)
+}
+
+func ordered(users []user) []user {
+	rank := map[string]int{"Namespace": -2, "IstioRevisionTag": -1, "Tag": -1, "ambient": -1}
+	slices.SortFunc(users, func(a, b user) int {
+		return cmpOr(rank[a.kind]-rank[b.kind], strings.Compare(a.namespace, b.namespace), strings.Compare(a.kind, b.kind), strings.Compare(a.name, b.name))
+	})
+	return users
+}
+
+func cmpOr(all ...int) int {
+	for _, n := range all {
+		if n != 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+// tagUsers are the tags that hold a revision.
+func (w *world) tagUsers(revision string) []user {
+	var out []user
+	for t, target := range w.tags {
+		if target == revision {
+			out = append(out, user{"", "IstioRevisionTag", t, byTag})
+		}
+	}
+	r := w.revisions[revision]
+	if r == nil {
+		return out
+	}
+	active := w.istios[r.istio].active
+	for _, t := range r.tags {
+		switch {
+		case active == revision:
+		case w.revisions[active] != nil && slices.Contains(w.revisions[active].tags, t), len(w.users(t, true)) == 0:
+			continue
+		}
+		out = append(out, user{"", "Tag", t, byValuesTag})
+	}
+	return out
+}
+
+// enrolled is what is in ambient.
+func (w *world) enrolled() []user {
+	var out []user
+	for id, n := range w.seenNamespaces {
+		if n.labels["istio.io/dataplane-mode"] == "ambient" {
+			out = append(out, user{"", "Namespace", id, byAmbient})
+		}
+	}
+	for id, p := range w.seenPods {
+		if !p.finished && p.status == "" && p.address == "" && p.labels["istio.io/dataplane-mode"] == "ambient" {
+			namespace, kind, name := parts(id)
+			out = append(out, user{namespace, kind, name, byAmbient})
+		}
+	}
+	return ordered(out)
+}
+
+// lastAmbient says whether no active revision would serve ambient if this one went.
+func (w *world) lastAmbient(name string) bool {
+	r := w.revisions[name]
+	if r == nil || !r.ambient {
+		return false
+	}
+	for other, o := range w.revisions {
+		if other != name && o.ambient && w.istios[o.istio].active == other {
+			return false
+		}
+	}
+	return true
+}
+
+// podUses is the rule by which a pod, or what makes pods, uses a name.
+func (w *world) podUses(id string, p thing, name string, tag bool) string {
+	namespace, kind, _ := parts(id)
+	runs, rule := p.injected, byAnnotation
+	switch {
+	case p.finished:
+		return ""
+	case p.address != "":
+		return zTunnelUses(p.address, name, tag)
+	case p.labels["app"] == "ztunnel":
+		rule = byZTunnelPod
+		if runs == "" {
+			runs = "default"
+		}
+		if z, ok := w.seenPods[namespace+"/DaemonSet/ztunnel"]; ok && z.address != "" && z.rolled && !z.finished {
+			runs = ""
+		}
+	case runs == "" && p.status != "":
+		rule, runs = byStatus, "default"
+		if _, after, ok := strings.Cut(p.status, `"revision":"`); ok {
+			runs = strings.TrimSuffix(after, `"}`)
+		}
+	}
+	if runs == name && name != "" && !tag {
+		return rule
+	}
+	_, injection := w.seenNamespaces[namespace].labels["istio-injection"]
+	_, rev := w.seenNamespaces[namespace].labels["istio.io/rev"]
+	if injection || rev || byLabels(p.labels) != name || name == "" {
+		return ""
+	}
+	if kind != "Pod" {
+		return byTemplate
+	}
+	return byLabel
+}
+
+func zTunnelUses(address, name string, tag bool) string {
+	switch {
+	case strings.Contains(address, "istiod-revision-tag-"+name+"."):
+		return byZTunnelTag
+	case tag:
+		return ""
+	case strings.HasPrefix(address, "istiod-"+name+"."), name == "default" && strings.HasPrefix(address, "istiod.istio-system"):
+		return byZTunnel
+	}
+	return ""
+}
+
+func (w *world) gatewayUses(id string, g gateway, name string, tag bool) string {
+	if !slices.Contains([]string{"istio", "istio-waypoint"}, g.class) && !strings.HasPrefix(w.seenClasses[g.class], "istio.io/") {
+		return ""
+	}
+	namespace, _, _ := strings.Cut(id, "/")
+	own, labelled := g.labels["istio.io/rev"]
+	inherited := w.seenNamespaces[namespace].labels["istio.io/rev"]
+	switch {
+	case own != "":
+		if own == name {
+			return byGateway
+		}
+	case !labelled && inherited != "":
+		if inherited == name {
+			return byGatewayNamespace
+		}
+	case name == "default":
+		return byClassless
+	case !tag && name == w.seenValidator:
+		return byValidator
+	}
+	return ""
 }
 
 // auto says whether the revision, or the tag, named default injects what says nothing.
@@ -503,14 +974,14 @@ func (w *world) auto(tag bool) bool {
 // --- Looking ------------------------------------------------------------------------------------------------------------
 
 var names = []string{
-	"default", "mesh", "prod", "stage", "nothing", "default-v1-23-2", "default-v1-24-0", "default-v1-24-2", "default-v1-28-latest",
+	"default", "mesh", "prod", "stage", "stable", "nothing", "default-v1-23-2", "default-v1-24-0", "default-v1-24-2", "default-v1-28-latest",
 	"mesh-v1-23-2", "mesh-v1-24-0", "mesh-v1-24-2", "mesh-v1-28-latest",
 }
 
 func (w *world) topology() usage.Topology {
 	var t usage.Topology
 	for name, r := range w.revisions {
-		t.Revisions = append(t.Revisions, usage.RevisionInfo{Name: name, InjectsByDefault: r.auto})
+		t.Revisions = append(t.Revisions, usage.RevisionInfo{Name: name, InjectsByDefault: r.auto, LastAmbient: w.lastAmbient(name)})
 	}
 	t.Tags = w.tagList()
 	return t
@@ -519,20 +990,42 @@ func (w *world) topology() usage.Topology {
 func (w *world) tagList() []usage.Tag {
 	var out []usage.Tag
 	for name, target := range w.tags {
-		out = append(out, usage.Tag{Name: name, Revision: target})
+		if w.off != byTag {
+			out = append(out, usage.Tag{Name: name, Revision: target})
+		}
 	}
+	for name, r := range w.revisions {
+		active := w.istios[r.istio].active
+		for _, tag := range r.tags {
+			has := active != name && w.revisions[active] != nil && slices.Contains(w.revisions[active].tags, tag)
+			if !has && w.off != byValuesTag {
+				out = append(out, usage.Tag{Name: tag, Revision: name, ByValues: true, OnlyUsers: active != name})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b usage.Tag) int {
+		return cmpOr(strings.Compare(a.Name, b.Name), strings.Compare(a.Revision, b.Revision))
+	})
 	return out
 }
 
 func (w *world) info(name string) usage.RevisionInfo {
 	r := w.revisions[name]
-	return usage.RevisionInfo{Name: name, InjectsByDefault: r != nil && r.auto}
+	return usage.RevisionInfo{Name: name, InjectsByDefault: r != nil && r.auto, LastAmbient: w.lastAmbient(name) && w.off != byAmbient}
 }
 
 func texts(u usage.Use) []string {
 	var out []string
 	for _, user := range u.Users {
 		out = append(out, user.String())
+	}
+	return out
+}
+
+func textsOf(users []user) []string {
+	var out []string
+	for _, u := range users {
+		out = append(out, u.String())
 	}
 	return out
 }
@@ -562,26 +1055,26 @@ func (w *world) notice(c usage.Change) {
 // compare holds the index against the model.
 func (w *world) compare() {
 	for _, name := range names {
-		all, most := w.users(name, false), w.rand.IntN(5)
+		all, most := textsOf(w.users(name, false)), w.rand.IntN(5)
 		got := w.index.Revision(w.info(name), w.tagList(), -1)
 		if diff := differ(all, texts(got)); diff != "" {
-			w.t.Errorf("the users of revision %s: -want +got:\n%s", name, diff)
+			w.errorf("the users of revision %s: -want +got:\n%s", name, diff)
 		}
 		some := w.index.Revision(w.info(name), w.tagList(), most)
 		if diff := differ(all[:min(most, len(all))], texts(some)); diff != "" || some.Total != len(all) || got.Total != len(all) {
-			w.t.Errorf("the first %d users of revision %s, of %d: -want +got (of %d):\n%s", most, name, len(all), some.Total, diff)
+			w.errorf("the first %d users of revision %s, of %d: -want +got (of %d):\n%s", most, name, len(all), some.Total, diff)
 		}
-		byLabel := w.users(name, true)
+		byName := textsOf(w.users(name, true))
 		got = w.index.Tag(name, w.info(w.tags[name]), -1)
-		if diff := differ(byLabel, texts(got)); diff != "" || got.Total != len(byLabel) {
-			w.t.Errorf("the users of tag %s: -want +got:\n%s", name, diff)
+		if diff := differ(byName, texts(got)); diff != "" || got.Total != len(byName) {
+			w.errorf("the users of tag %s: -want +got:\n%s", name, diff)
 		}
 		text, used := w.plain(name)
 		if known, ok := w.known[name]; ok && known != text {
-			w.t.Errorf("no change named %s, but its users are %s and were %s", name, text, known)
+			w.errorf("no change named %s, but its users are %s and were %s", name, text, known)
 		}
 		if before, ok := w.used[name]; ok && before != used {
-			w.t.Errorf("no change said that %s flipped, from %v to %v", name, before, used)
+			w.errorf("no change said that %s flipped, from %v to %v", name, before, used)
 		}
 		w.known[name], w.used[name] = text, used
 	}
@@ -599,10 +1092,13 @@ func (w *world) reconcile() {
 			r.status.Name, r.status.Active, r.status.External = name, name == i.active, r.external
 			r.status.InUse = w.index.Revision(w.info(name), w.tagList(), 1).InUse
 			r.status = prune.Observe(w.clock, r.status)
-			inUse := usage.Unknown
+			inUse, users := usage.Unknown, w.users(name, false)
 			switch {
-			case len(w.users(name, false)) > 0:
+			case len(users) > 0:
 				inUse = usage.True
+				if rule := only(users); rule != "" && !r.status.Active && !r.external && !i.external {
+					w.seen["only by "+rule]++
+				}
 			case w.complete:
 				inUse = usage.False
 			}
@@ -616,6 +1112,16 @@ func (w *world) reconcile() {
 	}
 }
 
+// only is the rule by which all of the users are some; "" if there are several.
+func only(users []user) string {
+	for _, u := range users {
+		if u.rule != users[0].rule {
+			return ""
+		}
+	}
+	return users[0].rule
+}
+
 // judge holds a verdict against the model.
 func (w *world) judge(i *istio, v prune.Verdict, policy prune.Policy, r *rev) {
 	now := r.looks[len(r.looks)-1]
@@ -624,8 +1130,8 @@ func (w *world) judge(i *istio, v prune.Verdict, policy prune.Policy, r *rev) {
 	}
 	mayGo := !now.active && now.inUse == usage.False && !i.external && !r.external
 	since := waitingSince(r.looks)
-	if wrong := w.wrong(v, mayGo, since, i.grace); wrong != "" {
-		w.t.Errorf("%s %s; it is %+v, external: %t, the grace period %v, the verdict %+v", v.Name, wrong, now, i.external || r.external, i.grace, v)
+	if wrong := w.wrong(v, mayGo, since, i.grace); wrong != "" && (w.off == "" || v.Delete) {
+		w.errorf("%s %s; it is %+v, external: %t, the grace period %v, the verdict %+v", v.Name, wrong, now, i.external || r.external, i.grace, v)
 	}
 	if !v.Due.IsZero() {
 		w.judgeDue(v, policy, r)
@@ -663,7 +1169,7 @@ func (w *world) judgeDue(v prune.Verdict, policy prune.Policy, r *rev) {
 	w.seen["pruned at its due time"]++
 	at := func(moment time.Time) bool { return prune.Decide(moment, policy, []prune.Revision{r.status})[0].Delete }
 	if at(v.Due.Add(-1)) || !at(v.Due) {
-		w.t.Errorf("%s is due at %v: it goes a moment before: %t, then: %t", v.Name, v.Due, at(v.Due.Add(-1)), at(v.Due))
+		w.errorf("%s is due at %v: it goes a moment before: %t, then: %t", v.Name, v.Due, at(v.Due.Add(-1)), at(v.Due))
 	}
 }
 

@@ -16,10 +16,20 @@ type RevisionInfo struct {
 	// InjectsByDefault is sidecarInjectorWebhook.enableNamespacesByDefault. It takes effect if the revision, or a tag that
 	// points at it, is named default.
 	InjectsByDefault bool
+	// LastAmbient says that no other revision would be left to serve ambient if this one went: it is in use as long as
+	// anything is enrolled.
+	LastAmbient bool
 }
 
-// Tag is what the rules need of an IstioRevisionTag: its name and the revision that it points at, "" if there is none.
-type Tag struct{ Name, Revision string }
+// Tag is what the rules need of a tag: its name and the revision that it points at, "" if there is none.
+type Tag struct {
+	Name, Revision string
+	// ByValues says that it comes from values.revisionTags of the revision, and is no IstioRevisionTag.
+	ByValues bool
+	// OnlyUsers says that the tag alone is no use of the revision, but whoever uses the tag: the revision is not the active one any
+	// more, and nobody can take the tag out of its values.
+	OnlyUsers bool
+}
 
 // Topology are all revisions and tags of a cluster. Where a revision and a tag have the same name it has only the one
 // that owns the name (see the condition NameAlreadyExists).
@@ -87,6 +97,8 @@ type Graph struct {
 	// Unresolved are names that are used but are no revision or tag, and tags that the annotation of a pod names: that must
 	// be a revision.
 	Unresolved []Node
+	// Enrolled are the namespaces and pods that are in ambient: they use ztunnel and the CNI plugin, and no revision.
+	Enrolled Use
 }
 
 // Node is a name and its users.
@@ -97,7 +109,7 @@ type Node struct {
 	Use      Use
 }
 
-// Revision tells who uses a revision, naming at most so many of them; all, if most is negative. Of the tags only those
+// Revision says who uses a revision, naming at most so many of them; all, if most is negative. Of the tags only those
 // that point at it count: tags may be all tags there are.
 //
 // It costs time in proportion to the namespaces that use the revision, and the pods in the first few of them.
@@ -107,7 +119,7 @@ func (x *Index) Revision(r RevisionInfo, tags []Tag, most int) Use {
 	return x.revision(r, tags, most)
 }
 
-// Tag tells who uses a tag: whoever names it in a label, but not the pods that the target injected because of that.
+// Tag says who uses a tag: whoever names it in a label, but not the pods that the target injected because of that.
 // target is the revision that it points at.
 func (x *Index) Tag(name string, target RevisionInfo, most int) Use {
 	x.mu.RLock()
@@ -120,6 +132,9 @@ func (x *Index) Graph(t Topology, most int) Graph {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	var g Graph
+	if x.enrolled.used() {
+		g.Enrolled = x.use(x.enrolled, asRevision, nil, most)
+	}
 	revisions, tags := map[string]RevisionInfo{}, map[string]bool{}
 	for _, r := range t.Revisions {
 		revisions[r.Name] = r
@@ -163,6 +178,7 @@ func (g Graph) Report(name string, observedAt time.Time) Report {
 		}
 		r.Revisions = append(r.Revisions, rev)
 	}
+	r.Enrolled = g.Enrolled.Total
 	return r
 }
 
@@ -172,8 +188,21 @@ var everywhere = User{
 	Reason: "injects every namespace without a label of its own (sidecarInjectorWebhook.enableNamespacesByDefault)",
 }
 
-// kindTag is what an IstioRevisionTag is called as a user.
-const kindTag = "IstioRevisionTag"
+// kindTag is what an IstioRevisionTag is called as a user, and kindValuesTag a tag that comes from the values of a revision.
+// kindAmbient is all that is enrolled in ambient, as a user of the last revision that serves it.
+const (
+	kindTag       = "IstioRevisionTag"
+	kindValuesTag = "Tag"
+	kindAmbient   = "ambient"
+)
+
+// user is the tag as a user of its revision.
+func (t Tag) user() User {
+	if t.ByValues {
+		return User{Kind: kindValuesTag, Name: t.Name, Reason: "values.revisionTags"}
+	}
+	return User{Kind: kindTag, Name: t.Name, Reason: "points at it"}
+}
 
 func (x *Index) revision(r RevisionInfo, tags []Tag, most int) Use {
 	var more []User
@@ -181,11 +210,29 @@ func (x *Index) revision(r RevisionInfo, tags []Tag, most int) Use {
 		more = append(more, everywhere)
 	}
 	for _, t := range tags {
-		if t.Revision == r.Name {
-			more = append(more, User{Kind: kindTag, Name: t.Name, Reason: "points at it"})
+		if t.Revision == r.Name && (!t.OnlyUsers || x.tagUsed(t.Name, r)) {
+			more = append(more, t.user())
 		}
 	}
+	if r.LastAmbient && x.enrolled.used() {
+		more = append(more, x.ambientUser())
+	}
 	return x.use(x.names[r.Name], asRevision, more, most)
+}
+
+func (x *Index) tagUsed(name string, target RevisionInfo) bool {
+	n := x.names[name]
+	return n != nil && n.selected() || name == defaultName && target.InjectsByDefault
+}
+
+// ambientUser stands for all that is enrolled.
+func (x *Index) ambientUser() User {
+	all := x.use(x.enrolled, asRevision, nil, 1)
+	name := all.Users[0].String()
+	if all.Total > 1 {
+		name += fmt.Sprintf(" and %d more", all.Total-1)
+	}
+	return User{Kind: kindAmbient, Name: name, Reason: "label " + Enrolment + ", and no other revision is left for that"}
 }
 
 func (x *Index) tag(name string, target RevisionInfo, most int) Use {
@@ -209,12 +256,26 @@ const (
 )
 
 // cause is why a pod uses a name.
-func (v view) cause(n *name, s *space, p *pod) cause {
+func (v view) cause(x *Index, n *name, s *space, p *pod) cause {
 	switch {
-	case v != asTag && p.injectedBy == n:
-		return byAnnotation
+	case n == x.enrolled:
+		if p.enrolled {
+			return byEnrolment
+		}
+	case v != asTag && p.runs(s) == n:
+		return p.ran
 	case v != asInjector && p.selects == n && !s.decides:
 		return p.why
+	}
+	return none
+}
+
+// referenceCause is why a Gateway or a ztunnel uses a name.
+func (v view) referenceCause(n *name, r *reference) cause {
+	for _, u := range r.uses {
+		if u.name == n && (v == asRevision || v == asTag == u.tag) {
+			return u.why
+		}
 	}
 	return none
 }
@@ -226,17 +287,21 @@ func (x *Index) use(n *name, v view, more []User, most int) Use {
 		if v != asInjector {
 			use.Total += len(n.selecting)
 			for _, s := range smallest(maps.Keys(n.selecting), most, compareSpaces) {
-				use.Users = append(use.Users, User{Kind: kindNamespace, Name: s.name, Reason: s.why.reason(n.text)})
+				why := s.why
+				if n == x.enrolled {
+					why = byEnrolment
+				}
+				use.Users = append(use.Users, User{Kind: kindNamespace, Name: s.name, Reason: why.reason(n.text)})
 			}
 		}
-		use.Total += n.count(v)
+		use.Total += x.users(n, v)
 	}
 	slices.SortFunc(use.Users, compareUsers)
 	if most >= 0 && len(use.Users) > most {
 		use.Users = use.Users[:most]
 	}
 	if n != nil {
-		use.Users = append(use.Users, n.podUsers(v, most-len(use.Users), most < 0)...)
+		use.Users = append(use.Users, x.podUsers(n, v, most-len(use.Users), most < 0)...)
 	}
 	if use.Total > 0 {
 		use.InUse = True
@@ -247,8 +312,8 @@ func (x *Index) use(n *name, v view, more []User, most int) Use {
 	return use.Doubt(x.incomplete)
 }
 
-// count is how many pods use the name.
-func (n *name) count(v view) int {
+// users is how many pods and all else in namespaces use the name.
+func (x *Index) users(n *name, v view) int {
 	switch v {
 	case asRevision:
 		return int(n.total.any)
@@ -259,7 +324,12 @@ func (n *name) count(v view) int {
 	total := 0
 	for s := range n.pods {
 		for _, p := range s.pods {
-			if v.cause(n, s, p) != none {
+			if v.cause(x, n, s, p) != none {
+				total++
+			}
+		}
+		for _, r := range s.references {
+			if v.referenceCause(n, r) != none {
 				total++
 			}
 		}
@@ -267,8 +337,8 @@ func (n *name) count(v view) int {
 	return total
 }
 
-// podUsers are the first pods that use a name: of the first namespaces, in each by kind and name.
-func (n *name) podUsers(v view, most int, all bool) []User {
+// podUsers are the first pods, and all else in namespaces, that use a name: of the first namespaces, in each by kind and name.
+func (x *Index) podUsers(n *name, v view, most int, all bool) []User {
 	if all {
 		most = -1
 	} else if most <= 0 {
@@ -289,7 +359,12 @@ func (n *name) podUsers(v view, most int, all bool) []User {
 	for _, s := range smallest(spaces, limit, compareSpaces) {
 		pods := func(yield func(candidate) bool) {
 			for key, p := range s.pods {
-				if why := v.cause(n, s, p); why != none && !yield(candidateOf(key, why)) {
+				if why := v.cause(x, n, s, p); why != none && !yield(candidateOf(key, why)) {
+					return
+				}
+			}
+			for _, r := range s.references {
+				if why := v.referenceCause(n, r); why != none && !yield(candidate{r.kind, r.name, why}) {
 					return
 				}
 			}
@@ -335,7 +410,7 @@ func rank(u User) int {
 	switch u.Kind {
 	case kindNamespace:
 		return 0
-	case kindTag:
+	case kindTag, kindValuesTag, kindAmbient:
 		return 1
 	}
 	return 2

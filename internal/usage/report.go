@@ -51,6 +51,8 @@ type Report struct {
 	ObservedAt string `json:"observedAt"`
 	// Revisions are all revisions that the cluster has.
 	Revisions []Revision `json:"revisions"`
+	// Enrolled is how many namespaces and pods are in ambient. They use no revision.
+	Enrolled int `json:"enrolled,omitempty"`
 }
 
 // Revision is one revision in a report.
@@ -65,7 +67,7 @@ type Revision struct {
 
 // User is one use of a revision.
 type User struct {
-	// Kind, Namespace and Name of a Namespace, Pod or IstioRevisionTag.
+	// Kind, Namespace and Name of a Namespace, of a Pod or what makes Pods, of a Gateway, or of a tag.
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
@@ -90,6 +92,9 @@ func ParseReport(name string, spec []byte) (Report, error) {
 	}
 	if _, err := time.Parse(time.RFC3339, r.ObservedAt); err != nil {
 		return r, fmt.Errorf("spec.observedAt is %q; write when the cluster was looked at, like 2026-11-22T12:00:00Z", r.ObservedAt)
+	}
+	if r.Enrolled < 0 {
+		return r, fmt.Errorf("spec.enrolled is %d; it is how many namespaces and pods are in ambient", r.Enrolled)
 	}
 	if r.Revisions == nil {
 		return r, errors.New("spec.revisions is missing: list all revisions that the cluster has")

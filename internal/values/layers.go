@@ -84,6 +84,25 @@ func Bool(v map[string]any, path ...string) bool {
 // External tells whether the values make a control plane whose users are in other clusters.
 func External(v map[string]any) bool { return String(v, "pilot", "env", "EXTERNAL_ISTIOD") == "true" }
 
+// Ambient reports whether values make a control plane that serves ambient.
+func Ambient(v map[string]any) bool {
+	enabled, _ := Get(v, "pilot", "env", "PILOT_ENABLE_AMBIENT")
+	return fmt.Sprint(enabled) == "true" || String(v, "profile") == "ambient"
+}
+
+// Tags are the names in values.revisionTags: revision tags that the chart makes besides the revision.
+func Tags(v map[string]any) []string {
+	list, _ := Get(v, "revisionTags")
+	all, _ := list.([]any)
+	var out []string
+	for _, tag := range all {
+		if name, ok := tag.(string); ok && name != "" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // Set puts a value at a path, making the maps on the way. What stands in the way and is not a map is replaced.
 func Set(v map[string]any, value any, path ...string) {
 	for _, key := range path[:len(path)-1] {

@@ -48,7 +48,7 @@ func (f found) allRevisions() []show.Revision {
 	for i := range f.revisions {
 		rev := &f.revisions[i]
 		r := get(rev.Name)
-		r.RevisionInfo = istiorevision.Info(rev)
+		r.RevisionInfo = istiorevision.Info(rev, f.revisions)
 		r.Version, r.Istio = string(rev.Spec.Version), outcome.OwningIstio(rev)
 		spec, err := rev.Spec.Values.Map()
 		r.External = err != nil || values.External(spec)
@@ -83,7 +83,7 @@ func (f found) allRevisions() []show.Revision {
 // allTags are the tags with what they point at: by their status, by their spec, and by their webhooks. Where these differ,
 // a tag is on its way from one revision to another and holds both.
 func (f found) allTags() []usage.Tag {
-	out := istiorevision.Tags(f.tags)
+	out := istiorevision.Tags(f.tags, f.revisions)
 	for _, t := range f.tags {
 		if c := t.Status.Conditions.Get(v1.ConditionReconciled); c != nil && c.Reason == v1.ReasonNameAlreadyExists {
 			continue

@@ -11,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,11 +25,11 @@ func Cluster(ctx context.Context, config *rest.Config, now time.Time) (show.Clus
 	if err != nil {
 		return show.Cluster{}, err
 	}
-	m, err := metadata.NewForConfig(config)
+	reader, err := cluster.NewReader(config, nil)
 	if err != nil {
 		return show.Cluster{}, err
 	}
-	index, err := cluster.Look(ctx, m)
+	index, err := cluster.Look(ctx, reader)
 	if err != nil {
 		return show.Cluster{}, err
 	}

@@ -122,7 +122,7 @@ func (d *drawing) name(kind boxKind, name string) *box {
 func (d *drawing) users(to *box, n Node, groups map[string]*group, all bool) {
 	for _, f := range folded(n.Use.Users, all) {
 		a := arrow{to: to, label: Printable(f.reason)}
-		if f.kind == kindTag {
+		if f.kind == kindTag || f.kind == kindValuesTag {
 			a.from = d.name(boxTag, f.name)
 			d.arrows = append(d.arrows, a)
 			continue
@@ -182,6 +182,7 @@ func (d *drawing) columns() [][]*box {
 const (
 	kindNamespace = "Namespace"
 	kindTag       = "IstioRevisionTag"
+	kindValuesTag = "Tag"
 )
 
 // users is one user of a name, or several pods of one namespace with one reason.
@@ -217,7 +218,7 @@ func folded(list []usage.User, all bool) []users {
 		s := same{u.Namespace, u.Kind, u.Reason}
 		f := users{namespace: u.Namespace, kind: u.Kind, name: u.Name, reason: u.Reason, count: 1}
 		switch many := !all && counts[s] > FoldAbove; {
-		case u.Kind == kindTag:
+		case u.Kind == kindTag || u.Kind == kindValuesTag:
 		case u.Kind == kindNamespace && u.Name == "*":
 			f.name = ""
 		case u.Kind == kindNamespace:

@@ -58,12 +58,14 @@ type View struct {
 	ObservedAt time.Time
 	// Revisions, Tags, and Unresolved: names that are used, but are neither.
 	Revisions, Tags, Unresolved []Node
+	// Enrolled are the namespaces and pods in ambient, which use no revision.
+	Enrolled usage.Use
 }
 
 // View answers for all names, naming at most so many users of each; all, if most is negative.
 func (c Cluster) View(most int) View {
 	g := c.graph(most)
-	v := View{Cluster: c.Name, ObservedAt: c.ObservedAt}
+	v := View{Cluster: c.Name, ObservedAt: c.ObservedAt, Enrolled: g.Enrolled}
 	known := map[string]Revision{}
 	for _, r := range c.Revisions {
 		known[r.Name] = r
@@ -147,7 +149,7 @@ func (v View) Only(names ...string) (View, error) {
 				cmp.Or(strings.Join(slices.Compact(there), ", "), "none"))
 		}
 	}
-	v.Revisions, v.Tags, v.Unresolved = all[0], all[1], all[2]
+	v.Revisions, v.Tags, v.Unresolved, v.Enrolled = all[0], all[1], all[2], usage.Use{}
 	return v, nil
 }
 
@@ -204,8 +206,8 @@ func (n Node) inUse() string {
 	return "unknown"
 }
 
-// who is a user with the reason why it counts.
-func who(u usage.User) string {
+// Who is a user with the reason why it counts.
+func Who(u usage.User) string {
 	text := u.String()
 	if u.Reason != "" {
 		text += " (" + u.Reason + ")"

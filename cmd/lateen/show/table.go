@@ -33,6 +33,10 @@ func (v View) Table(w io.Writer) error {
 		}
 		parts = append(parts, table(rows))
 	}
+	if v.Enrolled.Total > 0 {
+		n := Node{Use: v.Enrolled}
+		parts = append(parts, table(append([][]string{{"AMBIENT", "USERS", "WHO"}}, n.rows("ztunnel and CNI")...)))
+	}
 	if len(parts) == 0 {
 		parts = []string{"There is no revision, and nothing that names one.\n"}
 	}
@@ -47,7 +51,7 @@ func (n Node) rows(cells ...string) [][]string {
 	}
 	var users []string
 	for _, u := range n.Use.Users {
-		users = append(users, who(u))
+		users = append(users, Who(u))
 	}
 	if more := n.Use.Total - len(users); more > 0 {
 		users = append(users, fmt.Sprintf("and %d more", more))

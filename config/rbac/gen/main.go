@@ -84,7 +84,7 @@ func generate() (map[string]string, error) {
 	return map[string]string{
 		"rbac/role.yaml": header + clusterRole("lateen-controller", "What the controller does.", []section{
 			{"Its own resources. Nobody but users creates or deletes an Istio, a tag or an IstioCNI.", ownResources()},
-			{"Who uses a revision: labels and annotations of namespaces and pods.", []rbacv1.PolicyRule{rule("", "namespaces", "list", "watch"), rule("", "pods", "list", "watch")}},
+			{"Who uses a revision: namespaces and pods, what makes pods, and what there is of the Gateway API.", compact(consumers())},
 			{"Istio's own CustomResourceDefinitions, by name, which it never deletes. A watch cannot be limited to names.", crds(all)},
 			{"Everything else that the charts render.", rendered(all)},
 		}),
@@ -92,6 +92,27 @@ func generate() (map[string]string, error) {
 		"components/more-grants/granted.yaml": header + clusterRole("lateen-controller-more-grants",
 			"What the Roles in the charts allow besides, with values that no profile sets.", []section{{"", more}}),
 	}, nil
+}
+
+// consumers are the rules for reading what tells who uses a revision. The webhook istiod-default-validator is read as well, by a rule below.
+func consumers() []rbacv1.PolicyRule {
+	var out []rbacv1.PolicyRule
+	for _, r := range []struct{ group, resource string }{
+		{"", "namespaces"},
+		{"", "pods"},
+		{"", "replicationcontrollers"},
+		{"apps", "daemonsets"},
+		{"apps", "deployments"},
+		{"apps", "replicasets"},
+		{"apps", "statefulsets"},
+		{"batch", "cronjobs"},
+		{"batch", "jobs"},
+		{"gateway.networking.k8s.io", "gatewayclasses"},
+		{"gateway.networking.k8s.io", "gateways"},
+	} {
+		out = append(out, rule(r.group, r.resource, "list", "watch"))
+	}
+	return out
 }
 
 // input is one package of resources.
