@@ -42,6 +42,7 @@ func TestClusterGolden(t *testing.T) {
 	for _, version := range []string{"v1.26.0", "v1.27.0", "v1.28.3"} {
 		p.render(istio(version), tag)
 	}
+	old := p.of("default-v1-26-0")
 	if diff := cmp.Diff([]string{"default-v1-26-0", "default-v1-27-0", "default-v1-28-3"}, p.revisions()); diff != "" {
 		t.Fatalf("the package: -want +got:\n%s", diff)
 	}
@@ -75,6 +76,78 @@ func TestClusterGolden(t *testing.T) {
 	s.create(resources)
 	s.golden("controller.txt")
 	s.golden("controller-all.txt", "--all-users")
+	s.deleteRevision(old)
+}
+
+// deleteRevision: what nothing uses goes, of every kind, and nothing else does.
+func (s server) deleteRevision(old []manifest.Object) {
+	s.t.Helper()
+	s.create("apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system}\n")
+	for _, o := range old {
+		s.create(encode(s.t, o))
+	}
+	run := func(args ...string) result {
+		return call(append([]string{"delete-revision", "--kubeconfig", s.Kubeconfig}, args...)...)
+	}
+	for _, c := range []struct {
+		reason string
+		args   []string
+		code   int
+		says   string
+	}{
+		{"what is used stays", []string{"default-v1-27-0"}, exit.Wrong, "nothing is removed: default-v1-27-0 is in use. Referenced by at least one pod or namespace: " +
+			"Namespace bookinfo, IstioRevisionTag moving, Pod plain/old-1 and 3 more. `lateen usage default-v1-27-0` shows all. With --force it is removed all the " +
+			"same, and they have no control plane"},
+		{"the active one", []string{"default-v1-28-3", "--force"}, exit.Wrong, "nothing is removed: default-v1-28-3 is the active revision of Istio default, which would be " +
+			"without a control plane. Change spec.version of the Istio first; to remove the control plane, delete the Istio"},
+		{"the controller's", []string{"outside", "--force"}, exit.Wrong, "nothing is removed: the controller applies the objects of IstioRevision outside, and removes them " +
+			"with it: kubectl delete istiorevision outside"},
+		{"none", []string{"nobody"}, exit.Wrong, "there is nothing to remove: no object has the label lateen.io/revision=nobody and was rendered by Lateen"},
+		{"no name", nil, exit.Usage, "give the name of one revision"},
+	} {
+		got := run(c.args...)
+		if got.code != c.code || got.stdout != "" || !strings.HasPrefix(got.stderr, "lateen: "+c.says+"\n") {
+			s.t.Errorf("%s: %+v", c.reason, got)
+		}
+	}
+	got := run("default-v1-26-0", "--dry-run")
+	if got.code != exit.OK || got.stderr != "" {
+		s.t.Errorf("a dry run: %+v", got)
+	}
+	lines := strings.Split(strings.TrimSuffix(got.stdout, "\n"), "\n")
+	if len(lines) == 0 || !strings.HasPrefix(lines[0], "MutatingWebhookConfiguration ") {
+		s.t.Errorf("injection webhooks go first: %s", got.stdout)
+	}
+	for _, o := range old {
+		name := o.ID().Name
+		if namespace := o.ID().Namespace; namespace != "" {
+			name = namespace + "/" + name
+		}
+		if !slices.Contains(lines, o.Kind()+" "+name+" would be deleted") {
+			s.t.Errorf("a dry run does not name %s: %s", o.ID(), got.stdout)
+		}
+	}
+	want := strings.ReplaceAll(got.stdout, "would be deleted", "deleted")
+	if got = run("default-v1-26-0"); got.code != exit.OK || got.stdout != want {
+		s.t.Errorf("removing it says something else than the dry run: %s", cmp.Diff(want, got.stdout))
+	}
+	if got = run("default-v1-26-0"); got.code != exit.Wrong || !strings.Contains(got.stderr, "there is nothing to remove") {
+		s.t.Errorf("once more: %+v", got)
+	}
+	for _, o := range old {
+		u := &unstructured.Unstructured{}
+		u.SetAPIVersion(o.APIVersion())
+		u.SetKind(o.Kind())
+		id := o.ID()
+		if err := s.api.Get(s.t.Context(), client.ObjectKey{Namespace: id.Namespace, Name: id.Name}, u); !apierrors.IsNotFound(err) {
+			s.t.Errorf("%s is still there: %v", id, err)
+		}
+	}
+	got = run("default-v1-27-0", "--force")
+	if got.code != exit.OK || !strings.Contains(got.stdout, "default-v1-27-0 is in use, and these have no control plane afterwards:\n  Namespace bookinfo (label "+
+		"istio.io/rev=default-v1-27-0)\n") {
+		s.t.Errorf("by force: %+v", got)
+	}
 }
 
 // istio is an Istio in a kpt package, and tag one that follows it.
@@ -375,6 +448,17 @@ func (p *pack) render(sources ...string) {
 		}
 	}
 	p.items = list.Items
+}
+
+// of are the objects of a revision, but its webhooks and its IstioRevision.
+func (p *pack) of(revision string) []manifest.Object {
+	var out []manifest.Object
+	for _, o := range p.items {
+		if o.Label(manifest.LabelRevision) == revision && o.Kind() != "MutatingWebhookConfiguration" && o.Kind() != "IstioRevision" {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 func (p *pack) revisions() []string {

@@ -85,6 +85,8 @@ func configurations(t *testing.T, rel release.Release) []configuration {
 		{"default", "", "istio-system", remote},
 		{"default", "", "istio-system", remoteAuto},
 		{"canary", "", "istio-system", remote},
+		{"canary", "", "istio-system", `{"revisionTags":["prod","default"]}`},
+		{"default", "", "istio-system", `{"revisionTags":["prod"],"sidecarInjectorWebhook":{"enableNamespacesByDefault":true}}`},
 		{"canary", "prod", "istio-system", ""},
 		{"canary", "prod", "mesh-1", auto},
 		{"default", "prod", "istio-system", auto},
@@ -115,18 +117,39 @@ func configurations(t *testing.T, rel release.Release) []configuration {
 		if err != nil {
 			t.Fatalf("%s: %v", got.what, err)
 		}
-		got.auto = got.name == "default" && strings.Contains(c.values, "enableNamespacesByDefault")
-		for _, o := range objects {
-			if o.Kind() == "MutatingWebhookConfiguration" {
-				got.webhooks = append(got.webhooks, webhooks(t, o)...)
-			}
-		}
-		if len(got.webhooks) == 0 {
-			t.Fatalf("%s: no injection webhooks are rendered", got.what)
-		}
-		out = append(out, got)
+		out = append(out, split(t, got, objects, strings.Contains(c.values, "enableNamespacesByDefault"))...)
 	}
 	return out
+}
+
+// split gives the injection webhooks of a rendering by the names that they are for: the revision, or tag, that was rendered, and the
+// tags in the values of the revision.
+func split(t *testing.T, rendered configuration, objects []manifest.Object, auto bool) []configuration {
+	t.Helper()
+	byName := map[string]*configuration{}
+	var out []*configuration
+	for _, o := range objects {
+		if o.Kind() != "MutatingWebhookConfiguration" {
+			continue
+		}
+		name := rendered.name
+		if tag := o.Label("istio.io/tag"); tag != "" {
+			name = tag
+		}
+		if byName[name] == nil {
+			byName[name] = &configuration{what: rendered.what + ", webhooks for " + name, name: name, auto: auto && name == "default"}
+			out = append(out, byName[name])
+		}
+		byName[name].webhooks = append(byName[name].webhooks, webhooks(t, o)...)
+	}
+	if byName[rendered.name] == nil {
+		t.Fatalf("%s: no injection webhooks are rendered", rendered.what)
+	}
+	var all []configuration
+	for _, c := range out {
+		all = append(all, *c)
+	}
+	return all
 }
 
 // webhooks reads a MutatingWebhookConfiguration, as far as it is about which pods it selects. Anything else that would be
@@ -224,8 +247,15 @@ func (c configuration) rules(namespace string, nsLabels, podLabels map[string]st
 	if name, _ := n.Selects(); name == c.name && podLabels[usage.LabelInject] != "false" {
 		which = append(which, 1)
 	}
-	if name, _ := usage.PodOf(namespace, "details", podLabels, nil, false).Selects(n); name == c.name {
+	pod := usage.PodOf(namespace, "details", podLabels, nil, false)
+	template := pod
+	template.Kind = "CronJob"
+	if name, _ := pod.Selects(n); name == c.name {
 		which = append(which, 2)
+	}
+	selected, _ := pod.Selects(n)
+	if name, _ := template.Selects(n); name != selected { // what makes pods uses what they will
+		which = append(which, 0)
 	}
 	if c.auto && len(nsLabels) == 0 && len(podLabels) == 0 && !slices.Contains(systemNamespaces, namespace) {
 		which = append(which, 3)
