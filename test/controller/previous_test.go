@@ -158,7 +158,7 @@ func (e *env) meshesOfAllKinds() []client.ObjectKey {
 selector: {matchLabels: {app: app}}, template: {metadata: {labels: {app: app}}, spec: {containers: [{name: app, image: example.com/app}]}}}}`, name))
 	}
 	mesh := func(name, version, more string) {
-		e.put(fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: %s}, spec: {version: %s, namespace: %[1]s%s}}", name, version, more))
+		e.put(fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: %s}, spec: {version: %s, namespace: %[1]s%[3]s}}", name, version, more))
 	}
 	const byRevision = ", updateStrategy: {type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 0}"
 	e.put("{apiVersion: sailoperator.io/v1, kind: IstioCNI, metadata: {name: default}, spec: {version: v1.28.3}}")
