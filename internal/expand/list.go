@@ -11,6 +11,7 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
@@ -237,6 +238,9 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 				}
 				x.Objects = append([]manifest.Object{rev}, o.Objects...)
 				u := upgrade{source: e.Sources[i], output: o, items: t.items, reports: seen, clusters: clustersOf(e.options[i])}
+				if dir, err := e.around.dirs.open(e.options[i][krm.OptionCharts]); err == nil { // else it is an error by now
+					u.available = release.Bundled().Available(dir)
+				}
 				u.activate()
 				u.note(rev, t.memory)
 				u.run()

@@ -13,6 +13,7 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/usage"
 	"github.com/lateen-io/lateen/internal/values"
 )
@@ -24,6 +25,8 @@ type upgrade struct {
 	output  Output
 	items   []manifest.Object
 	reports []usage.Report
+	// available are the Istio versions that can be had.
+	available []string
 	// clusters are those that the package is applied to, if the user has listed them.
 	clusters []string
 
@@ -232,14 +235,31 @@ func (u *upgrade) skipped(before string, most int64, how string) {
 	if steps <= most && steps >= -most {
 		return
 	}
-	next := fmt.Sprintf("v%d.%d-latest", from.Major(), int64(from.Minor())+most) //nolint:gosec // the same
-	if steps < 0 {
-		next = fmt.Sprintf("v%d.%d-latest", from.Major(), int64(from.Minor())-most) //nolint:gosec // the same
-	}
+	next, way := u.between(from, to, most)
 	r := krm.Result(u.source.Object, fn.Warning, []string{"spec", "version"}, fmt.Sprintf(
-		"spec.version: from %s to %s; %s, Istio supports %s at a time. Go by way of %s", before, u.output.Release.Version, how, minors[most], next))
-	r.Field.CurrentValue, r.Field.ProposedValue = u.output.Release.Version, next
+		"spec.version: from %s to %s; %s, Istio supports %s at a time. Go by way of %s", before, u.output.Release.Version, how, minors[most], way))
+	if r.Field.CurrentValue = u.output.Release.Version; next != "" {
+		r.Field.ProposedValue = next
+	}
 	u.results = append(u.results, r)
+}
+
+// between is the farthest version between two that is no more than so many minors away from the first: one that can be had, or
+// else what to bring, in words.
+func (u *upgrade) between(from, to *semver.Version, most int64) (next, way string) {
+	direction := int64(1)
+	if to.LessThan(from) {
+		direction = -1
+	}
+	for steps := most; steps > 0; steps-- {
+		minor := from.Minor() + uint64(direction*steps) //nolint:gosec // it is between two versions that there are
+		if release.Newest(from.Major(), minor, u.available) != "" {
+			next = fmt.Sprintf("v%d.%d-latest", from.Major(), minor)
+			return next, next
+		}
+	}
+	minor := from.Minor() + uint64(direction*most) //nolint:gosec // the same
+	return "", fmt.Sprintf("Istio %d.%d, whose charts are not here: bring them (option charts)", from.Major(), minor)
 }
 
 var minors = map[int64]string{1: "one minor version", 2: "two minor versions"}

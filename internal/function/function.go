@@ -204,7 +204,11 @@ func (s *session) standAlone() int {
 	}
 	objects, err := s.plain(&expanded)
 	for _, r := range expanded.Results {
-		fmt.Fprintf(s.Stderr, "%s: %s\n", s.Name, Sentence(r, s.position(r, items)))
+		shown := *r
+		if s.plugin() {
+			shown.File = nil
+		}
+		fmt.Fprintf(s.Stderr, "%s: %s\n", s.Name, Sentence(&shown, position(&shown, items)))
 	}
 	switch code := krm.ExitCode(expanded.Results); {
 	case code != exit.OK:
@@ -277,10 +281,16 @@ func Position(o manifest.Object, r *fn.Result) string {
 	return fmt.Sprintf("%s:%d:%d", o.Place().File, n.Line, n.Column)
 }
 
-// position finds where the field of a result stands: file:line:column, or "" if it cannot be told. kustomize gives its exec
-// plugins a temporary file, which is gone when somebody reads the message.
-func (s *session) position(r *fn.Result, items []manifest.Object) string {
-	if _, plugin := s.Getenv("KUSTOMIZE_PLUGIN_CONFIG_STRING"); plugin || r.File == nil {
+// plugin reports whether kustomize calls the program as one of its exec plugins, with a temporary file, which is gone when
+// somebody reads a message that names it.
+func (s *session) plugin() bool {
+	_, set := s.Getenv("KUSTOMIZE_PLUGIN_CONFIG_STRING")
+	return set
+}
+
+// position finds where the field of a result stands: file:line:column, or "" if it cannot be told.
+func position(r *fn.Result, items []manifest.Object) string {
+	if r.File == nil {
 		return ""
 	}
 	for _, o := range items {

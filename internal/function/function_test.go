@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lateen-io/lateen/internal/exit"
 	"github.com/lateen-io/lateen/internal/function"
 )
 
@@ -181,6 +182,97 @@ func TestCalls(t *testing.T) {
 				t.Errorf("stderr %q, want %q in it", got.stderr, c.stderr)
 			}
 		})
+	}
+}
+
+// TestLists: what kubectl get -o yaml prints is opened, and what the cluster wrote into it makes no difference.
+func TestLists(t *testing.T) {
+	const live = `apiVersion: v1
+kind: List
+metadata: {resourceVersion: ""}
+items:
+- apiVersion: sailoperator.io/v1
+  kind: Istio
+  metadata:
+    name: default
+    uid: 5a1f6a0c-0000-4000-8000-000000000000
+    resourceVersion: "42"
+    generation: 3
+    creationTimestamp: "2026-01-01T00:00:00Z"
+    finalizers: [lateen.io/finalizer]
+    annotations:
+      kubectl.kubernetes.io/last-applied-configuration: |
+        {"apiVersion":"sailoperator.io/v1","kind":"Istio"}
+    managedFields:
+    - {manager: kubectl, operation: Apply, apiVersion: sailoperator.io/v1, time: "2026-01-01T00:00:00Z", fieldsType: FieldsV1, fieldsV1: {"f:spec": {}}}
+  spec: {version: v1.28.3, namespace: istio-system}
+  status: {state: Healthy, observedGeneration: 3}
+`
+	plain := head + "spec: {version: v1.28.3, namespace: istio-system}\n"
+	for _, track := range []string{"false", "true"} {
+		want := call(t, plain, nil, "--track", track, "-f", "-")
+		if want.code != 0 || want.stderr != "" {
+			t.Fatalf("code %d: %s", want.code, want.stderr)
+		}
+		for reason, text := range map[string]string{
+			"kubectl get istios -o yaml":  live,
+			"a list of the API":           strings.NewReplacer("apiVersion: v1\n", "apiVersion: sailoperator.io/v1\n", "kind: List", "kind: IstioList").Replace(live),
+			"a list in a list":            "apiVersion: v1\nkind: List\nitems:\n- " + strings.ReplaceAll(strings.TrimSuffix(live, "\n"), "\n", "\n  ") + "\n",
+			"a list beside an empty list": live + "---\napiVersion: v1\nkind: List\nitems: []\n",
+		} {
+			got := call(t, text, nil, "--track", track, "-f", "-")
+			// Only the styles of the user's own resource differ.
+			if diff := cmp.Diff(strings.Fields(want.stdout), strings.Fields(got.stdout)); diff != "" || got.code != 0 || got.stderr != "" {
+				t.Errorf("%s, track %s: code %d, stderr %q (-want +got)\n%s", reason, track, got.code, got.stderr, diff)
+			}
+		}
+	}
+	wrong := call(t, strings.Replace(live, "version: v1.28.3", "versoin: v1.28.3", 1), nil, "-f", "-")
+	if want := "render-istio: standard input:19:10: Istio/default: spec.versoin: unknown field; did you mean version?\n"; wrong.stderr != want || wrong.code != 1 {
+		t.Errorf("code %d, stderr %q, want %q", wrong.code, wrong.stderr, want)
+	}
+}
+
+// TestTwice names both places of a resource that two files have.
+func TestTwice(t *testing.T) {
+	a, b := file(t, "# a comment\n"+head), file(t, head)
+	got := call(t, "", nil, "-f", a, "-f", b)
+	want := "render-istio: " + filepath.ToSlash(b) + ":4:3: Istio/default: Istio/default is there twice, also in " + filepath.ToSlash(a) + ":2\n"
+	if got.code != 1 || got.stdout != "" || got.stderr != want {
+		t.Errorf("code %d, stdout %q\nstderr %q\n  want %q", got.code, got.stdout, got.stderr, want)
+	}
+}
+
+// TestPlugin: kustomize gives its exec plugins a temporary file, which is gone when somebody reads the message.
+func TestPlugin(t *testing.T) {
+	got := call(t, "", map[string]string{"KUSTOMIZE_PLUGIN_CONFIG_STRING": "x"}, file(t, head+"spec: {versoin: v1}\n"))
+	if want := "render-istio: Istio/default: spec.versoin: unknown field; did you mean version?\n"; got.code != 1 || got.stderr != want {
+		t.Errorf("code %d, stderr %q, want %q", got.code, got.stderr, want)
+	}
+}
+
+// TestExitCodes is the table of package exit for the functions that render.
+func TestExitCodes(t *testing.T) {
+	warned := strings.Replace(head, "name: default", "name: default\n  namespace: mesh", 1)
+	for _, c := range []struct {
+		reason, stdin string
+		env           map[string]string
+		args          []string
+		want          int
+	}{
+		{"right", head, nil, []string{"-f", "-"}, exit.OK},
+		{"right, with a warning", warned, nil, []string{"-f", "-"}, exit.OK},
+		{"wrong", head + "spec: {versoin: v1}\n", nil, []string{"-f", "-", "--strict"}, exit.Wrong},
+		{"wrong input", "a: [", nil, nil, exit.Wrong},
+		{"a wrong call", head, nil, []string{"-f", "-", "--stritc"}, exit.Usage},
+		{"right under --strict", head, nil, []string{"--strict", "-f", "-"}, exit.OK},
+		{"a warning under --strict", warned, nil, []string{"--strict", "-f", "-"}, exit.Warnings},
+		{"a warning under LATEEN_STRICT, which a flag does not take back", warned, map[string]string{"LATEEN_STRICT": "true"}, []string{"--strict=false", "-f", "-"}, exit.Warnings},
+	} {
+		got := call(t, c.stdin, c.env, c.args...)
+		if got.code != c.want || c.want != exit.OK && got.stdout != "" {
+			t.Errorf("%s: exit code %d, want %d; stdout %.200q, stderr %s", c.reason, got.code, c.want, got.stdout, got.stderr)
+		}
 	}
 }
 

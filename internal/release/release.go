@@ -186,11 +186,24 @@ func (e *UnknownVersionError) Error() string {
 			fmt.Fprintf(&b, "; %s has: %s", e.Charts, strings.Join(e.Brought, ", "))
 		}
 	}
-	v := strings.ReplaceAll(strings.TrimPrefix(e.Version, "v"), "-latest", ".0")
+	v := strings.TrimPrefix(e.Version, "v")
+	if minor, isAlias := strings.CutSuffix(v, "-latest"); isAlias { // any patch will do
+		v = minor + ".x"
+	}
 	fmt.Fprintf(&b, ". Use one of these versions, or bring the charts: a directory with istiod-%[1]s.tgz and base-%[1]s.tgz,"+
 		" or with %[1]s/istiod and %[1]s/base, given as --charts, LATEEN_CHARTS, the key charts of a ConfigMap"+
 		" functionConfig or the annotation lateen.io/charts", v)
 	return b.String()
+}
+
+// Available lists the versions that can be had: bundled ones, and those that the user brought (brought may be nil).
+func (c *Catalogue) Available(brought *Directory) []string {
+	return slices.Concat(c.Versions(), brought.Versions())
+}
+
+// Newest is the highest of some versions that belong to a minor version, pre-releases left out; empty if there is none.
+func Newest(major, minor uint64, versions []string) string {
+	return newest(fmt.Sprintf("v%d.%d", major, minor), versions)
 }
 
 // Resolve finds the release for a spec.version: empty for the default, vX.Y.Z, the alias vX.Y-latest, or master.

@@ -3,7 +3,9 @@ package render
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -90,13 +92,50 @@ func schemaOf(data []byte, version string) (*values.Schema, error) {
 	return s, err
 }
 
-// Meant is the version that somebody probably meant, if err says that the one given is unknown and there is one like it.
+// Meant is the version that somebody probably meant, if err says that the one given is unknown: one that can be had.
 func Meant(version v1.Version, err error) string {
 	unknown, ok := errors.AsType[*release.UnknownVersionError](err)
 	if !ok {
 		return ""
 	}
-	return values.Closest(string(version), slices.Concat(unknown.Bundled, unknown.Brought))
+	given, there := string(version), slices.Concat(unknown.Bundled, unknown.Brought)
+	parts := minorVersion.FindStringSubmatch(given)
+	if parts == nil {
+		return values.Closest(given, append(slices.Clone(there), aliases(there)...))
+	}
+	if best := release.Newest(number(parts[1]), number(parts[2]), there); best != "" {
+		return best
+	}
+	// Another minor version is no misspelling of this one, unless it has the same digits.
+	return values.Closest(given, slices.DeleteFunc(there, func(v string) bool { return letters(v) != letters(given) }))
+}
+
+var minorVersion = regexp.MustCompile(`^v?(\d{1,6})\.(\d{1,6})(?:[.-]|$)`)
+
+func number(digits string) uint64 {
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil {
+		return 0 // not possible: the expression has few digits
+	}
+	return n
+}
+
+// letters are the characters of a text in the order of the alphabet.
+func letters(text string) string {
+	c := []byte(text)
+	slices.Sort(c)
+	return string(c)
+}
+
+// aliases are those of the minor versions of some versions.
+func aliases(versions []string) []string {
+	var out []string
+	for _, v := range versions {
+		if parts := minorVersion.FindStringSubmatch(v); parts != nil {
+			out = append(out, fmt.Sprintf("v%s.%s-latest", parts[1], parts[2]))
+		}
+	}
+	return slices.Compact(out)
 }
 
 // EndOfLife is a sentence about a release that gets no security fixes any more, or empty.

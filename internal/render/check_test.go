@@ -1,6 +1,8 @@
 package render_test
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -69,6 +71,33 @@ func TestCheck(t *testing.T) {
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
+		}
+	}
+}
+
+// TestMeant: a hint names only versions that can be had.
+func TestMeant(t *testing.T) {
+	unknown := &release.UnknownVersionError{Bundled: []string{"v1.24.0", "v1.24.2", "v1.27.0", "v1.28.3"}, Brought: []string{"v1.29.5", "v1.29.6", "v1.29.7-rc.0"}}
+	for _, c := range []struct {
+		reason  string
+		version v1.Version
+		err     error
+		want    string
+	}{
+		{"another patch of a minor that is there", "v1.29.0", unknown, "v1.29.6"},
+		{"however far it is by letters", "v1.24.19", unknown, "v1.24.2"},
+		{"without the v", "1.28.3", unknown, "v1.28.3"},
+		{"a minor alone", "v1.28", unknown, "v1.28.3"},
+		{"an alias without the v", "1.27-latest", unknown, "v1.27.0"},
+		{"digits swapped", "v1.82.3", unknown, "v1.28.3"},
+		{"another minor is no misspelling", "v1.23.0", unknown, ""},
+		{"nor is its alias", "v1.30-latest", unknown, ""},
+		{"a misspelled alias", "v1-28-latest", unknown, "v1.28-latest"},
+		{"nothing like it", "newest", unknown, ""},
+		{"another error", "v1.29.0", errors.New("broken"), ""},
+	} {
+		if got := render.Meant(c.version, fmt.Errorf("resolving: %w", c.err)); got != c.want {
+			t.Errorf("%s: %s: got %q, want %q", c.reason, c.version, got, c.want)
 		}
 	}
 }
