@@ -368,7 +368,8 @@ func TestKptRetained(t *testing.T) {
 		if err := os.Remove(r.path("istio.yaml")); err != nil {
 			t.Fatal(err)
 		}
-		said := r.render()
+		out := run{dir: r.dir, env: []string{"LATEEN_ALLOW_REMOVAL=Istio/default"}}.must(t, r.kpt, "fn", "render", "--allow-exec")
+		said := out.stdout + out.stderr
 		for _, want := range []string{
 			"default-v1-27-0: removed with the 18 objects of the revision, because Istio/default is not in the package any more", "default-v1-28-3: removed with",
 		} {
