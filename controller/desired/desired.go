@@ -57,6 +57,8 @@ type Objects struct {
 	Digest string
 	// Version is the Istio version they are of, resolved: v1.28.3.
 	Version string
+	// Warnings are about values that do not do what they seem to.
+	Warnings []string
 }
 
 // OpenShift tells whether the cluster is one.
@@ -70,23 +72,63 @@ func (p *Pipeline) Revision(istio *v1.Istio) (*v1.IstioRevision, error) {
 	if err != nil {
 		return nil, err
 	}
-	problems, err := render.CheckIstio(rel, istio.Spec)
+	problems, err := render.CheckIstio(rel, istio, source)
 	if err := invalid(problems, err); err != nil {
 		return nil, err
 	}
 	return render.Plan(render.PlanInput{Istio: istio, Release: rel, Platform: p.Platform, KubeVersion: p.KubeVersion})
 }
 
+// source is where the controller has resources from: nobody puts anything into what it applies.
+var source = render.Source{FluxSubstitute: "false"}
+
+// Warnings are about values of an Istio that do not do what they seem to. It has none if it is wrong.
+func (p *Pipeline) Warnings(istio *v1.Istio) []string {
+	istio = istio.DeepCopy()
+	istio.Default()
+	rel, err := p.resolve(istio.Spec.Version)
+	if err != nil {
+		return nil
+	}
+	problems, err := render.CheckIstio(rel, istio, source)
+	if err != nil {
+		return nil
+	}
+	return warnings(problems)
+}
+
 // Objects gives the objects of an IstioRevision.
 func (p *Pipeline) Objects(rev *v1.IstioRevision) (Objects, error) {
-	return p.cached(rev.UID, fmt.Sprint(rev.Generation, owner(rev)), func() ([]manifest.Object, string, error) {
-		rel, complete, err := p.complete(rev)
+	return p.cached(rev.UID, fmt.Sprint(rev.Generation, owner(rev)), func() (rendered, error) {
+		rel, complete, problems, err := p.complete(rev)
 		if err != nil {
-			return nil, "", err
+			return rendered{}, err
 		}
-		objects, err := render.Render(p.input(rev, complete, rel))
-		return objects, rel.Version, err
+		if strings.HasPrefix(owner(rev), v1.KindIstio+"/") {
+			problems = nil // the Istio has them
+		}
+		in := p.input(rev, complete, rel)
+		in.Warn = func(p render.Problem) { problems = append(problems, p) }
+		objects, err := render.Render(in)
+		return rendered{objects, rel.Version, warnings(problems)}, err
 	})
+}
+
+// rendered is what becomes of a resource.
+type rendered struct {
+	objects  []manifest.Object
+	version  string
+	warnings []string
+}
+
+func warnings(problems []render.Problem) []string {
+	var out []string
+	for _, p := range problems {
+		if p.Warning {
+			out = append(out, p.String())
+		}
+	}
+	return out
 }
 
 // CRDs are Istio's own CustomResourceDefinitions as a revision would bring them.
@@ -102,7 +144,7 @@ type CRDs struct {
 // CRDs gives Istio's own CustomResourceDefinitions of the version of a revision. They are a megabyte of text, which
 // most calls need not have parsed.
 func (p *Pipeline) CRDs(rev *v1.IstioRevision) (CRDs, error) {
-	rel, complete, err := p.complete(rev)
+	rel, complete, _, err := p.complete(rev)
 	if err != nil {
 		return CRDs{}, err
 	}
@@ -155,20 +197,20 @@ func (p *Pipeline) input(rev, complete *v1.IstioRevision, rel release.Release) r
 }
 
 // complete checks an IstioRevision and fills in what it may leave out.
-func (p *Pipeline) complete(rev *v1.IstioRevision) (release.Release, *v1.IstioRevision, error) {
+func (p *Pipeline) complete(rev *v1.IstioRevision) (release.Release, *v1.IstioRevision, []render.Problem, error) {
 	rel, err := p.resolve(rev.Spec.Version)
 	if err != nil {
-		return rel, nil, err
+		return rel, nil, nil, err
 	}
 	if err := release.CheckAlias(string(rev.Spec.Version), rel, rev.Annotations[manifest.AnnotationVersion]); err != nil {
-		return rel, nil, fmt.Errorf("spec.version: %w", err)
+		return rel, nil, nil, fmt.Errorf("spec.version: %w", err)
 	}
-	problems, err := render.CheckRevision(rel, rev.Spec)
+	problems, err := render.CheckRevision(rel, rev, source)
 	if err := invalid(problems, err); err != nil {
-		return rel, nil, err
+		return rel, nil, nil, err
 	}
 	complete, err := render.Complete(rev)
-	return rel, complete, err
+	return rel, complete, problems, err
 }
 
 // owner is what the objects of a revision are stamped with: the Istio that it belongs to, as in a pipeline, or
@@ -184,36 +226,37 @@ func owner(rev *v1.IstioRevision) string {
 
 // Tag gives the objects of a tag that points at a revision.
 func (p *Pipeline) Tag(tag *v1.IstioRevisionTag, rev *v1.IstioRevision) (Objects, error) {
-	return p.cached(tag.UID, fmt.Sprint(rev.UID, rev.Generation), func() ([]manifest.Object, string, error) {
-		rel, complete, err := p.complete(rev)
+	return p.cached(tag.UID, fmt.Sprint(rev.UID, rev.Generation), func() (rendered, error) {
+		rel, complete, _, err := p.complete(rev)
 		if err != nil {
-			return nil, "", fmt.Errorf("IstioRevision/%s: %w", rev.Name, err)
+			return rendered{}, fmt.Errorf("IstioRevision/%s: %w", rev.Name, err)
 		}
 		objects, err := render.Tag(render.TagInput{
 			Name: tag.Name, Revision: complete, Release: rel, KubeVersion: p.KubeVersion,
 			Owner: v1.KindIstioRevisionTag + "/" + tag.Name, KeepFailurePolicy: keepFailurePolicy,
 		})
-		return objects, rel.Version, err
+		return rendered{objects, rel.Version, nil}, err
 	})
 }
 
 // CNI gives the objects of the CNI plugin.
 func (p *Pipeline) CNI(cni *v1.IstioCNI) (Objects, error) {
-	return p.cached(cni.UID, strconv.FormatInt(cni.Generation, 10), func() ([]manifest.Object, string, error) {
+	return p.cached(cni.UID, strconv.FormatInt(cni.Generation, 10), func() (rendered, error) {
 		cni := cni.DeepCopy()
 		cni.Default()
 		rel, err := p.resolve(cni.Spec.Version)
 		if err != nil {
-			return nil, "", err
+			return rendered{}, err
 		}
-		problems, err := render.CheckCNI(rel, cni.Spec)
+		problems, err := render.CheckCNI(rel, cni.Spec, source)
 		if err := invalid(problems, err); err != nil {
-			return nil, "", err
+			return rendered{}, err
 		}
 		objects, err := render.CNI(render.CNIInput{
 			CNI: cni, Release: rel, Platform: p.Platform, KubeVersion: p.KubeVersion, Owner: v1.KindIstioCNI + "/" + cni.Name,
+			Warn: func(p render.Problem) { problems = append(problems, p) },
 		})
-		return objects, rel.Version, err
+		return rendered{objects, rel.Version, warnings(problems)}, err
 	})
 }
 
@@ -226,7 +269,7 @@ func (p *Pipeline) Forget(uid types.UID) {
 
 // cached renders, unless the last rendering of the resource was of the same input: its spec has a generation, and
 // all else stays the same while the process runs. Callers must not change the objects.
-func (p *Pipeline) cached(uid types.UID, input string, f func() ([]manifest.Object, string, error)) (Objects, error) {
+func (p *Pipeline) cached(uid types.UID, input string, f func() (rendered, error)) (Objects, error) {
 	p.mutex.Lock()
 	have, ok := p.last[uid]
 	p.mutex.Unlock()
@@ -234,14 +277,15 @@ func (p *Pipeline) cached(uid types.UID, input string, f func() ([]manifest.Obje
 		return have.output, nil
 	}
 	defer metrics.Rendered(time.Now())
-	objects, version, err := f()
+	made, err := f()
 	if err != nil {
 		return Objects{}, err
 	}
-	out, err := pack(objects, version)
+	out, err := pack(made.objects, made.version)
 	if err != nil {
 		return Objects{}, err
 	}
+	out.Warnings = made.warnings
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	if p.last == nil {

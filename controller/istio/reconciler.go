@@ -124,6 +124,9 @@ func (r *Reconciler) plan(ctx context.Context, s *scope) error {
 			return nil
 		}
 	}
+	if s.istio.Generation != s.istio.Status.ObservedGeneration && !outcome.PipelineRendered(s.istio) {
+		outcome.Warn(r.Events, s.istio, s.istio.Status.ObservedGeneration, r.Pipeline.Warnings(s.istio))
+	}
 	s.facts.active = name
 	s.facts.reconciled, err = outcome.NamespaceProblem(ctx, r.Client, s.planned.Spec.Namespace)
 	return err

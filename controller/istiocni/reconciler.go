@@ -90,6 +90,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, err)
 		return nil
 	}
+	outcome.Warn(r.Events, s.cni, s.cni.Status.ObservedGeneration, objects.Warnings)
 	brought, err := r.keeper().Bring(ctx, s.cni, &s.cni.Status.Inventory, objects)
 	if err != nil {
 		return err

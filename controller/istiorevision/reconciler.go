@@ -182,6 +182,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, err)
 		return nil
 	}
+	outcome.Warn(r.Events, s.rev, s.rev.Status.ObservedGeneration, objects.Warnings)
 	crds := r.crds(ctx, s)
 	brought, err := r.keeper().Bring(ctx, s.rev, &s.rev.Status.Inventory, objects)
 	if err != nil {

@@ -245,3 +245,13 @@ func Note(s string) string {
 	}
 	return strings.ToValidUTF8(s[:most], "") + "..."
 }
+
+// Warn tells of values that do not do what they seem to, once for each state of the spec: observed is the last one that was reported.
+func Warn(r events.EventRecorder, about client.Object, observed int64, warnings []string) {
+	if about.GetGeneration() == observed {
+		return
+	}
+	for _, w := range warnings {
+		r.Eventf(about, nil, corev1.EventTypeWarning, "CheckValues", "Apply", "%s", Note(w))
+	}
+}

@@ -1,8 +1,8 @@
 // Command catalogue keeps internal/release/catalogue.json. Run it from the root of the repository.
 //
 //	go run ./hack/catalogue add -version 1.28.4 -module v0.0.0-20260301000000-0123456789ab
-//	go run ./hack/catalogue digests    record the digests of the bundles that are built
-//	go run ./hack/catalogue verify     fail if a built bundle differs from its recorded digest
+//	go run ./hack/catalogue digests    record the digests and the images of the bundles that are built
+//	go run ./hack/catalogue verify     fail if a built bundle differs from what is recorded
 //
 // `make add-release VERSION=... MODULE=...` calls add; docs/releases.md explains what there is to review.
 package main
@@ -55,7 +55,8 @@ func run(args []string) error {
 	return fmt.Errorf("unknown command %q: use add, digests or verify", args[0])
 }
 
-// add pins a release in releases/, exports its charts and its values schema, and enters it into the catalogue.
+// add pins a release in releases/, exports its charts and its values schema, and enters it into the catalogue. Which version is the
+// default stays as it is: that is a change of its own, for review.
 func add(version, module string) error {
 	v, err := semver.StrictNewVersion(version)
 	if err != nil {
@@ -100,7 +101,7 @@ func digests() error {
 		return err
 	}
 	for i, e := range c.Releases {
-		if c.Releases[i].Digest, err = built(e); err != nil {
+		if c.Releases[i].Digest, c.Releases[i].Images, err = built(e); err != nil {
 			return err
 		}
 	}
@@ -112,10 +113,18 @@ func verify() error {
 	if err != nil {
 		return err
 	}
+	if !slices.Contains(c.Versions(), c.DefaultVersion) {
+		return fmt.Errorf("the default version %q is none of the catalogue: %s", c.DefaultVersion, strings.Join(c.Versions(), ", "))
+	}
 	for _, e := range c.Releases {
-		digest, err := built(e)
+		digest, images, err := built(e)
 		if err != nil {
 			return err
+		}
+		if !slices.Equal(images, e.Images) {
+			return fmt.Errorf("the bundle of Istio %s runs the images %s, the catalogue records %s: find out what changed; "+
+				"if it is meant, run `go run ./hack/catalogue digests` and have the diff reviewed",
+				e.Version, strings.Join(images, ", "), strings.Join(e.Images, ", "))
 		}
 		if digest != e.Digest {
 			return fmt.Errorf("the bundle of Istio %s has digest %s, the catalogue records %s: find out what changed (exporter, module pin); "+
@@ -125,17 +134,21 @@ func verify() error {
 	return nil
 }
 
-// built computes the digest of a bundle in the source tree.
-func built(e release.Entry) (string, error) {
-	dir, err := release.OpenDirectory("internal/release/bundles")
+// built computes the digest of a bundle in the source tree, and lists its images.
+func built(e release.Entry) (digest string, images []string, err error) {
+	const bundles = "internal/release/bundles"
+	dir, err := release.OpenDirectory(bundles)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	r, err := (&release.Catalogue{}).Resolve(e.Version, dir)
 	if err != nil {
-		return "", fmt.Errorf("the bundle of %s is not built (make bundles): %w", e.Version, err)
+		return "", nil, fmt.Errorf("the bundle of %s is not built (make bundles): %w", e.Version, err)
 	}
-	return r.Digest, nil
+	if images, err = release.Images(os.DirFS(filepath.Join(bundles, e.Version))); err != nil {
+		return "", nil, fmt.Errorf("the images of Istio %s: %w", e.Version, err)
+	}
+	return r.Digest, images, nil
 }
 
 func read() (*release.Catalogue, error) {

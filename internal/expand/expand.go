@@ -164,7 +164,11 @@ func (j *job) resolve(version v1.Version, dirs directories) {
 		return
 	}
 	j.output.Release = rel
-	if message := render.UnknownPlatform(j.Options[krm.OptionPlatform]); message != "" {
+	charts := "istiod"
+	if j.Resource.CNI != nil {
+		charts = "cni"
+	}
+	if message := render.UnknownPlatform(rel, charts, j.Options[krm.OptionPlatform]); message != "" {
 		_ = j.result(fn.Warning, nil, message)
 	}
 	if message := render.EndOfLife(rel); message != "" {
@@ -173,32 +177,41 @@ func (j *job) resolve(version v1.Version, dirs directories) {
 	}
 }
 
-// check holds the user's values against the schema of the release.
+// check finds what is wrong with the user's values for the release.
 func (j *job) check() {
 	var problems []render.Problem
 	var err error
+	from := render.Source{
+		Written:        func(pointer []string) (string, bool) { return krm.Written(j.Resource.Object, pointer) },
+		FluxSubstitute: j.Options[krm.OptionFluxSubstitute],
+	}
 	switch r := j.Resource; {
 	case r.Istio != nil:
-		problems, err = render.CheckIstio(j.output.Release, r.Istio.Spec)
+		problems, err = render.CheckIstio(j.output.Release, r.Istio, from)
 	case r.Revision != nil:
-		problems, err = render.CheckRevision(j.output.Release, r.Revision.Spec)
+		problems, err = render.CheckRevision(j.output.Release, r.Revision, from)
 	case r.CNI != nil:
-		problems, err = render.CheckCNI(j.output.Release, r.CNI.Spec)
+		problems, err = render.CheckCNI(j.output.Release, r.CNI.Spec, from)
 	}
 	if err != nil {
 		j.fail(nil, "%v", err)
 	}
 	for _, p := range problems {
-		severity := fn.Error
-		if p.Warning {
-			severity = fn.Warning
-		} else {
-			j.hasError = true
-		}
-		r := j.result(severity, p.Pointer, p.String())
-		if p.Suggestion != "" {
-			r.Field.ProposedValue = p.Suggestion
-		}
+		j.problem(p)
+	}
+}
+
+// problem makes a result of what is wrong with the values.
+func (j *job) problem(p render.Problem) {
+	severity := fn.Error
+	if p.Warning {
+		severity = fn.Warning
+	} else {
+		j.hasError = true
+	}
+	r := j.result(severity, p.Pointer, p.String())
+	if p.Suggestion != "" {
+		r.Field.ProposedValue = p.Suggestion
 	}
 }
 
@@ -235,22 +248,24 @@ func (j *job) render() {
 
 func (j *job) objects() ([]manifest.Object, error) {
 	kube, keep := j.Options[krm.OptionKubeVersion], j.Options[krm.OptionFailurePolicy] == "chart"
+	flux := j.Options[krm.OptionFluxSubstitute] == "true"
 	switch r := j.Resource; {
 	case r.CNI != nil:
 		return render.CNI(render.CNIInput{
 			CNI: r.CNI, Release: j.output.Release, Platform: j.Options[krm.OptionPlatform], KubeVersion: kube, Owner: j.output.Owner,
+			FluxSubstitute: flux, Warn: j.problem,
 		})
 	case r.Tag != nil:
 		return render.Tag(render.TagInput{
 			Name: r.Tag.Name, Revision: j.output.Revision, Release: j.output.Release, KubeVersion: kube, Owner: j.output.Owner,
-			KeepFailurePolicy: keep,
+			KeepFailurePolicy: keep, FluxSubstitute: flux,
 		})
 	default:
 		j.output.Protected = j.Options[krm.OptionProtect] == "true" ||
 			j.Protect && r.Istio != nil && r.Istio.Spec.RevisionBased()
 		in := render.Input{
 			Revision: j.output.Revision, Release: j.output.Release, Owner: j.output.Owner, KubeVersion: kube,
-			Protect: j.output.Protected, KeepFailurePolicy: keep,
+			Protect: j.output.Protected, KeepFailurePolicy: keep, FluxSubstitute: flux, Warn: j.problem,
 		}
 		objects, err := render.Render(in)
 		if err != nil || !j.crds {

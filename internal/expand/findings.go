@@ -33,10 +33,6 @@ func (a *around) meshes() fn.Results {
 		if m.remote {
 			continue
 		}
-		if operator := invalidOperator(m.discovers); operator != "" {
-			results = append(results, krm.Result(m.item, fn.Warning, []string{"spec", "values", "meshConfig", "discoverySelectors"}, fmt.Sprintf(
-				"the operator %q is none that a selector can have: In, NotIn, Exists, DoesNotExist", operator)))
-		}
 		for _, other := range seen {
 			if r := collision(other, m); r != nil {
 				results = append(results, r)
@@ -73,18 +69,6 @@ func meshOf(p plane) mesh {
 	}
 	m.discovers = selector.FromValues(raw)
 	return m
-}
-
-// invalidOperator is the first operator that no label selector has, or empty. The schema of the values only knows that it is text.
-func invalidOperator(selectors []selector.Selector) string {
-	for _, s := range selectors {
-		for _, e := range s.MatchExpressions {
-			if !slices.Contains([]string{"In", "NotIn", "Exists", "DoesNotExist"}, e.Operator) {
-				return e.Operator
-			}
-		}
-	}
-	return ""
 }
 
 func collision(a, b mesh) *fn.Result {

@@ -459,8 +459,8 @@ func TestErrors(t *testing.T) {
 		},
 		"chart fails": {
 			reason: "the chart's own sentence, and which chart said it",
-			in:     resourceList("", istio("default", "{version: v1.28.3, values: {compatibilityVersion: '1.1'}}")),
-			want:   []found{{"error", "default", "", "", "unknown compatibility version 1.1"}},
+			in:     resourceList("", istio("default", "{version: v1.28.3, values: {global: {multiCluster: null}}}")),
+			want:   []found{{"error", "default", "", "", "nil pointer evaluating interface {}.clusterName"}},
 		},
 		"configuration": {
 			reason: "something else than the function takes",

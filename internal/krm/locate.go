@@ -72,6 +72,21 @@ func Locate(o manifest.Object, path string) *yaml.Node {
 	return at
 }
 
+// Written is a scalar of an item as its author wrote it, by the path of its field: 1.20, where the value is 1.2. known says whether
+// there is one at the path.
+func Written(o manifest.Object, path []string) (text string, known bool) {
+	n := o.Node()
+	for _, key := range path {
+		if n, _ = step(n, key); n == nil {
+			return "", false // behind a merge key, say
+		}
+	}
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n.Value, n.Kind == yaml.ScalarNode
+}
+
 // step goes one field or list element down.
 func step(n *yaml.Node, key string) (value, name *yaml.Node) {
 	switch n.Kind {

@@ -40,6 +40,8 @@ const (
 	OptionClusters      = "clusters"
 	OptionStrict        = "strict"
 	OptionAllowRemoval  = "allow-removal"
+	// OptionFluxSubstitute has no default: a resource without variables needs none, and one with them gets a warning.
+	OptionFluxSubstitute = "flux-substitute"
 )
 
 // AllOptions lists the options.
@@ -50,11 +52,11 @@ var AllOptions = []Option{
 	},
 	{
 		Name: OptionKubeVersion, Placeholder: "VERSION",
-		Help: "Kubernetes version that charts are told about",
+		Help: "Kubernetes version that charts are told about, such as v1.34.0; one with -gke says that the CNI plugin is for GKE",
 	},
 	{
 		Name: OptionPlatform, Placeholder: "NAME",
-		Help: "kind of cluster, such as openshift or gke; a pipeline cannot find it out",
+		Help: "kind of cluster, such as openshift or gke; a pipeline cannot find it out, except gke by kube-version",
 	},
 	{
 		Name: OptionCRDs, Values: []string{"exclude", "include"},
@@ -83,6 +85,10 @@ var AllOptions = []Option{
 	{
 		Name: OptionAllowRemoval, Placeholder: "KIND/NAME,KIND/NAME",
 		Help: "resources that have left the package and whose objects may go, although something may depend on them",
+	},
+	{
+		Name: OptionFluxSubstitute, Values: []string{"false", "true"},
+		Help: "whether Flux replaces ${name} in your values after rendering (postBuild.substitute); with false they are literal",
 	},
 }
 

@@ -22,7 +22,7 @@ func TestSet(t *testing.T) {
 			"it would allow nothing", "allow-removal", "istio/default",
 			`option allow-removal: "istio/default": possible kinds are: Istio, IstioCNI, IstioRevision, IstioRevisionTag`,
 		},
-		"unknown": {"lists what there is", "something-else", "", `unknown option "something-else"; options are: charts, kube-version, platform, crds, track, failure-policy, protect, clusters, strict, allow-removal`},
+		"unknown": {"lists what there is", "something-else", "", `unknown option "something-else"; options are: charts, kube-version, platform, crds, track, failure-policy, protect, clusters, strict, allow-removal, flux-substitute`},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"bytes"
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
@@ -59,6 +60,12 @@ type Stamp struct {
 	Protect bool
 	// KeepFailurePolicy leaves the failurePolicy that the chart gives to a validating webhook.
 	KeepFailurePolicy bool
+	// Text, if it is set, is done to all texts of the object. It leaves nothing in them that Flux's substitution would change and
+	// should not.
+	Text func(string) string
+	// Dropped, if it is set, is told of each environment variable that goes because a later entry of the container has its name: its
+	// value, and the one that stays.
+	Dropped func(name, value, kept string)
 }
 
 // Apply writes the stamp on an object and takes out of it what others own:
@@ -68,7 +75,7 @@ type Stamp struct {
 //   - a resourceFieldRef gets the divisor "0" that the API server would add, which GitOps tools show as a difference;
 //   - an environment variable that a container has twice, because the chart and the user's values both set it, keeps the
 //     last entry, which is the one that counts: server-side apply rejects duplicates;
-//   - an object with ${ in it is marked as not for Flux's variable substitution, which would blank it.
+//   - an object with ${ in it is marked as not for Flux's variable substitution, which would blank it, unless Text sees to that.
 func (s Stamp) Apply(o Object) {
 	o.SetLabel(LabelManagedBy, ManagedBy)
 	if s.Tag != "" {
@@ -92,7 +99,7 @@ func (s Stamp) Apply(o Object) {
 			}
 		}
 	}
-	if adapt(o.node) {
+	if s.adapt(o.node) && s.Text == nil || bytes.Contains(o.tail, []byte("${")) {
 		o.SetAnnotation(AnnotationFluxSubstitute, "disabled")
 	}
 }
@@ -107,13 +114,16 @@ func releaseWebhook(hook *yaml.Node, dropIgnore bool) {
 }
 
 // adapt adds the default divisor to every resourceFieldRef, takes out variables that a later entry of the same container
-// replaces, and tells whether any text contains "${".
-func adapt(n *yaml.Node) (substitutes bool) {
+// replaces, and reports whether any text contains "${".
+func (s Stamp) adapt(n *yaml.Node) (substitutes bool) {
 	if n.Kind == yaml.ScalarNode {
+		if s.Text != nil {
+			n.Value = s.Text(n.Value)
+		}
 		return strings.Contains(n.Value, "${")
 	}
 	for i, c := range n.Content {
-		if adapt(c) {
+		if s.adapt(c) {
 			substitutes = true
 		}
 		if n.Kind != yaml.MappingNode || i%2 != 0 {
@@ -123,23 +133,37 @@ func adapt(n *yaml.Node) (substitutes bool) {
 		case c.Value == "resourceFieldRef" && value.Kind == yaml.MappingNode && field(value, "divisor") == nil:
 			set(value, "divisor", &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: "0", Style: yaml.DoubleQuotedStyle})
 		case c.Value == "env" && field(n, "image") != nil && value.Kind == yaml.SequenceNode: // of a container
-			value.Content = lastOfName(value.Content)
+			value.Content = s.lastOfName(value.Content)
 		}
 	}
 	return substitutes
 }
 
 // lastOfName drops the entries of a list that have the name of a later one.
-func lastOfName(list []*yaml.Node) []*yaml.Node {
+func (s Stamp) lastOfName(list []*yaml.Node) []*yaml.Node {
 	last := map[string]int{}
 	for i, n := range list {
 		last[scalar(n, "name")] = i
 	}
 	out := list[:0]
 	for i, n := range list {
-		if name := scalar(n, "name"); name == "" || last[name] == i {
+		name := scalar(n, "name")
+		if name == "" || last[name] == i {
 			out = append(out, n)
+			continue
+		}
+		if s.Dropped != nil {
+			s.Dropped(name, s.value(n), s.value(list[last[name]]))
 		}
 	}
 	return out
+}
+
+// value is that of an environment variable, empty if it comes from elsewhere.
+func (s Stamp) value(variable *yaml.Node) string {
+	value := scalar(variable, "value")
+	if s.Text != nil {
+		value = s.Text(value)
+	}
+	return value
 }

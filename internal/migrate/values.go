@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/values"
 )
 
 // takeZtunnel makes a finding of ztunnel, which is not part of an Istio, with the values of its chart.
@@ -276,7 +277,7 @@ func (m *migration) fit(root string, n *yaml.Node) {
 		return
 	}
 	top, _ := v.(map[string]any)
-	for _, p := range m.schema.Check(root, top, "") {
+	for _, p := range m.schema.CheckFrom(writtenIn(n), root, top, "") {
 		was := seek(n, p.Pointer)
 		if p.Unknown {
 			takeAt(n, p.Pointer)
@@ -290,6 +291,17 @@ func (m *migration) fit(root string, n *yaml.Node) {
 			}
 		}
 	}
+}
+
+// writtenIn looks up scalars as they are written in a tree, so that advice quotes them: 1.20, of which the value is 1.2.
+func writtenIn(n *yaml.Node) values.Source {
+	return values.Source{Written: func(pointer []string) (string, bool) {
+		at := seek(n, pointer)
+		if at == nil {
+			return "", false
+		}
+		return at.Value, at.Kind == yaml.ScalarNode
+	}}
 }
 
 // misfit names a value of a wrong type or a wrong choice.
@@ -320,7 +332,7 @@ func (m *migration) fitMeshConfig() {
 		return
 	}
 	top, _ := v.(map[string]any)
-	for _, p := range m.schema.CheckMeshConfig(top, "") {
+	for _, p := range m.schema.CheckFrom(writtenIn(m.meshConfig), values.RootMeshConfig, top, "") {
 		at := append(keys("spec", "meshConfig"), p.Pointer...)
 		if p.Unknown {
 			m.unknown(at, takeAt(m.meshConfig, p.Pointer), p.Message)

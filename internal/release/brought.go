@@ -140,6 +140,16 @@ func (s tgzSource) hasFile(chart, name string) bool {
 	return slices.ContainsFunc(s[chart], func(f File) bool { return f.Name == name })
 }
 
+func (s tgzSource) names(chart, dir string) []string {
+	var out []string
+	for _, f := range s[chart] {
+		if path.Dir(f.Name) == path.Clean(dir) {
+			out = append(out, f.Name)
+		}
+	}
+	return out
+}
+
 func (s tgzSource) chart(name string) ([]File, error) {
 	if !s.has(name) {
 		return nil, errNoChart

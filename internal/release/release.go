@@ -40,10 +40,15 @@ type Entry struct {
 	Module string `json:"module"`
 	// Digest is the digest of the bundled chart files, as Digest computes it.
 	Digest string `json:"digest"`
+	// Images are those that the charts run by default, for review: see Release.Images.
+	Images []string `json:"images"`
 }
 
 // Catalogue lists the releases that Lateen knows.
 type Catalogue struct {
+	// DefaultVersion is the version of resources that name none. It is written by hand: adding a release does not change it. A
+	// catalogue without it has the newest release that is not a pre-release.
+	DefaultVersion string `json:"default"`
 	// Releases in ascending order of version.
 	Releases []Entry `json:"releases"`
 	// EndOfLife maps a minor version ("1.23") to the month (YYYY-MM) its support ended: six weeks after the release
@@ -119,6 +124,17 @@ func (r Release) HasChart(name string) bool { return r.source.has(name) }
 // HasChartFile tells whether a chart of the release contains a file.
 func (r Release) HasChartFile(chart, name string) bool { return r.source.hasFile(chart, name) }
 
+// ChartFiles lists the files of a chart whose names begin with a prefix, such as files/profile-, in order.
+func (r Release) ChartFiles(chart, prefix string) []string {
+	var out []string
+	for _, name := range r.source.names(chart, path.Dir(prefix)) {
+		if strings.HasPrefix(name, prefix) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // Before tells whether the release is older than a minor version such as 1.24. Pre-releases of that minor, and
 // "master", are not before it.
 func (r Release) Before(major, minor uint64) bool {
@@ -147,9 +163,11 @@ func (r Release) Schema() (data []byte, of string) {
 	return nil, ""
 }
 
-// Default is the version an Istio without spec.version gets: the newest release of the catalogue that is not a
-// pre-release.
+// Default is the version an Istio without spec.version gets.
 func (c *Catalogue) Default() string {
+	if c.DefaultVersion != "" {
+		return c.DefaultVersion
+	}
 	for _, e := range slices.Backward(c.Releases) {
 		if !strings.Contains(e.Version, "-") {
 			return e.Version
@@ -279,6 +297,8 @@ var errNoChart = fmt.Errorf("%w", fs.ErrNotExist)
 type source interface {
 	has(chart string) bool
 	hasFile(chart, name string) bool
+	// names lists the files of a chart that are right in a directory of it.
+	names(chart, dir string) []string
 	chart(name string) ([]File, error)
 }
 
@@ -293,6 +313,20 @@ func (s dirSource) has(chart string) bool { return s.hasFile(chart, "Chart.yaml"
 func (s dirSource) hasFile(chart, name string) bool {
 	_, err := fs.Stat(s.fsys, path.Join(s.dir, chart, name))
 	return err == nil
+}
+
+func (s dirSource) names(chart, dir string) []string {
+	entries, err := fs.ReadDir(s.fsys, path.Join(s.dir, chart, dir))
+	if err != nil {
+		return nil // a chart without the directory has none of its files
+	}
+	var out []string
+	for _, e := range entries {
+		if !e.IsDir() {
+			out = append(out, path.Join(dir, e.Name()))
+		}
+	}
+	return out
 }
 
 func (s dirSource) chart(name string) ([]File, error) {

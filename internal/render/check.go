@@ -14,63 +14,131 @@ import (
 	"github.com/lateen-io/lateen/internal/values"
 )
 
-// Problem is one thing that is wrong with the values of a resource.
+// Problem is one thing that is wrong with a resource, or that does not do what it seems to.
 type Problem struct {
 	values.Problem
-	// Warning says that the resource can be rendered all the same: the schema is that of another version than the charts,
-	// which the user brought, so a field that it does not know may well exist.
+	// Warning says that the resource can be rendered all the same.
 	Warning bool
 }
 
-// CheckIstio holds spec.values and spec.meshConfig against the schema of the release that the Istio asks for. The error is
-// that the schema cannot be read.
-func CheckIstio(rel release.Release, spec v1.IstioSpec) ([]Problem, error) {
-	return check(rel, given{"values", values.RootIstio, spec.Values}, given{"meshConfig", "", spec.MeshConfig})
+// Source is where a resource was read, and what becomes of what it is rendered to.
+type Source struct {
+	// Written gives a scalar as the user wrote it, by the path of its field: 1.20, which as a value is 1.2. nil knows none.
+	Written func(pointer []string) (text string, known bool)
+	// FluxSubstitute is the option flux-substitute: "true" if Flux puts in variables, ${name}, after rendering; "false" if
+	// nobody does; empty if the user has not said.
+	FluxSubstitute string
+}
+
+// CheckIstio returns what is wrong with an Istio that asks for the release: values that its charts do not have, or that have no
+// effect. The error is that the schema cannot be read.
+func CheckIstio(rel release.Release, istio *v1.Istio, from Source) ([]Problem, error) {
+	spec := istio.Spec
+	out, err := check(rel, from, given{"values", values.RootIstio, spec.Values}, given{"meshConfig", values.RootMeshConfig, spec.MeshConfig})
+	if name, errName := RevisionName(istio); errName == nil { // else planning it says so
+		out = append(out, overruled(spec.Values, name)...)
+	}
+	return out, err
 }
 
 // CheckRevision does the same for an IstioRevision.
-func CheckRevision(rel release.Release, spec v1.IstioRevisionSpec) ([]Problem, error) {
-	return check(rel, given{"values", values.RootIstio, spec.Values})
+func CheckRevision(rel release.Release, rev *v1.IstioRevision, from Source) ([]Problem, error) {
+	out, err := check(rel, from, given{"values", values.RootIstio, rev.Spec.Values})
+	return append(out, overruled(rev.Spec.Values, rev.Name)...), err
 }
 
 // CheckCNI does the same for an IstioCNI.
-func CheckCNI(rel release.Release, spec v1.IstioCNISpec) ([]Problem, error) {
-	return check(rel, given{"values", values.RootCNI, spec.Values})
+func CheckCNI(rel release.Release, spec v1.IstioCNISpec, from Source) ([]Problem, error) {
+	return check(rel, from, given{"values", values.RootCNI, spec.Values})
 }
 
-// given are the values that a user wrote in one field of spec. Without a root they are a MeshConfig.
+// given are the values that a user wrote in one field of spec.
 type given struct {
 	field, root string
 	values      *v1.Values
 }
 
-func check(rel release.Release, all ...given) ([]Problem, error) {
+func check(rel release.Release, from Source, all ...given) ([]Problem, error) {
 	data, of := rel.Schema()
-	if data == nil {
-		return nil, nil
-	}
-	schema, err := schemaOf(data, of)
-	if err != nil {
-		return nil, fmt.Errorf("schema of Istio %s: %w", of, err)
+	var schema *values.Schema // none finds nothing
+	if data != nil {
+		var err error
+		if schema, err = schemaOf(data, of); err != nil {
+			return nil, fmt.Errorf("schema of Istio %s: %w", of, err)
+		}
 	}
 	var out []Problem
 	for _, g := range all {
 		v, err := decode(g.values)
 		path := "spec." + g.field
-		var found []values.Problem
-		switch {
-		case err != nil:
-			found = []values.Problem{{Path: path, Pointer: strings.Split(path, "."), Message: err.Error()}}
-		case g.root == "":
-			found = schema.CheckMeshConfig(v, path)
-		default:
-			found = schema.Check(g.root, v, path)
+		if err != nil {
+			out = append(out, Problem{values.Problem{Path: path, Pointer: strings.Split(path, "."), Message: err.Error()}, false})
+			continue
 		}
-		for _, p := range found {
+		if v == nil {
+			continue
+		}
+		source := values.Source{Written: from.Written, Substituted: from.FluxSubstitute == "true"}
+		for _, p := range schema.CheckFrom(source, g.root, v, path) {
 			out = append(out, Problem{p, p.Unknown && of != rel.Version})
+		}
+		for _, p := range selections(rel, g, v, path) {
+			out = append(out, Problem{p, false})
+		}
+		for _, p := range append(values.CheckSelectors(v, path), variables(from, v, path)...) {
+			out = append(out, Problem{p, true})
 		}
 	}
 	return out, nil
+}
+
+// selections are the profiles, platforms and compatibility versions among values that the charts do not have.
+func selections(rel release.Release, g given, v map[string]any, path string) []values.Problem {
+	chart := "istiod"
+	switch g.root {
+	case values.RootMeshConfig:
+		return nil
+	case values.RootCNI:
+		chart = "cni"
+	}
+	return values.CheckSelections(v, chart, rel.Version, !rel.Before(1, 25), rel, path)
+}
+
+// variables are the texts that Flux would put something into, unless the user has said whether it shall.
+func variables(from Source, v map[string]any, path string) []values.Problem {
+	if from.FluxSubstitute != "" {
+		return nil
+	}
+	found := values.Variables(v, path)
+	for i, p := range found {
+		found[i].Message = fmt.Sprintf("has the variable %s, which Flux does not replace: what is rendered is marked as not for its substitution, since the charts "+
+			"have texts of this form themselves. If Flux shall replace it, set the option flux-substitute to \"true\"; if it is meant literally, to \"false\"", p.Message)
+	}
+	return found
+}
+
+// overruled are the values that belong to the resource, where the user has set them to something else than they will be.
+func overruled(given *v1.Values, name string) []Problem {
+	v, err := decode(given)
+	if err != nil {
+		return nil // check says so
+	}
+	var out []Problem
+	warn := func(key, message string) {
+		out = append(out, Problem{values.Problem{Path: "spec.values." + key, Pointer: []string{"spec", "values", key}, Message: message}, true})
+	}
+	if have, isText := v["revision"].(string); isText && have != name && (name != "default" || have != "") {
+		warn("revision", fmt.Sprintf("is %q and has no effect: the revision is %s, which the name of the resource and its update strategy decide; leave it out",
+			have, name))
+	}
+	will := "" // as values.Enforce and the charts of the default revision have it
+	if name == "default" {
+		will = name
+	}
+	if have, isText := v["defaultRevision"].(string); isText && have != will {
+		warn("defaultRevision", fmt.Sprintf("is %q and has no effect: a revision or an IstioRevisionTag is the default one if its name is default; leave it out", have))
+	}
+	return out
 }
 
 // parsed keeps the schemas that a process has read, by version.
@@ -147,13 +215,23 @@ func EndOfLife(rel release.Release) string {
 		rel.Version, rel.EndOfLife, release.Bundled().Default())
 }
 
-// UnknownPlatform is a sentence about a platform that no chart knows, or empty.
-func UnknownPlatform(platform string) string {
-	if platform == "" || slices.Contains(values.Platforms, platform) {
+// UnknownPlatform is a sentence about a platform that the charts of a release have nothing for where they should, or empty. chart is
+// istiod or cni.
+func UnknownPlatform(rel release.Release, chart, platform string) string {
+	switch {
+	case platform == "" || rel.HasChartFile(chart, "files/profile-platform-"+platform+".yaml"):
 		return ""
+	case slices.Contains(values.Platforms, platform):
+		// GKE is known by the version of Kubernetes as well, OpenShift was a profile at first, and the others are about the CNI plugin only.
+		if chart != "cni" || platform == platformGKE || rel.HasChartFile(chart, "files/profile-"+platform+".yaml") {
+			return ""
+		}
+		return fmt.Sprintf("the charts of Istio %s have no settings for the platform %s yet, so it has no effect on the CNI plugin: set spec.values.cni.cniBinDir "+
+			"and spec.values.cni.cniConfDir to the directories of the nodes", rel.Version, platform)
 	}
-	message := fmt.Sprintf("the platform %q is none that Istio's charts know (%s) and has no effect", platform, strings.Join(values.Platforms, ", "))
-	if best := values.Closest(platform, values.Platforms); best != "" {
+	known := slices.Compact(slices.Sorted(slices.Values(slices.Concat(values.Platforms, values.ChartPlatforms(rel, chart)))))
+	message := fmt.Sprintf("the platform %q is none that Istio's charts know (%s) and has no effect", platform, strings.Join(known, ", "))
+	if best := values.Closest(platform, known); best != "" {
 		message += "; did you mean " + best + "?"
 	}
 	return message

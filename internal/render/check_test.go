@@ -24,7 +24,9 @@ func TestCheck(t *testing.T) {
 	v := func(text string) *v1.Values { return &v1.Values{Raw: []byte(text)} }
 	istio := func(values, mesh string) func(release.Release) ([]render.Problem, error) {
 		return func(rel release.Release) ([]render.Problem, error) {
-			return render.CheckIstio(rel, v1.IstioSpec{Values: v(values), MeshConfig: v(mesh)})
+			istio := &v1.Istio{Spec: v1.IstioSpec{Values: v(values), MeshConfig: v(mesh)}}
+			istio.Name = "default"
+			return render.CheckIstio(rel, istio, render.Source{})
 		}
 	}
 	type said struct {
@@ -52,12 +54,14 @@ func TestCheck(t *testing.T) {
 		{"values that are none", bundled, istio(`[]`, `{}`), []said{{"spec.values: json: cannot unmarshal array into Go value of type map[string]interface {}", false}}},
 		{
 			"an IstioRevision", bundled, func(rel release.Release) ([]render.Problem, error) {
-				return render.CheckRevision(rel, v1.IstioRevisionSpec{Values: v(`{"pilto":{}}`)})
+				rev := &v1.IstioRevision{Spec: v1.IstioRevisionSpec{Values: v(`{"pilto":{}}`)}}
+				rev.Name = "default"
+				return render.CheckRevision(rel, rev, render.Source{})
 			}, []said{{"spec.values.pilto: unknown field in v1.28.3; did you mean pilot?", false}},
 		},
 		{
 			"an IstioCNI has values of its own", bundled, func(rel release.Release) ([]render.Problem, error) {
-				return render.CheckCNI(rel, v1.IstioCNISpec{Values: v(`{"cni":{"logLevel":"info"},"pilot":{}}`)})
+				return render.CheckCNI(rel, v1.IstioCNISpec{Values: v(`{"cni":{"logLevel":"info"},"pilot":{}}`)}, render.Source{})
 			}, []said{{"spec.values.pilot: istiod is not part of the CNI plugin: move this to spec.values.pilot of an Istio", false}},
 		},
 	} {

@@ -32,6 +32,10 @@ type Input struct {
 	Protect bool
 	// KeepFailurePolicy leaves the failurePolicy Ignore that charts give to validating webhooks.
 	KeepFailurePolicy bool
+	// FluxSubstitute says that Flux puts in the variables, ${name}, of the values after rendering.
+	FluxSubstitute bool
+	// Warn, if it is set, is told of values that turn out to have no effect.
+	Warn func(Problem)
 }
 
 // PlanInput is all that an Istio's IstioRevision depends on.
@@ -146,7 +150,8 @@ func Render(in Input) ([]manifest.Object, error) {
 		return nil, fmt.Errorf("spec.values: %w", err)
 	}
 	name, namespace := in.Revision.Name, in.Revision.Spec.Namespace
-	main, chartValues := values.RemoteChart(v, in.Release)
+	subst := substitution{on: in.FluxSubstitute}
+	main, chartValues := values.RemoteChart(subst.mark(v), in.Release)
 	target := chart.Target{Release: name + "-istiod", Namespace: namespace, KubeVersion: in.KubeVersion}
 	var keep func(string) bool
 	if main == "istiod-remote" {
@@ -168,7 +173,9 @@ func Render(in Input) ([]manifest.Object, error) {
 		}
 		objects = append(objects, base...)
 	}
-	stamp := manifest.Stamp{Owner: in.Owner, Revision: name, Protect: in.Protect, KeepFailurePolicy: in.KeepFailurePolicy}
+	stamp := manifest.Stamp{
+		Owner: in.Owner, Revision: name, Protect: in.Protect, KeepFailurePolicy: in.KeepFailurePolicy, Text: subst.text(), Dropped: dropped(main, v, in.Warn),
+	}
 	objects, err = finish(objects, stamp, in.Release)
 	if err != nil && values.String(chartValues, "global", "remotePilotAddress") != "" && values.String(chartValues, "profile") != "remote" {
 		return nil, fmt.Errorf("%w; spec.values.global.remotePilotAddress is for remote control planes: set spec.profile to remote, or leave it out", err)
@@ -183,12 +190,13 @@ func CRDs(in Input) ([]manifest.Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spec.values: %w", err)
 	}
-	_, v = values.RemoteChart(v, in.Release)
+	subst := substitution{on: in.FluxSubstitute}
+	_, v = values.RemoteChart(subst.mark(v), in.Release)
 	objects, err := renderCRDs(in.Release, v, chart.Target{Release: baseRelease, Namespace: in.Revision.Spec.Namespace, KubeVersion: in.KubeVersion})
 	if err != nil {
 		return nil, err
 	}
-	return finish(objects, manifest.Stamp{Owner: in.Owner, Version: in.Release.Version, Protect: true}, in.Release)
+	return finish(objects, manifest.Stamp{Owner: in.Owner, Version: in.Release.Version, Protect: true, Text: subst.text()}, in.Release)
 }
 
 // finish stamps, orders and packs objects.

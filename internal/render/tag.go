@@ -22,8 +22,8 @@ type TagInput struct {
 	KubeVersion string
 	// Owner is the resource that the objects are stamped with: "IstioRevisionTag/prod".
 	Owner string
-	// KeepFailurePolicy as in Input.
-	KeepFailurePolicy bool
+	// KeepFailurePolicy and FluxSubstitute as in Input.
+	KeepFailurePolicy, FluxSubstitute bool
 }
 
 // Tag gives the objects of a revision tag: those of the chart istiod's templates for revision tags, as the Helm release
@@ -37,7 +37,8 @@ func Tag(in TagInput) ([]manifest.Object, error) {
 	if values.String(v, "profile") == "remote" {
 		return nil, fmt.Errorf("IstioRevision/%s is a remote one; a tag can only point at a control plane in the same cluster", in.Revision.Name)
 	}
-	v = values.Merge(v, map[string]any{"revisionTags": []any{in.Name}})
+	subst := substitution{on: in.FluxSubstitute}
+	v = values.Merge(subst.mark(v), map[string]any{"revisionTags": []any{in.Name}})
 	target := chart.Target{Release: in.Name + "-revisiontags", Namespace: in.Revision.Spec.Namespace, KubeVersion: in.KubeVersion}
 	// All templates are read: up to 1.27 those for tags and for the revision's own webhook define a part of the same name, and the
 	// chart works with the latter's.
@@ -56,7 +57,7 @@ func Tag(in TagInput) ([]manifest.Object, error) {
 		}
 		objects = append(objects, base...)
 	}
-	stamp := manifest.Stamp{Owner: in.Owner, Revision: in.Revision.Name, Tag: in.Name, KeepFailurePolicy: in.KeepFailurePolicy}
+	stamp := manifest.Stamp{Owner: in.Owner, Revision: in.Revision.Name, Tag: in.Name, KeepFailurePolicy: in.KeepFailurePolicy, Text: subst.text()}
 	return finish(objects, stamp, in.Release)
 }
 

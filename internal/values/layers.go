@@ -175,10 +175,13 @@ func disjoint(path string, a, b map[string]any) error {
 	return nil
 }
 
-// Charts tells what layers need to know about the charts of a release: whether a file is in the istiod chart.
+// Charts is what layers need to know about the charts of a release.
 type Charts interface {
+	// HasChartFile reports whether a chart has a file, and HasChart whether there is the chart.
 	HasChartFile(chart, name string) bool
 	HasChart(name string) bool
+	// ChartFiles lists the files of a chart whose names begin with a prefix.
+	ChartFiles(chart, prefix string) []string
 }
 
 // Base is the lowest layer, Istio's profile "default".

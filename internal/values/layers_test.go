@@ -263,6 +263,16 @@ type charts []string
 func (c charts) HasChartFile(chart, name string) bool { return slices.Contains(c, chart+"/"+name) }
 func (c charts) HasChart(name string) bool            { return c.HasChartFile(name, "Chart.yaml") }
 
+func (c charts) ChartFiles(chart, prefix string) []string {
+	var out []string
+	for _, file := range c {
+		if name, ok := strings.CutPrefix(file, chart+"/"); ok && strings.HasPrefix(name, prefix) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 var (
 	// v123 merges no profiles itself.
 	v123 = charts{"istiod/Chart.yaml", "istiod-remote/Chart.yaml", "istiod/files/profile-ambient.yaml", "istiod/files/profile-demo.yaml", "istiod/files/profile-openshift.yaml"}

@@ -29,8 +29,8 @@ const (
 	RootIstio = "istio"
 	// RootCNI are the values of an IstioCNI.
 	RootCNI = "cni"
-
-	rootMeshConfig = "meshConfig"
+	// RootMeshConfig is a MeshConfig by itself.
+	RootMeshConfig = "meshConfig"
 )
 
 // Problem is one thing wrong with a user's values.
@@ -124,10 +124,23 @@ func isNode(text []byte) bool {
 //
 // null is fine anywhere: in Helm's values it takes a default away. A nil schema finds nothing.
 func (s *Schema) Check(root string, v map[string]any, path string) []Problem {
+	return s.CheckFrom(Source{}, root, v, path)
+}
+
+// Source is where values were read, as far as the values themselves do not say it.
+type Source struct {
+	// Written gives a scalar as the user wrote it, by its place: 1.20, which as a value is 1.2. nil knows none.
+	Written func(pointer []string) (text string, known bool)
+	// Substituted says that ${name} in a text stands for what is only put in after rendering (see Variable).
+	Substituted bool
+}
+
+// CheckFrom is Check for values of which more is known.
+func (s *Schema) CheckFrom(source Source, root string, v map[string]any, path string) []Problem {
 	if s == nil || v == nil {
 		return nil
 	}
-	c := checker{schema: s, root: root}
+	c := checker{schema: s, root: root, source: source}
 	at := place{path: path}
 	if path != "" {
 		at.pointer = strings.Split(path, ".")
@@ -146,7 +159,7 @@ func (s *Schema) Check(root string, v map[string]any, path string) []Problem {
 
 // CheckMeshConfig returns what is wrong with a MeshConfig that stands by itself, as in spec.meshConfig.
 func (s *Schema) CheckMeshConfig(v map[string]any, path string) []Problem {
-	return s.Check(rootMeshConfig, v, path)
+	return s.Check(RootMeshConfig, v, path)
 }
 
 // elsewhere says what to do about values that Istio's charts have and a root does not.
@@ -168,6 +181,7 @@ var elsewhere = map[string]map[string]string{
 type node struct {
 	Ref        string           `json:"$ref"`
 	Type       types            `json:"type"`
+	Format     string           `json:"format"`
 	Enum       []string         `json:"enum"`
 	Items      *node            `json:"items"`
 	Additional additional       `json:"additionalProperties"`
@@ -272,7 +286,21 @@ func (p place) problem(message string) Problem {
 type checker struct {
 	schema   *Schema
 	root     string
+	source   Source
 	problems []Problem
+}
+
+// written is a scalar as the user wrote it, or else as it is written in JSON.
+func (c *checker) written(v any, at place) string {
+	if c.source.Written != nil {
+		if text, known := c.source.Written(at.pointer); known {
+			return text
+		}
+	}
+	if f, isFloat := v.(float64); isFloat {
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return fmt.Sprint(v)
 }
 
 func (c *checker) check(n *node, v any, at place, top bool) {
@@ -288,8 +316,21 @@ func (c *checker) check(n *node, v any, at place, top bool) {
 		return
 	}
 	have := typeOf(v)
-	if !n.accepts(have) {
-		c.problems = append(c.problems, at.problem("must be "+n.Type.String()+", is "+article(have)+quoting(n.Type, have, v)))
+	variable := ""
+	if text, isText := v.(string); isText && c.source.Substituted {
+		variable = Variable(text)
+	}
+	switch {
+	case variable != "" && n.accepts(have):
+		return // what it will be is not known here
+	case n.Format == formatDuration:
+		c.duration(v, at)
+		return
+	case variable != "":
+		c.problems = append(c.problems, at.problem(fmt.Sprintf("must be %s: a variable such as %s can only stand for text", n.Type, variable)))
+		return
+	case !n.accepts(have):
+		c.problems = append(c.problems, at.problem("must be "+n.Type.String()+", is "+article(have)+c.quoting(n.Type, have, v, at)))
 		return
 	}
 	switch v := v.(type) {
@@ -424,13 +465,10 @@ func article(name string) string {
 }
 
 // quoting says how to write a scalar whose quotes are the only thing wrong with it.
-func quoting(want types, have string, v any) string {
+func (c *checker) quoting(want types, have string, v any, at place) string {
 	switch {
 	case slices.Contains(want, "string") && (have == "boolean" || have == "integer" || have == "number"):
-		if f, isFloat := v.(float64); isFloat {
-			v = strconv.FormatFloat(f, 'f', -1, 64)
-		}
-		return fmt.Sprintf(" (write %q with quotes)", fmt.Sprint(v))
+		return fmt.Sprintf(" (write %q with quotes)", c.written(v, at))
 	case have != "string":
 		return ""
 	}

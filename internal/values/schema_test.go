@@ -68,7 +68,7 @@ func TestSchemaCheck(t *testing.T) {
 	}{
 		"right": {
 			reason: "every kind of value that people write",
-			values: `{global: {meshID: mesh1, multiCluster: {clusterName: c}, network: network1, tag: 1.28, waypoint: {nodeSelector: {kubernetes.io/os: linux}}},
+			values: `{global: {meshID: mesh1, multiCluster: {clusterName: c}, network: network1, tag: "1.28", waypoint: {nodeSelector: {kubernetes.io/os: linux}}},
 				pilot: {env: {EXTERNAL_ISTIOD: "true"}, traceSampling: 1, rollingMaxSurge: 100%, rollingMaxUnavailable: 1,
 				resources: {requests: {cpu: 0.5, memory: 1Gi}, limits: {cpu: 2}}, cni: {enabled: true}, tolerations: [{key: a, tolerationSeconds: 3}]},
 				meshConfig: {accessLogFile: /dev/stdout, defaultConfig: {proxyMetadata: {A: "1"}, concurrency: 2, tracing: {zipkin: {address: "a:1"}}}}, revision: x}`,
@@ -335,7 +335,7 @@ func TestSchemasAreWhole(t *testing.T) {
 		if s.Version != version {
 			t.Errorf("the schema of %s says it is of %s", version, s.Version)
 		}
-		if have := slices.Sorted(maps.Keys(s.roots)); !slices.Equal(have, []string{RootCNI, RootIstio, rootMeshConfig}) {
+		if have := slices.Sorted(maps.Keys(s.roots)); !slices.Equal(have, []string{RootCNI, RootIstio, RootMeshConfig}) {
 			t.Errorf("%s: roots are %v", version, have)
 		}
 		var visit func(name string, n *node)
@@ -535,7 +535,7 @@ func FuzzSchemaCheck(f *testing.F) {
 		if json.Unmarshal(data, &plain) != nil || decoder.Decode(&exact) != nil {
 			return
 		}
-		for _, root := range []string{RootIstio, RootCNI, rootMeshConfig} {
+		for _, root := range []string{RootIstio, RootCNI, RootMeshConfig} {
 			problems := s.Check(root, plain, "spec.values")
 			if again := s.Check(root, plain, "spec.values"); !slices.EqualFunc(problems, again, func(a, b Problem) bool { return a.String() == b.String() }) {
 				t.Errorf("two checks of the same values differ:\n%v\n%v", problems, again)

@@ -24,6 +24,7 @@ import (
 type node struct {
 	Ref        string           `json:"$ref,omitempty"`
 	Type       types            `json:"type,omitempty"`
+	Format     string           `json:"format,omitempty"`
 	Enum       []string         `json:"enum,omitempty"`
 	Items      *node            `json:"items,omitempty"`
 	Additional *additional      `json:"additionalProperties,omitempty"`
@@ -56,9 +57,12 @@ func anything() *node          { return &node{} }
 func scalar(t ...string) *node { return &node{Type: t} }
 func freeObject() *node        { return scalar("object") }
 func listOf(items *node) *node { return &node{Type: types{"array"}, Items: items} }
-func quantity() *node          { return scalar("number", "string") }
-func intOrString() *node       { return scalar("integer", "string") }
-func stringMap() *node         { return mapOf(scalar("string")) }
+
+// duration is a google.protobuf.Duration: text with a unit. Durations of other types are plain text: what reads them has rules of its own.
+func duration() *node    { return &node{Type: types{"string"}, Format: "duration"} }
+func quantity() *node    { return scalar("number", "string") }
+func intOrString() *node { return scalar("integer", "string") }
+func stringMap() *node   { return mapOf(scalar("string")) }
 
 func mapOf(values *node) *node {
 	return &node{Type: types{"object"}, Additional: &additional{values}}
@@ -88,7 +92,7 @@ var wellKnown = map[reflect.Type]func() *node{
 	pointerTo[wrapperspb.UInt64Value](): func() *node { return scalar("integer") },
 	pointerTo[wrapperspb.FloatValue]():  func() *node { return scalar("number") },
 	pointerTo[wrapperspb.DoubleValue](): func() *node { return scalar("number") },
-	pointerTo[durationpb.Duration]():    func() *node { return scalar("string") },
+	pointerTo[durationpb.Duration]():    duration,
 	pointerTo[timestamppb.Timestamp]():  func() *node { return scalar("string") },
 	pointerTo[structpb.Struct]():        freeObject,
 	pointerTo[structpb.ListValue]():     func() *node { return listOf(anything()) },
@@ -228,6 +232,9 @@ func (g *generator) add(definition, property string, parent reflect.Type, f refl
 	}
 	if ok {
 		n = correct(g)
+	}
+	if property == "tag" && len(n.Type) == 0 {
+		n = scalar("string") // the type lets a number be a tag, and the charts print 1.20 as 1.2
 	}
 	if property == "env" && n.Type != nil && n.Type[0] == "object" && n.Properties == nil {
 		n = stringMap() // the charts write every entry into an EnvVar's value, which is a string

@@ -11,6 +11,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -27,18 +28,19 @@ import (
 func main() {
 	schemas := flag.String("schemas", "internal/release/schemas", "directory of the schemas, one file per version")
 	descriptions := flag.String("descriptions", "config/crd/gen/descriptions.json", "descriptions of definitions and properties")
+	catalogue := flag.String("catalogue", "internal/release/catalogue.json", "the catalogue of releases, which says what the default version is")
 	flag.Parse()
 	if flag.NArg() != 1 {
-		fmt.Fprintln(os.Stderr, "usage: gen [-schemas DIR] [-descriptions FILE] DIR-OF-CRDS")
+		fmt.Fprintln(os.Stderr, "usage: gen [-schemas DIR] [-descriptions FILE] [-catalogue FILE] DIR-OF-CRDS")
 		os.Exit(2)
 	}
-	if err := run(*schemas, *descriptions, flag.Arg(0)); err != nil {
+	if err := run(*schemas, *descriptions, *catalogue, flag.Arg(0)); err != nil {
 		fmt.Fprintf(os.Stderr, "gen: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(schemas, descriptions, crds string) error {
+func run(schemas, descriptions, catalogue, crds string) error {
 	documents, err := readSchemas(schemas)
 	if err != nil {
 		return err
@@ -54,7 +56,10 @@ func run(schemas, descriptions, crds string) error {
 	u := unite(documents)
 	u.texts = texts
 	u.texts["Values.meshConfig"] = texts["mesh.v1alpha1.MeshConfig"]
-	version := newestStable(documents)
+	version, err := defaultVersion(catalogue)
+	if err != nil {
+		return err
+	}
 	for _, crd := range []struct {
 		file    string
 		version bool
@@ -212,6 +217,7 @@ type document struct {
 type node struct {
 	Ref        string           `json:"$ref"`
 	Type       types            `json:"type"`
+	Format     string           `json:"format"`
 	Enum       []string         `json:"enum"`
 	Items      *node            `json:"items"`
 	Additional *additional      `json:"additionalProperties"`
@@ -272,13 +278,17 @@ func readSchemas(dir string) ([]document, error) {
 	return documents, nil
 }
 
-// newestStable is the version that a resource gets which names none.
-func newestStable(documents []document) string {
-	newest := documents[len(documents)-1].Version
-	for _, d := range documents {
-		if d.semver.Prerelease() == "" {
-			newest = d.Version
-		}
+// defaultVersion is the version that a resource gets which names none.
+func defaultVersion(catalogue string) (string, error) {
+	data, err := os.ReadFile(catalogue)
+	if err != nil {
+		return "", err
 	}
-	return newest
+	var content struct {
+		Default string `json:"default"`
+	}
+	if err := json.Unmarshal(data, &content); err != nil || content.Default == "" {
+		return "", fmt.Errorf("%s: there is no default version in it: %w", catalogue, cmp.Or(err, errors.New("add one")))
+	}
+	return content.Default, nil
 }

@@ -161,6 +161,9 @@ func (u *union) structural(n *node, at place) schema {
 		s["items"] = u.structural(n.Items, at)
 	case "string", "boolean", "integer", "number":
 		s["type"] = n.Type[0]
+		if n.Format == "duration" {
+			s["pattern"] = durationPattern
+		}
 		if len(n.Enum) > 0 {
 			s["enum"] = n.Enum
 			delete(s, "nullable") // the API server drops a null where there is an enum, even if the enum lists it
@@ -170,6 +173,10 @@ func (u *union) structural(n *node, at place) schema {
 	}
 	return s
 }
+
+// durationPattern is what istiod takes for a duration: what Go's time.ParseDuration does. Without a unit, it refuses the whole
+// configuration of the mesh.
+const durationPattern = `^[-+]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`
 
 // describe is the description of a property: the comment of its field, else of its type, and which versions have it.
 func (u *union) describe(name string, n *node, at place) string {
