@@ -78,11 +78,13 @@ func referred(t *testing.T, o manifest.Object) []string {
 	var read struct {
 		Subjects []struct{ Kind, Name string }
 		Webhooks []struct {
-			ClientConfig struct{ Service struct{ Name string } }
+			ClientConfig struct{ Service struct{ Name string } } `yaml:"clientConfig"`
 		}
 		Spec struct {
 			Template struct {
-				Spec struct{ ServiceAccountName string }
+				Spec struct {
+					ServiceAccountName string `yaml:"serviceAccountName"`
+				}
 			}
 		}
 	}
