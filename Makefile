@@ -76,6 +76,20 @@ build: $(BINARIES) bin/lateen bin/lateen-controller ## Build the static binaries
 render: build ## Print what examples/kustomize/default renders to, through the real kustomize
 	PATH="$(CURDIR)/bin:$$PATH" $(TOOL) kustomize build --enable-alpha-plugins --enable-exec examples/kustomize/default
 
+# The packages of examples/kpt with Kptfiles that kpt finds. They must be outside of the repository, which is a kpt package itself: kpt renders
+# every package below one.
+.PHONY: packages
+packages: ## Write the packages of examples/kpt into DIR, for a repository that `kpt pkg get` reads
+	[ -n "$(DIR)" ] || { echo "make packages DIR=directory outside of this repository" >&2; exit 2; }
+	mkdir -p "$(DIR)"
+	case "$$(cd "$(DIR)" && pwd -P)/" in "$$(pwd -P)"/*) echo "$(DIR) is in this repository, which is a kpt package" >&2; exit 2 ;; esac
+	(cd examples/kpt && find . -name Kptfile.example) | while read -r file; do
+	  package=$$(dirname "$$file")
+	  mkdir -p "$(DIR)/$$package"
+	  cp -R "examples/kpt/$$package/." "$(DIR)/$$package"
+	  mv "$(DIR)/$$file" "$(DIR)/$$package/Kptfile"
+	done
+
 # Static binaries in images of scratch. The time stamp is fixed, so that the same binary gives the same image.
 .PHONY: images
 images: build ## Build the images of the functions and of the controller with podman or docker: IMAGE_PREFIX, IMAGE_TAG

@@ -329,9 +329,12 @@ func RevisionObject(out Output, source manifest.Object) (manifest.Object, error)
 	annotations[manifest.AnnotationRenderedBy] = "render-istio"
 	annotations[manifest.AnnotationOwner] = out.Owner
 	if out.Protected {
-		annotations[manifest.AnnotationArgoSync], annotations[manifest.AnnotationFluxPrune] = "Prune=false", "disabled"
+		for k, val := range manifest.Protection() {
+			annotations[k] = val
+		}
 	}
-	if local := source.Annotation(krm.AnnotationLocalConfig); local != "" {
+	local := source.Annotation(krm.AnnotationLocalConfig)
+	if local != "" {
 		annotations[krm.AnnotationLocalConfig] = local
 	}
 	spec := &yaml.Node{Kind: yaml.MappingNode, Tag: yaml.NodeTagMap}
@@ -362,7 +365,11 @@ func RevisionObject(out Output, source manifest.Object) (manifest.Object, error)
 		}
 		f.in.Content = append(f.in.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: f.key}, value)
 	}
-	return manifest.FromNode(n)
+	o, err := manifest.FromNode(n)
+	if err == nil && local == "true" {
+		o.AddComment(manifest.CommentArgoSkip)
+	}
+	return o, err
 }
 
 // recordRelease notes on an object what the rendering depended on.

@@ -265,31 +265,14 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 		return nil, append(e.Results, results...)
 	}
 	results = append(results, e.withoutDefault(t.items, items)...)
+	if t.memory {
+		e.releasedByPackage(items)
+		results = append(results, e.unskipped(items)...)
+	}
 	if !t.generator {
 		results = append(results, e.mark(items, t.memory)...)
 	}
 	return items, append(e.Results, results...)
-}
-
-// mark makes the resources that go to a cluster say that their objects are rendered here: a controller there would render
-// them too, and undo what the pipeline patches afterwards. In kustomize that is written on the output. What kpt gives back
-// is the user's own file, in which the user has to write it.
-func (e *Expanded) mark(items []manifest.Object, memory bool) fn.Results {
-	var results fn.Results
-	for _, r := range e.Sources {
-		switch {
-		case r.Object.Annotation(krm.AnnotationLocalConfig) == "true" || r.Object.Annotation(manifest.AnnotationRenderedBy) != "":
-		case memory:
-			results = append(results, krm.Result(r.Object, fn.Info, nil, fmt.Sprintf("is applied with the rest, and a controller in the cluster "+
-				"would render it a second time: add the annotation %s: %s, or %s: \"true\" to keep it in Git",
-				manifest.AnnotationRenderedBy, e.function.Name, krm.AnnotationLocalConfig)))
-		default:
-			i := slices.IndexFunc(items, func(o manifest.Object) bool { return o.Node() == r.Object.Node() })
-			items[i] = r.Object.Copy() // the input stays as it came
-			items[i].SetAnnotation(manifest.AnnotationRenderedBy, e.function.Name)
-		}
-	}
-	return results
 }
 
 // withoutDefault warns if the revision default leaves the package of an Istio that stays: some things of a cluster are there

@@ -647,9 +647,8 @@ func TestRenderedBy(t *testing.T) {
 		{"and of the tags", expand.RevisionTag, []string{istio("mesh", "{}"), tag}, "IstioRevisionTag", "revision-tag", nil},
 		{"what stays in Git does not", expand.RenderIstio, []string{istio("mesh", "{}", local)}, "Istio", "", nil},
 		{"what the user says stays", expand.RenderIstio, []string{istio("mesh", "{}", "annotations: {lateen.io/rendered-by: me}")}, "Istio", "me", nil},
-		{"a user's file is the user's, who is told", expand.RenderIstio, []string{istio("mesh", "{}", path)}, "Istio", "", []string{
-			"is applied with the rest, and a controller in the cluster would render it a second time: add the annotation lateen.io/rendered-by: render-istio, " +
-				`or config.kubernetes.io/local-config: "true" to keep it in Git`,
+		{"so does a user's file, and the user is told", expand.RenderIstio, []string{istio("mesh", "{}", path)}, "Istio", "render-istio", []string{
+			"got the annotation lateen.io/rendered-by: render-istio, because it is applied with the rest, and a controller in the cluster would render it a second time",
 		}},
 	} {
 		in := read(t, resourceList("", c.items...))

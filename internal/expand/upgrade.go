@@ -62,9 +62,10 @@ func (u *upgrade) activate() {
 }
 
 // note writes what activate has found on the IstioRevision that is rendered.
-// In a package that remembers, it is the package that releases revisions, also those that are applied from it.
+// In a package that remembers, it is the package that releases revisions, whether or not they are meant to be applied from it:
+// not everybody who applies a package knows local-config.
 func (u *upgrade) note(o manifest.Object, memory bool) {
-	if memory && u.source.Object.Annotation(krm.AnnotationLocalConfig) != "true" {
+	if memory {
 		o.SetAnnotation(manifest.AnnotationReleasedBy, manifest.ReleasedByPackage)
 	}
 	if u.activation > 1 {

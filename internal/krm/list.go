@@ -48,6 +48,11 @@ func isCarried(annotation string) bool {
 	return false
 }
 
+// isItemID reports whether an annotation is one by which the caller finds the item again that an item was before.
+func isItemID(annotation string) bool {
+	return annotation == internalPrefix+"id" || annotation == "config.k8s.io/id"
+}
+
 // MaxInput bounds what is read from standard input or a file: 256 MiB.
 const MaxInput = 256 << 20
 

@@ -133,10 +133,15 @@ func (f *fresh) takeOver(item manifest.Object, generated bool, inUse map[string]
 		return fmt.Errorf("%s generates %s, which the package has already%s: remove or rename the other one",
 			f.from.Owner, item.ID(), in(LocationOf(item)))
 	}
+	// kpt gives an object the comments back that the item of the same id had. That one is not wanted any more.
+	changed := item.HasComment(manifest.CommentArgoSkip) && !f.object.HasComment(manifest.CommentArgoSkip)
 	for key, value := range item.Annotations() {
-		if isCarried(key) {
+		if isCarried(key) && (!changed || !isItemID(key)) {
 			f.object.SetAnnotation(key, value)
 		}
+	}
+	if f.object.HasComment(manifest.CommentArgoSkip) {
+		f.object.CarryComment(item)
 	}
 	f.placed = true
 	return nil

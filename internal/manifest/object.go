@@ -312,6 +312,44 @@ func (o Object) SetAnnotation(key, value string) { o.setMeta("annotations", key,
 // SetLabel sets a label; an existing one keeps its place.
 func (o Object) SetLabel(key, value string) { o.setMeta("labels", key, value) }
 
+// HasComment reports whether a comment anywhere in the object contains a text.
+func (o Object) HasComment(text string) bool {
+	var has func(n *yaml.Node) bool
+	has = func(n *yaml.Node) bool {
+		return strings.Contains(n.HeadComment, text) || strings.Contains(n.LineComment, text) || strings.Contains(n.FootComment, text) ||
+			slices.ContainsFunc(n.Content, has)
+	}
+	return has(o.node)
+}
+
+// AddComment writes a line of comment above the object, above what is there already, unless the object has the comment.
+func (o Object) AddComment(text string) {
+	if len(o.node.Content) == 0 || o.HasComment(text) {
+		return
+	}
+	o.touch()
+	first := o.node.Content[0]
+	first.HeadComment = strings.TrimSuffix("# "+text+"\n"+first.HeadComment, "\n")
+}
+
+// CarryComment puts the comment above another object above this one as well.
+func (o Object) CarryComment(from Object) {
+	if len(o.node.Content) == 0 || len(from.node.Content) == 0 {
+		return
+	}
+	mine, other := o.node.Content[0].HeadComment, from.node.Content[0].HeadComment
+	if other == "" || other == mine {
+		return
+	}
+	o.touch()
+	for line := range strings.Lines(mine) {
+		if !strings.Contains(other, strings.TrimSpace(line)) {
+			other = strings.TrimSpace(line) + "\n" + other
+		}
+	}
+	o.node.Content[0].HeadComment = other
+}
+
 // DeleteAnnotation removes an annotation, and the map of annotations if it was the last.
 func (o Object) DeleteAnnotation(key string) {
 	o.touch()

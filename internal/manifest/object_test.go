@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/lateen-io/lateen/internal/manifest"
@@ -355,5 +356,45 @@ func TestDuplicate(t *testing.T) {
 				t.Errorf("%s: want %v, got %v %v", tc.reason, tc.want, got, id)
 			}
 		})
+	}
+}
+
+// TestComments: a comment is added once, and above what is there.
+func TestComments(t *testing.T) {
+	const skip = "+argocd:skip-file-rendering"
+	for _, c := range []struct{ reason, text, from, want string }{
+		{"above the first field", "apiVersion: v1\nkind: A\n", "", "# " + skip + "\napiVersion: v1\nkind: A\n"},
+		{"above other comments", "# mine\napiVersion: v1\nkind: A\n", "", "# " + skip + "\n# mine\napiVersion: v1\nkind: A\n"},
+		{"not twice, wherever it is", "apiVersion: v1\nkind: A # " + skip + "\n", "", "apiVersion: v1\nkind: A # " + skip + "\n"},
+		{"with those of the object before", "apiVersion: v1\nkind: A\n", "# mine\nkind: A\n", "# " + skip + "\n# mine\napiVersion: v1\nkind: A\n"},
+		{"which may have it", "apiVersion: v1\nkind: A\n", "# mine\n# " + skip + "\nkind: A\n", "# mine\n# " + skip + "\napiVersion: v1\nkind: A\n"},
+	} {
+		var doc yaml.Node
+		if err := yaml.Unmarshal([]byte(c.text), &doc); err != nil {
+			t.Fatal(err)
+		}
+		o, err := manifest.FromNode(&doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.AddComment(skip)
+		if c.from != "" {
+			var before yaml.Node
+			if err := yaml.Unmarshal([]byte(c.from), &before); err != nil {
+				t.Fatal(err)
+			}
+			other, err := manifest.FromNode(&before)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.CarryComment(other)
+		}
+		var got strings.Builder
+		if err := o.Encode(&got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, got.String()); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
+		}
 	}
 }

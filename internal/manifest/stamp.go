@@ -2,6 +2,8 @@ package manifest
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
@@ -40,10 +42,23 @@ const (
 
 	// AnnotationFluxSubstitute keeps Flux from replacing ${...} in an object.
 	AnnotationFluxSubstitute = "kustomize.toolkit.fluxcd.io/substitute"
-	// AnnotationFluxPrune and AnnotationArgoSync keep Flux and Argo CD from deleting an object that is no longer in Git.
-	AnnotationFluxPrune = "kustomize.toolkit.fluxcd.io/prune"
-	AnnotationArgoSync  = "argocd.argoproj.io/sync-options"
+	// AnnotationFluxPrune and AnnotationArgoSync keep Flux and Argo CD from deleting an object that is no longer in Git, and
+	// AnnotationArgoCompare keeps Argo CD from taking the object for a difference, which it would try to mend for ever.
+	AnnotationFluxPrune   = "kustomize.toolkit.fluxcd.io/prune"
+	AnnotationArgoSync    = "argocd.argoproj.io/sync-options"
+	AnnotationArgoCompare = "argocd.argoproj.io/compare-options"
+
+	// CommentArgoSkip makes Argo CD leave out the whole file in which it stands, wherever it stands there. Argo CD does not know
+	// that a resource is local-config.
+	CommentArgoSkip = "+argocd:skip-file-rendering"
 )
+
+// Protection are the annotations that keep GitOps tools from deleting an object that is no longer in Git.
+func Protection() map[string]string {
+	return map[string]string{
+		AnnotationArgoSync: "Prune=false", AnnotationArgoCompare: "IgnoreExtraneous", AnnotationFluxPrune: "disabled",
+	}
+}
 
 // Stamp says what to write on a generated object.
 type Stamp struct {
@@ -88,8 +103,10 @@ func (s Stamp) Apply(o Object) {
 	}
 	o.SetAnnotation(AnnotationOwner, s.Owner)
 	if s.Protect {
-		o.SetAnnotation(AnnotationArgoSync, "Prune=false")
-		o.SetAnnotation(AnnotationFluxPrune, "disabled")
+		protection := Protection()
+		for _, key := range slices.Sorted(maps.Keys(protection)) {
+			o.SetAnnotation(key, protection[key])
+		}
 	}
 	switch o.Kind() {
 	case "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration":

@@ -30,11 +30,12 @@ func TestStampMetadata(t *testing.T) {
 			annotations: map[string]string{"lateen.io/owner": "Istio/default"},
 		},
 		"protected": {
-			reason: "both Argo CD and Flux are asked to leave it",
+			reason: "both Argo CD and Flux are asked to leave it, and Argo CD not to show it as a difference for ever",
 			stamp:  manifest.Stamp{Owner: "Istio/default", Protect: true},
 			labels: map[string]string{"app.kubernetes.io/managed-by": "lateen"},
 			annotations: map[string]string{
 				"lateen.io/owner": "Istio/default", "argocd.argoproj.io/sync-options": "Prune=false", "kustomize.toolkit.fluxcd.io/prune": "disabled",
+				"argocd.argoproj.io/compare-options": "IgnoreExtraneous",
 			},
 		},
 	}

@@ -111,23 +111,46 @@ func mesh(istio string) func(string) {
 	}
 }
 
-// TestKptRepository renders the repository itself: what is committed in examples/kpt is what comes out, and nothing else
+// TestKptRepository renders the repository itself: what is committed in examples/kpt/sample is what comes out, and nothing else
 // is touched.
 func TestKptRepositoryGolden(t *testing.T) {
 	r := newRepo(t, func(dir string) { copyPackage(t, dir) })
 	r.render()
 	if os.Getenv("UPDATE_GOLDEN") != "" {
-		target := filepath.Join(root, "examples/kpt/default")
+		target := filepath.Join(root, "examples/kpt/sample/default")
 		if err := os.RemoveAll(target); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.CopyFS(target, os.DirFS(r.path("examples/kpt/default"))); err != nil {
+		if err := os.CopyFS(target, os.DirFS(r.path("examples/kpt/sample/default"))); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
 	if changed := r.status(); changed != "" {
 		t.Errorf("rendering changed the package (if that is meant, `make golden` and review the diff):\n%s%s", changed, r.git("diff"))
+	}
+}
+
+// TestKptPackageGet gets a package as kpt does, from the repository that make writes, and renders it.
+func TestKptPackageGet(t *testing.T) {
+	dir := t.TempDir()
+	packages := filepath.Join(dir, "packages")
+	run{dir: root}.must(t, "make", "--silent", "packages", "DIR="+packages)
+	run{dir: packages}.must(t, "git", "init", "-q", "-b", "main")
+	run{dir: packages}.must(t, "git", "add", "-A")
+	run{dir: packages}.must(t, "git", "-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "-q", "-m", "packages")
+	kpt := tool(t, "kpt")
+	run{dir: dir}.must(t, kpt, "pkg", "get", "file://"+packages+"/.git/cni@main", "mesh")
+	out := run{dir: dir}.must(t, kpt, "fn", "render", "--allow-exec", "mesh")
+	if want := "Successfully executed 2 function(s) in 1 package(s)."; !strings.Contains(out.stdout+out.stderr, want) {
+		t.Errorf("kpt does not say %q:\n%s%s", want, out.stdout, out.stderr)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "mesh/cni/daemonset_istio-cni-node.yaml")); err != nil {
+		t.Error(err)
+	}
+	said := run{dir: root}.fails(t, "make", "--silent", "packages", "DIR=examples")
+	if want := "examples is in this repository, which is a kpt package"; !strings.Contains(said, want) {
+		t.Errorf("make does not say %q:\n%s", want, said)
 	}
 }
 

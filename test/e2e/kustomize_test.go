@@ -70,7 +70,7 @@ func TestOneOutputEverywhere(t *testing.T) {
 			copyPackage(t, dir)
 			run{dir: dir}.must(t, tool(t, "kpt"), "fn", "render", "--allow-exec")
 			var all []string
-			files, err := filepath.Glob(filepath.Join(dir, "examples/kpt/default/*.yaml"))
+			files, err := filepath.Glob(filepath.Join(dir, "examples/kpt/sample/default/*.yaml"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -16,7 +16,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-const scenariosDir = root + "/examples/kustomize"
+const (
+	scenariosDir = root + "/examples/kustomize"
+	packagesDir  = root + "/examples/kpt"
+)
 
 // The two examples of kustomize's generator form have tests of their own (kustomize_test.go), and no package for kpt.
 var generatorExamples = []string{"default", "overlay"}
@@ -28,12 +31,15 @@ var updated = map[string]struct{ from, to string }{
 	"revision-tag":          {"version: v1.27.0", "version: v1.28.3"},
 }
 
-// scenario is one package below examples/kustomize: a scenario of the user guide, or one cluster of it.
+// scenario is a scenario of the user guide, or one cluster of it: a kustomization below examples/kustomize, and a package of kpt
+// below examples/kpt.
 type scenario struct{ name, cluster string }
 
 func (s scenario) String() string { return strings.TrimSuffix(s.name+"/"+s.cluster, "/") }
 
 func (s scenario) dir() string { return filepath.Join(scenariosDir, s.name, s.cluster) }
+
+func (s scenario) kptDir() string { return filepath.Join(packagesDir, s.name, s.cluster) }
 
 // golden is the file with what kustomize prints, after the update if there is one.
 func (s scenario) golden(after bool) string {
@@ -166,7 +172,7 @@ func TestScenariosKpt(t *testing.T) {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
 			r := newRepo(t, func(dir string) {
-				if err := os.CopyFS(dir, os.DirFS(s.dir())); err != nil {
+				if err := os.CopyFS(dir, os.DirFS(s.kptDir())); err != nil {
 					t.Fatal(err)
 				}
 				// A Kptfile in its place would make the folder a part of the repository's own package.
@@ -174,8 +180,11 @@ func TestScenariosKpt(t *testing.T) {
 					t.Fatal(err)
 				}
 			})
-			s.renderTwice(t, r)
+			if said := s.renderTwice(t, r); strings.Contains(words(said), "[info]") {
+				t.Errorf("there is something left to do for whoever copies the example:\n%s", said)
+			}
 			want := plain(t, read(t, s.golden(false)))
+			argocdSkips(t, r.dir)
 			if diff := cmp.Diff(want, packageObjects(t, r.dir)); diff != "" {
 				t.Errorf("-kustomize +kpt:\n%s", diff)
 			}
@@ -197,19 +206,46 @@ func TestScenariosKpt(t *testing.T) {
 	}
 }
 
-// renderTwice renders a package, commits, and expects that the second time changes nothing.
-func (s scenario) renderTwice(t *testing.T, r repo) {
+// argocdSkips expects that Argo CD applies of a package what the others apply: it leaves out each file that has its comment, and knows
+// nothing of local-config.
+func argocdSkips(t *testing.T, dir string) {
 	t.Helper()
-	s.onlyEndOfLife(t, r.render())
+	for _, file := range yamlFiles(t, dir) {
+		text := read(t, file)
+		for key, o := range objects(t, text) {
+			local := lookup(o, "metadata", "annotations", "config.kubernetes.io/local-config") == "true"
+			if skipped := strings.Contains(text, "+argocd:skip-file-rendering"); local != skipped {
+				t.Errorf("%s: %s stays in Git: %v; Argo CD leaves it out: %v", file, key, local, skipped)
+			}
+		}
+	}
+}
+
+// renderTwice renders a package, commits, and expects that the second time changes nothing. It returns what kpt said first.
+func (s scenario) renderTwice(t *testing.T, r repo) string {
+	t.Helper()
+	said := r.render()
+	s.onlyEndOfLife(t, said)
 	r.commit()
 	r.render()
 	if changed := r.status(); changed != "" {
 		t.Errorf("rendering twice changed:\n%s%s", changed, r.git("diff"))
 	}
+	return said
 }
 
-// packageObjects are the plain objects in the files of a package, without what its .krmignore leaves out.
+// packageObjects are the plain objects in the files of a package.
 func packageObjects(t *testing.T, dir string) map[string]map[string]any {
+	t.Helper()
+	var all []string
+	for _, file := range yamlFiles(t, dir) {
+		all = append(all, read(t, file))
+	}
+	return plain(t, strings.Join(all, "\n---\n"))
+}
+
+// yamlFiles are the files of a package that Argo CD and Flux read.
+func yamlFiles(t *testing.T, dir string) []string {
 	t.Helper()
 	var all []string
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -218,15 +254,15 @@ func packageObjects(t *testing.T, dir string) map[string]map[string]any {
 			return err
 		case d.IsDir() && path != dir && strings.HasPrefix(d.Name(), "."):
 			return filepath.SkipDir
-		case filepath.Ext(path) == ".yaml" && d.Name() != "kustomization.yaml":
-			all = append(all, read(t, path))
+		case filepath.Ext(path) == ".yaml":
+			all = append(all, path)
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return plain(t, strings.Join(all, "\n---\n"))
+	return all
 }
 
 // plain reads objects as far as kustomize and kpt agree about them: no resources of sailoperator.io, and no requests to
@@ -243,7 +279,11 @@ func plain(t *testing.T, text string) map[string]map[string]any {
 		}
 		if annotations, _ := lookup(o, "metadata", "annotations").(map[string]any); annotations != nil {
 			delete(annotations, "argocd.argoproj.io/sync-options")
+			delete(annotations, "argocd.argoproj.io/compare-options")
 			delete(annotations, "kustomize.toolkit.fluxcd.io/prune")
+			if meta, _ := o["metadata"].(map[string]any); len(annotations) == 0 {
+				delete(meta, "annotations")
+			}
 		}
 	}
 	return all
@@ -275,9 +315,9 @@ var fence = regexp.MustCompile("(?s)\n *```(\\w+)\n(.*?)\n *```\n")
 // TestScenariosReadme runs the commands of every README as they are written, from the root of a copy of the repository with
 // the functions on PATH, and finds in what they print each line that the README shows.
 func TestScenariosReadme(t *testing.T) {
-	names := map[string]bool{}
+	programs := map[string]string{} // by folder: what its README is to show
 	for _, s := range scenarios(t) {
-		names[s.name] = true
+		programs["examples/kustomize/"+s.name], programs["examples/kpt/"+s.name] = "kustomize build ", "kpt fn render "
 	}
 	tools := t.TempDir()
 	for _, name := range []string{"kustomize", "kpt"} {
@@ -289,12 +329,12 @@ func TestScenariosReadme(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name := range names {
+	for name, program := range programs {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			to := filepath.Join(dir, "examples/kustomize", name)
-			if err := os.CopyFS(to, os.DirFS(filepath.Join(scenariosDir, name))); err != nil {
+			to := filepath.Join(dir, name)
+			if err := os.CopyFS(to, os.DirFS(filepath.Join(root, name))); err != nil {
 				t.Fatal(err)
 			}
 			var script strings.Builder
@@ -307,10 +347,8 @@ func TestScenariosReadme(t *testing.T) {
 					shown = append(shown, strings.Split(block[2], "\n")...)
 				}
 			}
-			for _, program := range []string{"kustomize build ", "kpt fn render "} {
-				if !strings.Contains(script.String(), program) {
-					t.Errorf("README.md does not say how to run %s", program)
-				}
+			if !strings.Contains(script.String(), program) {
+				t.Errorf("README.md does not say how to run %s", program)
 			}
 			path := strings.Join([]string{bin, tools, os.Getenv("PATH")}, string(os.PathListSeparator))
 			out := run{dir: dir, env: []string{"PATH=" + path}}.must(t, "bash", "-euo", "pipefail", "-c", script.String())

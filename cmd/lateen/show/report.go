@@ -9,8 +9,11 @@ import (
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
-// localConfig keeps a resource in Git: nothing applies it.
-const localConfig = "config.kubernetes.io/local-config"
+// localConfig keeps a resource in Git: nothing applies it, except Argo CD, which leaves out a file with the comment.
+const (
+	localConfig = "config.kubernetes.io/local-config"
+	argocdSkip  = "# +argocd:skip-file-rendering\n"
+)
 
 // report is a UsageReport.
 type report struct {
@@ -49,7 +52,7 @@ func (c Cluster) ReportYAML(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(w, text)
+	_, err = io.WriteString(w, argocdSkip+text)
 	return err
 }
 

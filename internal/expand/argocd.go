@@ -1,0 +1,118 @@
+package expand
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/krm"
+	"github.com/lateen-io/lateen/internal/manifest"
+)
+
+// mark makes the resources that go to a cluster say that their objects are rendered here: a controller there would render
+// them too, and undo what the pipeline patches afterwards. kpt writes the mark into the user's file, so there it is told.
+// The mark is never taken off: on a resource that stays in Git it does no harm.
+func (e *Expanded) mark(items []manifest.Object, memory bool) fn.Results {
+	var results fn.Results
+	for _, r := range e.Sources {
+		if r.Object.Annotation(krm.AnnotationLocalConfig) == "true" || r.Object.Annotation(manifest.AnnotationRenderedBy) != "" {
+			continue
+		}
+		marked := r.Object.Copy() // the input stays as it came
+		marked.SetAnnotation(manifest.AnnotationRenderedBy, e.function.Name)
+		if memory {
+			if r.Revision != nil {
+				marked.SetAnnotation(manifest.AnnotationReleasedBy, manifest.ReleasedByPackage)
+			}
+			results = append(results, krm.Result(r.Object, fn.Info, nil, fmt.Sprintf("got the annotation %s: %s, because it is applied with the "+
+				"rest, and a controller in the cluster would render it a second time", manifest.AnnotationRenderedBy, e.function.Name)))
+		}
+		for i := range items {
+			if items[i].Node() == r.Object.Node() {
+				items[i] = marked
+			}
+		}
+	}
+	return results
+}
+
+// releasedByPackage makes every IstioRevision of a package that remembers say that the package releases it, also those of earlier
+// revisions that an older Lateen has written: what a controller removed, the next sync would bring back.
+func (e *Expanded) releasedByPackage(items []manifest.Object) {
+	owners := map[string]bool{}
+	for _, out := range e.Outputs {
+		owners[out.Owner] = true
+	}
+	for i, o := range items {
+		if o.Kind() != v1.KindIstioRevision || !owners[o.Annotation(manifest.AnnotationOwner)] {
+			continue
+		}
+		local := o.Annotation(krm.AnnotationLocalConfig) == "true"
+		if o.Annotation(manifest.AnnotationReleasedBy) != "" && (!local || o.HasComment(manifest.CommentArgoSkip)) {
+			continue
+		}
+		items[i] = o.Copy()
+		items[i].SetAnnotation(manifest.AnnotationReleasedBy, manifest.ReleasedByPackage)
+		items[i].SortAnnotations()
+		if local {
+			items[i].AddComment(manifest.CommentArgoSkip)
+		}
+	}
+}
+
+// unskipped finds resources of which Argo CD makes something else than kpt and Flux do: it does not know local-config, but a comment
+// by which it leaves out a file as a whole.
+func (e *Expanded) unskipped(items []manifest.Object) fn.Results {
+	var found []manifest.Object
+	for _, r := range e.Sources {
+		found = append(found, r.Object)
+	}
+	if e.function.Name == RenderIstio.Name {
+		found = append(found, slices.Collect(reportsOf(items))...)
+	}
+	var results fn.Results
+	for _, o := range found {
+		local := o.Annotation(krm.AnnotationLocalConfig) == "true"
+		switch skipped := o.HasComment(manifest.CommentArgoSkip); {
+		case local && !skipped:
+			results = append(results, krm.Result(o, fn.Info, nil, "Argo CD does not know "+krm.AnnotationLocalConfig+
+				" and would apply it: write the comment # "+manifest.CommentArgoSkip+" on the line above apiVersion, in a file with nothing "+
+				"else that Argo CD is to apply"))
+		case !local && skipped:
+			results = append(results, krm.Result(o, fn.Warning, nil, "Argo CD leaves it out, because of the comment "+
+				manifest.CommentArgoSkip+", and kpt and Flux apply it: remove the comment, or add the annotation "+
+				krm.AnnotationLocalConfig+`: "true"`))
+		case local:
+			if other, ok := beside(o, items); ok {
+				results = append(results, krm.Result(o, fn.Warning, nil, fmt.Sprintf("its comment %s makes Argo CD leave out the whole "+
+					"file, with the %s in it: move that to another file", manifest.CommentArgoSkip, other.ID())))
+			}
+		}
+	}
+	return results
+}
+
+// reportsOf are the usage reports among items.
+func reportsOf(items []manifest.Object) iter.Seq[manifest.Object] {
+	return func(yield func(manifest.Object) bool) {
+		for _, item := range items {
+			if isReport(item) && !yield(item) {
+				return
+			}
+		}
+	}
+}
+
+// beside finds an object that is to be applied in the file of another one.
+func beside(o manifest.Object, items []manifest.Object) (manifest.Object, bool) {
+	path := krm.LocationOf(o).Path
+	for _, item := range items {
+		if path != "" && krm.LocationOf(item).Path == path && item.Annotation(krm.AnnotationLocalConfig) != "true" {
+			return item, true
+		}
+	}
+	return manifest.Object{}, false
+}
