@@ -73,10 +73,16 @@ func (e *Expanded) unskipped(items []manifest.Object) fn.Results {
 	if e.function.Name == RenderIstio.Name {
 		found = append(found, slices.Collect(reportsOf(items))...)
 	}
+	files := map[string]bool{} // with the comment, on whichever resource
+	for _, o := range items {
+		if o.HasComment(manifest.CommentArgoSkip) {
+			files[krm.LocationOf(o).Path] = true
+		}
+	}
 	var results fn.Results
 	for _, o := range found {
 		local := o.Annotation(krm.AnnotationLocalConfig) == "true"
-		switch skipped := o.HasComment(manifest.CommentArgoSkip); {
+		switch skipped := files[krm.LocationOf(o).Path]; {
 		case local && !skipped:
 			results = append(results, krm.Result(o, fn.Info, nil, "Argo CD does not know "+krm.AnnotationLocalConfig+
 				" and would apply it: write the comment # "+manifest.CommentArgoSkip+" on the line above apiVersion, in a file with nothing "+

@@ -35,7 +35,8 @@ func TestArgoCDComment(t *testing.T) {
 		marked = "info: got the annotation lateen.io/rendered-by: %s, because it is applied with the rest, and a controller in the cluster would render it a second time"
 	)
 	mesh := resource("Istio", "mesh", "{}", "istio.yaml", true)
-	report := "apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata: {name: west, " + local + "}\nspec: {observedAt: '2026-11-22T12:00:00Z', " +
+	report := "apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata: {name: west, annotations: {config.kubernetes.io/local-config: 'true', " +
+		"internal.config.kubernetes.io/path: west.yaml}}\nspec: {observedAt: '2026-11-22T12:00:00Z', " +
 		"revisions: [{name: mesh, inUse: 'True'}]}\n"
 	namespace := func(path string) string {
 		return "apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system, annotations: {internal.config.kubernetes.io/path: " + path + "}}\n"
@@ -49,6 +50,9 @@ func TestArgoCDComment(t *testing.T) {
 		{"asked for where it is missing", expand.RenderIstio, []string{mesh}, []string{ask}},
 		{"there", expand.RenderIstio, []string{skipComment + mesh, namespace("namespaces.yaml")}, nil},
 		{"among other comments", expand.RenderIstio, []string{"# ours\n" + skipComment + "# until spring\n" + mesh}, nil},
+		{"on another resource of the file", expand.RevisionTag, []string{
+			skipComment + mesh, resource("IstioRevisionTag", "prod", "{targetRef: {kind: Istio, name: mesh}}", "istio.yaml", true),
+		}, nil},
 		{"with a resource that is to be applied", expand.RenderIstio, []string{skipComment + mesh, namespace("istio.yaml")}, []string{more}},
 		{"on a resource that is to be applied", expand.RenderIstio, []string{skipComment + resource("Istio", "mesh", "{}", "istio.yaml", false)}, []string{
 			lost, fmt.Sprintf(marked, "render-istio"),
