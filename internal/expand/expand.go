@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -87,8 +88,9 @@ func Package(requests []Request) ([]Output, fn.Results) {
 
 type job struct {
 	Request
-	output   Output
-	crds     bool
+	output Output
+	// crds selects, by name, the CRDs of Istio that come with this one; nil selects none.
+	crds     func(name string) bool
 	results  fn.Results
 	hasError bool
 }
@@ -215,25 +217,6 @@ func (j *job) problem(p render.Problem) {
 	}
 }
 
-// crds chooses the job that brings Istio's CRDs: if any control plane of the package asks for them, the one with the newest
-// version, and among those the first.
-func crds(jobs []*job) {
-	var newest *job
-	wanted := false
-	for _, j := range jobs {
-		if j.output.Revision == nil || j.Resource.Tag != nil {
-			continue
-		}
-		wanted = wanted || j.Options[krm.OptionCRDs] == "include"
-		if newest == nil || j.output.Release.NewerThan(newest.output.Release) {
-			newest = j
-		}
-	}
-	if wanted {
-		newest.crds = true
-	}
-}
-
 func (j *job) render() {
 	if j.hasError || len(j.output.Objects) > 0 { // keep has them
 		return
@@ -268,10 +251,11 @@ func (j *job) objects() ([]manifest.Object, error) {
 			Protect: j.output.Protected, KeepFailurePolicy: keep, FluxSubstitute: flux, Warn: j.problem,
 		}
 		objects, err := render.Render(in)
-		if err != nil || !j.crds {
+		if err != nil || j.crds == nil {
 			return objects, err
 		}
 		crds, err := render.CRDs(in)
+		crds = slices.DeleteFunc(crds, func(o manifest.Object) bool { return !j.crds(o.ID().Name) })
 		return append(crds, objects...), err
 	}
 }

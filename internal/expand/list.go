@@ -62,6 +62,10 @@ func (f Function) Items(items, all []manifest.Object, options krm.Options, memor
 	e.Results = append(e.Results, results...)
 	if f.Name == RenderIstio.Name && len(all) > 1 {
 		e.Results = append(e.Results, append(e.around.meshes(), e.around.labels(memory)...)...)
+		e.Results = append(e.Results, append(e.crdsUndecided(), e.unprotectedNamespaces()...)...)
+	}
+	if f.Name == RenderIstio.Name || f.Name == RevisionTag.Name {
+		e.Results = append(e.Results, e.tagClashes()...)
 	}
 	return e
 }
@@ -256,7 +260,12 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 			expansions = append(expansions, x)
 		}
 	}
-	items, err := krm.Replace(t.items, t.scope, expansions)
+	kept := t.items
+	if t.memory {
+		e.retainCRDs(t.items, t.scope, expansions)
+		kept = dropMovedTags(t.items, t.scope, expansions)
+	}
+	items, err := krm.Replace(kept, t.scope, expansions)
 	if err != nil {
 		return nil, failure(err)
 	}
@@ -266,6 +275,7 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 	}
 	results = append(results, e.withoutDefault(t.items, items)...)
 	if t.memory {
+		results = append(results, withoutCRDs(t.items, items)...)
 		e.releasedByPackage(items)
 		results = append(results, e.unskipped(items)...)
 	}

@@ -92,7 +92,8 @@ var AllOptions = []Option{
 	},
 }
 
-const optionPrefix = "lateen.io/"
+// OptionPrefix makes the name of an option that of an annotation.
+const OptionPrefix = "lateen.io/"
 
 // reserved are annotations below lateen.io/ that are not options but written by Lateen. lateen.io/kube-version is both: on
 // a generated IstioRevision it records what the option was.
@@ -170,7 +171,7 @@ func OptionsOf(o manifest.Object) (Options, fn.Results) {
 	var results fn.Results
 	annotations := o.Annotations()
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
-		name, ok := strings.CutPrefix(key, optionPrefix)
+		name, ok := strings.CutPrefix(key, OptionPrefix)
 		if !ok || slices.Contains(reserved, key) {
 			continue
 		}

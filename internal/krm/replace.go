@@ -123,9 +123,9 @@ func (f *fresh) takeOver(item manifest.Object, generated bool, inUse map[string]
 		return fmt.Errorf("%s, which %s generates, is in the package twice%s: remove one of the two", item.ID(), f.from.Owner, in(LocationOf(item)))
 	case item.Annotation(manifest.AnnotationOwner) != "" && item.Kind() == "CustomResourceDefinition":
 		// Istio's CRDs: the newer ones stay if a mutator for another resource has generated them, or if a revision is in the
-		// package that is of their version.
-		have := item.Annotation(manifest.AnnotationVersion)
-		if (!generated || inUse[have]) && release.Newer(have, f.object.Annotation(manifest.AnnotationVersion)) {
+		// package that is newer than the others.
+		have, now := item.Annotation(manifest.AnnotationVersion), f.object.Annotation(manifest.AnnotationVersion)
+		if (!generated || newerThan(inUse, now)) && release.Newer(have, now) {
 			f.object = item.Copy()
 		}
 	case generated:
@@ -145,6 +145,16 @@ func (f *fresh) takeOver(item manifest.Object, generated bool, inUse map[string]
 	}
 	f.placed = true
 	return nil
+}
+
+// newerThan reports whether one of some versions is newer than another.
+func newerThan(versions map[string]bool, version string) bool {
+	for v := range versions {
+		if release.Newer(v, version) {
+			return true
+		}
+	}
+	return false
 }
 
 // place gives a new object a file, if the package is one of files.

@@ -347,6 +347,30 @@ func renderCRDs(rel release.Release, v map[string]any, t chart.Target) ([]manife
 	return objects, nil
 }
 
+// CRDNames are the names of the CRDs that a release of Istio has.
+func CRDNames(rel release.Release) (map[string]bool, error) {
+	c, err := load(rel, "base")
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range []string{"files/crd-all.gen.yaml", "crds/crd-all.gen.yaml"} {
+		all := c.File(file)
+		if all == nil {
+			continue
+		}
+		_, specs, err := splitCRDs(all)
+		if err != nil {
+			return nil, fmt.Errorf("chart base of Istio %s: %s: %w", rel.Version, file, err)
+		}
+		names := map[string]bool{}
+		for name := range specs {
+			names[name] = true
+		}
+		return names, nil
+	}
+	return nil, fmt.Errorf("chart base of Istio %s has no CRDs", rel.Version)
+}
+
 // splitCRDs cuts each CRD of a file in two: the head down to the line "spec:", and the rest, by name.
 func splitCRDs(all []byte) (heads []byte, specs map[string][]byte, err error) {
 	specs = map[string][]byte{}

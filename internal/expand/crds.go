@@ -1,0 +1,208 @@
+package expand
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/krm"
+	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/render"
+)
+
+const kindCRD = "CustomResourceDefinition"
+
+// crds chooses the jobs that bring Istio's CRDs, if any control plane of the package asks for them: the one with the newest
+// version, and among those the first, brings all that it has. What only another version has comes with that one.
+func crds(jobs []*job) {
+	var newest *job
+	wanted := false
+	for _, j := range jobs {
+		if j.output.Revision == nil || j.Resource.Tag != nil {
+			continue
+		}
+		wanted = wanted || j.Options[krm.OptionCRDs] == "include"
+		if newest == nil || j.output.Release.NewerThan(newest.output.Release) {
+			newest = j
+		}
+	}
+	if !wanted {
+		return
+	}
+	newest.crds = func(string) bool { return true }
+	seen := map[string]bool{newest.output.Release.Version: true}
+	var have map[string]bool
+	for _, j := range byVersion(jobs) {
+		rel := j.output.Release
+		if seen[rel.Version] {
+			continue
+		}
+		if seen[rel.Version] = true; have == nil {
+			have, _ = render.CRDNames(newest.output.Release) // rendering them says what is wrong
+		}
+		more := map[string]bool{}
+		names, _ := render.CRDNames(rel)
+		for name := range names {
+			if !have[name] {
+				have[name], more[name] = true, true
+			}
+		}
+		if len(more) > 0 {
+			j.crds = func(name string) bool { return more[name] }
+		}
+	}
+}
+
+// byVersion are the jobs of control planes, those of the newest version first.
+func byVersion(jobs []*job) []*job {
+	var out []*job
+	for _, j := range jobs {
+		if j.output.Revision != nil && j.Resource.Tag == nil {
+			out = append(out, j)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *job) int {
+		switch {
+		case a.output.Release.NewerThan(b.output.Release):
+			return -1
+		case b.output.Release.NewerThan(a.output.Release):
+			return 1
+		}
+		return 0
+	})
+	return out
+}
+
+// retainCRDs adds to the expansions those of Istio's CRDs that an earlier run has generated and this one does not, as long as a
+// revision stays in the package whose version has them: a CRD goes with all resources of its kind.
+func (e *Expanded) retainCRDs(items []manifest.Object, scope krm.Scope, expansions []krm.Expansion) {
+	fresh := map[manifest.ID]bool{}
+	asked := -1
+	for i, x := range expansions {
+		for _, o := range x.Objects {
+			if o.Kind() == kindCRD {
+				fresh[o.ID()], asked = true, i
+			}
+		}
+	}
+	if asked < 0 {
+		return // nobody asks for CRDs any more; see withoutCRDs
+	}
+	var staying []plane
+	for _, item := range items {
+		owner := item.Annotation(manifest.AnnotationOwner)
+		if item.Kind() != kindCRD || owner == "" || !scope(owner) || fresh[item.ID()] {
+			continue
+		}
+		if staying == nil {
+			staying = e.staying(expansions)
+		}
+		if slices.ContainsFunc(staying, func(p plane) bool { return p.hasCRD(item.ID().Name) }) {
+			kept := item.Copy()
+			kept.SetAnnotation(manifest.AnnotationOwner, expansions[asked].Owner)
+			expansions[asked].Objects = append(expansions[asked].Objects, kept)
+		}
+	}
+}
+
+// staying are the control planes of the package that are there after this run as well.
+func (e *Expanded) staying(expansions []krm.Expansion) []plane {
+	sources := map[string]bool{}
+	for _, item := range e.around.items {
+		if krm.IsResource(item, v1.KindIstio, v1.KindIstioRevision) {
+			sources[nameOf(item)] = true
+		}
+	}
+	released := map[string]bool{}
+	for _, x := range expansions {
+		for _, name := range x.Released {
+			released[x.Owner+" "+name] = true
+		}
+	}
+	out := []plane{}
+	for _, p := range e.around.controlPlanes() {
+		owner := p.item.Annotation(manifest.AnnotationOwner)
+		if owner == "" || sources[owner] && !released[owner+" "+p.name] {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// hasCRD reports whether the version of a control plane has one of Istio's CRDs. If its charts are not at hand, nobody can say that
+// it has not.
+func (p plane) hasCRD(name string) bool {
+	if p.release.Version == "" {
+		return true
+	}
+	names, err := render.CRDNames(p.release)
+	return err != nil || names[name]
+}
+
+// withoutCRDs warns if Istio's CRDs leave a package because nobody asks for them any more.
+func withoutCRDs(before, after []manifest.Object) fn.Results {
+	left := map[manifest.ID]bool{}
+	for _, o := range after {
+		left[o.ID()] = true
+	}
+	var gone []manifest.Object
+	for _, o := range before {
+		if o.Kind() == kindCRD && o.Annotation(manifest.AnnotationOwner) != "" && !left[o.ID()] {
+			gone = append(gone, o)
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	owner := gone[0].Annotation(manifest.AnnotationOwner)
+	kind, name, _ := strings.Cut(owner, "/")
+	return fn.Results{{
+		Severity: fn.Warning, ResourceRef: &fn.ResourceRef{APIVersion: v1.GroupVersion.String(), Kind: kind, Name: name},
+		Message: fmt.Sprintf("%d of Istio's CRDs leave the package. Argo CD and Flux leave them in the cluster; who prunes by other means "+
+			"(kpt live apply, kubectl apply --prune) deletes them, and with them every resource of their kinds. To keep them, set %s: include",
+			len(gone), krm.OptionPrefix+krm.OptionCRDs),
+	}}
+}
+
+// istioGroup reports whether an API group is one of Istio's own resources.
+func istioGroup(group string) bool {
+	return strings.HasSuffix(group, ".istio.io") && group != "operator.istio.io" && group != "install.istio.io"
+}
+
+// crdsUndecided warns of resources of Istio in a package in which nobody has decided where their CRDs come from: on an empty cluster they
+// are not found, whoever applies them.
+func (e *Expanded) crdsUndecided() fn.Results {
+	groups := map[string]bool{}
+	for _, item := range e.around.items {
+		group := item.ID().Group
+		switch {
+		case item.Kind() == kindCRD && istioCRD(item.ID().Name):
+			return nil
+		case istioGroup(group) && item.Annotation(krm.AnnotationLocalConfig) != "true":
+			groups[group] = true
+		}
+	}
+	if len(groups) == 0 || len(e.Sources) == 0 {
+		return nil
+	}
+	for _, item := range e.around.items {
+		if krm.IsResource(item, v1.KindIstio, v1.KindIstioRevision) {
+			if options, _ := krm.OptionsOf(item); options.Over(e.around.options)[krm.OptionCRDs] != "" {
+				return nil
+			}
+		}
+	}
+	return fn.Results{krm.Result(e.Sources[0].Object, fn.Warning, nil, fmt.Sprintf("the package has resources of %s, and nothing says where Istio's "+
+		"CRDs come from: set %s: include to render them, or exclude if the cluster has them from somewhere else",
+		strings.Join(slices.Sorted(maps.Keys(groups)), " and "), krm.OptionPrefix+krm.OptionCRDs))}
+}
+
+// istioCRD reports whether a CRD is one of Istio's, by its name: <plural>.<group>.
+func istioCRD(name string) bool {
+	_, group, _ := strings.Cut(name, ".")
+	return istioGroup(group)
+}
