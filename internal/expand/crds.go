@@ -89,13 +89,27 @@ func (e *Expanded) retainCRDs(items []manifest.Object, scope krm.Scope, expansio
 			}
 		}
 	}
+	// If nobody asks for CRDs any more, because who did is no longer there, they go to another control plane. If who did does not ask any
+	// more, they leave; see withoutCRDs.
+	asks := asked >= 0
+	for i, x := range expansions {
+		if !asks && asked < 0 && x.Active != "" && e.options[i][krm.OptionCRDs] != "exclude" {
+			asked = i
+		}
+	}
 	if asked < 0 {
-		return // nobody asks for CRDs any more; see withoutCRDs
+		return
+	}
+	sources := map[string]bool{}
+	for _, item := range items {
+		if krm.IsResource(item, v1.KindIstio, v1.KindIstioRevision) {
+			sources[nameOf(item)] = true
+		}
 	}
 	var staying []plane
 	for _, item := range items {
 		owner := item.Annotation(manifest.AnnotationOwner)
-		if item.Kind() != kindCRD || owner == "" || !scope(owner) || fresh[item.ID()] {
+		if item.Kind() != kindCRD || owner == "" || !scope(owner) || fresh[item.ID()] || !asks && sources[owner] {
 			continue
 		}
 		if staying == nil {
@@ -146,8 +160,10 @@ func (p plane) hasCRD(name string) bool {
 // withoutCRDs warns if Istio's CRDs leave a package because nobody asks for them any more.
 func withoutCRDs(before, after []manifest.Object) fn.Results {
 	left := map[manifest.ID]bool{}
+	stays := false // a control plane
 	for _, o := range after {
 		left[o.ID()] = true
+		stays = stays || krm.IsRevision(o)
 	}
 	var gone []manifest.Object
 	for _, o := range before {
@@ -155,7 +171,7 @@ func withoutCRDs(before, after []manifest.Object) fn.Results {
 			gone = append(gone, o)
 		}
 	}
-	if len(gone) == 0 {
+	if len(gone) == 0 || !stays {
 		return nil
 	}
 	owner := gone[0].Annotation(manifest.AnnotationOwner)

@@ -244,8 +244,12 @@ func (j *job) objects() ([]manifest.Object, error) {
 			KeepFailurePolicy: keep, FluxSubstitute: flux,
 		})
 	default:
-		j.output.Protected = j.Options[krm.OptionProtect] == "true" ||
-			j.Protect && r.Istio != nil && r.Istio.Spec.RevisionBased()
+		based := j.Protect && r.Istio != nil && r.Istio.Spec.RevisionBased()
+		j.output.Protected = j.Options[krm.OptionProtect] == "true" || based && j.Options[krm.OptionProtect] != "false"
+		if based && !j.output.Protected {
+			_ = j.result(fn.Warning, nil, "option protect is false: GitOps tools prune the objects as soon as they are no longer rendered. That is the "+
+				"step before a mesh is taken down; take it away before an upgrade, which would cost the old revision and its proxies")
+		}
 		in := render.Input{
 			Revision: j.output.Revision, Release: j.output.Release, Owner: j.output.Owner, KubeVersion: kube,
 			Protect: j.output.Protected, KeepFailurePolicy: keep, FluxSubstitute: flux, Warn: j.problem,

@@ -42,7 +42,7 @@ func namespaceWith(name, labels string) string {
 }
 
 func usageOf(cluster, revision, inUse string) string {
-	return placed("usage-"+cluster, "apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata:\n  name: "+cluster+
+	return placed("usage-"+cluster, skipComment+"apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata:\n  name: "+cluster+
 		"\n  annotations: {config.kubernetes.io/local-config: 'true'}\nspec:\n  observedAt: '2026-11-22T12:00:00Z'\n  revisions: [{name: "+revision+", inUse: '"+inUse+"'}]\n")
 }
 
@@ -67,7 +67,7 @@ func TestRemoval(t *testing.T) {
 		kept    = "is not in the package any more, and the %d objects that were generated for it would be removed, but "
 		wasLast = "none of the control planes that the package had would stay"
 	)
-	stays := placed("istio-stays", istio("stays", "{version: v1.28.3, values: {meshConfig: {discoverySelectors: [{matchLabels: {a: b}}]}}}", local))
+	stays := placed("istio-stays", skipComment+istio("stays", "{version: v1.28.3, values: {meshConfig: {discoverySelectors: [{matchLabels: {a: b}}]}}}", local))
 	staying := append([]string{stays}, generated("Istio/stays", "stays", "{}")...)
 	anyNamespace := placed("ns", namespace)
 	refused := func(owner string, n int, why string) string {

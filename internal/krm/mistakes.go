@@ -78,7 +78,7 @@ func marked(item manifest.Object) bool {
 			continue
 		}
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			if strings.HasPrefix(n.Content[i].Value, optionPrefix) {
+			if strings.HasPrefix(n.Content[i].Value, OptionPrefix) {
 				return true
 			}
 		}

@@ -72,7 +72,8 @@ var AllOptions = []Option{
 	},
 	{
 		Name: OptionProtect, Values: []string{"false", "true"},
-		Help: "ask Argo CD and Flux not to prune the objects of an InPlace control plane or IstioRevision either; a step before RevisionBased",
+		Help: "ask Argo CD and Flux not to prune the objects of an InPlace control plane or IstioRevision either, a step before RevisionBased; " +
+			"an explicit false frees those of a RevisionBased one, a step before it is taken down",
 	},
 	{
 		Name: OptionClusters, Placeholder: "NAME,NAME",
