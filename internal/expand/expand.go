@@ -245,9 +245,9 @@ func (j *job) objects() ([]manifest.Object, error) {
 		})
 	default:
 		based := j.Protect && r.Istio != nil && r.Istio.Spec.RevisionBased()
-		j.output.Protected = j.Options[krm.OptionProtect] == "true" || based && j.Options[krm.OptionProtect] != "false"
+		j.output.Protected = j.Options[krm.OptionProtect] == "true" || based && j.Options[krm.OptionProtect] != "teardown"
 		if based && !j.output.Protected {
-			_ = j.result(fn.Warning, nil, "option protect is false: GitOps tools prune the objects as soon as they are no longer rendered. That is the "+
+			_ = j.result(fn.Warning, nil, "option protect is teardown: GitOps tools prune the objects as soon as they are no longer rendered. That is the "+
 				"step before a mesh is taken down; take it away before an upgrade, which would cost the old revision and its proxies")
 		}
 		in := render.Input{

@@ -111,6 +111,12 @@ func TestUnprotectedNamespace(t *testing.T) {
 		{"protected from Argo CD", []string{namespace("istio-system", "argocd.argoproj.io/sync-options: 'ServerSideApply=true, Prune=false'"), based}, nil},
 		{"protected from Flux", []string{namespace("istio-system", "kustomize.toolkit.fluxcd.io/prune: disabled"), based}, nil},
 		{"another Namespace", []string{namespace("bookinfo", ""), based}, nil},
+		{
+			"about to be taken down",
+			[]string{namespace("istio-system", ""), istio("mesh", "{version: v1.28.3, updateStrategy: {type: RevisionBased}}", "annotations: {lateen.io/protect: teardown}")},
+			[]string{"Istio/mesh: option protect is teardown: GitOps tools prune the objects as soon as they are no longer rendered. That is the step before a " +
+				"mesh is taken down; take it away before an upgrade, which would cost the old revision and its proxies"},
+		},
 		{"InPlace", []string{namespace("istio-system", ""), istio("mesh", "{version: v1.28.3}")}, nil},
 	} {
 		out := expand.RenderIstio.List(read(t, resourceList("", c.items...)), krm.Options{})

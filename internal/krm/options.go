@@ -71,9 +71,9 @@ var AllOptions = []Option{
 		Help: "failurePolicy of validating webhooks: leave it to istiod, or write what the chart says",
 	},
 	{
-		Name: OptionProtect, Values: []string{"false", "true"},
+		Name: OptionProtect, Values: []string{"false", "true", "teardown"},
 		Help: "ask Argo CD and Flux not to prune the objects of an InPlace control plane or IstioRevision either, a step before RevisionBased; " +
-			"an explicit false frees those of a RevisionBased one, a step before it is taken down",
+			"teardown: not to protect those of a RevisionBased one any more, the step before it is taken down",
 	},
 	{
 		Name: OptionClusters, Placeholder: "NAME,NAME",

@@ -365,6 +365,37 @@ func TestScenariosReadme(t *testing.T) {
 	}
 }
 
+// elsewhere are the API groups of other products in the scenarios, whose CRDs come with these products. The README says so.
+var elsewhere = []string{"kiali.io", "k8s.cni.cncf.io", "monitoring.coreos.com", "sailoperator.io"}
+
+// TestScenariosOnEmptyCluster: what a scenario needs to be applied is in it, or is another product's.
+func TestScenariosOnEmptyCluster(t *testing.T) {
+	for _, s := range scenarios(t) {
+		all := objects(t, read(t, s.golden(false)))
+		namespaces, groups := map[any]bool{"default": true, "kube-system": true, nil: true}, map[string]bool{}
+		for _, o := range all {
+			name := fmt.Sprint(lookup(o, "metadata", "name"))
+			switch o["kind"] {
+			case "Namespace":
+				namespaces[name] = true
+			case "CustomResourceDefinition":
+				_, group, _ := strings.Cut(name, ".")
+				groups[group] = true
+			}
+		}
+		for key, o := range all {
+			if ns := lookup(o, "metadata", "namespace"); !namespaces[ns] {
+				t.Errorf("%s: %s: the namespace %v is not there", s, key, ns)
+			}
+			group, _, named := strings.Cut(fmt.Sprint(o["apiVersion"]), "/")
+			builtIn := !named || !strings.Contains(group, ".") || strings.HasSuffix(group, ".k8s.io") && !strings.Contains(group, "gateway")
+			if !builtIn && !groups[group] && !slices.Contains(elsewhere, group) {
+				t.Errorf("%s: %s: the CRD is not there", s, key)
+			}
+		}
+	}
+}
+
 // TestScenarioNames checks the names that the user guide promises, and that users write into other resources.
 func TestScenarioNames(t *testing.T) {
 	for _, c := range []struct {
