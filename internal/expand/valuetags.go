@@ -43,15 +43,15 @@ func (a *around) tagHolders() []tagHolder {
 		if p.err != nil || p.revision == nil || p.item.Annotation(manifest.AnnotationOwner) != "" {
 			continue
 		}
-		for _, tag := range valueTags(p.revision.Spec.Values) {
+		for _, tag := range revisionTags(p.revision.Spec.Values) {
 			out = append(out, tagHolder{tag, p.item, []string{"spec", "values", "revisionTags"}})
 		}
 	}
 	return out
 }
 
-// valueTags are the tags in the values of a control plane.
-func valueTags(v *v1.Values) []string {
+// revisionTags are the tags in the values of a control plane.
+func revisionTags(v *v1.Values) []string {
 	var tags struct {
 		RevisionTags []string `json:"revisionTags"`
 	}
