@@ -285,7 +285,7 @@ func TestKptErrors(t *testing.T) {
 		}, "both generate"},
 		{"a chart that says no", func(r repo) {
 			edit(t, r.path("istio.yaml"), "spec:\n", "spec:\n  values: {compatibilityVersion: \"1.2\"}\n")
-		}, "unknown compatibility version"},
+		}, "have no compatibility version"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			r := newRepo(t, mesh(istio("v1.28.3", "InPlace")))
