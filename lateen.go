@@ -46,8 +46,8 @@ type Options struct {
 	Protect bool
 	// Strict makes errors of warnings.
 	Strict bool
-	// AllowRemoval are resources, such as Istio/default, that have left the package and whose objects Transform may remove although
-	// something may depend on them.
+	// AllowRemoval are resources, such as Istio/default, that have left the package and whose objects Transform may
+	// remove although something may depend on them.
 	AllowRemoval []string
 }
 
@@ -137,8 +137,9 @@ func (e *Error) Error() string {
 // functions are those of a whole mesh, in the order of a pipeline.
 var functions = []expand.Function{expand.RenderIstio, expand.RenderCNI, expand.RevisionTag}
 
-// Render expands the resources of sailoperator.io among YAML documents and the lists in them; other documents are ignored,
-// unless they look like one of those resources. If a resource is wrong, the error is an *Error that names all that is.
+// Render expands the resources of sailoperator.io among YAML documents and the lists in them; other documents are
+// ignored, unless they look like one of those resources. If a resource is wrong, the error is an *Error that names all
+// that is.
 func Render(resources []byte, o Options) (*Result, error) {
 	items, err := krm.ParseDocuments(resources)
 	if err != nil {

@@ -70,7 +70,8 @@ const (
 	ReasonReconcileError ConditionReason = "ReconcileError"
 	// ReasonNameAlreadyExists: a revision and a tag have the same name, and the other one is older.
 	ReasonNameAlreadyExists ConditionReason = "NameAlreadyExists"
-	// ReasonDeletionHeld is a reason of Stalled: somebody has deleted an IstioRevision that is used, while its Istio stays.
+	// ReasonDeletionHeld is a reason of Stalled: somebody has deleted an IstioRevision that is used, while its Istio
+	// stays.
 	ReasonDeletionHeld ConditionReason = "DeletionHeld"
 	// ReasonRefNotFound: the target of a tag does not exist.
 	ReasonRefNotFound ConditionReason = "RefNotFound"
@@ -93,7 +94,8 @@ const (
 	ReasonIstioCNINotFound ConditionReason = "IstioCNINotFound"
 	// ReasonIstioCNINotHealthy: the control plane needs an IstioCNI and it is not healthy.
 	ReasonIstioCNINotHealthy ConditionReason = "IstioCNINotHealthy"
-	// ReasonCRDsOutdated: somebody else applies Istio's CustomResourceDefinitions, and they are older than the revision needs.
+	// ReasonCRDsOutdated: somebody else applies Istio's CustomResourceDefinitions, and they are older than the revision
+	// needs.
 	ReasonCRDsOutdated ConditionReason = "CRDsOutdated"
 	// ReasonDependencyCheckFailed: the dependencies could not be looked at.
 	ReasonDependencyCheckFailed ConditionReason = "DependencyCheckFailed"

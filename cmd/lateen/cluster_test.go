@@ -95,14 +95,19 @@ func (s server) deleteRevision(old []manifest.Object) {
 		code   int
 		says   string
 	}{
-		{"what is used stays", []string{"default-v1-27-0"}, exit.Wrong, "nothing is removed: default-v1-27-0 is in use. Referenced by at least one pod or namespace: " +
-			"Namespace bookinfo, IstioRevisionTag moving, Pod plain/old-1 and 3 more. `lateen usage default-v1-27-0` shows all. With --force it is removed all the " +
-			"same, and they have no control plane"},
-		{"the active one", []string{"default-v1-28-3", "--force"}, exit.Wrong, "nothing is removed: default-v1-28-3 is the active revision of Istio default, which would be " +
-			"without a control plane. Change spec.version of the Istio first; to remove the control plane, delete the Istio"},
-		{"the controller's", []string{"outside", "--force"}, exit.Wrong, "nothing is removed: the controller applies the objects of IstioRevision outside, and removes them " +
-			"with it: kubectl delete istiorevision outside"},
-		{"none", []string{"nobody"}, exit.Wrong, "there is nothing to remove: no object has the label lateen.io/revision=nobody and was rendered by Lateen"},
+		{"what is used stays", []string{"default-v1-27-0"}, exit.Wrong,
+			"nothing is removed: default-v1-27-0 is in use. Referenced by at least one pod or namespace: " +
+				"Namespace bookinfo, IstioRevisionTag moving, Pod plain/old-1 and 3 more. `lateen usage " +
+				"default-v1-27-0` shows all. With --force it is removed all the same, and they have no control plane"},
+		{"the active one", []string{"default-v1-28-3", "--force"}, exit.Wrong,
+			"nothing is removed: default-v1-28-3 is the active revision of Istio default, which would be " +
+				"without a control plane. Change spec.version of the Istio first; to remove the control plane, " +
+				"delete the Istio"},
+		{"the controller's", []string{"outside", "--force"}, exit.Wrong,
+			"nothing is removed: the controller applies the objects of IstioRevision outside, and removes them " +
+				"with it: kubectl delete istiorevision outside"},
+		{"none", []string{"nobody"}, exit.Wrong,
+			"there is nothing to remove: no object has the label lateen.io/revision=nobody and was rendered by Lateen"},
 		{"no name", nil, exit.Usage, "give the name of one revision"},
 	} {
 		got := run(c.args...)
@@ -131,7 +136,8 @@ func (s server) deleteRevision(old []manifest.Object) {
 	if got = run("default-v1-26-0"); got.code != exit.OK || got.stdout != want {
 		s.t.Errorf("removing it says something else than the dry run: %s", cmp.Diff(want, got.stdout))
 	}
-	if got = run("default-v1-26-0"); got.code != exit.Wrong || !strings.Contains(got.stderr, "there is nothing to remove") {
+	if got = run("default-v1-26-0"); got.code != exit.Wrong ||
+		!strings.Contains(got.stderr, "there is nothing to remove") {
 		s.t.Errorf("once more: %+v", got)
 	}
 	for _, o := range old {
@@ -139,13 +145,15 @@ func (s server) deleteRevision(old []manifest.Object) {
 		u.SetAPIVersion(o.APIVersion())
 		u.SetKind(o.Kind())
 		id := o.ID()
-		if err := s.api.Get(s.t.Context(), client.ObjectKey{Namespace: id.Namespace, Name: id.Name}, u); !apierrors.IsNotFound(err) {
+		if err := s.api.Get(s.t.Context(), client.ObjectKey{Namespace: id.Namespace, Name: id.Name},
+			u); !apierrors.IsNotFound(err) {
 			s.t.Errorf("%s is still there: %v", id, err)
 		}
 	}
 	got = run("default-v1-27-0", "--force")
-	if got.code != exit.OK || !strings.Contains(got.stdout, "default-v1-27-0 is in use, and these have no control plane afterwards:\n  Namespace bookinfo (label "+
-		"istio.io/rev=default-v1-27-0)\n") {
+	if got.code != exit.OK || !strings.Contains(got.stdout,
+		"default-v1-27-0 is in use, and these have no control plane afterwards:\n  Namespace bookinfo (label "+
+			"istio.io/rev=default-v1-27-0)\n") {
 		s.t.Errorf("by force: %+v", got)
 	}
 }
@@ -375,7 +383,8 @@ func (s server) refused(config, output string) {
 		got = call("usage", "--kubeconfig", config, "-o", output, "--context", s.context())
 		return got.stdout, got.code != exit.OK
 	})
-	if got.code != exit.Wrong || got.stdout != "" || !strings.Contains(got.stderr, "nothing can be said about who uses what: listing") ||
+	if got.code != exit.Wrong || got.stdout != "" ||
+		!strings.Contains(got.stderr, "nothing can be said about who uses what: listing") ||
 		!strings.Contains(got.stderr, "forbidden") || !strings.Contains(got.stderr, "docs/usage.md") {
 		s.t.Errorf("-o %s without the right to see pods: %+v", output, got)
 	}
@@ -384,13 +393,16 @@ func (s server) refused(config, output string) {
 // mistakes of a person who asks.
 func (s server) mistakes() {
 	s.t.Helper()
-	if got := s.run("--timeout", "1ns"); got.code != exit.Wrong || got.stdout != "" || !strings.Contains(got.stderr, "--timeout is 1ns") {
+	if got := s.run("--timeout", "1ns"); got.code != exit.Wrong || got.stdout != "" ||
+		!strings.Contains(got.stderr, "--timeout is 1ns") {
 		s.t.Errorf("a look that takes too long: %+v", got)
 	}
-	if got := s.run("nonsense"); got.code != exit.Wrong || got.stdout != "" || !strings.Contains(got.stderr, "there is no revision or tag nonsense") {
+	if got := s.run("nonsense"); got.code != exit.Wrong || got.stdout != "" ||
+		!strings.Contains(got.stderr, "there is no revision or tag nonsense") {
 		s.t.Errorf("a name that nothing has: %+v", got)
 	}
-	if got := s.run("--context", "nonsense"); got.code != exit.Wrong || got.stdout != "" || !strings.Contains(got.stderr, `context "nonsense" does not exist`) {
+	if got := s.run("--context", "nonsense"); got.code != exit.Wrong || got.stdout != "" ||
+		!strings.Contains(got.stderr, `context "nonsense" does not exist`) {
 		s.t.Errorf("a context that does not exist: %+v", got)
 	}
 }
@@ -454,7 +466,8 @@ func (p *pack) render(sources ...string) {
 func (p *pack) of(revision string) []manifest.Object {
 	var out []manifest.Object
 	for _, o := range p.items {
-		if o.Label(manifest.LabelRevision) == revision && o.Kind() != "MutatingWebhookConfiguration" && o.Kind() != "IstioRevision" {
+		if o.Label(manifest.LabelRevision) == revision && o.Kind() != "MutatingWebhookConfiguration" &&
+			o.Kind() != "IstioRevision" {
 			out = append(out, o)
 		}
 	}

@@ -24,11 +24,13 @@ func newConnection() connection {
 // bind adds the flags that are called as those of kubectl.
 func (c *connection) bind(f *pflag.FlagSet) {
 	f.DurationVar(&c.timeout, "timeout", patience, "how long the look at the cluster may take")
-	f.StringVar(&c.rules.ExplicitPath, clientcmd.RecommendedConfigPathFlag, "", "kubeconfig file, by default $KUBECONFIG, ~/.kube/config or that of the pod")
+	f.StringVar(&c.rules.ExplicitPath, clientcmd.RecommendedConfigPathFlag, "",
+		"kubeconfig file, by default $KUBECONFIG, ~/.kube/config or that of the pod")
 	flags := clientcmd.RecommendedConfigOverrideFlags("")
 	clientcmd.BindOverrideFlags(&c.overrides, f, clientcmd.ConfigOverrideFlags{
 		AuthOverrideFlags: clientcmd.AuthOverrideFlags{
-			Impersonate: flags.AuthOverrideFlags.Impersonate, ImpersonateGroups: flags.AuthOverrideFlags.ImpersonateGroups,
+			Impersonate:       flags.AuthOverrideFlags.Impersonate,
+			ImpersonateGroups: flags.AuthOverrideFlags.ImpersonateGroups,
 		},
 		ContextOverrideFlags: clientcmd.ContextOverrideFlags{
 			ClusterName: flags.ContextOverrideFlags.ClusterName, AuthInfoName: flags.ContextOverrideFlags.AuthInfoName,
@@ -52,7 +54,8 @@ func (c *connection) loader() clientcmd.ClientConfig {
 func (c *connection) config() (*rest.Config, error) {
 	config, err := c.loader().ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
-		return nil, errors.New("there is no kubeconfig that says which cluster is meant: give one with --kubeconfig or KUBECONFIG")
+		return nil, errors.New("there is no kubeconfig that says which cluster is meant: give one with --kubeconfig " +
+			"or KUBECONFIG")
 	}
 	if err != nil {
 		return nil, err

@@ -92,9 +92,11 @@ func (o *deleteOptions) run(ctx context.Context, w io.Writer, name string) error
 func (o *deleteOptions) unknown(ctx context.Context, name string, err error) error {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("nothing is removed: it cannot be said whether anything uses %s: %w (--timeout is %s)", name, err, o.timeout)
+		return fmt.Errorf("nothing is removed: it cannot be said whether anything uses %s: %w (--timeout is %s)", name,
+			err, o.timeout)
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("nothing is removed: it cannot be said whether anything uses %s: %w; docs/usage.md has a ClusterRole with what is needed", name, err)
+		return fmt.Errorf("nothing is removed: it cannot be said whether anything uses %s: %w; docs/usage.md has a "+
+			"ClusterRole with what is needed", name, err)
 	}
 	return fmt.Errorf("nothing is removed: it cannot be said whether anything uses %s: %w", name, err)
 }
@@ -113,7 +115,8 @@ func (o *deleteOptions) unused(w io.Writer, name string, c show.Cluster) error {
 	case !o.force && use.InUse == usage.Unknown:
 		return fmt.Errorf("nothing is removed: it is not known whether anything uses %s: %s", name, use.Why)
 	case !o.force:
-		return fmt.Errorf("nothing is removed: %s is in use. %s. `lateen usage %[1]s` shows all. With --force it is removed all the same, and they have no "+
+		return fmt.Errorf("nothing is removed: %s is in use. %s. `lateen usage %[1]s` shows all. With --force it is "+
+			"removed all the same, and they have no "+
 			"control plane", name, use.Message())
 	case use.InUse == usage.Unknown:
 		fmt.Fprintf(w, "it is not known who uses %s: %s\n", name, use.Why)

@@ -274,7 +274,8 @@ func TestStatus(t *testing.T) {
 	for name, k := range load(t) {
 		object := map[string]any{
 			"apiVersion": "sailoperator.io/v1", "kind": name, "metadata": map[string]any{"name": "default"},
-			"spec": map[string]any{"version": "v1.28.3", "namespace": "a", "targetRef": map[string]any{"kind": "Istio", "name": "a"}},
+			"spec": map[string]any{"version": "v1.28.3", "namespace": "a",
+				"targetRef": map[string]any{"kind": "Istio", "name": "a"}},
 		}
 		have, _ := k.admit(object, nil)
 		if diff := cmp.Diff(want, have["status"]); diff != "" {
@@ -294,8 +295,9 @@ func TestKept(t *testing.T) {
 		have := maps.Clone(k.v1.Annotations)
 		delete(have, "controller-gen.kubebuilder.io/version")
 		want := map[string]string{
-			"argocd.argoproj.io/sync-options": "Prune=false,Delete=false", "argocd.argoproj.io/compare-options": "IgnoreExtraneous",
-			"kustomize.toolkit.fluxcd.io/prune": "disabled", "helm.sh/resource-policy": "keep",
+			"argocd.argoproj.io/sync-options":    "Prune=false,Delete=false",
+			"argocd.argoproj.io/compare-options": "IgnoreExtraneous",
+			"kustomize.toolkit.fluxcd.io/prune":  "disabled", "helm.sh/resource-policy": "keep",
 		}
 		if diff := cmp.Diff(want, have); diff != "" {
 			t.Errorf("%s (-want +have):\n%s", name, diff)

@@ -189,8 +189,10 @@ func (q *inquiry) ownerStays(ctx context.Context, live *metav1.PartialObjectMeta
 	current := &metav1.PartialObjectMetadata{}
 	current.SetGroupVersionKind(schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind))
 	err = client.IgnoreNotFound(q.applier.live.Get(ctx, client.ObjectKeyFromObject(q.owner), current))
-	// A caller that has seen the deletion itself, and applies all the same, holds the owner: its finalizer keeps it, and so its objects.
-	held := q.owner.GetDeletionTimestamp() != nil && !slices.Contains(current.Finalizers, metav1.FinalizerOrphanDependents)
+	// A caller that has seen the deletion itself, and applies all the same, holds the owner: its finalizer keeps it,
+	// and so its objects.
+	held := q.owner.GetDeletionTimestamp() != nil &&
+		!slices.Contains(current.Finalizers, metav1.FinalizerOrphanDependents)
 	if err != nil || current.UID == ref.UID && (current.DeletionTimestamp == nil || held) {
 		return err
 	}

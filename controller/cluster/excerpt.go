@@ -41,8 +41,8 @@ func excerptScheme() (*runtime.Scheme, error) {
 	return s, nil
 }
 
-// excerpt is what is read of an object that makes pods, of a Gateway or of a GatewayClass. What is not here is not decoded: such an
-// object takes ten kilobytes, of which there remain a few strings until the next one comes.
+// excerpt is what is read of an object that makes pods, of a Gateway or of a GatewayClass. What is not here is not
+// decoded: such an object takes ten kilobytes, of which there remain a few strings until the next one comes.
 type excerpt struct {
 	metav1.TypeMeta `json:",inline"`
 	Metadata        struct {
@@ -111,7 +111,8 @@ func (c *containers) UnmarshalJSON(data []byte) error {
 // GetObjectMeta is what a reflector needs.
 func (e *excerpt) GetObjectMeta() metav1.Object {
 	return &metav1.ObjectMeta{
-		Name: e.Metadata.Name, Namespace: e.Metadata.Namespace, ResourceVersion: e.Metadata.ResourceVersion, Annotations: e.Metadata.Annotations,
+		Name: e.Metadata.Name, Namespace: e.Metadata.Namespace, ResourceVersion: e.Metadata.ResourceVersion,
+		Annotations: e.Metadata.Annotations,
 	}
 }
 
@@ -141,7 +142,8 @@ func (e *excerpt) workload(kind string) usage.Pod {
 	if kind == "CronJob" {
 		template = e.Spec.JobTemplate.Spec.Template
 	}
-	p := usage.PodOf(e.Metadata.Namespace, e.Metadata.Name, template.Metadata.Labels, template.Metadata.Annotations, e.ended(kind))
+	p := usage.PodOf(e.Metadata.Namespace, e.Metadata.Name, template.Metadata.Labels, template.Metadata.Annotations,
+		e.ended(kind))
 	p.Kind = kind
 	if kind == kindDaemonSet {
 		p.Addresses, p.Rolled = template.addresses(), e.rolled()
@@ -149,8 +151,9 @@ func (e *excerpt) workload(kind string) usage.Pod {
 	return p
 }
 
-// ended reports whether something makes no pods any more: a Job that has completed or failed, and what is left of an earlier template of
-// something that scales ReplicaSets. Whatever has no replicas otherwise may have some at any moment.
+// ended reports whether something makes no pods any more: a Job that has completed or failed, and what is left of an
+// earlier template of something that scales ReplicaSets. Whatever has no replicas otherwise may have some at any
+// moment.
 func (e *excerpt) ended(kind string) bool {
 	switch kind {
 	case "Job":
@@ -160,7 +163,8 @@ func (e *excerpt) ended(kind string) bool {
 			}
 		}
 	case "ReplicaSet", "ReplicationController":
-		controlled := slices.ContainsFunc(e.Metadata.Owners, func(o metav1.OwnerReference) bool { return o.Controller != nil && *o.Controller })
+		controlled := slices.ContainsFunc(e.Metadata.Owners,
+			func(o metav1.OwnerReference) bool { return o.Controller != nil && *o.Controller })
 		return controlled && e.Spec.Replicas != nil && *e.Spec.Replicas == 0
 	}
 	return false

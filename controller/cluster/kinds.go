@@ -15,7 +15,8 @@ import (
 // subject is a resource whose objects say who uses which revision, and what becomes of them in the index.
 type subject struct {
 	name string
-	// resources is what it is called, in the order in which it is looked for: of others than the first a server may be too old.
+	// resources is what it is called, in the order in which it is looked for: of others than the first a server may be
+	// too old.
 	resources []schema.GroupVersionResource
 	// fields and labels are selectors: what the server leaves out costs nothing here.
 	fields, labels string
@@ -32,15 +33,15 @@ type sink interface {
 	replace() (note func(o runtime.Object) error, done func() usage.Change)
 }
 
-// running selects the pods that have not run to their end. The server evaluates it, so that finished pods cost nothing here,
-// and one that finishes looks as if it were deleted.
+// running selects the pods that have not run to their end. The server evaluates it, so that finished pods cost nothing
+// here, and one that finishes looks as if it were deleted.
 var running = fields.AndSelectors(
 	fields.OneTermNotEqualSelector("status.phase", "Succeeded"),
 	fields.OneTermNotEqualSelector("status.phase", "Failed"),
 ).String()
 
-// notScaled selects the ReplicaSets that no Deployment and no Rollout has made: those answer for theirs. The server knows by the label
-// that they put on each.
+// notScaled selects the ReplicaSets that no Deployment and no Rollout has made: those answer for theirs. The server
+// knows by the label that they put on each.
 const notScaled = "!pod-template-hash,!rollouts-pod-template-hash"
 
 // defaultValidator is the webhook that says which revision is the default one.
@@ -51,12 +52,14 @@ var (
 	namespacesResource = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 )
 
-// subjects are all of them. Namespaces come last: reading the others may take a while, and a label that is set meanwhile counts.
+// subjects are all of them. Namespaces come last: reading the others may take a while, and a label that is set
+// meanwhile counts.
 func subjects() []subject {
 	out := []subject{
-		{name: "pods", resources: []schema.GroupVersionResource{podsResource}, fields: running, sink: func(x *usage.Index) sink {
-			return podSink{x, "Pod", podOf}
-		}},
+		{name: "pods", resources: []schema.GroupVersionResource{podsResource}, fields: running,
+			sink: func(x *usage.Index) sink {
+				return podSink{x, "Pod", podOf}
+			}},
 	}
 	for _, w := range []struct{ group, resource, kind, labels string }{
 		{"apps", "deployments", "Deployment", ""},
@@ -68,7 +71,8 @@ func subjects() []subject {
 		{"batch", "cronjobs", "CronJob", ""},
 	} {
 		out = append(out, subject{
-			name: w.resource, resources: []schema.GroupVersionResource{{Group: w.group, Version: "v1", Resource: w.resource}}, labels: w.labels,
+			name: w.resource, resources: []schema.GroupVersionResource{
+				{Group: w.group, Version: "v1", Resource: w.resource}}, labels: w.labels,
 			sink: func(x *usage.Index) sink {
 				return podSink{x, w.kind, func(o runtime.Object) (usage.Pod, error) {
 					e, err := excerptOf(o)
@@ -87,15 +91,19 @@ func subjects() []subject {
 		}
 	}
 	return append(out,
-		subject{name: "gatewayclasses", resources: gatewayAPI("gatewayclasses"), optional: true, sink: func(x *usage.Index) sink { return classSink{x} }},
-		subject{name: "gateways", resources: gatewayAPI("gateways"), optional: true, sink: func(x *usage.Index) sink { return gatewaySink{x} }},
+		subject{name: "gatewayclasses", resources: gatewayAPI("gatewayclasses"), optional: true,
+			sink: func(x *usage.Index) sink { return classSink{x} }},
+		subject{name: "gateways", resources: gatewayAPI("gateways"), optional: true,
+			sink: func(x *usage.Index) sink { return gatewaySink{x} }},
 		subject{
-			name:      "validatingwebhookconfigurations",
-			resources: []schema.GroupVersionResource{{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}},
-			fields:    fields.OneTermEqualSelector("metadata.name", defaultValidator).String(),
-			sink:      func(x *usage.Index) sink { return validatorSink{x} },
+			name: "validatingwebhookconfigurations",
+			resources: []schema.GroupVersionResource{
+				{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}},
+			fields: fields.OneTermEqualSelector("metadata.name", defaultValidator).String(),
+			sink:   func(x *usage.Index) sink { return validatorSink{x} },
 		},
-		subject{name: "namespaces", resources: []schema.GroupVersionResource{namespacesResource}, sink: func(x *usage.Index) sink { return namespaceSink{x} }},
+		subject{name: "namespaces", resources: []schema.GroupVersionResource{namespacesResource},
+			sink: func(x *usage.Index) sink { return namespaceSink{x} }},
 	)
 }
 
@@ -288,8 +296,8 @@ func (s validatorSink) replace() (note func(o runtime.Object) error, done func()
 	}, func() usage.Change { return s.index.SetDefaultValidator(revision) }
 }
 
-// defaultRevision is the revision that the default validator names, if its istiod serves Gateways because of that: since 1.28. One
-// that does not say of which version it is counts.
+// defaultRevision is the revision that the default validator names, if its istiod serves Gateways because of that:
+// since 1.28. One that does not say of which version it is counts.
 func defaultRevision(m *metav1.PartialObjectMetadata) string {
 	version, err := semver.NewVersion(strings.TrimPrefix(m.Labels["app.kubernetes.io/version"], "v"))
 	const major, minor = 1, 28

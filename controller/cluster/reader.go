@@ -14,8 +14,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Reader reads what tells who uses which revision: the metadata of namespaces and pods, and of what makes pods the metadata of
-// the pod template, which no metadata client sees.
+// Reader reads what tells who uses which revision: the metadata of namespaces and pods, and of what makes pods the
+// metadata of the pod template, which no metadata client sees.
 type Reader interface {
 	Lister(r schema.GroupVersionResource) Lister
 }
@@ -98,7 +98,8 @@ type excerpts struct {
 
 func (e excerpts) List(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 	list := &excerptList{}
-	if err := e.client.Get().Resource(e.resource).SpecificallyVersionedParams(&o, scheme.ParameterCodec, optionsVersion).Do(ctx).Into(list); err != nil {
+	if err := e.client.Get().Resource(e.resource).
+		SpecificallyVersionedParams(&o, scheme.ParameterCodec, optionsVersion).Do(ctx).Into(list); err != nil {
 		return nil, err
 	}
 	return list, nil
@@ -106,5 +107,6 @@ func (e excerpts) List(ctx context.Context, o metav1.ListOptions) (runtime.Objec
 
 func (e excerpts) Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	o.Watch = true
-	return e.client.Get().Resource(e.resource).SpecificallyVersionedParams(&o, scheme.ParameterCodec, optionsVersion).Watch(ctx)
+	return e.client.Get().Resource(e.resource).SpecificallyVersionedParams(&o, scheme.ParameterCodec, optionsVersion).
+		Watch(ctx)
 }

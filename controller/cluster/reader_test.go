@@ -36,14 +36,17 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if strings.HasPrefix(list, "403") {
 		w.WriteHeader(http.StatusForbidden)
-		_, _ = fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"`+list[3:]+`"}`)
+		_, _ = fmt.Fprint(w,
+			`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"`+
+				list[3:]+`"}`)
 		return
 	}
 	if list == "" {
 		list = `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"1"},"items":[]}`
 		for gvr, kind := range excerptKinds {
 			if strings.HasSuffix(r.URL.Path, "/"+gvr.Version+"/"+gvr.Resource) {
-				list = `{"kind":"` + kind + `List","apiVersion":"` + gvr.GroupVersion().String() + `","metadata":{"resourceVersion":"1"},"items":[]}`
+				list = `{"kind":"` + kind + `List","apiVersion":"` + gvr.GroupVersion().String() +
+					`","metadata":{"resourceVersion":"1"},"items":[]}`
 			}
 		}
 	}
@@ -72,7 +75,8 @@ func TestLook(t *testing.T) {
  "spec":{"replicas":0,"template":{"metadata":{"labels":{"istio.io/rev":"old"}}}}}]}`
 	const gateways = `{"kind":"GatewayList","apiVersion":"gateway.networking.k8s.io/v1beta1","metadata":{"resourceVersion":"5"},"items":[
 {"metadata":{"name":"g","namespace":"d","labels":{"istio.io/rev":"canary"}},"spec":{"gatewayClassName":"istio"}}]}`
-	const forbidden = `cronjobs.batch is forbidden: User \"u\" cannot list resource \"cronjobs\" in API group \"batch\" at the cluster scope`
+	const forbidden = `cronjobs.batch is forbidden: User \"u\" cannot list resource \"cronjobs\" in API group ` +
+		`\"batch\" at the cluster scope`
 	for _, c := range []struct {
 		reason string
 		lists  map[string]string
@@ -82,10 +86,12 @@ func TestLook(t *testing.T) {
 		{"nothing, and no Gateway API", nil, map[string]string{}, ""},
 		{
 			"pod templates", map[string]string{
-				"/apis/apps/v1/deployments": deployments, "/apis/batch/v1/jobs": jobs, "/apis/batch/v1/cronjobs": cronJobs,
+				"/apis/apps/v1/deployments": deployments, "/apis/batch/v1/jobs": jobs,
+				"/apis/batch/v1/cronjobs":  cronJobs,
 				"/apis/apps/v1/daemonsets": daemonSets, "/apis/apps/v1/replicasets": replicaSets,
 			},
-			map[string]string{"canary": "Deployment a/web, Job a/runs, ReplicaSet c/alone", "default": "CronJob b/nightly", "old": "DaemonSet zt/ztunnel"}, "",
+			map[string]string{"canary": "Deployment a/web, Job a/runs, ReplicaSet c/alone",
+				"default": "CronJob b/nightly", "old": "DaemonSet zt/ztunnel"}, "",
 		},
 		{
 			"an older Gateway API", map[string]string{"/apis/gateway.networking.k8s.io/v1beta1/gateways": gateways},

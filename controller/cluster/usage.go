@@ -44,8 +44,9 @@ const (
 	absence = time.Minute
 )
 
-// Usage knows who uses which revision, by watching the metadata of namespaces and pods, of what makes pods, and what there is of
-// the Gateway API. It keeps no objects: what comes in goes to the index and is forgotten. It is a Runnable of the manager.
+// Usage knows who uses which revision, by watching the metadata of namespaces and pods, of what makes pods, and what
+// there is of the Gateway API. It keeps no objects: what comes in goes to the index and is forgotten. It is a Runnable
+// of the manager.
 type Usage struct {
 	reader Reader
 	index  *usage.Index
@@ -71,7 +72,8 @@ type subscriber struct {
 
 // NewUsage makes the Usage of a cluster.
 func NewUsage(reader Reader) *Usage {
-	u := &Usage{reader: reader, index: usage.NewIndex(), wake: func() {}, flips: map[string]time.Time{}, settles: map[string]time.Time{}}
+	u := &Usage{reader: reader, index: usage.NewIndex(), wake: func() {}, flips: map[string]time.Time{},
+		settles: map[string]time.Time{}}
 	for _, s := range subjects() {
 		u.feeds = append(u.feeds, newFeed(reader, s, s.sink(u.index), u.publish))
 	}
@@ -143,8 +145,8 @@ func (u *Usage) doubts(now time.Time) string {
 	return fmt.Sprintf("%s (and %d more resources)", all[0], len(all)-1)
 }
 
-// Speaks reports whether there is something to say about use: everything has been seen once, or it should have been by now.
-// Before that, a controller that has just started has nothing to say against what was known before.
+// Speaks reports whether there is something to say about use: everything has been seen once, or it should have been by
+// now. Before that, a controller that has just started has nothing to say against what was known before.
 func (u *Usage) Speaks() bool {
 	u.mutex.Lock()
 	defer u.mutex.Unlock()
@@ -339,8 +341,8 @@ func (f *feed) lister() Lister {
 	return f.reader.Lister(f.resource)
 }
 
-// run keeps the sink up to date until the context ends. The reflector knows when to read everything again, and when to wait. A resource
-// that the server does not have is looked for once in a while.
+// run keeps the sink up to date until the context ends. The reflector knows when to read everything again, and when to
+// wait. A resource that the server does not have is looked for once in a while.
 func (f *feed) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if f.optional && f.find(ctx) {
@@ -396,7 +398,8 @@ func (f *feed) reflect(ctx context.Context) {
 			return w, noted(err)
 		},
 	}
-	cache.NewReflectorWithOptions(listing{lw}, nil, f, cache.ReflectorOptions{Name: "usage of " + f.name, TypeDescription: f.name}).RunWithContext(ctx)
+	cache.NewReflectorWithOptions(listing{lw}, nil, f,
+		cache.ReflectorOptions{Name: "usage of " + f.name, TypeDescription: f.name}).RunWithContext(ctx)
 }
 
 // listing keeps the reflector from asking for a stream of what there is: the feed does.
@@ -431,8 +434,9 @@ func (f *feed) read(ctx context.Context) (version string, err error) {
 func (f *feed) stream(ctx context.Context, note func(runtime.Object) error) (version string, err error) {
 	w, err := f.lister().Watch(ctx, metav1.ListOptions{
 		FieldSelector: f.fields, LabelSelector: f.labels,
-		SendInitialEvents: new(true), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
-		TimeoutSeconds: new(int64(longestRead / time.Second)),
+		SendInitialEvents: new(true), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
+		AllowWatchBookmarks: true,
+		TimeoutSeconds:      new(int64(longestRead / time.Second)),
 	})
 	if err != nil {
 		return "", err

@@ -202,7 +202,8 @@ func (p *Pipeline) complete(rev *v1.IstioRevision) (release.Release, *v1.IstioRe
 	if err != nil {
 		return rel, nil, nil, err
 	}
-	if err := release.CheckAlias(string(rev.Spec.Version), rel, rev.Annotations[manifest.AnnotationVersion]); err != nil {
+	if err := release.CheckAlias(string(rev.Spec.Version), rel,
+		rev.Annotations[manifest.AnnotationVersion]); err != nil {
 		return rel, nil, nil, fmt.Errorf("spec.version: %w", err)
 	}
 	problems, err := render.CheckRevision(rel, rev, source)

@@ -119,7 +119,8 @@ func (r *Reconciler) plan(ctx context.Context, s *scope) error {
 		s.planned, s.facts.reconciled = nil, outcome.Permanent(v1.ReasonReconcileError, wrong)
 		return nil
 	} else if s.live != nil {
-		if wrong := r.Pipeline.Stays(s.planned.Spec.Version, s.live.Annotations[manifest.AnnotationVersion]); wrong != nil {
+		if wrong := r.Pipeline.Stays(s.planned.Spec.Version,
+			s.live.Annotations[manifest.AnnotationVersion]); wrong != nil {
 			s.planned, s.facts.reconciled = nil, outcome.Permanent(v1.ReasonReconcileError, wrong)
 			return nil
 		}
@@ -341,7 +342,8 @@ func (s *scope) isActive(rev v1.IstioRevision) bool { return rev.Name == s.facts
 
 // candidate is what pruning needs to know of a revision. That it is unused counts only if both its status and what is known
 // at this moment say so: the status has the moment since when.
-func (r *Reconciler) candidate(rev *v1.IstioRevision, all []v1.IstioRevision, tags []usage.Tag, active bool) prune.Revision {
+func (r *Reconciler) candidate(rev *v1.IstioRevision, all []v1.IstioRevision, tags []usage.Tag,
+	active bool) prune.Revision {
 	c := prune.Revision{Name: rev.Name, Active: active, External: external(rev), InUse: usage.Unknown}
 	if r.Usage.Speaks() {
 		c.InUse = r.Usage.Index().Revision(istiorevision.Info(rev, all), tags, 0).InUse
@@ -385,7 +387,8 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 	}
 	var use usage.Use
 	if err == nil {
-		use, err = r.Usage.Confirm(ctx, istiorevision.Info(rev, live.revisions), istiorevision.Tags(live.tags, live.revisions), 1)
+		use, err = r.Usage.Confirm(ctx, istiorevision.Info(rev, live.revisions),
+			istiorevision.Tags(live.tags, live.revisions), 1)
 	}
 	if err != nil {
 		s.retry = fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether anything uses it: %w", rev.Name, err)
@@ -423,7 +426,8 @@ type confirmed struct {
 	tags      []v1.IstioRevisionTag
 }
 
-// confirm asks the server whether the Istio is what this run has seen, and for all that may hold a revision besides workloads.
+// confirm asks the server whether the Istio is what this run has seen, and for all that may hold a revision besides
+// workloads.
 func (r *Reconciler) confirm(ctx context.Context, s *scope) (confirmed, error) {
 	istio := &v1.Istio{}
 	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(s.istio), istio); err != nil {

@@ -133,7 +133,8 @@ func (r *Reconciler) confirmed(ctx context.Context, s *scope, useless bool) (boo
 // has made of their names, and whether or not this controller has the charts of its version. What other revisions of
 // its namespace rely on stays.
 func RemoveObjects(
-	ctx context.Context, applier *apply.Applier, record events.EventRecorder, about client.Object, rev *v1.IstioRevision,
+	ctx context.Context, applier *apply.Applier, record events.EventRecorder, about client.Object,
+	rev *v1.IstioRevision,
 	all []v1.IstioRevision,
 ) error {
 	others := slices.ContainsFunc(all, func(other v1.IstioRevision) bool {

@@ -28,9 +28,10 @@ import (
 
 // rendered is a revision that a pipeline rendered for the Istio mesh.
 func rendered() *v1.IstioRevision {
-	rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "mesh-v1-28-3", UID: "rev", Annotations: map[string]string{
-		manifest.AnnotationRenderedBy: "render-istio", manifest.AnnotationOwner: "Istio/mesh",
-	}}}
+	rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{
+		Name: "mesh-v1-28-3", UID: "rev", Annotations: map[string]string{
+			manifest.AnnotationRenderedBy: "render-istio", manifest.AnnotationOwner: "Istio/mesh",
+		}}}
 	rev.Spec.Version, rev.Spec.Namespace = "v1.28.3", "mesh"
 	return rev
 }
@@ -53,33 +54,43 @@ func TestAbandonedRules(t *testing.T) {
 		want     prune.Verdict
 	}{
 		{
-			reason: "The Istio has just gone: it may be moved from one package to another.", use: usage.False, inUse: unused(time.Hour),
+			reason: "The Istio has just gone: it may be moved from one package to another.", use: usage.False,
+			inUse: unused(time.Hour),
 			want: prune.Verdict{
-				Due:    now.Add(30 * time.Second),
-				Reason: "nothing uses it, and it has not been the active revision since 2026-11-22T13:00:00Z; it goes at 2026-11-22T13:00:30Z",
+				Due: now.Add(30 * time.Second),
+				Reason: "nothing uses it, and it has not been the active revision since 2026-11-22T13:00:00Z; it " +
+					"goes at 2026-11-22T13:00:30Z",
 			},
 		},
 		{
-			reason: "It has been gone for the grace period, and nothing uses the revision.", use: usage.False, inUse: unused(time.Hour), inactive: ago(time.Minute),
-			want: prune.Verdict{Delete: true, Reason: "nothing uses it, and it has not been the active revision since 2026-11-22T12:59:00Z"},
+			reason: "It has been gone for the grace period, and nothing uses the revision.", use: usage.False,
+			inUse: unused(time.Hour), inactive: ago(time.Minute),
+			want: prune.Verdict{Delete: true,
+				Reason: "nothing uses it, and it has not been the active revision since 2026-11-22T12:59:00Z"},
 		},
-		{reason: "Something uses it.", use: usage.True, inactive: ago(time.Hour), want: prune.Verdict{Reason: "it is in use"}},
-		{reason: "Nobody can say.", use: usage.Unknown, inUse: unused(time.Hour), inactive: ago(time.Hour), want: prune.Verdict{Reason: "it is not known whether it is in use"}},
+		{reason: "Something uses it.", use: usage.True, inactive: ago(time.Hour),
+			want: prune.Verdict{Reason: "it is in use"}},
+		{reason: "Nobody can say.", use: usage.Unknown, inUse: unused(time.Hour), inactive: ago(time.Hour),
+			want: prune.Verdict{Reason: "it is not known whether it is in use"}},
 		{
-			reason: "Its users are in other clusters.", use: usage.False, inUse: unused(time.Hour), inactive: ago(time.Hour), values: `{"pilot":{"env":{"EXTERNAL_ISTIOD":"true"}}}`,
-			want: prune.Verdict{Reason: "it is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters"},
+			reason: "Its users are in other clusters.", use: usage.False, inUse: unused(time.Hour),
+			inactive: ago(time.Hour), values: `{"pilot":{"env":{"EXTERNAL_ISTIOD":"true"}}}`,
+			want: prune.Verdict{Reason: "it is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users " +
+				"are in other clusters"},
 		},
 		{
 			reason: "The namespace has just gone as well.", use: usage.True, useless: true,
 			want: prune.Verdict{Due: now.Add(30 * time.Second), Reason: gone},
 		},
 		{
-			reason: "Whoever uses it gets nothing any more, but webhooks that refuse pods.", use: usage.True, useless: true, inactive: ago(30 * time.Second),
+			reason: "Whoever uses it gets nothing any more, but webhooks that refuse pods.", use: usage.True,
+			useless: true, inactive: ago(30 * time.Second),
 			want: prune.Verdict{Delete: true, Reason: gone},
 		},
 		{
-			reason: "Nobody can say who uses it, and nothing can serve them.", use: usage.Unknown, useless: true, inactive: ago(time.Minute),
-			want: prune.Verdict{Delete: true, Reason: gone},
+			reason: "Nobody can say who uses it, and nothing can serve them.", use: usage.Unknown, useless: true,
+			inactive: ago(time.Minute),
+			want:     prune.Verdict{Delete: true, Reason: gone},
 		},
 	} {
 		rev := rendered()
@@ -104,7 +115,8 @@ func TestAbandon(t *testing.T) {
 		return o
 	}
 	const mine = "Istio/mesh"
-	all := []string{"ConfigMap mine", "ConfigMap other", "IstioRevision mesh-v1-28-3", "MutatingWebhookConfiguration mine", "ValidatingWebhookConfiguration mine"}
+	all := []string{"ConfigMap mine", "ConfigMap other", "IstioRevision mesh-v1-28-3",
+		"MutatingWebhookConfiguration mine", "ValidatingWebhookConfiguration mine"}
 	kept := []string{"ConfigMap other"}
 	for _, c := range []struct {
 		reason   string
@@ -118,14 +130,21 @@ func TestAbandon(t *testing.T) {
 	}{
 		{
 			reason: "The Istio and the namespace are gone: webhooks go first.", want: kept,
-			deleted: []string{"MutatingWebhookConfiguration mine", "ValidatingWebhookConfiguration mine", "ConfigMap mine", "IstioRevision mesh-v1-28-3"},
+			deleted: []string{"MutatingWebhookConfiguration mine", "ValidatingWebhookConfiguration mine",
+				"ConfigMap mine", "IstioRevision mesh-v1-28-3"},
 		},
-		{reason: "The namespace is there, and who uses the revision is not known.", cache: []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}}, want: all},
-		{reason: "The server has the Istio: it has just come back.", live: []client.Object{&v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}}, want: all, repeated: true},
-		{reason: "The server has the namespace.", live: []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}}, want: all, repeated: true},
-		{reason: "A package has the revision, and would bring it back.", rev: func(r *v1.IstioRevision) { r.Annotations[manifest.AnnotationReleasedBy] = "package" }, want: all},
+		{reason: "The namespace is there, and who uses the revision is not known.",
+			cache: []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}}, want: all},
+		{reason: "The server has the Istio: it has just come back.",
+			live: []client.Object{&v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}}, want: all, repeated: true},
+		{reason: "The server has the namespace.",
+			live: []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}}, want: all,
+			repeated: true},
+		{reason: "A package has the revision, and would bring it back.",
+			rev: func(r *v1.IstioRevision) { r.Annotations[manifest.AnnotationReleasedBy] = "package" }, want: all},
 		{reason: "The Istio is there.", istio: true, want: all},
-		{reason: "It has just gone.", rev: func(r *v1.IstioRevision) { r.Status.InactiveSince = nil }, want: all, repeated: true},
+		{reason: "It has just gone.", rev: func(r *v1.IstioRevision) { r.Status.InactiveSince = nil }, want: all,
+			repeated: true},
 	} {
 		rev := rendered()
 		rev.Status.InactiveSince = &metav1.Time{Time: before}
@@ -133,7 +152,8 @@ func TestAbandon(t *testing.T) {
 			c.rev(rev)
 		}
 		objects := append([]client.Object{
-			rev, stamped(&admissionv1.MutatingWebhookConfiguration{}, "mine", mine), stamped(&admissionv1.ValidatingWebhookConfiguration{}, "mine", mine),
+			rev, stamped(&admissionv1.MutatingWebhookConfiguration{}, "mine", mine),
+			stamped(&admissionv1.ValidatingWebhookConfiguration{}, "mine", mine),
 			stamped(&corev1.ConfigMap{}, "mine", mine), stamped(&corev1.ConfigMap{}, "other", "Istio/other"),
 		}, c.cache...)
 		var deleted []string
@@ -143,7 +163,8 @@ func TestAbandon(t *testing.T) {
 			live = abandonedWorld(t, &deleted, append(slices.Clone(c.live), rev)...)
 		}
 		r := &Reconciler{
-			Client: w, Live: live, Applier: apply.New(w, w, watcher{}), Events: events.NewFakeRecorder(20), Now: func() time.Time { return now },
+			Client: w, Live: live, Applier: apply.New(w, w, watcher{}), Events: events.NewFakeRecorder(20),
+			Now:   func() time.Time { return now },
 			Usage: cluster.NewUsage(nil),
 		}
 		s := &scope{rev: rev, pipeline: true}
@@ -178,32 +199,35 @@ func abandonedWorld(t *testing.T, deleted *[]string, objects ...client.Object) c
 	for _, o := range objects {
 		copies = append(copies, o.DeepCopyObject().(client.Object))
 	}
-	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(copies...).WithStatusSubresource(&v1.IstioRevision{}).WithInterceptorFuncs(interceptor.Funcs{
-		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
-			if err := c.Delete(ctx, o, client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil {
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(copies...).WithStatusSubresource(&v1.IstioRevision{}).
+		WithInterceptorFuncs(interceptor.Funcs{
+			Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+				if err := c.Delete(ctx, o, client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil {
+					return err
+				}
+				kind, err := c.GroupVersionKindFor(o)
+				*deleted = append(*deleted, kind.Kind+" "+o.GetName())
 				return err
-			}
-			kind, err := c.GroupVersionKindFor(o)
-			*deleted = append(*deleted, kind.Kind+" "+o.GetName())
-			return err
-		},
-		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
-			var options client.ListOptions
-			options.ApplyOptions(opts)
-			fields := options.FieldSelector
-			options.FieldSelector = nil
-			if err := c.List(ctx, list, &options); err != nil || fields == nil {
-				return err
-			}
-			found, ok := list.(*metav1.PartialObjectMetadataList)
-			if !ok {
-				return errors.New("only metadata is selected by name")
-			}
-			name, _ := fields.RequiresExactMatch("metadata.name")
-			found.Items = slices.DeleteFunc(found.Items, func(o metav1.PartialObjectMetadata) bool { return o.Name != name })
-			return nil
-		},
-	}).Build()
+			},
+			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList,
+				opts ...client.ListOption) error {
+				var options client.ListOptions
+				options.ApplyOptions(opts)
+				fields := options.FieldSelector
+				options.FieldSelector = nil
+				if err := c.List(ctx, list, &options); err != nil || fields == nil {
+					return err
+				}
+				found, ok := list.(*metav1.PartialObjectMetadataList)
+				if !ok {
+					return errors.New("only metadata is selected by name")
+				}
+				name, _ := fields.RequiresExactMatch("metadata.name")
+				found.Items = slices.DeleteFunc(found.Items,
+					func(o metav1.PartialObjectMetadata) bool { return o.Name != name })
+				return nil
+			},
+		}).Build()
 }
 
 // contents names what is in a cluster.
@@ -211,8 +235,10 @@ func contents(t *testing.T, w client.Client) []string {
 	t.Helper()
 	var out []string
 	for kind, list := range map[string]client.ObjectList{
-		"ConfigMap": &corev1.ConfigMapList{}, "MutatingWebhookConfiguration": &admissionv1.MutatingWebhookConfigurationList{},
-		"ValidatingWebhookConfiguration": &admissionv1.ValidatingWebhookConfigurationList{}, "IstioRevision": &v1.IstioRevisionList{},
+		"ConfigMap":                      &corev1.ConfigMapList{},
+		"MutatingWebhookConfiguration":   &admissionv1.MutatingWebhookConfigurationList{},
+		"ValidatingWebhookConfiguration": &admissionv1.ValidatingWebhookConfigurationList{},
+		"IstioRevision":                  &v1.IstioRevisionList{},
 	} {
 		if err := w.List(t.Context(), list); err != nil {
 			t.Fatal(err)

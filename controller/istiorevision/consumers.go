@@ -19,14 +19,16 @@ func Info(rev *v1.IstioRevision, all []v1.IstioRevision) usage.RevisionInfo {
 	return usage.RevisionInfo{
 		Name:             rev.Name,
 		InjectsByDefault: values.Bool(v, "sidecarInjectorWebhook", "enableNamespacesByDefault"),
-		LastAmbient:      values.Ambient(v) && !slices.ContainsFunc(all, func(other v1.IstioRevision) bool { return servesAmbient(rev, &other) }),
+		LastAmbient: values.Ambient(v) && !slices.ContainsFunc(all,
+			func(other v1.IstioRevision) bool { return servesAmbient(rev, &other) }),
 	}
 }
 
-// servesAmbient reports whether another revision goes on serving ambient when this one is gone. One that is not the active one of its Istio
-// may go at the same time.
+// servesAmbient reports whether another revision goes on serving ambient when this one is gone. One that is not the
+// active one of its Istio may go at the same time.
 func servesAmbient(rev, other *v1.IstioRevision) bool {
-	return other.Name != rev.Name && other.DeletionTimestamp == nil && other.Status.InactiveSince == nil && values.Ambient(valuesOf(other))
+	return other.Name != rev.Name && other.DeletionTimestamp == nil && other.Status.InactiveSince == nil &&
+		values.Ambient(valuesOf(other))
 }
 
 // valuesOf are the values of a revision, none if they are no object, which the CRD does not allow.
@@ -38,9 +40,9 @@ func valuesOf(rev *v1.IstioRevision) map[string]any {
 	return v
 }
 
-// Tags are the tags that hold a revision. An IstioRevisionTag holds the one that its webhooks inject from, and one that it names itself.
-// A tag in the values of a revision holds that; once the revision is not the active one any more, only the users of the tag do, and
-// not even those if the active one has the tag.
+// Tags are the tags that hold a revision. An IstioRevisionTag holds the one that its webhooks inject from, and one that
+// it names itself. A tag in the values of a revision holds that; once the revision is not the active one any more, only
+// the users of the tag do, and not even those if the active one has the tag.
 func Tags(tags []v1.IstioRevisionTag, revisions []v1.IstioRevision) []usage.Tag {
 	var out []usage.Tag
 	for _, t := range tags {
@@ -62,7 +64,8 @@ func Tags(tags []v1.IstioRevisionTag, revisions []v1.IstioRevision) []usage.Tag 
 		rev := &revisions[i]
 		inactive := rev.Status.InactiveSince != nil
 		for _, name := range values.Tags(valuesOf(rev)) {
-			if !inactive || !slices.ContainsFunc(revisions, func(other v1.IstioRevision) bool { return takesOver(name, rev, &other) }) {
+			if !inactive || !slices.ContainsFunc(revisions,
+				func(other v1.IstioRevision) bool { return takesOver(name, rev, &other) }) {
 				out = append(out, usage.Tag{Name: name, Revision: rev.Name, ByValues: true, OnlyUsers: inactive})
 			}
 		}
@@ -73,10 +76,12 @@ func Tags(tags []v1.IstioRevisionTag, revisions []v1.IstioRevision) []usage.Tag 
 // takesOver reports whether another revision of the same Istio is the active one and has a tag of that name.
 func takesOver(tag string, rev, other *v1.IstioRevision) bool {
 	return other.Name != rev.Name && other.DeletionTimestamp == nil && other.Status.InactiveSince == nil &&
-		outcome.OwningIstio(rev) != "" && outcome.OwningIstio(rev) == outcome.OwningIstio(other) && slices.Contains(values.Tags(valuesOf(other)), tag)
+		outcome.OwningIstio(rev) != "" && outcome.OwningIstio(rev) == outcome.OwningIstio(other) &&
+		slices.Contains(values.Tags(valuesOf(other)), tag)
 }
 
-// recheckTagged looks again at the revisions that have a tag of that name in their values: of the tag's users only its name is told.
+// recheckTagged looks again at the revisions that have a tag of that name in their values: of the tag's users only its
+// name is told.
 func (r *Reconciler) recheckTagged(ctx context.Context, tag string) {
 	var list v1.IstioRevisionList
 	if err := r.Client.List(ctx, &list); err != nil {

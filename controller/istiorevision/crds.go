@@ -219,7 +219,8 @@ func unwritten(errs []error) error {
 		return nil
 	}
 	//nolint:staticcheck // it begins with a name
-	return fmt.Errorf("Istio's CRDs: %w. Everything else is applied. Allow the controller to write them (config/rbac), "+
+	return fmt.Errorf("Istio's CRDs: %w. Everything else is applied. Allow the controller to write them "+
+		"(config/rbac), "+
 		"or bring them yourself and start it with --install-istio-crds=false", errors.Join(errs...))
 }
 

@@ -74,7 +74,8 @@ func server(t *testing.T, refused func(name string, dryRun bool) error) client.C
 
 func newCRDs(c client.Client) *CRDs {
 	return &CRDs{
-		Client: c, Live: c, Pipeline: &desired.Pipeline{KubeVersion: "v1.34.0"}, Applier: apply.New(c, c, watcher{}), Now: func() time.Time { return now },
+		Client: c, Live: c, Pipeline: &desired.Pipeline{KubeVersion: "v1.34.0"}, Applier: apply.New(c, c, watcher{}),
+		Now: func() time.Time { return now },
 	}
 }
 
@@ -82,7 +83,8 @@ func newCRDs(c client.Client) *CRDs {
 func crdRevision(name, version string, generation int64) *v1.IstioRevision {
 	rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Generation: generation}}
 	rev.Spec.Version, rev.Spec.Namespace = v1.Version(version), "istio-system"
-	rev.Spec.Values = &v1.Values{Raw: []byte(`{"global": {"istioNamespace": "istio-system"}, "revision": "` + name + `"}`)}
+	rev.Spec.Values = &v1.Values{Raw: []byte(`{"global": {"istioNamespace": "istio-system"}, "revision": "` + name +
+		`"}`)}
 	return rev
 }
 
@@ -109,7 +111,8 @@ func TestCRDRefused(t *testing.T) {
 		}
 		tries++
 		if forbidden {
-			return apierrors.NewForbidden(schema.GroupResource{Group: crdKind.Group, Resource: "customresourcedefinitions"}, name, errors.New("no rule"))
+			return apierrors.NewForbidden(schema.GroupResource{
+				Group: crdKind.Group, Resource: "customresourcedefinitions"}, name, errors.New("no rule"))
 		}
 		return nil
 	})
@@ -117,10 +120,11 @@ func TestCRDRefused(t *testing.T) {
 	crds := newCRDs(c)
 	crds.Now = func() time.Time { return clock }
 	rev := crdRevision("a", "v1.28.3", 1)
-	const message = `Istio's CRDs: CustomResourceDefinition wasmplugins.extensions.istio.io: CustomResourceDefinition/wasmplugins.extensions.istio.io ` +
-		`dry-run failed (Forbidden): customresourcedefinitions.apiextensions.k8s.io "wasmplugins.extensions.istio.io" is forbidden: no rule: ` +
-		`the controller's ClusterRole does not allow it. Everything else is applied. Allow the controller to write them (config/rbac), or bring them ` +
-		`yourself and start it with --install-istio-crds=false`
+	const message = `Istio's CRDs: CustomResourceDefinition wasmplugins.extensions.istio.io: ` +
+		`CustomResourceDefinition/wasmplugins.extensions.istio.io dry-run failed (Forbidden): ` +
+		`customresourcedefinitions.apiextensions.k8s.io "wasmplugins.extensions.istio.io" is forbidden: no rule: the ` +
+		`controller's ClusterRole does not allow it. Everything else is applied. Allow the controller to write them ` +
+		`(config/rbac), or bring them yourself and start it with --install-istio-crds=false`
 	for _, step := range []struct {
 		reason       string
 		after, again time.Duration
@@ -146,7 +150,8 @@ func TestCRDRefused(t *testing.T) {
 			t.Errorf("%s -want +got:\n%s", step.reason, diff)
 		}
 		if found.again != step.again || tries != step.tries || len(listCRDs(t, c)) != step.there {
-			t.Errorf("%s again after %s, want %s; %d tries, want %d; %d CRDs, want %d", step.reason, found.again, step.again, tries, step.tries,
+			t.Errorf("%s again after %s, want %s; %d tries, want %d; %d CRDs, want %d", step.reason, found.again,
+				step.again, tries, step.tries,
 				len(listCRDs(t, c)), step.there)
 		}
 	}
@@ -156,8 +161,9 @@ func TestCRDRefused(t *testing.T) {
 // if they are older than it needs. One that nobody has brought is brought.
 func TestForeignCRDs(t *testing.T) {
 	t.Parallel()
-	const needs = "Istio's CustomResourceDefinitions are older than Istio v1.28.3 needs: authorizationpolicies.security.istio.io (%s) and 12 more; " +
-		"the controller leaves them to whoever applies them: update them there"
+	const needs = "Istio's CustomResourceDefinitions are older than Istio v1.28.3 needs: " +
+		"authorizationpolicies.security.istio.io (%s) and 12 more; the controller leaves them to whoever applies " +
+		"them: update them there"
 	ssa := func(manager string, operation metav1.ManagedFieldsOperationType) func(*unstructured.Unstructured) {
 		return func(o *unstructured.Unstructured) { annotate(o, writtenBy, manager+" "+string(operation)) }
 	}
@@ -171,10 +177,15 @@ func TestForeignCRDs(t *testing.T) {
 		writes          int // CRDs that were written; one is missing from the beginning
 		again           time.Duration
 	}{
-		{"Flux applies older ones.", "v1.27.0", ssa("kustomize-controller", metav1.ManagedFieldsOperationApply), "v1.27.0, applied by kustomize-controller", 1, foreignPeriod},
-		{"Argo CD does, client-side, and they do not say what they are.", "", marked("argocd.argoproj.io/tracking-id", "crds:x"), "of no stated version, applied by Argo CD", 1, foreignPeriod},
-		{"They are of the same minor.", "v1.28.0", ssa("kubectl", metav1.ManagedFieldsOperationApply), "", 1, foreignPeriod},
-		{"An installer has brought them: they are taken over.", "v1.27.0", ssa("helm", metav1.ManagedFieldsOperationUpdate), "", 14, 0},
+		{"Flux applies older ones.", "v1.27.0", ssa("kustomize-controller", metav1.ManagedFieldsOperationApply),
+			"v1.27.0, applied by kustomize-controller", 1, foreignPeriod},
+		{"Argo CD does, client-side, and they do not say what they are.", "",
+			marked("argocd.argoproj.io/tracking-id", "crds:x"), "of no stated version, applied by Argo CD", 1,
+			foreignPeriod},
+		{"They are of the same minor.", "v1.28.0", ssa("kubectl", metav1.ManagedFieldsOperationApply), "", 1,
+			foreignPeriod},
+		{"An installer has brought them: they are taken over.", "v1.27.0",
+			ssa("helm", metav1.ManagedFieldsOperationUpdate), "", 14, 0},
 	} {
 		writes := 0
 		c0 := server(t, func(_ string, dryRun bool) error {
@@ -221,7 +232,8 @@ func TestForeignCRDs(t *testing.T) {
 				t.Errorf("%s Look %d: -want +got:\n%s", c.reason, i, diff)
 			}
 			if writes != c.writes || found.again != c.again {
-				t.Errorf("%s Look %d: %d CRDs written, want %d; again after %s, want %s", c.reason, i, writes, c.writes, found.again, c.again)
+				t.Errorf("%s Look %d: %d CRDs written, want %d; again after %s, want %s", c.reason, i, writes, c.writes,
+					found.again, c.again)
 			}
 			clock = clock.Add(found.again)
 		}
@@ -244,9 +256,11 @@ func managed(c client.Client) client.Client {
 	}})
 }
 
-func fields(manager string, operation metav1.ManagedFieldsOperationType, subresource string) []metav1.ManagedFieldsEntry {
+func fields(manager string, operation metav1.ManagedFieldsOperationType,
+	subresource string) []metav1.ManagedFieldsEntry {
 	return []metav1.ManagedFieldsEntry{{
-		Manager: manager, Operation: operation, Subresource: subresource, FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:group":{}}}`)},
+		Manager: manager, Operation: operation, Subresource: subresource, FieldsType: "FieldsV1",
+		FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:group":{}}}`)},
 	}}
 }
 
@@ -261,8 +275,10 @@ func TestKeptBy(t *testing.T) {
 	}{
 		{"Nobody knows.", metav1.ObjectMeta{}, ""},
 		{"Flux.", metav1.ObjectMeta{ManagedFields: fields("kustomize-controller", again, "")}, "kustomize-controller"},
-		{"A pipeline, with kubectl apply --server-side.", metav1.ObjectMeta{ManagedFields: fields("kubectl", again, "")}, "kubectl"},
-		{"kubectl apply, once upon a time.", metav1.ObjectMeta{ManagedFields: fields("kubectl-client-side-apply", once, "")}, ""},
+		{"A pipeline, with kubectl apply --server-side.",
+			metav1.ObjectMeta{ManagedFields: fields("kubectl", again, "")}, "kubectl"},
+		{"kubectl apply, once upon a time.", metav1.ObjectMeta{
+			ManagedFields: fields("kubectl-client-side-apply", once, "")}, ""},
 		{"Somebody has edited it.", metav1.ObjectMeta{ManagedFields: fields("kubectl-edit", once, "")}, ""},
 		{"Helm.", metav1.ObjectMeta{ManagedFields: fields("helm", once, "")}, ""},
 		{"Helm 4, which applies server-side.", metav1.ObjectMeta{ManagedFields: fields("helm", again, "")}, ""},
@@ -271,12 +287,17 @@ func TestKeptBy(t *testing.T) {
 		{"This controller.", metav1.ObjectMeta{ManagedFields: fields(apply.FieldManager, again, "")}, ""},
 		{"A status is no spec.", metav1.ObjectMeta{ManagedFields: fields("x", again, "status")}, ""},
 		{
-			"Two have written in turn, before.", metav1.ObjectMeta{ManagedFields: append(fields(apply.FieldManager, again, ""), fields("argocd-controller", again, "")...)},
+			"Two have written in turn, before.", metav1.ObjectMeta{
+				ManagedFields: append(fields(apply.FieldManager, again, ""),
+					fields("argocd-controller", again, "")...)},
 			"argocd-controller",
 		},
-		{"Argo CD, client-side.", metav1.ObjectMeta{Annotations: map[string]string{"argocd.argoproj.io/tracking-id": "x"}}, "Argo CD"},
-		{"Flux' HelmRelease.", metav1.ObjectMeta{Labels: map[string]string{"helm.toolkit.fluxcd.io/name": "x"}, ManagedFields: fields("helm", once, "")}, "Flux"},
-		{"A Kustomization of Flux.", metav1.ObjectMeta{Labels: map[string]string{"kustomize.toolkit.fluxcd.io/name": "x"}}, "Flux"},
+		{"Argo CD, client-side.", metav1.ObjectMeta{
+			Annotations: map[string]string{"argocd.argoproj.io/tracking-id": "x"}}, "Argo CD"},
+		{"Flux' HelmRelease.", metav1.ObjectMeta{Labels: map[string]string{"helm.toolkit.fluxcd.io/name": "x"},
+			ManagedFields: fields("helm", once, "")}, "Flux"},
+		{"A Kustomization of Flux.", metav1.ObjectMeta{
+			Labels: map[string]string{"kustomize.toolkit.fluxcd.io/name": "x"}}, "Flux"},
 		{"kpt live.", metav1.ObjectMeta{Annotations: map[string]string{"config.k8s.io/owning-inventory": "x"}}, "kpt"},
 	} {
 		if got := keptBy(&metav1.PartialObjectMetadata{ObjectMeta: c.have}); got != c.want {

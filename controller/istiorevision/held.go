@@ -71,7 +71,8 @@ func heldBecause(rev *v1.IstioRevision, use usage.Use) string {
 		return ""
 	}
 	return fmt.Sprintf("somebody has deleted it, and its Istio %s stays. %s. It is held, and works on, "+
-		"until nothing uses it, or until the annotation lateen.io/allow-deletion: \"true\" is on it", outcome.OwningIstio(rev), why)
+		"until nothing uses it, or until the annotation lateen.io/allow-deletion: \"true\" is on it",
+		outcome.OwningIstio(rev), why)
 }
 
 // keepDependents makes of a deletion in the foreground one in the background. In the foreground, the garbage

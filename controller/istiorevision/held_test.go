@@ -22,18 +22,22 @@ import (
 func owned() *v1.IstioRevision {
 	yes := true
 	rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{
-		Name: "default-v1-28-3", UID: "rev", Finalizers: []string{outcome.Finalizer}, OwnerReferences: []metav1.OwnerReference{{
-			APIVersion: v1.GroupVersion.String(), Kind: v1.KindIstio, Name: "default", UID: "istio", Controller: &yes, BlockOwnerDeletion: &yes,
+		Name: "default-v1-28-3", UID: "rev", Finalizers: []string{outcome.Finalizer},
+		OwnerReferences: []metav1.OwnerReference{{
+			APIVersion: v1.GroupVersion.String(), Kind: v1.KindIstio, Name: "default", UID: "istio", Controller: &yes,
+			BlockOwnerDeletion: &yes,
 		}},
 	}}
 	rev.Spec.Version, rev.Spec.Namespace = "v1.28.3", "istio-system"
-	rev.Status.Inventory = v1.Inventory{{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "istio-system", Name: "istiod"}}
+	rev.Status.Inventory = v1.Inventory{{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "istio-system",
+		Name: "istiod"}}
 	return rev
 }
 
 func TestHeldBecause(t *testing.T) {
 	t.Parallel()
-	const end = " It is held, and works on, until nothing uses it, or until the annotation lateen.io/allow-deletion: \"true\" is on it"
+	const end = " It is held, and works on, until nothing uses it, or until the annotation lateen.io/allow-deletion: " +
+		"\"true\" is on it"
 	const begin = "somebody has deleted it, and its Istio default stays. "
 	for _, c := range []struct {
 		reason, values string
@@ -42,16 +46,20 @@ func TestHeldBecause(t *testing.T) {
 	}{
 		{"Nothing uses it.", `{}`, usage.Use{InUse: usage.False}, ""},
 		{
-			"Those who would be hurt are named.", `{}`, usage.Use{InUse: usage.True, Total: 4, Users: []usage.User{{Kind: "Namespace", Name: "bookinfo"}}},
+			"Those who would be hurt are named.", `{}`,
+			usage.Use{InUse: usage.True, Total: 4, Users: []usage.User{{Kind: "Namespace", Name: "bookinfo"}}},
 			begin + "Referenced by at least one pod or namespace: Namespace bookinfo and 3 more." + end,
 		},
 		{
-			"It is not known who would be hurt.", `{}`, usage.Use{InUse: usage.Unknown, Why: "the pods cannot be watched"},
+			"It is not known who would be hurt.", `{}`,
+			usage.Use{InUse: usage.Unknown, Why: "the pods cannot be watched"},
 			begin + "Not known whether a pod or namespace references it: the pods cannot be watched." + end,
 		},
 		{
-			"Its users are in other clusters.", `{"pilot": {"env": {"EXTERNAL_ISTIOD": "true"}}}`, usage.Use{InUse: usage.False},
-			begin + "It is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters." + end,
+			"Its users are in other clusters.", `{"pilot": {"env": {"EXTERNAL_ISTIOD": "true"}}}`,
+			usage.Use{InUse: usage.False},
+			begin + "It is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters." +
+				end,
 		},
 	} {
 		rev := owned()
@@ -69,7 +77,8 @@ func world(t *testing.T, objects ...client.Object) client.Client {
 	if err := v1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1.IstioRevision{}).Build()
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
+		WithStatusSubresource(&v1.IstioRevision{}).Build()
 }
 
 // TestHeld goes through who may delete a revision. Nobody has said yet whether anything uses it.
@@ -88,12 +97,16 @@ func TestHeld(t *testing.T) {
 		{reason: "The Istio is being deleted, in the foreground.", istio: func(i *v1.Istio) {
 			i.DeletionTimestamp, i.Finalizers = &metav1.Time{Time: now}, []string{metav1.FinalizerDeleteDependents}
 		}},
-		{reason: "The Istio was deleted, and another one has its name.", istio: func(i *v1.Istio) { i.UID = "another" }},
-		{reason: "Somebody allows it.", rev: func(r *v1.IstioRevision) { r.Annotations = map[string]string{"lateen.io/allow-deletion": "true"} }},
+		{reason: "The Istio was deleted, and another one has its name.",
+			istio: func(i *v1.Istio) { i.UID = "another" }},
+		{reason: "Somebody allows it.", rev: func(r *v1.IstioRevision) {
+			r.Annotations = map[string]string{"lateen.io/allow-deletion": "true"}
+		}},
 		{reason: "Somebody allows it, but not quite.", rev: func(r *v1.IstioRevision) {
 			r.Annotations = map[string]string{"lateen.io/allow-deletion": "yes"}
 		}, want: true},
-		{reason: "Its objects stay (--cascade=orphan).", rev: func(r *v1.IstioRevision) { r.Finalizers = append(r.Finalizers, metav1.FinalizerOrphanDependents) }},
+		{reason: "Its objects stay (--cascade=orphan).",
+			rev: func(r *v1.IstioRevision) { r.Finalizers = append(r.Finalizers, metav1.FinalizerOrphanDependents) }},
 		{reason: "It has no objects.", rev: func(r *v1.IstioRevision) { r.Status.Inventory = nil }},
 		{reason: "A pipeline renders it: nothing is deleted with it.", rev: func(r *v1.IstioRevision) {
 			r.Annotations = map[string]string{manifest.AnnotationRenderedBy: "render-istio"}
@@ -159,7 +172,8 @@ func TestHeldStatus(t *testing.T) {
 	got := status(now.Add(time.Minute), rev, fine)
 	want := *rev.Status.DeepCopy()
 	want.Conditions = want.Conditions.Set(v1.Condition{
-		Type: v1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1.ReasonDeletionHeld, Message: "held", LastTransitionTime: metav1.NewTime(now.Add(time.Minute)),
+		Type: v1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1.ReasonDeletionHeld, Message: "held",
+		LastTransitionTime: metav1.NewTime(now.Add(time.Minute)),
 	})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -87,7 +87,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 			return outcome.Ended(r.keeper().Finalize(ctx, rev, rev.Status.Inventory, r.Now()))
 		}
 	}
-	for _, phase := range []func(context.Context, *scope) error{r.hold, r.gather, r.apply, r.observe, r.use, r.abandon, r.report} {
+	for _, phase := range []func(context.Context, *scope) error{
+		r.hold, r.gather, r.apply, r.observe, r.use, r.abandon, r.report} {
 		if err := phase(ctx, s); err != nil {
 			return outcome.Ended(err)
 		}
@@ -222,7 +223,8 @@ func (r *Reconciler) installed(ctx context.Context, rev *v1.IstioRevision) strin
 		return v
 	}
 	d := &appsv1.Deployment{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: rev.Spec.Namespace, Name: "istiod" + revision.Suffix(rev.Name)}, d); err != nil {
+	if err := r.Client.Get(ctx, client.ObjectKey{
+		Namespace: rev.Spec.Namespace, Name: "istiod" + revision.Suffix(rev.Name)}, d); err != nil {
 		return ""
 	}
 	return versionOf(nil, d.Labels)
@@ -257,7 +259,8 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	s.facts.dependencies = health.Dependencies(needs, cni)
 	if s.facts.outdated != "" && s.facts.dependencies.Status == metav1.ConditionTrue {
 		s.facts.dependencies = v1.Condition{
-			Type: v1.ConditionDependenciesHealthy, Status: metav1.ConditionFalse, Reason: v1.ReasonCRDsOutdated, Message: s.facts.outdated,
+			Type: v1.ConditionDependenciesHealthy, Status: metav1.ConditionFalse, Reason: v1.ReasonCRDsOutdated,
+			Message: s.facts.outdated,
 		}
 	}
 	return nil

@@ -26,12 +26,14 @@ import (
 func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options controller.Options) error {
 	b := ctrl.NewControllerManagedBy(mgr)
 	if r.CRDs != nil { // somebody may delete one, or bring another version
-		b = b.WatchesMetadata(cluster.Metadata(crdKind), handler.EnqueueRequestsFromMapFunc(r.ofCRD), builder.WithPredicates(predicate.Funcs{
-			CreateFunc: func(event.CreateEvent) bool { return false },
-			UpdateFunc: func(e event.UpdateEvent) bool {
-				return versionOf(e.ObjectOld.GetAnnotations(), e.ObjectOld.GetLabels()) != versionOf(e.ObjectNew.GetAnnotations(), e.ObjectNew.GetLabels())
-			},
-		}))
+		b = b.WatchesMetadata(cluster.Metadata(crdKind), handler.EnqueueRequestsFromMapFunc(r.ofCRD),
+			builder.WithPredicates(predicate.Funcs{
+				CreateFunc: func(event.CreateEvent) bool { return false },
+				UpdateFunc: func(e event.UpdateEvent) bool {
+					return versionOf(e.ObjectOld.GetAnnotations(),
+						e.ObjectOld.GetLabels()) != versionOf(e.ObjectNew.GetAnnotations(), e.ObjectNew.GetLabels())
+				},
+			}))
 	}
 	c, err := b.
 		For(&v1.IstioRevision{}, builder.WithPredicates(cluster.Edited())).
@@ -65,8 +67,8 @@ func (r *Reconciler) ofIstio(ctx context.Context, o client.Object) []reconcile.R
 	return r.where(func(rev *v1.IstioRevision) bool { return outcome.OwningIstio(rev) == o.GetName() })(ctx, o)
 }
 
-// siblings are the revisions of the same Istio, of which another may have become inactive when one appears, and those that serve
-// ambient, of which another may have become the last.
+// siblings are the revisions of the same Istio, of which another may have become inactive when one appears, and those
+// that serve ambient, of which another may have become the last.
 func (r *Reconciler) siblings(ctx context.Context, o client.Object) []reconcile.Request {
 	rev, ok := o.(*v1.IstioRevision)
 	if !ok {

@@ -246,7 +246,8 @@ func Note(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
-// Warn tells of values that do not do what they seem to, once for each state of the spec: observed is the last one that was reported.
+// Warn tells of values that do not do what they seem to, once for each state of the spec: observed is the last one that
+// was reported.
 func Warn(r events.EventRecorder, about client.Object, observed int64, warnings []string) {
 	if about.GetGeneration() == observed {
 		return

@@ -127,7 +127,8 @@ func TestRefused(t *testing.T) {
 		want   bool
 	}{
 		{"An object is wrong.", fmt.Errorf("Deployment: %w", invalid), true},
-		{"An object can be none of its kind.", fmt.Errorf("Deployment: %w", &apply.MalformedError{Why: "no quantity"}), true},
+		{"An object can be none of its kind.", fmt.Errorf("Deployment: %w", &apply.MalformedError{Why: "no quantity"}),
+			true},
 		{"Two are.", errors.Join(invalid, fmt.Errorf("Service: %w", invalid)), true},
 		{"The server was not there.", other, false},
 		{"One is wrong, and for another the server was not there.", errors.Join(invalid, other), false},

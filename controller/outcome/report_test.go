@@ -35,8 +35,10 @@ func told(recorder *events.FakeRecorder) []string {
 // with are conditions of all kinds' statuses, each since a moment.
 func with(all ...v1.Condition) v1.Conditions { return all }
 
-func since(t time.Time, c v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason, message string) v1.Condition {
-	return v1.Condition{Type: c, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(t)}
+func since(t time.Time, c v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason,
+	message string) v1.Condition {
+	return v1.Condition{Type: c, Status: status, Reason: reason, Message: message,
+		LastTransitionTime: metav1.NewTime(t)}
 }
 
 // TestEvents is what is told of a status that follows another one, at once.
@@ -44,7 +46,8 @@ func TestEvents(t *testing.T) {
 	t.Parallel()
 	ready := since(noon, v1.ConditionReady, metav1.ConditionTrue, "Ready", "")
 	notReady := since(noon, v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "x")
-	pending := since(noon, v1.ConditionReady, metav1.ConditionUnknown, v1.ReasonIstiodNotReady, "has not been looked at")
+	pending := since(noon, v1.ConditionReady, metav1.ConditionUnknown, v1.ReasonIstiodNotReady,
+		"has not been looked at")
 	failed := since(noon, v1.ConditionReconciled, metav1.ConditionFalse, v1.ReasonReconcileError, "x")
 	done := since(noon, v1.ConditionReconciled, metav1.ConditionTrue, "Reconciled", "")
 	stalls := since(noon, v1.ConditionStalled, metav1.ConditionTrue, v1.ReasonReconcileError, "x")
@@ -59,24 +62,33 @@ func TestEvents(t *testing.T) {
 		{"It is well from the beginning.", nil, with(ready), true, nil},
 		{"It has just been created, and comes up.", nil, with(notReady), true, []string{"Normal IstiodNotReady x"}},
 		{"Nobody has looked yet, which is how each begins.", nil, with(pending), true, nil},
-		{"It has been looked at, and comes up.", with(pending), with(notReady), false, []string{"Normal IstiodNotReady x"}},
+		{"It has been looked at, and comes up.", with(pending), with(notReady), false,
+			[]string{"Normal IstiodNotReady x"}},
 		{"It gets well.", with(notReady), with(ready), false, []string{"Normal Ready Ready is True"}},
 		{"It was well, and is not.", with(ready), with(notReady), false, []string{"Warning IstiodNotReady x"}},
-		{"It was well with another spec, and rolls out.", with(ready), with(notReady), true, []string{"Normal IstiodNotReady x"}},
-		{"It was well with another spec, and nobody has looked yet.", with(ready), with(pending), true, []string{"Normal IstiodNotReady has not been looked at"}},
-		{"Another message is no news.", with(notReady), with(since(noon, v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "y")), false, nil},
+		{"It was well with another spec, and rolls out.", with(ready), with(notReady), true,
+			[]string{"Normal IstiodNotReady x"}},
+		{"It was well with another spec, and nobody has looked yet.", with(ready), with(pending), true,
+			[]string{"Normal IstiodNotReady has not been looked at"}},
+		{"Another message is no news.", with(notReady),
+			with(since(noon, v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "y")), false, nil},
 		{"It could not be applied, and is tried again.", nil, with(failed), true, []string{"Normal ReconcileError x"}},
 		{"It could not be repaired.", with(done), with(failed), false, []string{"Warning ReconcileError x"}},
-		{"A person has to change the new resource. Stalled says what Reconciled has said.", nil, with(failed, stalls), true, []string{"Warning ReconcileError x"}},
-		{"What was tried again needs a person now.", with(failed), with(failed, stalls), false, []string{"Warning ReconcileError x"}},
+		{"A person has to change the new resource. Stalled says what Reconciled has said.", nil, with(failed, stalls),
+			true, []string{"Warning ReconcileError x"}},
+		{"What was tried again needs a person now.", with(failed), with(failed, stalls), false,
+			[]string{"Warning ReconcileError x"}},
 		{
-			"That nothing uses a revision is no fault.", with(since(noon, v1.ConditionInUse, metav1.ConditionTrue, v1.ReasonReferencedByWorkloads, "")),
-			with(since(noon, v1.ConditionInUse, metav1.ConditionFalse, v1.ReasonNotReferencedByAnything, "unused")), false,
+			"That nothing uses a revision is no fault.",
+			with(since(noon, v1.ConditionInUse, metav1.ConditionTrue, v1.ReasonReferencedByWorkloads, "")),
+			with(since(noon, v1.ConditionInUse, metav1.ConditionFalse, v1.ReasonNotReferencedByAnything, "unused")),
+			false,
 			[]string{"Normal NotReferencedByAnything unused"},
 		},
 		{
 			"A deletion that is held is in Stalled only.", with(done),
-			with(done, since(noon, v1.ConditionStalled, metav1.ConditionTrue, v1.ReasonDeletionHeld, "held")), false, []string{"Warning DeletionHeld held"},
+			with(done, since(noon, v1.ConditionStalled, metav1.ConditionTrue, v1.ReasonDeletionHeld, "held")), false,
+			[]string{"Warning DeletionHeld held"},
 		},
 	} {
 		before, after := &v1.Istio{}, &v1.Istio{}
@@ -122,14 +134,16 @@ func TestWarnings(t *testing.T) {
 			{"It takes too long.", down(0), down(0), Patience, []string{"Warning IstiodNotReady x"}, 0},
 			{"That has been said.", down(0), down(0), 2 * Patience, nil, 0},
 			{"It is well.", down(0), up, time.Hour, []string{"Normal Ready Ready is True"}, 0},
-			{"It is not any more, which is said at once, and once.", up, down(2 * time.Hour), 2 * time.Hour, []string{"Warning IstiodNotReady x"}, 0},
+			{"It is not any more, which is said at once, and once.", up, down(2 * time.Hour), 2 * time.Hour,
+				[]string{"Warning IstiodNotReady x"}, 0},
 			{"That has been said as well.", down(2 * time.Hour), down(2 * time.Hour), 3 * time.Hour, nil, 0},
 		} {
 			recorder := events.NewFakeRecorder(10)
 			before, after := make(step.before), make(step.after)
 			again := r.notify(recorder, at(step.now), before, after)
 			if diff := cmp.Diff(step.want, told(recorder)); diff != "" || again != step.again {
-				t.Errorf("%T: %s: again after %s, want %s; events, -want +got:\n%s", after, step.reason, again, step.again, diff)
+				t.Errorf("%T: %s: again after %s, want %s; events, -want +got:\n%s", after, step.reason, again,
+					step.again, diff)
 			}
 		}
 	}
@@ -144,9 +158,11 @@ func TestReport(t *testing.T) {
 	}
 	before := &v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "a", ResourceVersion: "1"}}
 	after := before.DeepCopy()
-	after.Status.Conditions = with(since(noon, v1.ConditionReconciled, metav1.ConditionFalse, v1.ReasonRefNotFound, "x"))
+	after.Status.Conditions = with(since(noon, v1.ConditionReconciled, metav1.ConditionFalse, v1.ReasonRefNotFound,
+		"x"))
 	recorder := events.NewFakeRecorder(10)
-	c := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(before).WithObjects(&v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "a"}}).Build()
+	c := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(before).
+		WithObjects(&v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "a"}}).Build()
 	if _, err := (&Reporter{}).Report(t.Context(), c, recorder, noon, before, after); err == nil {
 		t.Error("somebody else has changed the resource, and the report says nothing of it")
 	}
@@ -165,7 +181,8 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// TestFirstStatus: the first status is written as a whole, zeros included, although the CRD has given the resource one already.
+// TestFirstStatus: the first status is written as a whole, zeros included, although the CRD has given the resource one
+// already.
 func TestFirstStatus(t *testing.T) {
 	t.Parallel()
 	scheme := runtime.NewScheme()
@@ -174,7 +191,8 @@ func TestFirstStatus(t *testing.T) {
 	}
 	var patch string
 	c := fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{SubResourcePatch: func(
-		_ context.Context, _ client.Client, _ string, o client.Object, p client.Patch, _ ...client.SubResourcePatchOption,
+		_ context.Context, _ client.Client, _ string, o client.Object, p client.Patch,
+		_ ...client.SubResourcePatchOption,
 	) error {
 		data, err := p.Data(o)
 		patch = string(data)
@@ -185,7 +203,9 @@ func TestFirstStatus(t *testing.T) {
 		observed int64
 		want     string
 	}{
-		{"Nobody has looked yet.", -1, `{"metadata":{"resourceVersion":"7"},"status":{"activeRevisionName":"a","observedGeneration":1,"revisions":{"inUse":0,"ready":0,"total":0}}}`},
+		{
+			"Nobody has looked yet.", -1,
+			`{"metadata":{"resourceVersion":"7"},"status":{"activeRevisionName":"a","observedGeneration":1,"revisions":{"inUse":0,"ready":0,"total":0}}}`},
 		{"Somebody has.", 1, `{"metadata":{"resourceVersion":"7"},"status":{"activeRevisionName":"a"}}`},
 	} {
 		before := &v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "a", ResourceVersion: "7"}}

@@ -16,9 +16,9 @@ import (
 	"github.com/lateen-io/lateen/internal/render"
 )
 
-// handOver keeps what other revisions rely on when the resource that brought it lets go of it: they become its owners, none of them its
-// controller, so that it goes with the last of them and the next one that brings it can have it. It gives the objects that are left
-// to delete.
+// handOver keeps what other revisions rely on when the resource that brought it lets go of it: they become its owners,
+// none of them its controller, so that it goes with the last of them and the next one that brings it can have it. It
+// gives the objects that are left to delete.
 func (k Keeper) handOver(ctx context.Context, o client.Object, going v1.Inventory) (v1.Inventory, error) {
 	var list v1.IstioRevisionList
 	if err := k.Client.List(ctx, &list); err != nil {
@@ -55,7 +55,8 @@ func (k Keeper) sharedOf(o client.Object, going v1.Inventory) v1.Inventory {
 		}
 	}
 	if rev, ok := o.(*v1.IstioRevision); ok && len(out) == 0 {
-		out = append(out, v1.ObjectReference{APIVersion: "v1", Kind: "ServiceAccount", Namespace: rev.Spec.Namespace, Name: render.ReaderAccount})
+		out = append(out, v1.ObjectReference{APIVersion: "v1", Kind: "ServiceAccount", Namespace: rev.Spec.Namespace,
+			Name: render.ReaderAccount})
 	}
 	return out
 }
@@ -68,7 +69,8 @@ func heirs(o client.Object, namespace string, all []v1.IstioRevision) []v1.Istio
 }
 
 // bequeath makes revisions the owners of an object in place of the one that is going.
-func (k Keeper) bequeath(ctx context.Context, from client.Object, ref v1.ObjectReference, heirs []v1.IstioRevision) error {
+func (k Keeper) bequeath(ctx context.Context, from client.Object, ref v1.ObjectReference,
+	heirs []v1.IstioRevision) error {
 	have := &metav1.PartialObjectMetadata{}
 	have.SetGroupVersionKind(schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind))
 	if err := k.Client.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, have); err != nil {
@@ -89,7 +91,8 @@ func (k Keeper) bequeath(ctx context.Context, from client.Object, ref v1.ObjectR
 	}
 	err := k.Client.Patch(ctx, have, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	if err == nil {
-		k.Events.Eventf(from, nil, corev1.EventTypeNormal, "HandedOver", "Delete", "%s stays: other revisions in namespace %s rely on it", ref, ref.Namespace)
+		k.Events.Eventf(from, nil, corev1.EventTypeNormal, "HandedOver", "Delete",
+			"%s stays: other revisions in namespace %s rely on it", ref, ref.Namespace)
 	}
 	if apierrors.IsNotFound(err) {
 		return nil

@@ -55,8 +55,8 @@ func run(args []string) error {
 	return fmt.Errorf("unknown command %q: use add, digests or verify", args[0])
 }
 
-// add pins a release in releases/, exports its charts and its values schema, and enters it into the catalogue. Which version is the
-// default stays as it is: that is a change of its own, for review.
+// add pins a release in releases/, exports its charts and its values schema, and enters it into the catalogue. Which
+// version is the default stays as it is: that is a change of its own, for review.
 func add(version, module string) error {
 	v, err := semver.StrictNewVersion(version)
 	if err != nil {
@@ -114,7 +114,8 @@ func verify() error {
 		return err
 	}
 	if !slices.Contains(c.Versions(), c.DefaultVersion) {
-		return fmt.Errorf("the default version %q is none of the catalogue: %s", c.DefaultVersion, strings.Join(c.Versions(), ", "))
+		return fmt.Errorf("the default version %q is none of the catalogue: %s", c.DefaultVersion,
+			strings.Join(c.Versions(), ", "))
 	}
 	for _, e := range c.Releases {
 		digest, images, err := built(e)
@@ -122,7 +123,8 @@ func verify() error {
 			return err
 		}
 		if !slices.Equal(images, e.Images) {
-			return fmt.Errorf("the bundle of Istio %s runs the images %s, the catalogue records %s: find out what changed; "+
+			return fmt.Errorf("the bundle of Istio %s runs the images %s, the catalogue records %s: find out "+
+				"what changed; "+
 				"if it is meant, run `go run ./hack/catalogue digests` and have the diff reviewed",
 				e.Version, strings.Join(images, ", "), strings.Join(e.Images, ", "))
 		}

@@ -10,13 +10,15 @@ import (
 	"github.com/lateen-io/lateen/internal/krm"
 )
 
-// TestAliasStays: a package that somebody has rendered with charts that are not here is not rendered with older ones, and stays as it is.
+// TestAliasStays: a package that somebody has rendered with charts that are not here is not rendered with older ones,
+// and stays as it is.
 func TestAliasStays(t *testing.T) {
 	t.Parallel()
-	const down = "spec.version: v1.28-latest is v1.28.3 here, and v1.28.10 is installed: an alias never goes down by itself. " +
-		"Bring the charts of v1.28.10 (--charts), or ask for v1.28.3 itself"
+	const down = "spec.version: v1.28-latest is v1.28.3 here, and v1.28.10 is installed: an alias never goes " +
+		"down by itself. Bring the charts of v1.28.10 (--charts), or ask for v1.28.3 itself"
 	cni := func(version string) string {
-		return "apiVersion: sailoperator.io/v1\nkind: IstioCNI\nmetadata: {name: default}\nspec: {version: " + version + "}\n"
+		return "apiVersion: sailoperator.io/v1\nkind: IstioCNI\nmetadata: {name: default}\nspec: {version: " + version +
+			"}\n"
 	}
 	for _, c := range []struct {
 		reason   string
@@ -26,14 +28,16 @@ func TestAliasStays(t *testing.T) {
 		version  string
 		want     []string
 	}{
-		{"An alias.", expand.RenderIstio, func(v string) string { return istio("default", "{version: "+v+"}") }, "Istio", "v1.28-latest", []string{down}},
+		{"An alias.", expand.RenderIstio, func(v string) string { return istio("default", "{version: "+v+"}") },
+			"Istio", "v1.28-latest", []string{down}},
 		{
 			"By revisions: the name has the alias.", expand.RenderIstio, func(v string) string {
 				return istio("default", "{version: "+v+", updateStrategy: {type: RevisionBased}}")
 			}, "Istio", "v1.28-latest", []string{down},
 		},
 		{"The CNI plugin.", expand.RenderCNI, cni, "IstioCNI", "v1.28-latest", []string{down}},
-		{"Somebody asks for the older one.", expand.RenderIstio, func(v string) string { return istio("default", "{version: "+v+"}") }, "Istio", "v1.28.3", nil},
+		{"Somebody asks for the older one.", expand.RenderIstio,
+			func(v string) string { return istio("default", "{version: "+v+"}") }, "Istio", "v1.28.3", nil},
 	} {
 		first := c.function.List(read(t, resourceList("", c.item("v1.28-latest"))), krm.Options{})
 		if expand.HasError(first.Results) {

@@ -12,13 +12,14 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
-// mark makes the resources that go to a cluster say that their objects are rendered here: a controller there would render
-// them too, and undo what the pipeline patches afterwards. kpt writes the mark into the user's file, so there it is told.
-// The mark is never taken off: on a resource that stays in Git it does no harm.
+// mark makes the resources that go to a cluster say that their objects are rendered here: a controller there would
+// render them too, and undo what the pipeline patches afterwards. kpt writes the mark into the user's file, so there it
+// is told. The mark is never taken off: on a resource that stays in Git it does no harm.
 func (e *Expanded) mark(items []manifest.Object, memory bool) fn.Results {
 	var results fn.Results
 	for _, r := range e.Sources {
-		if r.Object.Annotation(krm.AnnotationLocalConfig) == "true" || r.Object.Annotation(manifest.AnnotationRenderedBy) != "" {
+		if r.Object.Annotation(krm.AnnotationLocalConfig) == "true" ||
+			r.Object.Annotation(manifest.AnnotationRenderedBy) != "" {
 			continue
 		}
 		marked := r.Object.Copy() // the input stays as it came
@@ -27,8 +28,11 @@ func (e *Expanded) mark(items []manifest.Object, memory bool) fn.Results {
 			if r.Revision != nil {
 				marked.SetAnnotation(manifest.AnnotationReleasedBy, manifest.ReleasedByPackage)
 			}
-			results = append(results, krm.Result(r.Object, fn.Info, nil, fmt.Sprintf("got the annotation %s: %s, because it is applied with the "+
-				"rest, and a controller in the cluster would render it a second time", manifest.AnnotationRenderedBy, e.function.Name)))
+			results = append(results, krm.Result(r.Object, fn.Info, nil,
+				fmt.Sprintf("got the annotation %s: %s, because it is applied with the "+
+					"rest, and a controller in the cluster would render it a second time",
+					manifest.AnnotationRenderedBy,
+					e.function.Name)))
 		}
 		for i := range items {
 			if items[i].Node() == r.Object.Node() {
@@ -39,8 +43,8 @@ func (e *Expanded) mark(items []manifest.Object, memory bool) fn.Results {
 	return results
 }
 
-// releasedByPackage makes every IstioRevision of a package that remembers say that the package releases it, also those of earlier
-// revisions that an older Lateen has written: what a controller removed, the next sync would bring back.
+// releasedByPackage makes every IstioRevision of a package that remembers say that the package releases it, also those
+// of earlier revisions that an older Lateen has written: what a controller removed, the next sync would bring back.
 func (e *Expanded) releasedByPackage(items []manifest.Object) {
 	owners := map[string]bool{}
 	for _, out := range e.Outputs {
@@ -63,8 +67,8 @@ func (e *Expanded) releasedByPackage(items []manifest.Object) {
 	}
 }
 
-// unskipped finds resources of which Argo CD makes something else than kpt and Flux do: it does not know local-config, but a comment
-// by which it leaves out a file as a whole.
+// unskipped finds resources of which Argo CD makes something else than kpt and Flux do: it does not know local-config,
+// but a comment by which it leaves out a file as a whole.
 func (e *Expanded) unskipped(items []manifest.Object) fn.Results {
 	var found []manifest.Object
 	for _, r := range e.Sources {
@@ -85,7 +89,8 @@ func (e *Expanded) unskipped(items []manifest.Object) fn.Results {
 		switch skipped := files[krm.LocationOf(o).Path]; {
 		case local && !skipped:
 			results = append(results, krm.Result(o, fn.Info, nil, "Argo CD does not know "+krm.AnnotationLocalConfig+
-				" and would apply it: write the comment # "+manifest.CommentArgoSkip+" on the line above apiVersion, in a file with nothing "+
+				" and would apply it: write the comment # "+manifest.CommentArgoSkip+
+				" on the line above apiVersion, in a file with nothing "+
 				"else that Argo CD is to apply"))
 		case !local && skipped:
 			results = append(results, krm.Result(o, fn.Warning, nil, "Argo CD leaves it out, because of the comment "+
@@ -93,8 +98,9 @@ func (e *Expanded) unskipped(items []manifest.Object) fn.Results {
 				krm.AnnotationLocalConfig+`: "true"`))
 		case local:
 			if other, ok := beside(o, items); ok {
-				results = append(results, krm.Result(o, fn.Warning, nil, fmt.Sprintf("its comment %s makes Argo CD leave out the whole "+
-					"file, with the %s in it: move that to another file", manifest.CommentArgoSkip, other.ID())))
+				results = append(results, krm.Result(o, fn.Warning, nil,
+					fmt.Sprintf("its comment %s makes Argo CD leave out the whole "+
+						"file, with the %s in it: move that to another file", manifest.CommentArgoSkip, other.ID())))
 			}
 		}
 	}

@@ -20,26 +20,33 @@ func resource(kind, name, spec, path string, localConfig bool) string {
 	if localConfig {
 		annotations += ", config.kubernetes.io/local-config: 'true'"
 	}
-	return "apiVersion: sailoperator.io/v1\nkind: " + kind + "\nmetadata: {name: " + name + ", annotations: {" + annotations + "}}\nspec: " + spec + "\n"
+	return "apiVersion: sailoperator.io/v1\nkind: " + kind + "\nmetadata: {name: " + name + ", annotations: {" +
+		annotations + "}}\nspec: " + spec + "\n"
 }
 
-// TestArgoCDComment is about resources that stay in Git, and Argo CD, which knows of that by a comment on the file only.
+// TestArgoCDComment is about resources that stay in Git, and Argo CD, which knows of that by a comment on the file
+// only.
 func TestArgoCDComment(t *testing.T) {
 	const (
-		ask = "info: Argo CD does not know config.kubernetes.io/local-config and would apply it: write the comment # +argocd:skip-file-rendering " +
-			"on the line above apiVersion, in a file with nothing else that Argo CD is to apply"
-		lost = "warning: Argo CD leaves it out, because of the comment +argocd:skip-file-rendering, and kpt and Flux apply it: remove the comment, or add " +
+		ask = "info: Argo CD does not know config.kubernetes.io/local-config and would apply it: write the comment # " +
+			"+argocd:skip-file-rendering on the line above apiVersion, in a file with nothing else that Argo " +
+			"CD is to apply"
+		lost = "warning: Argo CD leaves it out, because of the comment +argocd:skip-file-rendering, and kpt and Flux " +
+			"apply it: remove the comment, or add " +
 			`the annotation config.kubernetes.io/local-config: "true"`
-		more = "warning: its comment +argocd:skip-file-rendering makes Argo CD leave out the whole file, with the Namespace istio-system in it: move that " +
-			"to another file"
-		marked = "info: got the annotation lateen.io/rendered-by: %s, because it is applied with the rest, and a controller in the cluster would render it a second time"
+		more = "warning: its comment +argocd:skip-file-rendering makes Argo CD leave out the whole file, with the " +
+			"Namespace istio-system in it: move that to another file"
+		marked = "info: got the annotation lateen.io/rendered-by: %s, because it is applied with the rest, and a " +
+			"controller in the cluster would render it a second time"
 	)
 	mesh := resource("Istio", "mesh", "{}", "istio.yaml", true)
-	report := "apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata: {name: west, annotations: {config.kubernetes.io/local-config: 'true', " +
-		"internal.config.kubernetes.io/path: west.yaml}}\nspec: {observedAt: '2026-11-22T12:00:00Z', " +
-		"revisions: [{name: mesh, inUse: 'True'}]}\n"
+	report := "apiVersion: lateen.io/v1alpha1\nkind: UsageReport\n" +
+		"metadata: {name: west, annotations: {config.kubernetes.io/local-config: 'true', " +
+		"internal.config.kubernetes.io/path: west.yaml}}\n" +
+		"spec: {observedAt: '2026-11-22T12:00:00Z', revisions: [{name: mesh, inUse: 'True'}]}\n"
 	namespace := func(path string) string {
-		return "apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system, annotations: {internal.config.kubernetes.io/path: " + path + "}}\n"
+		return "apiVersion: v1\nkind: Namespace\n" +
+			"metadata: {name: istio-system, annotations: {internal.config.kubernetes.io/path: " + path + "}}\n"
 	}
 	for _, c := range []struct {
 		reason   string
@@ -49,23 +56,30 @@ func TestArgoCDComment(t *testing.T) {
 	}{
 		{"asked for where it is missing", expand.RenderIstio, []string{mesh}, []string{ask}},
 		{"there", expand.RenderIstio, []string{skipComment + mesh, namespace("namespaces.yaml")}, nil},
-		{"among other comments", expand.RenderIstio, []string{"# ours\n" + skipComment + "# until spring\n" + mesh}, nil},
+		{"among other comments", expand.RenderIstio, []string{"# ours\n" + skipComment + "# until spring\n" + mesh},
+			nil},
 		{"on another resource of the file", expand.RevisionTag, []string{
-			skipComment + mesh, resource("IstioRevisionTag", "prod", "{targetRef: {kind: Istio, name: mesh}}", "istio.yaml", true),
+			skipComment + mesh, resource("IstioRevisionTag", "prod", "{targetRef: {kind: Istio, name: mesh}}",
+				"istio.yaml", true),
 		}, nil},
-		{"with a resource that is to be applied", expand.RenderIstio, []string{skipComment + mesh, namespace("istio.yaml")}, []string{more}},
-		{"on a resource that is to be applied", expand.RenderIstio, []string{skipComment + resource("Istio", "mesh", "{}", "istio.yaml", false)}, []string{
-			lost, fmt.Sprintf(marked, "render-istio"),
-		}},
+		{"with a resource that is to be applied", expand.RenderIstio,
+			[]string{skipComment + mesh, namespace("istio.yaml")}, []string{more}},
+		{"on a resource that is to be applied", expand.RenderIstio,
+			[]string{skipComment + resource("Istio", "mesh", "{}", "istio.yaml", false)}, []string{
+				lost, fmt.Sprintf(marked, "render-istio"),
+			}},
 		{"of an IstioRevision", expand.RenderIstio, []string{
-			resource("IstioRevision", "canary", "{version: v1.28.3, namespace: a, values: {revision: canary, global: {istioNamespace: a}}}", "canary.yaml", true),
+			resource("IstioRevision", "canary", "{version: v1.28.3, namespace: a, values: {revision: canary, global: "+
+				"{istioNamespace: a}}}", "canary.yaml", true),
 		}, []string{ask}},
 		{"of a usage report", expand.RenderIstio, []string{skipComment + mesh, report}, []string{ask}},
-		{"of a usage report, which has it", expand.RenderIstio, []string{skipComment + mesh, skipComment + report}, nil},
+		{"of a usage report, which has it", expand.RenderIstio, []string{skipComment + mesh, skipComment + report},
+			nil},
 		{"of a tag, by the function for tags", expand.RevisionTag, []string{
 			mesh, resource("IstioRevisionTag", "prod", "{targetRef: {kind: Istio, name: mesh}}", "tag.yaml", true),
 		}, []string{ask}},
-		{"of the CNI plugin, by its function", expand.RenderCNI, []string{resource("IstioCNI", "default", "{}", "cni.yaml", true)}, []string{ask}},
+		{"of the CNI plugin, by its function", expand.RenderCNI,
+			[]string{resource("IstioCNI", "default", "{}", "cni.yaml", true)}, []string{ask}},
 	} {
 		out := c.function.List(read(t, resourceList("", c.items...)), krm.Options{})
 		var got []string
@@ -78,19 +92,21 @@ func TestArgoCDComment(t *testing.T) {
 	}
 }
 
-// TestArgoCDRevisions is about the IstioRevisions of a package that remembers: who releases them is on each, and those that stay in Git
-// keep Argo CD from applying them.
+// TestArgoCDRevisions is about the IstioRevisions of a package that remembers: who releases them is on each, and those
+// that stay in Git keep Argo CD from applying them.
 func TestArgoCDRevisions(t *testing.T) {
 	type says struct {
 		ReleasedBy string
 		Skipped    bool
 	}
 	mesh := func(version string, localConfig bool) string {
-		return skipComment + resource("Istio", "mesh", "{version: "+version+", updateStrategy: {type: RevisionBased}}", "istio.yaml", localConfig)
+		return skipComment + resource("Istio", "mesh", "{version: "+version+", updateStrategy: {type: RevisionBased}}",
+			"istio.yaml", localConfig)
 	}
 	// forget makes of a rendering what an older Lateen wrote.
 	forget := func(text string) string {
-		return strings.ReplaceAll(strings.ReplaceAll(text, "lateen.io/released-by: package", "example.com/team: mesh"), "+argocd:skip-file-rendering", "")
+		return strings.ReplaceAll(strings.ReplaceAll(text, "lateen.io/released-by: package", "example.com/team: mesh"),
+			"+argocd:skip-file-rendering", "")
 	}
 	for _, c := range []struct {
 		reason      string
@@ -102,16 +118,19 @@ func TestArgoCDRevisions(t *testing.T) {
 		{"applied", false, nil},
 		{"applied, with a revision of an older Lateen", false, forget},
 	} {
-		first := write(t, expand.RenderIstio.List(read(t, resourceList("", mesh("v1.27.0", c.localConfig))), krm.Options{}))
+		first := write(t, expand.RenderIstio.List(read(t, resourceList("", mesh("v1.27.0", c.localConfig))),
+			krm.Options{}))
 		if c.between != nil {
 			first = c.between(first)
 		}
-		list := read(t, strings.Replace(first, "version: v1.27.0, updateStrategy", "version: v1.28.3, updateStrategy", 1))
+		list := read(t, strings.Replace(first, "version: v1.27.0, updateStrategy", "version: v1.28.3, updateStrategy",
+			1))
 		out := read(t, write(t, expand.RenderIstio.List(list, krm.Options{})))
 		got := map[string]says{}
 		for _, o := range out.Items {
 			if o.Kind() == "IstioRevision" {
-				got[o.ID().Name] = says{o.Annotation(manifest.AnnotationReleasedBy), o.HasComment(manifest.CommentArgoSkip)}
+				got[o.ID().Name] = says{o.Annotation(manifest.AnnotationReleasedBy),
+					o.HasComment(manifest.CommentArgoSkip)}
 			}
 		}
 		want := map[string]says{"mesh-v1-27-0": {"package", c.localConfig}, "mesh-v1-28-3": {"package", c.localConfig}}

@@ -16,8 +16,8 @@ import (
 
 const kindCRD = "CustomResourceDefinition"
 
-// crds chooses the jobs that bring Istio's CRDs, if any control plane of the package asks for them: the one with the newest
-// version, and among those the first, brings all that it has. What only another version has comes with that one.
+// crds chooses the jobs that bring Istio's CRDs, if any control plane of the package asks for them: the one with the
+// newest version, and among those the first, brings all that it has. What only another version has comes with that one.
 func crds(jobs []*job) {
 	var newest *job
 	wanted := false
@@ -77,8 +77,8 @@ func byVersion(jobs []*job) []*job {
 	return out
 }
 
-// retainCRDs adds to the expansions those of Istio's CRDs that an earlier run has generated and this one does not, as long as a
-// revision stays in the package whose version has them: a CRD goes with all resources of its kind.
+// retainCRDs adds to the expansions those of Istio's CRDs that an earlier run has generated and this one does not, as
+// long as a revision stays in the package whose version has them: a CRD goes with all resources of its kind.
 func (e *Expanded) retainCRDs(items []manifest.Object, scope krm.Scope, expansions []krm.Expansion) {
 	fresh := map[manifest.ID]bool{}
 	asked := -1
@@ -89,8 +89,8 @@ func (e *Expanded) retainCRDs(items []manifest.Object, scope krm.Scope, expansio
 			}
 		}
 	}
-	// If nobody asks for CRDs any more, because who did is no longer there, they go to another control plane. If who did does not ask any
-	// more, they leave; see withoutCRDs.
+	// If nobody asks for CRDs any more, because who did is no longer there, they go to another control plane. If who
+	// did does not ask any more, they leave; see withoutCRDs.
 	asks := asked >= 0
 	for i, x := range expansions {
 		if !asks && asked < 0 && x.Active != "" && e.options[i][krm.OptionCRDs] != "exclude" {
@@ -147,8 +147,8 @@ func (e *Expanded) staying(expansions []krm.Expansion) []plane {
 	return out
 }
 
-// hasCRD reports whether the version of a control plane has one of Istio's CRDs. If its charts are not at hand, nobody can say that
-// it has not.
+// hasCRD reports whether the version of a control plane has one of Istio's CRDs. If its charts are not at hand, nobody
+// can say that it has not.
 func (p plane) hasCRD(name string) bool {
 	if p.release.Version == "" {
 		return true
@@ -177,9 +177,12 @@ func withoutCRDs(before, after []manifest.Object) fn.Results {
 	owner := gone[0].Annotation(manifest.AnnotationOwner)
 	kind, name, _ := strings.Cut(owner, "/")
 	return fn.Results{{
-		Severity: fn.Warning, ResourceRef: &fn.ResourceRef{APIVersion: v1.GroupVersion.String(), Kind: kind, Name: name},
-		Message: fmt.Sprintf("%d of Istio's CRDs leave the package. Argo CD and Flux leave them in the cluster; who prunes by other means "+
-			"(kpt live apply, kubectl apply --prune) deletes them, and with them every resource of their kinds. To keep them, set %s: include",
+		Severity: fn.Warning, ResourceRef: &fn.ResourceRef{APIVersion: v1.GroupVersion.String(), Kind: kind,
+			Name: name},
+		Message: fmt.Sprintf("%d of Istio's CRDs leave the package. Argo CD and Flux leave them in the cluster; who "+
+			"prunes by other means "+
+			"(kpt live apply, kubectl apply --prune) deletes them, and with them every resource of their kinds. To "+
+			"keep them, set %s: include",
 			len(gone), krm.OptionPrefix+krm.OptionCRDs),
 	}}
 }
@@ -189,8 +192,8 @@ func istioGroup(group string) bool {
 	return strings.HasSuffix(group, ".istio.io") && group != "operator.istio.io" && group != "install.istio.io"
 }
 
-// crdsUndecided warns of resources of Istio in a package in which nobody has decided where their CRDs come from: on an empty cluster they
-// are not found, whoever applies them.
+// crdsUndecided warns of resources of Istio in a package in which nobody has decided where their CRDs come from: on an
+// empty cluster they are not found, whoever applies them.
 func (e *Expanded) crdsUndecided() fn.Results {
 	groups := map[string]bool{}
 	for _, item := range e.around.items {
@@ -212,9 +215,10 @@ func (e *Expanded) crdsUndecided() fn.Results {
 			}
 		}
 	}
-	return fn.Results{krm.Result(e.Sources[0].Object, fn.Warning, nil, fmt.Sprintf("the package has resources of %s, and nothing says where Istio's "+
-		"CRDs come from: set %s: include to render them, or exclude if the cluster has them from somewhere else",
-		strings.Join(slices.Sorted(maps.Keys(groups)), " and "), krm.OptionPrefix+krm.OptionCRDs))}
+	return fn.Results{krm.Result(e.Sources[0].Object, fn.Warning, nil,
+		fmt.Sprintf("the package has resources of %s, and nothing says where Istio's "+
+			"CRDs come from: set %s: include to render them, or exclude if the cluster has them from somewhere else",
+			strings.Join(slices.Sorted(maps.Keys(groups)), " and "), krm.OptionPrefix+krm.OptionCRDs))}
 }
 
 // istioCRD reports whether a CRD is one of Istio's, by its name: <plural>.<group>.

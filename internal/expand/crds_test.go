@@ -33,8 +33,11 @@ func broughtCRD(t *testing.T, versions ...string) string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			more := "\n---\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: " + oneMore + "\nspec:\n  group: extensions.istio.io\n"
-			if err := os.WriteFile(file, append([]byte(strings.TrimSuffix(strings.TrimRight(string(text), "\n"), "---")), more...), 0o600); err != nil {
+			more := "\n---\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: " +
+				oneMore + "\nspec:\n  group: extensions.istio.io\n"
+			if err := os.WriteFile(file,
+				append([]byte(strings.TrimSuffix(strings.TrimRight(string(text), "\n"), "---")), more...),
+				0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -46,8 +49,10 @@ func broughtCRD(t *testing.T, versions ...string) string {
 func TestCRDsStay(t *testing.T) {
 	charts := krm.Options{krm.OptionCharts: broughtCRD(t, "1.30.0", "1.31.0")}
 	mesh := func(name, version, more string) string {
-		return "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata: {name: " + name + ", annotations: {config.kubernetes.io/local-config: 'true', " +
-			"internal.config.kubernetes.io/path: " + name + ".yaml" + more + "}}\nspec: {version: " + version + ", namespace: " + name +
+		return "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata: {name: " + name +
+			", annotations: {config.kubernetes.io/local-config: 'true', " +
+			"internal.config.kubernetes.io/path: " + name + ".yaml" + more + "}}\nspec: {version: " + version +
+			", namespace: " + name +
 			", updateStrategy: {type: RevisionBased}}\n"
 	}
 	const include, exclude = ", lateen.io/crds: include", ", lateen.io/crds: exclude"
@@ -60,9 +65,11 @@ func TestCRDsStay(t *testing.T) {
 		more    bool   // whether the package has the one CRD that only 1.30 and 1.31 have
 		version string // of the others; empty if they are not there
 	}{
-		{"an older version becomes the active one", [][]string{{mesh("a", "v1.30.0", include)}, {mesh("a", "v1.28.3", include)}}, "", charts, true, "v1.30.0"},
+		{"an older version becomes the active one",
+			[][]string{{mesh("a", "v1.30.0", include)}, {mesh("a", "v1.28.3", include)}}, "", charts, true, "v1.30.0"},
 		{
-			"the last revision that has it goes", [][]string{{mesh("a", "v1.30.0", include)}, {mesh("a", "v1.28.3", include)}, {mesh("a", "v1.28.3", include)}},
+			"the last revision that has it goes", [][]string{
+				{mesh("a", "v1.30.0", include)}, {mesh("a", "v1.28.3", include)}, {mesh("a", "v1.28.3", include)}},
 			"a-v1-30-0", charts, false, "v1.28.3",
 		},
 		{
@@ -73,10 +80,16 @@ func TestCRDsStay(t *testing.T) {
 				{mesh("a", "v1.28.3", include)},
 			}, "a-v1-31-0", charts, true, "v1.31.0",
 		},
-		{"the charts of the old version are gone", [][]string{{mesh("a", "v1.30.0", include)}, {mesh("a", "v1.28.3", include)}}, "", krm.Options{}, true, "v1.30.0"},
-		{"another Istio needs it", [][]string{{mesh("a", "v1.28.3", include), mesh("b", "v1.30.0", "")}}, "", charts, true, "v1.30.0"},
-		{"who asked for them leaves, and another stays", [][]string{{mesh("a", "v1.28.3", include), mesh("b", "v1.28.3", "")}, {mesh("b", "v1.28.3", "")}}, "", charts, false, "v1.28.3"},
-		{"nobody asks any more", [][]string{{mesh("a", "v1.28.3", include)}, {mesh("a", "v1.28.3", exclude)}}, "", charts, false, ""},
+		{"the charts of the old version are gone",
+			[][]string{{mesh("a", "v1.30.0", include)}, {mesh("a", "v1.28.3", include)}}, "", krm.Options{}, true,
+			"v1.30.0"},
+		{"another Istio needs it", [][]string{{mesh("a", "v1.28.3", include), mesh("b", "v1.30.0", "")}}, "", charts,
+			true, "v1.30.0"},
+		{"who asked for them leaves, and another stays",
+			[][]string{{mesh("a", "v1.28.3", include), mesh("b", "v1.28.3", "")}, {mesh("b", "v1.28.3", "")}}, "",
+			charts, false, "v1.28.3"},
+		{"nobody asks any more", [][]string{{mesh("a", "v1.28.3", include)}, {mesh("a", "v1.28.3", exclude)}}, "",
+			charts, false, ""},
 	} {
 		options := charts
 		var generated []manifest.Object
@@ -130,12 +143,14 @@ func TestCRDsStay(t *testing.T) {
 
 // TestCRDsUndecided: resources of Istio need a decision where their CRDs come from.
 func TestCRDsUndecided(t *testing.T) {
-	policy := "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default, namespace: istio-system}\n"
+	policy := "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n" +
+		"metadata: {name: default, namespace: istio-system}\n"
 	gateway := "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: a, namespace: istio-system}\n"
-	const says = "warning: the package has resources of %s, and nothing says where Istio's CRDs come from: set lateen.io/crds: include to render them, or " +
-		"exclude if the cluster has them from somewhere else"
+	const says = "warning: the package has resources of %s, and nothing says where Istio's CRDs come from: set " +
+		"lateen.io/crds: include to render them, or exclude if the cluster has them from somewhere else"
 	with := func(option string) string {
-		return istio("mesh", "{}", "annotations: {config.kubernetes.io/local-config: 'true', lateen.io/crds: "+option+"}")
+		return istio("mesh", "{}", "annotations: {config.kubernetes.io/local-config: 'true', lateen.io/crds: "+option+
+			"}")
 	}
 	for _, c := range []struct {
 		reason string
@@ -143,19 +158,24 @@ func TestCRDsUndecided(t *testing.T) {
 		config string
 		want   []string
 	}{
-		{"nobody has decided", []string{istio("mesh", "{}", local), policy}, "", []string{strings.Replace(says, "%s", "security.istio.io", 1)}},
+		{"nobody has decided", []string{istio("mesh", "{}", local), policy}, "",
+			[]string{strings.Replace(says, "%s", "security.istio.io", 1)}},
 		{"all groups are named, once", []string{istio("mesh", "{}", local), policy, gateway}, "", []string{
 			strings.Replace(says, "%s", "networking.istio.io and security.istio.io", 1),
 		}},
 		{"they are rendered", []string{with("include"), policy}, "", nil},
 		{"they come from somewhere else", []string{with("exclude"), policy}, "", nil},
-		{"which the whole package says", []string{istio("mesh", "{}", local), policy}, configMap + "data: {crds: exclude}\n", nil},
+		{"which the whole package says", []string{istio("mesh", "{}", local), policy},
+			configMap + "data: {crds: exclude}\n", nil},
 		{"the package has them", []string{
 			istio("mesh", "{}", local), policy,
-			"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: peerauthentications.security.istio.io}\n",
+			"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n" +
+				"metadata: {name: peerauthentications.security.istio.io}\n",
 		}, "", nil},
-		{"there are none", []string{istio("mesh", "{}", local), "apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system}\n"}, "", nil},
-		{"they are not applied", []string{istio("mesh", "{}", local), strings.Replace(policy, "namespace: istio-system}", "namespace: a, "+local+"}", 1)}, "", nil},
+		{"there are none", []string{istio("mesh", "{}", local),
+			"apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system}\n"}, "", nil},
+		{"they are not applied", []string{istio("mesh", "{}", local),
+			strings.Replace(policy, "namespace: istio-system}", "namespace: a, "+local+"}", 1)}, "", nil},
 	} {
 		out := expand.RenderIstio.List(read(t, resourceList(c.config, c.items...)), krm.Options{})
 		var got []string

@@ -245,10 +245,13 @@ func (j *job) objects() ([]manifest.Object, error) {
 		})
 	default:
 		based := j.Protect && r.Istio != nil && r.Istio.Spec.RevisionBased()
-		j.output.Protected = j.Options[krm.OptionProtect] == "true" || based && j.Options[krm.OptionProtect] != "teardown"
+		j.output.Protected = j.Options[krm.OptionProtect] == "true" ||
+			based && j.Options[krm.OptionProtect] != "teardown"
 		if based && !j.output.Protected {
-			_ = j.result(fn.Warning, nil, "option protect is teardown: GitOps tools prune the objects as soon as they are no longer rendered. That is the "+
-				"step before a mesh is taken down; take it away before an upgrade, which would cost the old revision and its proxies")
+			_ = j.result(fn.Warning, nil, "option protect is teardown: GitOps tools prune the objects as soon as "+
+				"they are no longer rendered. That is the "+
+				"step before a mesh is taken down; take it away before an upgrade, which would cost the old revision "+
+				"and its proxies")
 		}
 		in := render.Input{
 			Revision: j.output.Revision, Release: j.output.Release, Owner: j.output.Owner, KubeVersion: kube,
@@ -389,7 +392,8 @@ func SourceObject(source manifest.Object) manifest.Object {
 func withoutLife(o manifest.Object) {
 	o.Remove("status")
 	for _, field := range []string{
-		"creationTimestamp", "finalizers", "generation", "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid",
+		"creationTimestamp", "finalizers", "generation", "managedFields", "ownerReferences", "resourceVersion",
+		"selfLink", "uid",
 	} {
 		o.Remove("metadata", field)
 	}

@@ -38,7 +38,8 @@ func (f Function) Items(items, all []manifest.Object, options krm.Options, memor
 	var requests []Request
 	seen := map[string]string{}
 	for _, item := range items {
-		if !krm.IsResource(item, f.Kinds...) || item.APIVersion() != v1.GroupVersion.String() { // the latter is a mistake
+		if !krm.IsResource(item, f.Kinds...) || item.APIVersion() != v1.GroupVersion.String() {
+			// the latter is a mistake
 			continue
 		}
 		r, results := krm.Decode(item)
@@ -163,8 +164,8 @@ func (f Function) newTask(in *krm.List, options krm.Options) (task, fn.Results) 
 			present[nameOf(item)] = true
 		}
 	}
-	// Where nothing is remembered, what is generated already was generated a moment ago, by a generator that has not passed its
-	// resource on. Only files can be left over from a resource that is gone.
+	// Where nothing is remembered, what is generated already was generated a moment ago, by a generator that has not
+	// passed its resource on. Only files can be left over from a resource that is gone.
 	t.scope = func(owner string) bool {
 		kind, _, _ := strings.Cut(owner, "/")
 		return slices.Contains(f.Kinds, kind) && (t.memory || present[owner])
@@ -242,7 +243,8 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 				}
 				x.Objects = append([]manifest.Object{rev}, o.Objects...)
 				u := upgrade{source: e.Sources[i], output: o, items: t.items, reports: seen, clusters: clustersOf(e.options[i])}
-				if dir, err := e.around.dirs.open(e.options[i][krm.OptionCharts]); err == nil { // else it is an error by now
+				if dir, err := e.around.dirs.open(e.options[i][krm.OptionCharts]); err == nil {
+					// else it is an error by now
 					u.available = release.Bundled().Available(dir)
 				}
 				u.activate()
@@ -300,8 +302,10 @@ func (e *Expanded) withoutDefault(before, after []manifest.Object) fn.Results {
 			continue
 		}
 		results = append(results, krm.Result(r.Object, fn.Warning, nil, "the revision default leaves the package, and there is no tag named default to take over: "+
-			"the validator istiod-default-validator goes, which only a default revision or tag has, and istio-injection: enabled means nothing any more. "+
-			"Add an IstioRevisionTag named default, unless nothing needs them. The ServiceAccount istio-reader-service-account stays: other revisions rely on it"))
+			"the validator istiod-default-validator goes, which only a default revision or tag has, and "+
+			"istio-injection: enabled means nothing any more. "+
+			"Add an IstioRevisionTag named default, unless nothing needs them. The ServiceAccount "+
+			"istio-reader-service-account stays: other revisions rely on it"))
 	}
 	return results
 }

@@ -161,7 +161,8 @@ func TestModes(t *testing.T) {
 		},
 		"Istio removed": {
 			reason: "what was generated from it goes",
-			in: resourceList("", strings.Replace(namespace, "  name:", "  annotations: {internal.config.kubernetes.io/path: ns.yaml}\n  name:", 1),
+			in: resourceList("", strings.Replace(namespace, "  name:",
+				"  annotations: {internal.config.kubernetes.io/path: ns.yaml}\n  name:", 1),
 				configMap+indent("annotations: {lateen.io/owner: Istio/gone}")),
 			want: map[string][]string{"Namespace": {"istio-system"}, "ConfigMap": nil},
 		},
@@ -532,8 +533,9 @@ func TestWarnings(t *testing.T) {
 		"end of life": {
 			reason: "renders all the same",
 			in:     resourceList("", istio("default", "{version: v1.24.2}", inFile("istio.yaml"))),
-			want: []found{{"info", "default", "spec.version", "istio.yaml", "Istio v1.24.2: this minor version reached its end of life in 2025-06 " +
-				"and gets no security fixes; newest bundled version: v1.28.3"}},
+			want: []found{{"info", "default", "spec.version", "istio.yaml",
+				"Istio v1.24.2: this minor version reached its end of life in 2025-06 " +
+					"and gets no security fixes; newest bundled version: v1.28.3"}},
 		},
 		"RevisionBased without memory": {
 			reason: "nobody would remove the old revision",
@@ -647,9 +649,11 @@ func TestRenderedBy(t *testing.T) {
 		{"and of the tags", expand.RevisionTag, []string{istio("mesh", "{}"), tag}, "IstioRevisionTag", "revision-tag", nil},
 		{"what stays in Git does not", expand.RenderIstio, []string{istio("mesh", "{}", local)}, "Istio", "", nil},
 		{"what the user says stays", expand.RenderIstio, []string{istio("mesh", "{}", "annotations: {lateen.io/rendered-by: me}")}, "Istio", "me", nil},
-		{"so does a user's file, and the user is told", expand.RenderIstio, []string{istio("mesh", "{}", path)}, "Istio", "render-istio", []string{
-			"got the annotation lateen.io/rendered-by: render-istio, because it is applied with the rest, and a controller in the cluster would render it a second time",
-		}},
+		{"so does a user's file, and the user is told", expand.RenderIstio, []string{istio("mesh", "{}", path)},
+			"Istio", "render-istio", []string{
+				"got the annotation lateen.io/rendered-by: render-istio, because it is applied with the rest, and a " +
+					"controller in the cluster would render it a second time",
+			}},
 	} {
 		in := read(t, resourceList("", c.items...))
 		out := c.function.List(in, krm.Options{})

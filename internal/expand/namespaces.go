@@ -10,8 +10,9 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
-// unprotectedNamespaces warns of the Namespace of a control plane that GitOps tools are asked to leave in the cluster, if they are not asked
-// to leave the Namespace: it would go when it leaves Git, with istiod, and the webhooks, which are in no namespace, would stay and refuse pods.
+// unprotectedNamespaces warns of the Namespace of a control plane that GitOps tools are asked to leave in the cluster,
+// if they are not asked to leave the Namespace: it would go when it leaves Git, with istiod, and the webhooks, which
+// are in no namespace, would stay and refuse pods.
 func (e *Expanded) unprotectedNamespaces() fn.Results {
 	var results fn.Results
 	told := map[string]bool{}
@@ -25,10 +26,13 @@ func (e *Expanded) unprotectedNamespaces() fn.Results {
 				continue
 			}
 			told[name] = true
-			results = append(results, krm.Result(item, fn.Warning, nil, fmt.Sprintf("when it leaves the output, a GitOps tool deletes it, and istiod with it, "+
-				"while the webhooks of IstioRevision/%s (%s) ask not to be pruned: they stay, and refuse pods. Add the annotations %s: Prune=false "+
-				"and %s: disabled, or leave the Namespace to another package", out.Revision.Name, out.Owner,
-				manifest.AnnotationArgoSync, manifest.AnnotationFluxPrune)))
+			results = append(results, krm.Result(item, fn.Warning, nil,
+				fmt.Sprintf("when it leaves the output, a GitOps tool deletes it, and istiod with it, "+
+					"while the webhooks of IstioRevision/%s (%s) ask not to be pruned: they stay, and "+
+					"refuse pods. Add "+
+					"the annotations %s: Prune=false "+
+					"and %s: disabled, or leave the Namespace to another package", out.Revision.Name, out.Owner,
+					manifest.AnnotationArgoSync, manifest.AnnotationFluxPrune)))
 		}
 	}
 	return results

@@ -15,8 +15,8 @@ import (
 	"github.com/lateen-io/lateen/internal/values"
 )
 
-// departure is a resource whose objects a run would remove, because it is not in the package any more: one that a user wrote, or
-// the IstioRevision of an earlier revision.
+// departure is a resource whose objects a run would remove, because it is not in the package any more: one that a user
+// wrote, or the IstioRevision of an earlier revision.
 type departure struct {
 	// kind and name are those of the resource.
 	kind, name string
@@ -46,10 +46,13 @@ type removal struct {
 }
 
 // removal compares the items before a run with those after it.
-func (t task) removal(e *Expanded, after []manifest.Object, reports []usage.Report, expansions []krm.Expansion) *removal {
+func (t task) removal(e *Expanded, after []manifest.Object, reports []usage.Report,
+	expansions []krm.Expansion) *removal {
 	r := &removal{
-		before: t.items, after: after, around: e.around, reports: reports, options: t.options, released: map[string]bool{},
-		allowed: krm.Names(t.options[krm.OptionAllowRemoval]), ids: map[manifest.ID]bool{}, sources: map[string]bool{}, provided: tagNames(after),
+		before: t.items, after: after, around: e.around, reports: reports, options: t.options,
+		released: map[string]bool{},
+		allowed:  krm.Names(t.options[krm.OptionAllowRemoval]), ids: map[manifest.ID]bool{}, sources: map[string]bool{},
+		provided: tagNames(after),
 	}
 	for _, names := range annotated(t.items, krm.OptionAllowRemoval) {
 		r.allowed = append(r.allowed, krm.Names(names)...)
@@ -84,9 +87,11 @@ func (r *removal) results(kinds []string) fn.Results {
 		if why == "" || slices.Contains(r.allowed, d.owner()) {
 			continue
 		}
-		out = append(out, &fn.Result{Severity: fn.Error, ResourceRef: d.ref(), Message: fmt.Sprintf("is not in the package any more, and the %d objects that were "+
-			"generated for it would be removed, but %s. Put it back; or, if it has to go, allow that: LATEEN_ALLOW_REMOVAL=%s, or the key %s of the functionConfig",
-			d.objects, why, d.owner(), krm.OptionAllowRemoval)})
+		out = append(out, &fn.Result{Severity: fn.Error, ResourceRef: d.ref(),
+			Message: fmt.Sprintf("is not in the package any more, and the %d objects that were "+
+				"generated for it would be removed, but %s. Put it back; or, if it has to go, allow that: "+
+				"LATEEN_ALLOW_REMOVAL=%s, or the key %s of the functionConfig",
+				d.objects, why, d.owner(), krm.OptionAllowRemoval)})
 	}
 	if HasError(out) {
 		return out
@@ -102,9 +107,11 @@ func (d departure) ref() *fn.ResourceRef {
 func (r *removal) needless(kinds []string) fn.Results {
 	var out fn.Results
 	for _, item := range r.after {
-		if name := nameOf(item); item.ID().Group == v1.GroupVersion.Group && slices.Contains(kinds, item.Kind()) && slices.Contains(r.allowed, name) {
-			out = append(out, krm.Result(item, fn.Warning, nil, fmt.Sprintf("option %s allows the removal of %s, which is in the package: take it out of "+
-				"the option, which would let a mistake through", krm.OptionAllowRemoval, name)))
+		if name := nameOf(item); item.ID().Group == v1.GroupVersion.Group && slices.Contains(kinds, item.Kind()) &&
+			slices.Contains(r.allowed, name) {
+			out = append(out, krm.Result(item, fn.Warning, nil,
+				fmt.Sprintf("option %s allows the removal of %s, which is in the package: take it out of "+
+					"the option, which would let a mistake through", krm.OptionAllowRemoval, name)))
 		}
 	}
 	return out
@@ -200,7 +207,8 @@ func (r *removal) needsPlugin() string {
 func (r *removal) namedBy(name string) string {
 	for _, item := range r.after {
 		ref := krm.Text(item, "spec", "targetRef", "name")
-		if krm.IsResource(item, v1.KindIstioRevisionTag) && ref == name && krm.Text(item, "spec", "targetRef", "kind") == v1.KindIstioRevision {
+		if krm.IsResource(item, v1.KindIstioRevisionTag) && ref == name &&
+			krm.Text(item, "spec", "targetRef", "kind") == v1.KindIstioRevision {
 			return "the tag " + item.ID().Name + " in the package points at it"
 		}
 	}
@@ -212,8 +220,8 @@ func (r *removal) namedBy(name string) string {
 	return ""
 }
 
-// last reports whether no control plane stays that an earlier run has rendered. A new one in its place does not count: nothing is
-// connected to that.
+// last reports whether no control plane stays that an earlier run has rendered. A new one in its place does not count:
+// nothing is connected to that.
 func (r *removal) last() bool {
 	before := map[string]bool{}
 	for _, o := range r.before {
@@ -244,7 +252,8 @@ func (r *removal) unused(revisions []string) bool {
 	return true
 }
 
-// removed tells which generated objects are in the package no longer: one result each, and one for a whole resource or revision.
+// removed tells which generated objects are in the package no longer: one result each, and one for a whole resource or
+// revision.
 func (r *removal) removed() fn.Results {
 	var results fn.Results
 	told := map[string]bool{}
@@ -272,8 +281,10 @@ func (r *removal) removed() fn.Results {
 		case left && key == "" && d.kind != v1.KindIstio && d.kind != v1.KindIstioRevision:
 			if !told[owner] {
 				told[owner] = true
-				results = append(results, &fn.Result{Severity: r.severity(owner), ResourceRef: d.ref(), Message: fmt.Sprintf(
-					"is not in the package any more, and the %d objects that were generated for it were removed", d.objects)})
+				results = append(results, &fn.Result{Severity: r.severity(owner), ResourceRef: d.ref(),
+					Message: fmt.Sprintf(
+						"is not in the package any more, and the %d objects that were generated for it were removed",
+						d.objects)})
 			}
 		default:
 			results = append(results, krm.Result(o, fn.Info, nil, "removed: "+owner+" does not generate it any more"))
@@ -282,8 +293,8 @@ func (r *removal) removed() fn.Results {
 	return results
 }
 
-// severity is that of a result about the removal of a resource: what the user has allowed by name is no warning that option
-// strict could make an error.
+// severity is that of a result about the removal of a resource: what the user has allowed by name is no warning that
+// option strict could make an error.
 func (r *removal) severity(owner string) fn.Severity {
 	if slices.Contains(r.allowed, owner) && isStrict(r.options, r.before) {
 		return fn.Info
@@ -308,7 +319,8 @@ func (r *removal) revisionGone(key string) *fn.Result {
 	severity, message := fn.Info, fmt.Sprintf("removed with the %d objects of the revision", n)
 	if !sourced {
 		severity = r.severity(owner)
-		message += fmt.Sprintf(", because %s is not in the package any more: see to it that no proxy is connected to it before this is applied", owner)
+		message += fmt.Sprintf(", because %s is not in the package any more: see to it that no proxy is connected to "+
+			"it before this is applied", owner)
 	}
 	if record != nil {
 		return krm.Result(*record, severity, nil, message)
@@ -316,7 +328,8 @@ func (r *removal) revisionGone(key string) *fn.Result {
 	if sourced {
 		message = fmt.Sprintf("is not in the package any more, and its %d objects were removed", n)
 	}
-	return &fn.Result{Message: message, Severity: severity, ResourceRef: departure{kind: v1.KindIstioRevision, name: name}.ref()}
+	return &fn.Result{Message: message, Severity: severity,
+		ResourceRef: departure{kind: v1.KindIstioRevision, name: name}.ref()}
 }
 
 // revisionName is the revision of a control plane that an item belongs to, or "".

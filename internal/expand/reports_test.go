@@ -17,8 +17,10 @@ func TestStrangers(t *testing.T) {
 			"annotations: {lateen.io/rendered-by: render-istio, internal.config.kubernetes.io/path: "+name+".yaml"+clusters+"}")
 	}
 	report := func(cluster, revision string) string {
-		return "# +argocd:skip-file-rendering\napiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata: {name: " + cluster +
-			", annotations: {config.kubernetes.io/local-config: 'true', internal.config.kubernetes.io/path: " + cluster + ".yaml}}\nspec: {observedAt: '2026-11-22T12:00:00Z', " +
+		return "# +argocd:skip-file-rendering\napiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata: {name: " +
+			cluster +
+			", annotations: {config.kubernetes.io/local-config: 'true', internal.config.kubernetes.io/path: " +
+			cluster + ".yaml}}\nspec: {observedAt: '2026-11-22T12:00:00Z', " +
 			"revisions: [{name: " + revision + ", inUse: 'True'}]}\n"
 	}
 	const west, east = ", lateen.io/clusters: west", ", lateen.io/clusters: east"

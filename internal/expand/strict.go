@@ -8,8 +8,8 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
-// isStrict reports whether the options say so, or any resource of Lateen among the items. Whoever asks for it means the whole
-// run: there is no precedence by which another could take it back.
+// isStrict reports whether the options say so, or any resource of Lateen among the items. Whoever asks for it means the
+// whole run: there is no precedence by which another could take it back.
 func isStrict(options krm.Options, items []manifest.Object) bool {
 	return options.Strict() || slices.Contains(annotated(items, krm.OptionStrict), "true")
 }

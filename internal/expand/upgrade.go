@@ -62,8 +62,8 @@ func (u *upgrade) activate() {
 }
 
 // note writes what activate has found on the IstioRevision that is rendered.
-// In a package that remembers, it is the package that releases revisions, whether or not they are meant to be applied from it:
-// not everybody who applies a package knows local-config.
+// In a package that remembers, it is the package that releases revisions, whether or not they are meant to be applied
+// from it: not everybody who applies a package knows local-config.
 func (u *upgrade) note(o manifest.Object, memory bool) {
 	if memory {
 		o.SetAnnotation(manifest.AnnotationReleasedBy, manifest.ReleasedByPackage)
@@ -154,7 +154,8 @@ func (u *upgrade) heldByTag(revision manifest.Object, tags map[string]bool) stri
 		}
 		for _, use := range usesOf(u.items) {
 			if use.name == tag && !use.past {
-				return fmt.Sprintf("%s in the package names its tag %s of values.revisionTags (%s)", use.item.ID(), tag, use.reason)
+				return fmt.Sprintf("%s in the package names its tag %s of values.revisionTags (%s)", use.item.ID(), tag,
+					use.reason)
 			}
 		}
 	}
@@ -163,14 +164,15 @@ func (u *upgrade) heldByTag(revision manifest.Object, tags map[string]bool) stri
 
 const isExternal = "is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters"
 
-// heldByItself says what in a revision's own values keeps it, whoever else names it. provided are the names that something else
-// answers to.
+// heldByItself says what in a revision's own values keeps it, whoever else names it. provided are the names that
+// something else answers to.
 func heldByItself(revision manifest.Object, provided map[string]bool) string {
 	name := revision.ID().Name
 	switch {
 	case krm.Text(revision, "spec", "values", "pilot", "env", "EXTERNAL_ISTIOD") == "true":
 		return isExternal
-	case name == "default" && !provided[name] && krm.Text(revision, "spec", "values", "sidecarInjectorWebhook", "enableNamespacesByDefault") == "true":
+	case name == "default" && !provided[name] &&
+		krm.Text(revision, "spec", "values", "sidecarInjectorWebhook", "enableNamespacesByDefault") == "true":
 		return "injects every namespace (sidecarInjectorWebhook.enableNamespacesByDefault)"
 	}
 	return ""
@@ -182,14 +184,16 @@ func (u *upgrade) heldByAmbient(revision manifest.Object) string {
 		return ""
 	}
 	if item := enrolled(u.items); item != nil {
-		return fmt.Sprintf("%s in the package is in ambient, which the active revision %s does not serve", item.ID(), u.output.Revision.Name)
+		return fmt.Sprintf("%s in the package is in ambient, which the active revision %s does not serve", item.ID(),
+			u.output.Revision.Name)
 	}
 	return ""
 }
 
 // ambient reports whether an IstioRevision of the package serves ambient.
 func ambient(revision manifest.Object) bool {
-	return krm.Text(revision, "spec", "values", "pilot", "env", "PILOT_ENABLE_AMBIENT") == "true" || krm.Text(revision, "spec", "values", "profile") == "ambient"
+	return krm.Text(revision, "spec", "values", "pilot", "env", "PILOT_ENABLE_AMBIENT") == "true" ||
+		krm.Text(revision, "spec", "values", "profile") == "ambient"
 }
 
 func valuesOf(v *v1.Values) map[string]any {
@@ -238,15 +242,16 @@ func (u *upgrade) skipped(before string, most int64, how string) {
 	}
 	next, way := u.between(from, to, most)
 	r := krm.Result(u.source.Object, fn.Warning, []string{"spec", "version"}, fmt.Sprintf(
-		"spec.version: from %s to %s; %s, Istio supports %s at a time. Go by way of %s", before, u.output.Release.Version, how, minors[most], way))
+		"spec.version: from %s to %s; %s, Istio supports %s at a time. Go by way of %s", before,
+		u.output.Release.Version, how, minors[most], way))
 	if r.Field.CurrentValue = u.output.Release.Version; next != "" {
 		r.Field.ProposedValue = next
 	}
 	u.results = append(u.results, r)
 }
 
-// between is the farthest version between two that is no more than so many minors away from the first: one that can be had, or
-// else what to bring, in words.
+// between is the farthest version between two that is no more than so many minors away from the first: one that can be
+// had, or else what to bring, in words.
 func (u *upgrade) between(from, to *semver.Version, most int64) (next, way string) {
 	direction := int64(1)
 	if to.LessThan(from) {

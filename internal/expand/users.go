@@ -19,7 +19,8 @@ type use struct {
 	field        []string
 	// unsure says that it depends on the labels of a namespace that is not in the package.
 	unsure bool
-	// past says that it is about a revision, and not a tag: a proxy that it has injected already, or the address of its istiod.
+	// past says that it is about a revision, and not a tag: a proxy that it has injected already, or the address of its
+	// istiod.
 	past bool
 }
 
@@ -52,7 +53,8 @@ func usesOf(items []manifest.Object) []use {
 		case id.Kind == "Namespace" && id.Group == "":
 			namespaces[id.Name] = usage.NamespaceOf(id.Name, text(item, "metadata", "labels"))
 		case id.Kind == "GatewayClass" && id.Group == gatewayAPI:
-			classes[id.Name] = usage.GatewayClass{Name: id.Name, Controller: krm.Text(item, "spec", "controllerName")}.Istio()
+			classes[id.Name] = usage.GatewayClass{Name: id.Name,
+				Controller: krm.Text(item, "spec", "controllerName")}.Istio()
 		}
 	}
 	var out []use
@@ -94,7 +96,8 @@ func ofPods(item manifest.Object, template []string, namespace usage.Namespace, 
 	}
 	return []use{
 		{item: item, name: name, reason: reason, field: at("labels", key), unsure: unsure},
-		{item: item, name: ran(pod), reason: "annotation " + usage.LabelRevision, field: at("annotations", usage.LabelRevision), past: true},
+		{item: item, name: ran(pod), reason: "annotation " + usage.LabelRevision,
+			field: at("annotations", usage.LabelRevision), past: true},
 	}
 }
 
@@ -144,7 +147,8 @@ func enrolled(items []manifest.Object) *manifest.Object {
 			return text(item, slices.Concat(template, []string{"metadata", field})...)
 		}
 		switch {
-		case id.Kind == "Namespace" && id.Group == "" && usage.NamespaceOf(id.Name, text(item, "metadata", "labels")).Enrolled,
+		case id.Kind == "Namespace" && id.Group == "" &&
+			usage.NamespaceOf(id.Name, text(item, "metadata", "labels")).Enrolled,
 			isWorkload && usage.PodOf(id.Namespace, id.Name, at("labels"), at("annotations"), false).Enrolled:
 			return &item
 		}

@@ -119,7 +119,8 @@ func TestUsers(t *testing.T) {
 		{"a Gateway without a name is not the named one's", "old", []string{noLabels, labelled(gate, "Gateway", "g", "", "spec: {gatewayClassName: istio}")}, "", false},
 		{"a Gateway of somebody else", "default", []string{noLabels, labelled(gate, "Gateway", "g", "", "spec: {gatewayClassName: nginx}")}, "", false},
 	}
-	const file = "annotations: {lateen.io/rendered-by: render-istio, lateen.io/crds: exclude, internal.config.kubernetes.io/path: mesh.yaml}"
+	const file = "annotations: {lateen.io/rendered-by: render-istio, lateen.io/crds: exclude, " +
+		"internal.config.kubernetes.io/path: mesh.yaml}"
 	mesh := istio("mesh", "{version: v1.28.3, updateStrategy: {type: RevisionBased}}", file)
 	for _, c := range cases {
 		t.Run(c.reason, func(t *testing.T) {

@@ -15,7 +15,8 @@ import (
 // labelTag is what Istio's charts write on the objects of a revision tag.
 const labelTag = "istio.io/tag"
 
-// tagHolder is a resource that brings a revision tag: an IstioRevisionTag, or a control plane with spec.values.revisionTags.
+// tagHolder is a resource that brings a revision tag: an IstioRevisionTag, or a control plane with
+// spec.values.revisionTags.
 type tagHolder struct {
 	tag  string
 	item manifest.Object
@@ -30,8 +31,8 @@ func (h tagHolder) String() string {
 	return "spec.values.revisionTags of " + nameOf(h.item)
 }
 
-// tagHolders lists who brings a revision tag: IstioRevisionTags first. An earlier revision that a package remembers is none: its tags are
-// those of the active one.
+// tagHolders lists who brings a revision tag: IstioRevisionTags first. An earlier revision that a package remembers is
+// none: its tags are those of the active one.
 func (a *around) tagHolders() []tagHolder {
 	var out []tagHolder
 	for _, item := range a.items {
@@ -61,7 +62,8 @@ func revisionTags(v *v1.Values) []string {
 	return tags.RevisionTags
 }
 
-// tagClashes refuses a tag that two resources bring: both would have a webhook for its label, and a pod would be injected by either.
+// tagClashes refuses a tag that two resources bring: both would have a webhook for its label, and a pod would be
+// injected by either.
 func (e *Expanded) tagClashes() fn.Results {
 	holders := e.around.tagHolders()
 	var results fn.Results
@@ -69,23 +71,30 @@ func (e *Expanded) tagClashes() fn.Results {
 		if !slices.ContainsFunc(e.Sources, func(r krm.Resource) bool { return r.Object.Node() == h.item.Node() }) {
 			continue // who expands it says so
 		}
-		if p := slices.IndexFunc(e.around.controlPlanes(), func(p plane) bool { return p.name == h.tag }); p >= 0 && h.item.Kind() != v1.KindIstioRevisionTag {
-			results = append(results, krm.Result(h.item, fn.Error, h.field, fmt.Sprintf("spec.values.revisionTags: a revision has the name of the tag, "+
-				"%s: workloads with the label istio.io/rev=%[1]s would be injected twice; %s", h.tag, e.around.makeWay(e.around.controlPlanes()[p]))))
+		if p := slices.IndexFunc(e.around.controlPlanes(), func(p plane) bool { return p.name == h.tag }); p >= 0 &&
+			h.item.Kind() != v1.KindIstioRevisionTag {
+			results = append(results, krm.Result(h.item, fn.Error, h.field,
+				fmt.Sprintf("spec.values.revisionTags: a revision has the name of the tag, "+
+					"%s: workloads with the label istio.io/rev=%[1]s would be injected twice; %s", h.tag,
+					e.around.makeWay(e.around.controlPlanes()[p]))))
 			continue
 		}
-		other := slices.IndexFunc(holders, func(o tagHolder) bool { return o.tag == h.tag && o.item.Node() != h.item.Node() })
-		if other < 0 || other > i && h.item.Kind() == v1.KindIstioRevisionTag && holders[other].item.Kind() == v1.KindIstioRevisionTag {
+		other := slices.IndexFunc(holders, func(o tagHolder) bool {
+			return o.tag == h.tag && o.item.Node() != h.item.Node()
+		})
+		if other < 0 || other > i && h.item.Kind() == v1.KindIstioRevisionTag &&
+			holders[other].item.Kind() == v1.KindIstioRevisionTag {
 			continue
 		}
-		results = append(results, krm.Result(h.item, fn.Error, h.field, fmt.Sprintf("%s and %s are the same revision tag, %s: namespaces with the "+
-			"label istio.io/rev=%[3]s would be injected by both; remove one of the two", h, holders[other], h.tag)))
+		results = append(results, krm.Result(h.item, fn.Error, h.field,
+			fmt.Sprintf("%s and %s are the same revision tag, %s: namespaces with the "+
+				"label istio.io/rev=%[3]s would be injected by both; remove one of the two", h, holders[other], h.tag)))
 	}
 	return results
 }
 
-// dropMovedTags takes out of the package what an earlier revision has of the tags that the active one brings by its values: a tag is in one
-// place. Objects of the same name are replaced anyway; versions differ in which there are.
+// dropMovedTags takes out of the package what an earlier revision has of the tags that the active one brings by its
+// values: a tag is in one place. Objects of the same name are replaced anyway; versions differ in which there are.
 func dropMovedTags(items []manifest.Object, scope krm.Scope, expansions []krm.Expansion) []manifest.Object {
 	moved := map[string]bool{} // owner and tag
 	for _, x := range expansions {

@@ -149,8 +149,8 @@ func (s *session) resourceList() int {
 	return s.ResourceList(s.Name, func(in *krm.List) *krm.List { return s.List(in, s.options) })
 }
 
-// ResourceList runs a KRM function from standard input to standard output and returns the exit code. What is wrong with the
-// resources is in the results, which are reported.
+// ResourceList runs a KRM function from standard input to standard output and returns the exit code. What is wrong with
+// the resources is in the results, which are reported.
 func (p Process) ResourceList(program string, f func(*krm.List) *krm.List) int {
 	code, err := p.resourceList(program, f)
 	if err != nil {
@@ -281,8 +281,8 @@ func Position(o manifest.Object, r *fn.Result) string {
 	return fmt.Sprintf("%s:%d:%d", o.Place().File, n.Line, n.Column)
 }
 
-// plugin reports whether kustomize calls the program as one of its exec plugins, with a temporary file, which is gone when
-// somebody reads a message that names it.
+// plugin reports whether kustomize calls the program as one of its exec plugins, with a temporary file, which is gone
+// when somebody reads a message that names it.
 func (s *session) plugin() bool {
 	_, set := s.Getenv("KUSTOMIZE_PLUGIN_CONFIG_STRING")
 	return set

@@ -178,7 +178,8 @@ func TestCalls(t *testing.T) {
 		{
 			reason: "an end of life is an info, since most packages have it for a while",
 			stdin:  head + "spec: {version: v1.23-latest}\n", args: []string{"-f", "-"}, stdout: "pilot:1.23.2",
-			stderr: "standard input:5:8: info: Istio/default: Istio v1.23.2: this minor version reached its end of life in 2025-04",
+			stderr: "standard input:5:8: info: Istio/default: Istio v1.23.2: this minor version reached its end of " +
+				"life in 2025-04",
 		},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
@@ -226,20 +227,24 @@ items:
 			t.Fatalf("code %d: %s", want.code, want.stderr)
 		}
 		for reason, text := range map[string]string{
-			"kubectl get istios -o yaml":  live,
-			"a list of the API":           strings.NewReplacer("apiVersion: v1\n", "apiVersion: sailoperator.io/v1\n", "kind: List", "kind: IstioList").Replace(live),
-			"a list in a list":            "apiVersion: v1\nkind: List\nitems:\n- " + strings.ReplaceAll(strings.TrimSuffix(live, "\n"), "\n", "\n  ") + "\n",
+			"kubectl get istios -o yaml": live,
+			"a list of the API": strings.NewReplacer("apiVersion: v1\n", "apiVersion: sailoperator.io/v1\n",
+				"kind: List", "kind: IstioList").Replace(live),
+			"a list in a list": "apiVersion: v1\nkind: List\nitems:\n- " +
+				strings.ReplaceAll(strings.TrimSuffix(live, "\n"), "\n", "\n  ") + "\n",
 			"a list beside an empty list": live + "---\napiVersion: v1\nkind: List\nitems: []\n",
 		} {
 			got := call(t, text, nil, "--track", track, "-f", "-")
 			// Only the styles of the user's own resource differ.
-			if diff := cmp.Diff(strings.Fields(want.stdout), strings.Fields(got.stdout)); diff != "" || got.code != 0 || got.stderr != "" {
+			if diff := cmp.Diff(strings.Fields(want.stdout), strings.Fields(got.stdout)); diff != "" || got.code != 0 ||
+				got.stderr != "" {
 				t.Errorf("%s, track %s: code %d, stderr %q (-want +got)\n%s", reason, track, got.code, got.stderr, diff)
 			}
 		}
 	}
 	wrong := call(t, strings.Replace(live, "version: v1.28.3", "versoin: v1.28.3", 1), nil, "-f", "-")
-	if want := "render-istio: standard input:19:10: Istio/default: spec.versoin: unknown field; did you mean version?\n"; wrong.stderr != want || wrong.code != 1 {
+	if want := "render-istio: standard input:19:10: Istio/default: spec.versoin: unknown field; did you " +
+		"mean version?\n"; wrong.stderr != want || wrong.code != 1 {
 		t.Errorf("code %d, stderr %q, want %q", wrong.code, wrong.stderr, want)
 	}
 }
@@ -248,7 +253,8 @@ items:
 func TestTwice(t *testing.T) {
 	a, b := file(t, "# a comment\n"+head), file(t, head)
 	got := call(t, "", nil, "-f", a, "-f", b)
-	want := "render-istio: " + filepath.ToSlash(b) + ":4:3: Istio/default: Istio/default is there twice, also in " + filepath.ToSlash(a) + ":2\n"
+	want := "render-istio: " + filepath.ToSlash(b) + ":4:3: Istio/default: Istio/default is there twice, also in " +
+		filepath.ToSlash(a) + ":2\n"
 	if got.code != 1 || got.stdout != "" || got.stderr != want {
 		t.Errorf("code %d, stdout %q\nstderr %q\n  want %q", got.code, got.stdout, got.stderr, want)
 	}
@@ -257,7 +263,8 @@ func TestTwice(t *testing.T) {
 // TestPlugin: kustomize gives its exec plugins a temporary file, which is gone when somebody reads the message.
 func TestPlugin(t *testing.T) {
 	got := call(t, "", map[string]string{"KUSTOMIZE_PLUGIN_CONFIG_STRING": "x"}, file(t, head+"spec: {versoin: v1}\n"))
-	if want := "render-istio: Istio/default: spec.versoin: unknown field; did you mean version?\n"; got.code != 1 || got.stderr != want {
+	if want := "render-istio: Istio/default: spec.versoin: unknown field; did you mean version?\n"; got.code != 1 ||
+		got.stderr != want {
 		t.Errorf("code %d, stderr %q, want %q", got.code, got.stderr, want)
 	}
 }
@@ -278,11 +285,13 @@ func TestExitCodes(t *testing.T) {
 		{"a wrong call", head, nil, []string{"-f", "-", "--stritc"}, exit.Usage},
 		{"right under --strict", head, nil, []string{"--strict", "-f", "-"}, exit.OK},
 		{"a warning under --strict", warned, nil, []string{"--strict", "-f", "-"}, exit.Warnings},
-		{"a warning under LATEEN_STRICT, which a flag does not take back", warned, map[string]string{"LATEEN_STRICT": "true"}, []string{"--strict=false", "-f", "-"}, exit.Warnings},
+		{"a warning under LATEEN_STRICT, which a flag does not take back", warned,
+			map[string]string{"LATEEN_STRICT": "true"}, []string{"--strict=false", "-f", "-"}, exit.Warnings},
 	} {
 		got := call(t, c.stdin, c.env, c.args...)
 		if got.code != c.want || c.want != exit.OK && got.stdout != "" {
-			t.Errorf("%s: exit code %d, want %d; stdout %.200q, stderr %s", c.reason, got.code, c.want, got.stdout, got.stderr)
+			t.Errorf("%s: exit code %d, want %d; stdout %.200q, stderr %s", c.reason, got.code, c.want, got.stdout,
+				got.stderr)
 		}
 	}
 }
@@ -304,7 +313,8 @@ func TestTerminal(t *testing.T) {
 func TestWarningsByCaller(t *testing.T) {
 	list := func(annotations string) string {
 		return "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- apiVersion: sailoperator.io/v1\n  kind: Istio\n" +
-			"  metadata:\n    name: default\n    namespace: mesh\n    annotations: {" + annotations + "}\n  spec: {version: v1.28.3}\n"
+			"  metadata:\n    name: default\n    namespace: mesh\n    annotations: {" + annotations +
+			"}\n  spec: {version: v1.28.3}\n"
 	}
 	for _, c := range []struct {
 		reason, annotations string

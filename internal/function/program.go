@@ -41,7 +41,8 @@ var (
   render-cni -f istiocni.yaml --platform gke
 `,
 		options: []string{
-			krm.OptionCharts, krm.OptionKubeVersion, krm.OptionPlatform, krm.OptionTrack, krm.OptionStrict, krm.OptionAllowRemoval,
+			krm.OptionCharts, krm.OptionKubeVersion, krm.OptionPlatform, krm.OptionTrack, krm.OptionStrict,
+			krm.OptionAllowRemoval,
 		},
 	}
 	RevisionTag = Program{
@@ -51,7 +52,8 @@ var (
 		resource: "tag.yaml -f istio.yaml",
 		examples: "",
 		options: []string{
-			krm.OptionCharts, krm.OptionKubeVersion, krm.OptionPlatform, krm.OptionTrack, krm.OptionFailurePolicy, krm.OptionStrict,
+			krm.OptionCharts, krm.OptionKubeVersion, krm.OptionPlatform, krm.OptionTrack, krm.OptionFailurePolicy,
+			krm.OptionStrict,
 			krm.OptionAllowRemoval,
 		},
 	}

@@ -16,8 +16,8 @@ import (
 // maxLists is how deep lists may be in lists.
 const maxLists = 3
 
-// ParseDocuments reads the resources of YAML documents, empty ones left out. A list, as kubectl get prints it, is opened: what
-// is in it is as good as a document of its own. Line numbers are those of the text.
+// ParseDocuments reads the resources of YAML documents, empty ones left out. A list, as kubectl get prints it, is
+// opened: what is in it is as good as a document of its own. Line numbers are those of the text.
 func ParseDocuments(data []byte) ([]manifest.Object, error) { return ParseFile("", data) }
 
 // ParseFile is ParseDocuments for the text of a file, whose name messages can give then.
@@ -72,8 +72,8 @@ func Locate(o manifest.Object, path string) *yaml.Node {
 	return at
 }
 
-// Written is a scalar of an item as its author wrote it, by the path of its field: 1.20, where the value is 1.2. known says whether
-// there is one at the path.
+// Written is a scalar of an item as its author wrote it, by the path of its field: 1.20, where the value is 1.2. known
+// says whether there is one at the path.
 func Written(o manifest.Object, path []string) (text string, known bool) {
 	n := o.Node()
 	for _, key := range path {

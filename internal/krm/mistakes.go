@@ -13,8 +13,8 @@ import (
 	"github.com/lateen-io/lateen/internal/mistake"
 )
 
-// Mistakes finds the items of a package that look like resources of Lateen and are none that any function expands: the objects
-// of what they were meant as would be taken for left over. migrates says that IstioOperators are expanded.
+// Mistakes finds the items of a package that look like resources of Lateen and are none that any function expands: the
+// objects of what they were meant as would be taken for left over. migrates says that IstioOperators are expanded.
 func Mistakes(items []manifest.Object, migrates bool) fn.Results {
 	around := mistake.Around{Migrates: migrates, Orphans: orphans(items)}
 	var results fn.Results
@@ -122,8 +122,9 @@ func packed(list manifest.Object, around mistake.Around) *fn.Result {
 		if m := mistake.Of(i, around); m == nil && group != v1.GroupVersion.Group {
 			continue
 		}
-		return Result(list, fn.Error, []string{"kind"}, fmt.Sprintf("kind: %s/%s is in a List, which is opened in a file that is given with -f, but "+
-			"not in a package: write it as a document of its own", i.Kind, i.Name))
+		return Result(list, fn.Error, []string{"kind"},
+			fmt.Sprintf("kind: %s/%s is in a List, which is opened in a file that is given with -f, but "+
+				"not in a package: write it as a document of its own", i.Kind, i.Name))
 	}
 	return nil
 }
@@ -137,7 +138,8 @@ func contents(list manifest.Object) []*yaml.Node {
 	return n.Content
 }
 
-// openable reports whether an object of a file is a list of what the programs read: a List, or one of the kinds' own lists.
+// openable reports whether an object of a file is a list of what the programs read: a List, or one of the kinds' own
+// lists.
 func openable(o manifest.Object) bool {
 	of, isList := strings.CutSuffix(o.Kind(), "List")
 	switch group := o.ID().Group; {
@@ -146,7 +148,8 @@ func openable(o manifest.Object) bool {
 	case of == "":
 		return o.APIVersion() == "v1"
 	default:
-		return group == v1.GroupVersion.Group || group == "install.istio.io" && of == "IstioOperator" || group == "lateen.io" && of == "UsageReport"
+		return group == v1.GroupVersion.Group || group == "install.istio.io" && of == "IstioOperator" ||
+			group == "lateen.io" && of == "UsageReport"
 	}
 }
 

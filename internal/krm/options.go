@@ -52,7 +52,8 @@ var AllOptions = []Option{
 	},
 	{
 		Name: OptionKubeVersion, Placeholder: "VERSION",
-		Help: "Kubernetes version that charts are told about, such as v1.34.0; one with -gke says that the CNI plugin is for GKE",
+		Help: "Kubernetes version that charts are told about, such as v1.34.0; one with -gke says that the CNI " +
+			"plugin is for GKE",
 	},
 	{
 		Name: OptionPlatform, Placeholder: "NAME",
@@ -72,8 +73,9 @@ var AllOptions = []Option{
 	},
 	{
 		Name: OptionProtect, Values: []string{"false", "true", "teardown"},
-		Help: "ask Argo CD and Flux not to prune the objects of an InPlace control plane or IstioRevision either, a step before RevisionBased; " +
-			"teardown: not to protect those of a RevisionBased one any more, the step before it is taken down",
+		Help: "ask Argo CD and Flux not to prune the objects of an InPlace control plane or IstioRevision either, a " +
+			"step before RevisionBased; teardown: not to protect those of a RevisionBased one any more, the step " +
+			"before it is taken down",
 	},
 	{
 		Name: OptionClusters, Placeholder: "NAME,NAME",
@@ -89,7 +91,8 @@ var AllOptions = []Option{
 	},
 	{
 		Name: OptionFluxSubstitute, Values: []string{"false", "true"},
-		Help: "whether Flux replaces ${name} in your values after rendering (postBuild.substitute); with false they are literal",
+		Help: "whether Flux replaces ${name} in your values after rendering (postBuild.substitute); with false " +
+			"they are literal",
 	},
 }
 
@@ -148,8 +151,8 @@ func checkOwners(list string) error {
 	return nil
 }
 
-// Over returns the options with those of lower rank where o says nothing. Two are safe to add up: strict holds if either has
-// it, and what may be removed is what either allows.
+// Over returns the options with those of lower rank where o says nothing. Two are safe to add up: strict holds if
+// either has it, and what may be removed is what either allows.
 func (o Options) Over(lower Options) Options {
 	out := Options{}
 	maps.Copy(out, lower)

@@ -316,7 +316,8 @@ func (o Object) SetLabel(key, value string) { o.setMeta("labels", key, value) }
 func (o Object) HasComment(text string) bool {
 	var has func(n *yaml.Node) bool
 	has = func(n *yaml.Node) bool {
-		return strings.Contains(n.HeadComment, text) || strings.Contains(n.LineComment, text) || strings.Contains(n.FootComment, text) ||
+		return strings.Contains(n.HeadComment, text) || strings.Contains(n.LineComment, text) ||
+			strings.Contains(n.FootComment, text) ||
 			slices.ContainsFunc(n.Content, has)
 	}
 	return has(o.node)

@@ -42,14 +42,15 @@ const (
 
 	// AnnotationFluxSubstitute keeps Flux from replacing ${...} in an object.
 	AnnotationFluxSubstitute = "kustomize.toolkit.fluxcd.io/substitute"
-	// AnnotationFluxPrune and AnnotationArgoSync keep Flux and Argo CD from deleting an object that is no longer in Git, and
-	// AnnotationArgoCompare keeps Argo CD from taking the object for a difference, which it would try to mend for ever.
+	// AnnotationFluxPrune and AnnotationArgoSync keep Flux and Argo CD from deleting an object that is no longer in
+	// Git, and AnnotationArgoCompare keeps Argo CD from taking the object for a difference, which it would try to mend
+	// for ever.
 	AnnotationFluxPrune   = "kustomize.toolkit.fluxcd.io/prune"
 	AnnotationArgoSync    = "argocd.argoproj.io/sync-options"
 	AnnotationArgoCompare = "argocd.argoproj.io/compare-options"
 
-	// CommentArgoSkip makes Argo CD leave out the whole file in which it stands, wherever it stands there. Argo CD does not know
-	// that a resource is local-config.
+	// CommentArgoSkip makes Argo CD leave out the whole file in which it stands, wherever it stands there. Argo CD does
+	// not know that a resource is local-config.
 	CommentArgoSkip = "+argocd:skip-file-rendering"
 )
 
@@ -75,11 +76,11 @@ type Stamp struct {
 	Protect bool
 	// KeepFailurePolicy leaves the failurePolicy that the chart gives to a validating webhook.
 	KeepFailurePolicy bool
-	// Text, if it is set, is done to all texts of the object. It leaves nothing in them that Flux's substitution would change and
-	// should not.
+	// Text, if it is set, is done to all texts of the object. It leaves nothing in them that Flux's substitution would
+	// change and should not.
 	Text func(string) string
-	// Dropped, if it is set, is told of each environment variable that goes because a later entry of the container has its name: its
-	// value, and the one that stays.
+	// Dropped, if it is set, is told of each environment variable that goes because a later entry of the container has
+	// its name: its value, and the one that stays.
 	Dropped func(name, value, kept string)
 }
 

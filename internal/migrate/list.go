@@ -16,8 +16,8 @@ import (
 
 // List is the KRM function: it adds to a list what its IstioOperators become. These are the user's from then on: nothing marks
 // them as generated, and one that is in the package already is left as it is. The IstioOperator stays, as a resource that is
-// not applied any more. On an error the items are what they were. strict says that warnings are errors; a resource or the
-// functionConfig can say so as well.
+// not applied any more. On an error the items are what they were. strict says that warnings are errors; a resource or
+// the functionConfig can say so as well.
 func List(in *krm.List, version string, strict bool) *krm.List {
 	out := *in
 	out.Config = nil
@@ -79,7 +79,8 @@ func workOf(in *krm.List, options *config) ([]manifest.Object, fn.Results) {
 					fmt.Sprintf("functionConfig: option %s is %q; possible are: false, true", key, value)))
 			default:
 				results = append(results, krm.Result(*config, fn.Error, []string{"data", key},
-					fmt.Sprintf("functionConfig: unknown option %q; options are: %s, %s", key, OptionVersion, krm.OptionStrict)))
+					fmt.Sprintf("functionConfig: unknown option %q; options are: %s, %s", key, OptionVersion,
+						krm.OptionStrict)))
 			}
 		}
 		return work, results

@@ -151,7 +151,8 @@ func TestLists(t *testing.T) {
 		},
 		{
 			reason: "an option that there is none of", config: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {version: 1.27.0}\n",
-			items: []string{operatorItem}, fails: true, says: "unknown option \"version\"; options are: istio-version, strict",
+			items: []string{operatorItem}, fails: true,
+			says: "unknown option \"version\"; options are: istio-version, strict",
 		},
 		{reason: "a configuration of another kind", config: istioItem, items: []string{operatorItem}, fails: true, says: "functionConfig is a Istio"},
 		{

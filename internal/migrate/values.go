@@ -293,7 +293,8 @@ func (m *migration) fit(root string, n *yaml.Node) {
 	}
 }
 
-// writtenIn looks up scalars as they are written in a tree, so that advice quotes them: 1.20, of which the value is 1.2.
+// writtenIn looks up scalars as they are written in a tree, so that advice quotes them: 1.20, of which the value is
+// 1.2.
 func writtenIn(n *yaml.Node) values.Source {
 	return values.Source{Written: func(pointer []string) (string, bool) {
 		at := seek(n, pointer)

@@ -1,6 +1,6 @@
-// Package mistake recognizes items that were probably meant as resources of Lateen and are none: a misspelled kind or group, a
-// version that there is not, a group of earlier days. To a function that only looks for its own kinds such an item is absent,
-// and what is absent has its objects removed.
+// Package mistake recognizes items that were probably meant as resources of Lateen and are none: a misspelled kind or
+// group, a version that there is not, a group of earlier days. To a function that only looks for its own kinds such an
+// item is absent, and what is absent has its objects removed.
 //
 // It decides on what identifies an item. Reading the resources that are right is the job of package krm.
 package mistake
@@ -44,7 +44,8 @@ type Item struct {
 type Around struct {
 	// Migrates says that IstioOperators are expanded.
 	Migrates bool
-	// Orphans reports whether there are generated objects that name an owner, "Istio/default", which is not among the items.
+	// Orphans reports whether there are generated objects that name an owner, "Istio/default", which is not among the
+	// items.
 	Orphans func(owner string) bool
 }
 
@@ -76,7 +77,8 @@ func Of(i Item, around Around) *Mistake {
 		return i.report()
 	case values.Near(has, group, mostErrors), values.Near(has, formerGroup, mostErrors):
 		return i.apiVersion(i.meantAPI(), "")
-	case values.Near(has, operatorGroup, mostErrors), values.Near(has, reportGroup, mostErrors) && values.Near(i.Kind, reportKind, mostErrors):
+	case values.Near(has, operatorGroup, mostErrors), values.Near(has, reportGroup, mostErrors) &&
+		values.Near(i.Kind, reportKind, mostErrors):
 		return i.apiVersion(i.meantAPI(), "")
 	}
 	return i.foreign(around)
@@ -115,13 +117,16 @@ func (i Item) ours() *Mistake {
 	of, isList := strings.CutSuffix(i.Kind, "List")
 	switch {
 	case i.Kind == ambientKind:
-		return &Mistake{Field: "kind", Current: i.Kind, Warning: true, Message: "kind: no function of Lateen expands a ZTunnel: nothing is rendered " +
-			"for it; install Istio's chart ztunnel beside the control plane"}
+		return &Mistake{Field: "kind", Current: i.Kind, Warning: true,
+			Message: "kind: no function of Lateen expands a ZTunnel: nothing is rendered " +
+				"for it; install Istio's chart ztunnel beside the control plane"}
 	case !slices.Contains(kinds, i.Kind) && isList && slices.Contains(kinds, of):
-		return &Mistake{Field: "kind", Current: i.Kind, Message: fmt.Sprintf("kind: an %s is opened in a file that is given with -f, but not in a package: "+
-			"write each %s in it as a document of its own", i.Kind, of)}
+		return &Mistake{Field: "kind", Current: i.Kind,
+			Message: fmt.Sprintf("kind: an %s is opened in a file that is given with -f, but not in a package: "+
+				"write each %s in it as a document of its own", i.Kind, of)}
 	case !slices.Contains(kinds, i.Kind):
-		return i.kind(group, near(i.Kind, append([]string{ambientKind}, kinds...)...), append(slices.Clone(kinds), ambientKind)...)
+		return i.kind(group, near(i.Kind, append([]string{ambientKind}, kinds...)...),
+			append(slices.Clone(kinds), ambientKind)...)
 	case i.APIVersion != groupVersion:
 		return i.apiVersion(groupVersion, "")
 	}
@@ -133,7 +138,8 @@ func (i Item) former() *Mistake {
 	if meant := i.meantAPI(); meant != groupVersion {
 		return i.apiVersion(meant, "")
 	}
-	return i.apiVersion(groupVersion, fmt.Sprintf("%s is the group that the Sail Operator had before %s", formerGroup, groupVersion))
+	return i.apiVersion(groupVersion, fmt.Sprintf("%s is the group that the Sail Operator had before %s", formerGroup,
+		groupVersion))
 }
 
 // operator is about an item of the group of IstioOperator.
@@ -144,12 +150,14 @@ func (i Item) operator(migrates bool) *Mistake {
 	case i.Kind != operatorKind && i.Kind != operatorKind+"List":
 		return i.kind(operatorGroup, near(i.Kind, operatorKind), operatorKind)
 	case i.Kind != operatorKind:
-		return &Mistake{Field: "kind", Current: i.Kind, Message: "kind: an IstioOperatorList is opened in a file that is given with -f, but not in a package: " +
-			"write each IstioOperator in it as a document of its own"}
+		return &Mistake{Field: "kind", Current: i.Kind,
+			Message: "kind: an IstioOperatorList is opened in a file that is given with -f, but not in a package: " +
+				"write each IstioOperator in it as a document of its own"}
 	case i.APIVersion != operatorAPI:
 		return i.apiVersion(operatorAPI, "")
 	case !migrates && !i.Local:
-		return &Mistake{Message: "an IstioOperator is not rendered: " + migrateProgram + " (lateen migrate -f FILE) makes an Istio of it. To keep it beside " +
+		return &Mistake{Message: "an IstioOperator is not rendered: " + migrateProgram +
+			" (lateen migrate -f FILE) makes an Istio of it. To keep it beside " +
 			`the Istio, add the annotation config.kubernetes.io/local-config: "true"`}
 	}
 	return nil
@@ -174,8 +182,8 @@ func (i Item) core() *Mistake {
 	return i.apiVersion(i.meantAPI(), "")
 }
 
-// foreign is about an item of somebody else's group. Others have a kind Istio as well, so that more than the name has to say
-// that it was meant for Lateen.
+// foreign is about an item of somebody else's group. Others have a kind Istio as well, so that more than the name has
+// to say that it was meant for Lateen.
 func (i Item) foreign(around Around) *Mistake {
 	meant := near(i.Kind, kinds...)
 	switch {
@@ -200,7 +208,8 @@ func (i Item) kind(of, meant string, known ...string) *Mistake {
 	return m
 }
 
-// apiVersion is the mistake of an apiVersion that does not go with the kind. because says how that can be told, if it has to be said.
+// apiVersion is the mistake of an apiVersion that does not go with the kind. because says how that can be told, if it
+// has to be said.
 func (i Item) apiVersion(meant, because string) *Mistake {
 	m := &Mistake{Field: "apiVersion", Current: i.APIVersion, Suggestion: meant}
 	m.Message = fmt.Sprintf("apiVersion: no function of Lateen expands %q, kind %s", i.APIVersion, i.Kind)

@@ -43,7 +43,8 @@ func TestModel(t *testing.T) {
 			w := newWorld(t, seed)
 			w.run(steps)
 			if len(w.wrongs) > 0 {
-				t.Fatalf("seed %d fails at step %d:\n%s\nthe last things that happened:\n%s", seed, w.step, strings.Join(w.wrongs, "\n"), strings.Join(w.log, "\n"))
+				t.Fatalf("seed %d fails at step %d:\n%s\nthe last things that happened:\n%s", seed, w.step,
+					strings.Join(w.wrongs, "\n"), strings.Join(w.log, "\n"))
 			}
 			mutex.Lock()
 			defer mutex.Unlock()
@@ -59,7 +60,8 @@ func TestModel(t *testing.T) {
 		t.Run("random seed", history(random))
 	})
 	// Histories in which nothing happens prove nothing: there are more of them until everything has, bounded by steps.
-	wanted := map[string]int{"pruned": 500, "pruned at its due time": 100, "kept by its users": 5000, "clock set": 500, "restart": 500, "unknown": 500}
+	wanted := map[string]int{"pruned": 500, "pruned at its due time": 100, "kept by its users": 5000, "clock set": 500,
+		"restart": 500, "unknown": 500}
 	for _, r := range rules {
 		wanted["only by "+r] = 100
 	}
@@ -72,10 +74,11 @@ func TestModel(t *testing.T) {
 	t.Logf("%v", seen)
 }
 
-// rules are the kinds of users, each of which must be the only reason to keep a revision many times, and must be missed when the rule
-// is switched off.
+// rules are the kinds of users, each of which must be the only reason to keep a revision many times, and must be missed
+// when the rule is switched off.
 var rules = []string{
-	byNamespace, byLabel, byAnnotation, byStatus, byTemplate, byTag, byValuesTag, byGateway, byGatewayNamespace, byClassless, byValidator,
+	byNamespace, byLabel, byAnnotation, byStatus, byTemplate, byTag, byValuesTag, byGateway, byGatewayNamespace,
+	byClassless, byValidator,
 	byZTunnel, byZTunnelTag, byZTunnelPod, byAmbient,
 }
 
@@ -98,8 +101,8 @@ const (
 	byDefault          = "every namespace"
 )
 
-// TestModelFindsEachRule switches the rules off, one after the other: what is tested is not told of that kind of user. A revision that
-// only such a user needs is then pruned, which the model finds.
+// TestModelFindsEachRule switches the rules off, one after the other: what is tested is not told of that kind of user.
+// A revision that only such a user needs is then pruned, which the model finds.
 func TestModelFindsEachRule(t *testing.T) {
 	t.Parallel()
 	for _, rule := range rules {
@@ -192,7 +195,8 @@ type world struct {
 	seenGateways             map[string]gateway
 	seenClasses              map[string]string
 	seenValidator            string
-	late                     map[string]bool // keys: "namespace x", "pod x/Kind/y", "gateway x/y", "class c", "validator "
+	// keys: "namespace x", "pod x/Kind/y", "gateway x/y", "class c", "validator "
+	late map[string]bool
 	// off is a rule that what is tested does not know; wrongs is what has been found.
 	off    string
 	wrongs []string
@@ -240,9 +244,10 @@ func newWorld(t *testing.T, seed uint64) *world {
 		t: t, rand: rand.New(rand.NewPCG(seed, 5)), seen: map[string]int{},
 		namespaces: map[string]thing{}, pods: map[string]thing{}, tags: map[string]string{}, revisions: map[string]*rev{},
 		seenNamespaces: map[string]thing{}, seenPods: map[string]thing{}, late: map[string]bool{},
-		gateways: map[string]gateway{}, seenGateways: map[string]gateway{}, classes: map[string]string{}, seenClasses: map[string]string{},
-		istios: map[string]*istio{"default": {grace: 30 * time.Second}, "mesh": {grace: 10 * time.Second}},
-		real:   1, clock: noon, known: map[string]string{}, used: map[string][2]bool{},
+		gateways: map[string]gateway{}, seenGateways: map[string]gateway{}, classes: map[string]string{},
+		seenClasses: map[string]string{},
+		istios:      map[string]*istio{"default": {grace: 30 * time.Second}, "mesh": {grace: 10 * time.Second}},
+		real:        1, clock: noon, known: map[string]string{}, used: map[string][2]bool{},
 	}
 	w.index = usage.NewIndex()
 	w.index.SetIncomplete("")
@@ -419,11 +424,13 @@ func (w *world) changeZTunnel() {
 	}
 	name := w.anyName()
 	address := pick(w, "istiod-"+name+".istio-system.svc:15012", "istiod-"+name+".istio-system.svc:15012",
-		"https://istiod-revision-tag-"+pick(w, "prod", "stable", "stable")+".mesh.svc.cluster.local:15012", "istiod.example.com:15012")
+		"https://istiod-revision-tag-"+pick(w, "prod", "stable", "stable")+".mesh.svc.cluster.local:15012",
+		"istiod.example.com:15012")
 	if name == "default" || name == "" {
 		address = "istiod.istio-system.svc:15012"
 	}
-	w.put(namespace+"/DaemonSet/ztunnel", thing{labels: labels{"app": "ztunnel", "sidecar.istio.io/inject": "false"}, address: address, rolled: w.rand.IntN(3) > 0})
+	w.put(namespace+"/DaemonSet/ztunnel", thing{labels: labels{"app": "ztunnel", "sidecar.istio.io/inject": "false"},
+		address: address, rolled: w.rand.IntN(3) > 0})
 }
 
 func (w *world) changeGateways() {
@@ -495,7 +502,8 @@ func (w *world) upgrade() {
 		return // the tag is older, so there is no such revision
 	}
 	if w.revisions[name] == nil {
-		w.revisions[name] = &rev{istio: owner, auto: w.rand.IntN(6) == 0, external: w.rand.IntN(20) == 0, ambient: w.rand.IntN(4) == 0}
+		w.revisions[name] = &rev{istio: owner, auto: w.rand.IntN(6) == 0, external: w.rand.IntN(20) == 0,
+			ambient: w.rand.IntN(4) == 0}
 		if w.rand.IntN(3) == 0 {
 			w.revisions[name].tags = []string{"stable"}
 		}
@@ -593,9 +601,11 @@ func (w *world) podOf(id string, p thing) usage.Pod {
 	switch {
 	case off:
 		out.Inject, out.Revision = usage.Label{}, usage.Label{}
-	case w.off == byAnnotation && p.injected != "" && !out.ZTunnel, w.off == byStatus && out.ByStatus, w.off == byZTunnelPod && kind == "Pod" && out.ZTunnel:
+	case w.off == byAnnotation && p.injected != "" && !out.ZTunnel, w.off == byStatus &&
+		out.ByStatus, w.off == byZTunnelPod && kind == "Pod" && out.ZTunnel:
 		out.InjectedBy = ""
-	case w.off == byZTunnel && !strings.Contains(p.address, "revision-tag"), w.off == byZTunnelTag && strings.Contains(p.address, "revision-tag"):
+	case w.off == byZTunnel && !strings.Contains(p.address, "revision-tag"), w.off == byZTunnelTag &&
+		strings.Contains(p.address, "revision-tag"):
 		for i := range out.Addresses {
 			out.Addresses[i] = "elsewhere.example.com"
 		}
@@ -612,7 +622,8 @@ func parts(id string) (namespace, kind, name string) {
 func (w *world) gatewayOf(id string, g gateway, gone bool) usage.Gateway {
 	namespace, name, _ := strings.Cut(id, "/")
 	out := usage.GatewayOf(namespace, name, g.class, g.labels)
-	out.Gone = gone || w.off == byGateway && out.Revision.Value != "" || w.off == byClassless && out.Revision.Value == "" && w.namespaces[namespace].labels["istio.io/rev"] == "" ||
+	out.Gone = gone || w.off == byGateway && out.Revision.Value != "" ||
+		w.off == byClassless && out.Revision.Value == "" && w.namespaces[namespace].labels["istio.io/rev"] == "" ||
 		w.off == byGatewayNamespace && !out.Revision.Set
 	return out
 }
@@ -789,8 +800,8 @@ func (u user) String() string {
 	return u.kind + " " + u.name
 }
 
-// users are those that have been seen to use a name, of a revision or of a tag: namespaces, then tags and ambient, then what is in
-// namespaces.
+// users are those that have been seen to use a name, of a revision or of a tag: namespaces, then tags and ambient, then
+// what is in namespaces.
 func (w *world) users(name string, tag bool) []user {
 	var out []user
 	if name == "default" && w.auto(tag) {
@@ -830,7 +841,8 @@ func (w *world) users(name string, tag bool) []user {
 func ordered(users []user) []user {
 	rank := map[string]int{"Namespace": -2, "IstioRevisionTag": -1, "Tag": -1, "ambient": -1}
 	slices.SortFunc(users, func(a, b user) int {
-		return cmpOr(rank[a.kind]-rank[b.kind], strings.Compare(a.namespace, b.namespace), strings.Compare(a.kind, b.kind), strings.Compare(a.name, b.name))
+		return cmpOr(rank[a.kind]-rank[b.kind], strings.Compare(a.namespace, b.namespace),
+			strings.Compare(a.kind, b.kind), strings.Compare(a.name, b.name))
 	})
 	return users
 }
@@ -946,14 +958,16 @@ func zTunnelUses(address, name string, tag bool) string {
 		return byZTunnelTag
 	case tag:
 		return ""
-	case strings.HasPrefix(address, "istiod-"+name+"."), name == "default" && strings.HasPrefix(address, "istiod.istio-system"):
+	case strings.HasPrefix(address, "istiod-"+name+"."), name == "default" &&
+		strings.HasPrefix(address, "istiod.istio-system"):
 		return byZTunnel
 	}
 	return ""
 }
 
 func (w *world) gatewayUses(id string, g gateway, name string, tag bool) string {
-	if !slices.Contains([]string{"istio", "istio-waypoint"}, g.class) && !strings.HasPrefix(w.seenClasses[g.class], "istio.io/") {
+	if !slices.Contains([]string{"istio", "istio-waypoint"}, g.class) &&
+		!strings.HasPrefix(w.seenClasses[g.class], "istio.io/") {
 		return ""
 	}
 	namespace, _, _ := strings.Cut(id, "/")
@@ -988,14 +1002,16 @@ func (w *world) auto(tag bool) bool {
 // --- Looking ------------------------------------------------------------------------------------------------------------
 
 var names = []string{
-	"default", "mesh", "prod", "stage", "stable", "nothing", "default-v1-23-2", "default-v1-24-0", "default-v1-24-2", "default-v1-28-latest",
+	"default", "mesh", "prod", "stage", "stable", "nothing", "default-v1-23-2", "default-v1-24-0", "default-v1-24-2",
+	"default-v1-28-latest",
 	"mesh-v1-23-2", "mesh-v1-24-0", "mesh-v1-24-2", "mesh-v1-28-latest",
 }
 
 func (w *world) topology() usage.Topology {
 	var t usage.Topology
 	for name, r := range w.revisions {
-		t.Revisions = append(t.Revisions, usage.RevisionInfo{Name: name, InjectsByDefault: r.auto, LastAmbient: w.lastAmbient(name)})
+		t.Revisions = append(t.Revisions, usage.RevisionInfo{
+			Name: name, InjectsByDefault: r.auto, LastAmbient: w.lastAmbient(name)})
 	}
 	t.Tags = w.tagList()
 	return t
@@ -1025,7 +1041,8 @@ func (w *world) tagList() []usage.Tag {
 
 func (w *world) info(name string) usage.RevisionInfo {
 	r := w.revisions[name]
-	return usage.RevisionInfo{Name: name, InjectsByDefault: r != nil && r.auto, LastAmbient: w.lastAmbient(name) && w.off != byAmbient}
+	return usage.RevisionInfo{Name: name, InjectsByDefault: r != nil && r.auto, LastAmbient: w.lastAmbient(name) &&
+		w.off != byAmbient}
 }
 
 func texts(u usage.Use) []string {
@@ -1076,7 +1093,8 @@ func (w *world) compare() {
 		}
 		some := w.index.Revision(w.info(name), w.tagList(), most)
 		if diff := differ(all[:min(most, len(all))], texts(some)); diff != "" || some.Total != len(all) || got.Total != len(all) {
-			w.errorf("the first %d users of revision %s, of %d: -want +got (of %d):\n%s", most, name, len(all), some.Total, diff)
+			w.errorf("the first %d users of revision %s, of %d: -want +got (of %d):\n%s", most, name, len(all),
+				some.Total, diff)
 		}
 		byName := textsOf(w.users(name, true))
 		got = w.index.Tag(name, w.info(w.tags[name]), -1)
@@ -1148,7 +1166,8 @@ func (w *world) judge(i *istio, v prune.Verdict, policy prune.Policy, r *rev) {
 	mayGo := !now.active && now.inUse == usage.False && !i.external && !r.external
 	since := waitingSince(r.looks)
 	if wrong := w.wrong(v, mayGo, since, i.grace); wrong != "" && (w.off == "" || v.Delete) {
-		w.errorf("%s %s; it is %+v, external: %t, the grace period %v, the verdict %+v", v.Name, wrong, now, i.external || r.external, i.grace, v)
+		w.errorf("%s %s; it is %+v, external: %t, the grace period %v, the verdict %+v", v.Name, wrong, now,
+			i.external || r.external, i.grace, v)
 	}
 	if !v.Due.IsZero() {
 		w.judgeDue(v, policy, r)

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// Images lists what a bundle runs by default: for each image that the defaults of its charts name, the hub, the name and the tag, and the
-// images that templates name in full, such as those of examples. fsys has the bundle as it is built. The variants of an image,
-// 1.28.3-distroless, are not listed: they come from the same place.
+// Images lists what a bundle runs by default: for each image that the defaults of its charts name, the hub, the name
+// and the tag, and the images that templates name in full, such as those of examples. fsys has the bundle as it is
+// built. The variants of an image, 1.28.3-distroless, are not listed: they come from the same place.
 func Images(fsys fs.FS) ([]string, error) {
 	files, err := fs.Glob(fsys, "defaults/*.json")
 	if err != nil {

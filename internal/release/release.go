@@ -46,8 +46,8 @@ type Entry struct {
 
 // Catalogue lists the releases that Lateen knows.
 type Catalogue struct {
-	// DefaultVersion is the version of resources that name none. It is written by hand: adding a release does not change it. A
-	// catalogue without it has the newest release that is not a pre-release.
+	// DefaultVersion is the version of resources that name none. It is written by hand: adding a release does not
+	// change it. A catalogue without it has the newest release that is not a pre-release.
 	DefaultVersion string `json:"default"`
 	// Releases in ascending order of version.
 	Releases []Entry `json:"releases"`

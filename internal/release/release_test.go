@@ -146,7 +146,8 @@ func TestResolveUnknown(t *testing.T) {
 		"alias": {
 			reason:    "the way out names files that OpenDirectory would find: a patch, not the alias",
 			catalogue: entries("v1.23.2"), version: "v1.21-latest", unknown: true,
-			want: "Istio v1.21-latest is not bundled; bundled versions: v1.23.2" + strings.ReplaceAll(ways, "1.21.0", "1.21.x"),
+			want: "Istio v1.21-latest is not bundled; bundled versions: v1.23.2" +
+				strings.ReplaceAll(ways, "1.21.0", "1.21.x"),
 		},
 		"build without bundles": {
 			reason:    "a version of the catalogue whose bundle is missing is a fault of the build, not of the user's input",

@@ -23,18 +23,20 @@ type Problem struct {
 
 // Source is where a resource was read, and what becomes of what it is rendered to.
 type Source struct {
-	// Written gives a scalar as the user wrote it, by the path of its field: 1.20, which as a value is 1.2. nil knows none.
+	// Written gives a scalar as the user wrote it, by the path of its field: 1.20, which as a value is 1.2. nil knows
+	// none.
 	Written func(pointer []string) (text string, known bool)
-	// FluxSubstitute is the option flux-substitute: "true" if Flux puts in variables, ${name}, after rendering; "false" if
-	// nobody does; empty if the user has not said.
+	// FluxSubstitute is the option flux-substitute: "true" if Flux puts in variables, ${name}, after rendering; "false"
+	// if nobody does; empty if the user has not said.
 	FluxSubstitute string
 }
 
-// CheckIstio returns what is wrong with an Istio that asks for the release: values that its charts do not have, or that have no
-// effect. The error is that the schema cannot be read.
+// CheckIstio returns what is wrong with an Istio that asks for the release: values that its charts do not have, or that
+// have no effect. The error is that the schema cannot be read.
 func CheckIstio(rel release.Release, istio *v1.Istio, from Source) ([]Problem, error) {
 	spec := istio.Spec
-	out, err := check(rel, from, given{"values", values.RootIstio, spec.Values}, given{"meshConfig", values.RootMeshConfig, spec.MeshConfig})
+	out, err := check(rel, from, given{"values", values.RootIstio, spec.Values},
+		given{"meshConfig", values.RootMeshConfig, spec.MeshConfig})
 	if name, errName := RevisionName(istio); errName == nil { // else planning it says so
 		out = append(out, overruled(spec.Values, name)...)
 	}
@@ -72,7 +74,8 @@ func check(rel release.Release, from Source, all ...given) ([]Problem, error) {
 		v, err := decode(g.values)
 		path := "spec." + g.field
 		if err != nil {
-			out = append(out, Problem{values.Problem{Path: path, Pointer: strings.Split(path, "."), Message: err.Error()}, false})
+			out = append(out,
+				Problem{values.Problem{Path: path, Pointer: strings.Split(path, "."), Message: err.Error()}, false})
 			continue
 		}
 		if v == nil {
@@ -111,13 +114,16 @@ func variables(from Source, v map[string]any, path string) []values.Problem {
 	}
 	found := values.Variables(v, path)
 	for i, p := range found {
-		found[i].Message = fmt.Sprintf("has the variable %s, which Flux does not replace: what is rendered is marked as not for its substitution, since the charts "+
-			"have texts of this form themselves. If Flux shall replace it, set the option flux-substitute to \"true\"; if it is meant literally, to \"false\"", p.Message)
+		found[i].Message = fmt.Sprintf("has the variable %s, which Flux does not replace: what is rendered is marked "+
+			"as not for its substitution, since the charts "+
+			"have texts of this form themselves. If Flux shall replace it, set the option flux-substitute to "+
+			"\"true\"; if it is meant literally, to \"false\"", p.Message)
 	}
 	return found
 }
 
-// overruled are the values that belong to the resource, where the user has set them to something else than they will be.
+// overruled are the values that belong to the resource, where the user has set them to something else than they will
+// be.
 func overruled(given *v1.Values, name string) []Problem {
 	v, err := decode(given)
 	if err != nil {
@@ -125,18 +131,23 @@ func overruled(given *v1.Values, name string) []Problem {
 	}
 	var out []Problem
 	warn := func(key, message string) {
-		out = append(out, Problem{values.Problem{Path: "spec.values." + key, Pointer: []string{"spec", "values", key}, Message: message}, true})
+		out = append(out, Problem{values.Problem{Path: "spec.values." + key, Pointer: []string{"spec", "values", key},
+			Message: message}, true})
 	}
 	if have, isText := v["revision"].(string); isText && have != name && (name != "default" || have != "") {
-		warn("revision", fmt.Sprintf("is %q and has no effect: the revision is %s, which the name of the resource and its update strategy decide; leave it out",
-			have, name))
+		warn("revision",
+			fmt.Sprintf("is %q and has no effect: the revision is %s, which the name of the resource and its update "+
+				"strategy decide; leave it out",
+				have, name))
 	}
 	will := "" // as values.Enforce and the charts of the default revision have it
 	if name == "default" {
 		will = name
 	}
 	if have, isText := v["defaultRevision"].(string); isText && have != will {
-		warn("defaultRevision", fmt.Sprintf("is %q and has no effect: a revision or an IstioRevisionTag is the default one if its name is default; leave it out", have))
+		warn("defaultRevision",
+			fmt.Sprintf("is %q and has no effect: a revision or an IstioRevisionTag is the default one if its name "+
+				"is default; leave it out", have))
 	}
 	return out
 }
@@ -215,22 +226,26 @@ func EndOfLife(rel release.Release) string {
 		rel.Version, rel.EndOfLife, release.Bundled().Default())
 }
 
-// UnknownPlatform is a sentence about a platform that the charts of a release have nothing for where they should, or empty. chart is
-// istiod or cni.
+// UnknownPlatform is a sentence about a platform that the charts of a release have nothing for where they should, or
+// empty. chart is istiod or cni.
 func UnknownPlatform(rel release.Release, chart, platform string) string {
 	switch {
 	case platform == "" || rel.HasChartFile(chart, "files/profile-platform-"+platform+".yaml"):
 		return ""
 	case slices.Contains(values.Platforms, platform):
-		// GKE is known by the version of Kubernetes as well, OpenShift was a profile at first, and the others are about the CNI plugin only.
+		// GKE is known by the version of Kubernetes as well, OpenShift was a profile at first, and the others are about
+		// the CNI plugin only.
 		if chart != "cni" || platform == platformGKE || rel.HasChartFile(chart, "files/profile-"+platform+".yaml") {
 			return ""
 		}
-		return fmt.Sprintf("the charts of Istio %s have no settings for the platform %s yet, so it has no effect on the CNI plugin: set spec.values.cni.cniBinDir "+
+		return fmt.Sprintf("the charts of Istio %s have no settings for the platform %s yet, so it has no effect on "+
+			"the CNI plugin: set spec.values.cni.cniBinDir "+
 			"and spec.values.cni.cniConfDir to the directories of the nodes", rel.Version, platform)
 	}
-	known := slices.Compact(slices.Sorted(slices.Values(slices.Concat(values.Platforms, values.ChartPlatforms(rel, chart)))))
-	message := fmt.Sprintf("the platform %q is none that Istio's charts know (%s) and has no effect", platform, strings.Join(known, ", "))
+	known := slices.Compact(
+		slices.Sorted(slices.Values(slices.Concat(values.Platforms, values.ChartPlatforms(rel, chart)))))
+	message := fmt.Sprintf("the platform %q is none that Istio's charts know (%s) and has no effect", platform,
+		strings.Join(known, ", "))
 	if best := values.Closest(platform, known); best != "" {
 		message += "; did you mean " + best + "?"
 	}

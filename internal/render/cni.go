@@ -55,15 +55,16 @@ func CNI(in CNIInput) ([]manifest.Object, error) {
 	if !in.FluxSubstitute || len(subst.words) == 0 { // with words in place of variables, nothing can be looked up
 		unwritten(objects, merged, in.Release, in.Warn)
 	}
-	stamp := manifest.Stamp{Owner: in.Owner, Version: in.Release.Version, Text: subst.text(), Dropped: dropped(name, merged, in.Warn)}
+	stamp := manifest.Stamp{Owner: in.Owner, Version: in.Release.Version, Text: subst.text(),
+		Dropped: dropped(name, merged, in.Warn)}
 	return finish(objects, stamp, in.Release)
 }
 
 const platformGKE = "gke"
 
-// gke makes the chart see a cluster of GKE if either the platform or the version of Kubernetes says that it is one. The chart
-// looks for -gke in the version, and since 1.25 does so only on the platform gke: with one of the two alone it installs
-// the plugin into a directory that nodes of GKE cannot write. It returns the version that the chart is told.
+// gke makes the chart see a cluster of GKE if either the platform or the version of Kubernetes says that it is one. The
+// chart looks for -gke in the version, and since 1.25 does so only on the platform gke: with one of the two alone it
+// installs the plugin into a directory that nodes of GKE cannot write. It returns the version that the chart is told.
 func gke(merged map[string]any, in CNIInput) (kubeVersion string, err error) {
 	kube, err := chart.ParseKubeVersion(in.KubeVersion)
 	if err != nil {

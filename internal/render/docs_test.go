@@ -10,8 +10,8 @@ import (
 	"github.com/lateen-io/lateen/internal/render"
 )
 
-// TestDocumentedMessages: the sentences of docs/rendering.md, "What is said about values", are those that are said, all of them and
-// to the letter.
+// TestDocumentedMessages: the sentences of docs/rendering.md, "What is said about values", are those that are said, all
+// of them and to the letter.
 func TestDocumentedMessages(t *testing.T) {
 	data, err := os.ReadFile("../../docs/rendering.md")
 	if err != nil {
@@ -46,7 +46,8 @@ func TestDocumentedMessages(t *testing.T) {
 		istio := &v1.Istio{Spec: v1.IstioSpec{Version: "v1.28.3", Values: &v1.Values{Raw: []byte(c.values)}}}
 		istio.Name = "default"
 		istio.Default()
-		problems, err := render.CheckIstio(rel, istio, render.Source{Written: func([]string) (string, bool) { return c.written, c.written != "" }})
+		problems, err := render.CheckIstio(rel, istio,
+			render.Source{Written: func([]string) (string, bool) { return c.written, c.written != "" }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +56,8 @@ func TestDocumentedMessages(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := render.Render(render.Input{Revision: rev, Release: rel, Warn: func(p render.Problem) { problems = append(problems, p) }}); err != nil {
+			if _, err := render.Render(render.Input{Revision: rev, Release: rel,
+				Warn: func(p render.Problem) { problems = append(problems, p) }}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -21,8 +21,8 @@ var variableOf = map[string]string{
 	"PLATFORM":             "global.platform",
 }
 
-// dropped warns of the environment variables among values that have no effect, because the chart sets the same one behind
-// them: what a container has twice is its last entry.
+// dropped warns of the environment variables among values that have no effect, because the chart sets the same one
+// behind them: what a container has twice is its last entry.
 func dropped(chart string, v map[string]any, warn func(Problem)) func(name, value, kept string) {
 	return func(name, value, kept string) {
 		at := values.FindVariable(v, name, value)
@@ -33,7 +33,8 @@ func dropped(chart string, v map[string]any, warn func(Problem)) func(name, valu
 		if kept == "" {
 			counts = "a field of the Pod, or nothing"
 		}
-		message := fmt.Sprintf("has no effect: the chart %s sets the variable %s itself, and what it sets counts: %s; leave it out", chart, name, counts)
+		message := fmt.Sprintf("has no effect: the chart %s sets the variable %s itself, and what it sets counts: "+
+			"%s; leave it out", chart, name, counts)
 		if other := variableOf[name]; other != "" {
 			message += ", or set spec.values." + other
 		} else {
@@ -44,8 +45,8 @@ func dropped(chart string, v map[string]any, warn func(Problem)) func(name, valu
 	}
 }
 
-// unwritten warns of environment variables of the CNI plugin that are not in what was rendered: up to 1.26 its chart has a default for
-// cni.env, and does not look at it.
+// unwritten warns of environment variables of the CNI plugin that are not in what was rendered: up to 1.26 its chart
+// has a default for cni.env, and does not look at it.
 func unwritten(objects []manifest.Object, v map[string]any, rel release.Release, warn func(Problem)) {
 	env, _ := values.Get(v, "cni", "env")
 	own, _ := env.(map[string]any)
@@ -69,7 +70,8 @@ func unwritten(objects []manifest.Object, v map[string]any, rel release.Release,
 		if at == nil || written[[2]string{name, fmt.Sprint(own[name])}] {
 			continue
 		}
-		at.Message = fmt.Sprintf("has no effect: the chart cni of Istio %s does not use cni.env; leave it out, or patch the variable in what is rendered", rel.Version)
+		at.Message = fmt.Sprintf("has no effect: the chart cni of Istio %s does not use cni.env; leave it out, or "+
+			"patch the variable in what is rendered", rel.Version)
 		warn(Problem{*at, true})
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/lateen-io/lateen/internal/render"
 )
 
-// TestCNIDirectories: where the plugin is installed follows from the platform or, on GKE, from the version of Kubernetes; either is
-// enough, in every version. What the user sets wins.
+// TestCNIDirectories: where the plugin is installed follows from the platform or, on GKE, from the version of
+// Kubernetes; either is enough, in every version. What the user sets wins.
 func TestCNIDirectories(t *testing.T) {
 	const plain, gke, own = "/opt/cni/bin", "/home/kubernetes/bin", "/own"
 	for _, version := range release.Bundled().Versions() {
@@ -35,7 +35,8 @@ func TestCNIDirectories(t *testing.T) {
 				cni.Spec.Values = &v1.Values{Raw: []byte(c.values)}
 			}
 			cni.Default()
-			objects, err := render.CNI(render.CNIInput{CNI: cni, Release: rel, Platform: c.platform, KubeVersion: c.kube, Owner: "IstioCNI/default"})
+			objects, err := render.CNI(render.CNIInput{CNI: cni, Release: rel, Platform: c.platform,
+				KubeVersion: c.kube, Owner: "IstioCNI/default"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,7 +61,8 @@ func TestCNIPlatformOfValues(t *testing.T) {
 		cni := &v1.IstioCNI{Spec: v1.IstioCNISpec{Version: "v1.28.3", Values: &v1.Values{Raw: []byte(c.values)}}}
 		cni.Name = "default"
 		cni.Default()
-		objects, err := render.CNI(render.CNIInput{CNI: cni, Release: rel, Platform: c.platform, KubeVersion: c.kube, Owner: "IstioCNI/default"})
+		objects, err := render.CNI(render.CNIInput{CNI: cni, Release: rel, Platform: c.platform, KubeVersion: c.kube,
+			Owner: "IstioCNI/default"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,15 +106,17 @@ func hostPath(t *testing.T, objects []manifest.Object, volume string) string {
 
 // TestUnknownPlatform: which platforms have an effect, by version and chart.
 func TestUnknownPlatform(t *testing.T) {
-	const none = `the platform "eks" is none that Istio's charts know (gke, k3d, k3s, microk8s, minikube, openshift) and has no effect`
-	const yet = "the charts of Istio v1.23.2 have no settings for the platform k3s yet, so it has no effect on the CNI plugin: " +
-		"set spec.values.cni.cniBinDir and spec.values.cni.cniConfDir to the directories of the nodes"
+	const none = `the platform "eks" is none that Istio's charts know (gke, k3d, k3s, microk8s, minikube, openshift) ` +
+		`and has no effect`
+	const yet = "the charts of Istio v1.23.2 have no settings for the platform k3s yet, so it has no effect on the " +
+		"CNI plugin: set spec.values.cni.cniBinDir and spec.values.cni.cniConfDir to the directories of the nodes"
 	for _, c := range []struct{ reason, version, chart, platform, want string }{
 		{"none", "v1.28.3", "istiod", "", ""},
 		{"one of the charts", "v1.28.3", "cni", "k3s", ""},
 		{"one of no chart", "v1.28.3", "istiod", "eks", none},
-		{"a typing error", "v1.28.3", "istiod", "openshif", `the platform "openshif" is none that Istio's charts know ` +
-			"(gke, k3d, k3s, microk8s, minikube, openshift) and has no effect; did you mean openshift?"},
+		{"a typing error", "v1.28.3", "istiod", "openshif",
+			`the platform "openshif" is none that Istio's charts know ` +
+				"(gke, k3d, k3s, microk8s, minikube, openshift) and has no effect; did you mean openshift?"},
 		{"GKE is known by the version of Kubernetes, too", "v1.24.0", "cni", "gke", ""},
 		{"of GKE, istiod needs to know nothing", "v1.24.0", "istiod", "gke", ""},
 		{"OpenShift was a profile", "v1.23.2", "cni", "openshift", ""},

@@ -174,7 +174,8 @@ func Render(in Input) ([]manifest.Object, error) {
 		objects = append(objects, base...)
 	}
 	stamp := manifest.Stamp{
-		Owner: in.Owner, Revision: name, Protect: in.Protect, KeepFailurePolicy: in.KeepFailurePolicy, Text: subst.text(), Dropped: dropped(main, v, in.Warn),
+		Owner: in.Owner, Revision: name, Protect: in.Protect, KeepFailurePolicy: in.KeepFailurePolicy,
+		Text: subst.text(), Dropped: dropped(main, v, in.Warn),
 	}
 	objects, err = finish(objects, stamp, in.Release)
 	if err != nil && values.String(chartValues, "global", "remotePilotAddress") != "" && values.String(chartValues, "profile") != "remote" {
@@ -196,7 +197,8 @@ func CRDs(in Input) ([]manifest.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return finish(objects, manifest.Stamp{Owner: in.Owner, Version: in.Release.Version, Protect: true, Text: subst.text()}, in.Release)
+	return finish(objects, manifest.Stamp{Owner: in.Owner, Version: in.Release.Version, Protect: true,
+		Text: subst.text()}, in.Release)
 }
 
 // finish stamps, orders and packs objects.

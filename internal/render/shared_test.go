@@ -10,8 +10,8 @@ import (
 	"github.com/lateen-io/lateen/internal/render"
 )
 
-// TestShared looks for all that a revision refers to and does not bring: accounts of its bindings, Services of its webhooks. Those
-// come with another revision, and must be shared; the revision default brings them.
+// TestShared looks for all that a revision refers to and does not bring: accounts of its bindings, Services of its
+// webhooks. Those come with another revision, and must be shared; the revision default brings them.
 func TestShared(t *testing.T) {
 	t.Parallel()
 	for _, version := range release.Bundled().Versions() {
@@ -34,7 +34,8 @@ func TestShared(t *testing.T) {
 			for id := range foreign {
 				kind, name, _ := strings.Cut(id, " ")
 				if !render.Shared(kind, name) || !brought[id] {
-					t.Errorf("%s: shared is %t, and the revision default brings it: %t", id, render.Shared(kind, name), brought[id])
+					t.Errorf("%s: shared is %t, and the revision default brings it: %t", id, render.Shared(kind, name),
+						brought[id])
 				}
 			}
 			for _, o := range objects {
@@ -90,7 +91,8 @@ func referred(t *testing.T, o manifest.Object) []string {
 	}
 	var out []string
 	switch o.Kind() {
-	case "RoleBinding", "ClusterRoleBinding", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "Deployment":
+	case "RoleBinding", "ClusterRoleBinding", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration",
+		"Deployment":
 		if err := o.Decode(&read); err != nil {
 			t.Fatal(err)
 		}

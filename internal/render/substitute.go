@@ -7,8 +7,8 @@ import (
 	"github.com/lateen-io/lateen/internal/values"
 )
 
-// substitution tells the variables of a user's values, which Flux puts in after rendering, from texts of the same form in the
-// charts, which are for others. While charts are rendered, words stand for the variables.
+// substitution tells the variables of a user's values, which Flux puts in after rendering, from texts of the same form
+// in the charts, which are for others. While charts are rendered, words stand for the variables.
 type substitution struct {
 	on bool
 	// words and variables belong together by index.
@@ -60,8 +60,8 @@ func (s *substitution) inText(text, word string) string {
 	return b.String() + text[done:]
 }
 
-// text is what is done to the texts of rendered objects: those of the charts are written so that Flux gives them back as they are,
-// and the user's variables get their places back. It is nil without the option.
+// text is what is done to the texts of rendered objects: those of the charts are written so that Flux gives them back
+// as they are, and the user's variables get their places back. It is nil without the option.
 func (s *substitution) text() func(string) string {
 	if !s.on {
 		return nil

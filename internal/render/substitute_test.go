@@ -16,7 +16,8 @@ import (
 )
 
 // rendering is all that becomes of an Istio, a tag of it, and the CNI plugin.
-func rendering(t *testing.T, rel release.Release, name, istioValues, cniValues string, flux bool, warn func(render.Problem)) []manifest.Object {
+func rendering(t *testing.T, rel release.Release, name, istioValues, cniValues string, flux bool,
+	warn func(render.Problem)) []manifest.Object {
 	t.Helper()
 	asValues := func(text string) *v1.Values {
 		raw, err := sigsyaml.YAMLToJSON([]byte(text))
@@ -41,14 +42,16 @@ func rendering(t *testing.T, rel release.Release, name, istioValues, cniValues s
 	if err != nil {
 		t.Fatal(err)
 	}
-	tag, err := render.Tag(render.TagInput{Name: "prod", Revision: rev, Release: rel, Owner: "IstioRevisionTag/prod", FluxSubstitute: flux})
+	tag, err := render.Tag(render.TagInput{Name: "prod", Revision: rev, Release: rel, Owner: "IstioRevisionTag/prod",
+		FluxSubstitute: flux})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cni := &v1.IstioCNI{Spec: v1.IstioCNISpec{Version: v1.Version(rel.Version), Values: asValues(cniValues)}}
 	cni.Name = "default"
 	cni.Default()
-	plugin, err := render.CNI(render.CNIInput{CNI: cni, Release: rel, Owner: "IstioCNI/default", FluxSubstitute: flux, Warn: warn})
+	plugin, err := render.CNI(render.CNIInput{CNI: cni, Release: rel, Owner: "IstioCNI/default", FluxSubstitute: flux,
+		Warn: warn})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,11 +82,12 @@ pilot:
 
 // cluster is what Flux puts in.
 var cluster = map[string]string{
-	"trust_domain": "east.example.com", "cluster_name": "east-1", "provider": "otel", "region": "east", "registry": "registry.example.com:5000/mirror",
+	"trust_domain": "east.example.com", "cluster_name": "east-1", "provider": "otel", "region": "east",
+	"registry": "registry.example.com:5000/mirror",
 }
 
-// TestFluxSubstitute: what is rendered, once Flux has put in the variables, is what is rendered with their values; and the charts'
-// own texts of that form, ${INSTANCE_IP}, are as they were.
+// TestFluxSubstitute: what is rendered, once Flux has put in the variables, is what is rendered with their values; and
+// the charts' own texts of that form, ${INSTANCE_IP}, are as they were.
 func TestFluxSubstitute(t *testing.T) {
 	lookup := func(name string) (string, bool) { value, ok := cluster[name]; return value, ok }
 	put := func(text string) string {
@@ -168,15 +172,16 @@ func TestFluxUntouched(t *testing.T) {
 	}
 }
 
-// TestDroppedVariables: a variable that the chart writes behind the user's is named, and no other, for every variable that
-// a container of the chart has.
+// TestDroppedVariables: a variable that the chart writes behind the user's is named, and no other, for every variable
+// that a container of the chart has.
 func TestDroppedVariables(t *testing.T) {
 	for _, version := range release.Bundled().Versions() {
 		rel, err := release.Bundled().Resolve(version, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, c := range []struct{ id, field string }{{"Deployment istio-system/istiod (apps)", "pilot"}, {"DaemonSet istio-cni/istio-cni-node (apps)", "cni"}} {
+		for _, c := range []struct{ id, field string }{{"Deployment istio-system/istiod (apps)", "pilot"},
+			{"DaemonSet istio-cni/istio-cni-node (apps)", "cni"}} {
 			names := environment(t, rendering(t, rel, "default", "{}", "{}", false, nil), c.id)
 			var mine strings.Builder
 			for name := range names {
@@ -202,7 +207,8 @@ func TestDroppedVariables(t *testing.T) {
 			if c.field != "pilot" {
 				continue
 			}
-			want := `spec.values.pilot.env.CLUSTER_ID: has no effect: the chart istiod sets the variable CLUSTER_ID itself, and what it sets counts: "Kubernetes"; ` +
+			want := `spec.values.pilot.env.CLUSTER_ID: has no effect: the chart istiod sets the variable CLUSTER_ID ` +
+				`itself, and what it sets counts: "Kubernetes"; ` +
 				"leave it out, or set spec.values.global.multiCluster.clusterName"
 			if diff := cmp.Diff(want, warned["CLUSTER_ID"]); diff != "" {
 				t.Errorf("%s: -want +have:\n%s", version, diff)

@@ -21,11 +21,15 @@ func TestStatusAnnotation(t *testing.T) {
 	}{
 		{"nothing is written", nil, "", false},
 		{"the injector has written its revision", map[string]string{usage.AnnotationStatus: written}, "canary", true},
-		{"the template's annotation is the better one", map[string]string{usage.AnnotationStatus: written, usage.LabelRevision: "other"}, "other", false},
-		{"an injector without a name", map[string]string{usage.AnnotationStatus: `{"revision":"default"}`}, "default", true},
-		{"one that wrote no revision", map[string]string{usage.AnnotationStatus: `{"containers":["istio-proxy"]}`}, "default", true},
+		{"the template's annotation is the better one",
+			map[string]string{usage.AnnotationStatus: written, usage.LabelRevision: "other"}, "other", false},
+		{"an injector without a name", map[string]string{usage.AnnotationStatus: `{"revision":"default"}`}, "default",
+			true},
+		{"one that wrote no revision", map[string]string{usage.AnnotationStatus: `{"containers":["istio-proxy"]}`},
+			"default", true},
 		{"an empty one", map[string]string{usage.AnnotationStatus: `{"revision":""}`}, "default", true},
-		{"what cannot be read is not taken for nothing", map[string]string{usage.AnnotationStatus: "injected"}, "default", true},
+		{"what cannot be read is not taken for nothing", map[string]string{usage.AnnotationStatus: "injected"},
+			"default", true},
 		{"nor is nothing at all", map[string]string{usage.AnnotationStatus: ""}, "default", true},
 	} {
 		p := usage.PodOf("a", "x", nil, c.annotations, false)
@@ -86,7 +90,8 @@ func workload(text string) usage.Pod {
 func daemon(text string) usage.Pod {
 	fields := strings.Fields(text)
 	namespace, name, _ := strings.Cut(fields[0], "/")
-	return usage.Pod{Kind: "DaemonSet", Namespace: namespace, Name: name, Rolled: fields[1] == "rolled", Addresses: fields[2:]}
+	return usage.Pod{Kind: "DaemonSet", Namespace: namespace, Name: name, Rolled: fields[1] == "rolled",
+		Addresses: fields[2:]}
 }
 
 // TestConsumers runs histories of what uses a revision besides namespaces and pods that are injected by their labels.
@@ -105,7 +110,8 @@ func TestConsumers(t *testing.T) {
 				x.SetPod(workload("StatefulSet b/db istio.io/rev=canary"))
 				x.SetNamespace(ns("b istio-injection=disabled"))
 				x.SetPod(workload("Job a/done istio.io/rev=canary !"))
-			}, []string{"canary: CronJob a/nightly; as a tag: CronJob a/nightly", "default: Deployment a/web; as a tag: Deployment a/web"},
+			}, []string{"canary: CronJob a/nightly; as a tag: CronJob a/nightly",
+				"default: Deployment a/web; as a tag: Deployment a/web"},
 		},
 		{
 			"kinds come and go by themselves", func(x index) {
@@ -182,7 +188,8 @@ func TestConsumers(t *testing.T) {
 				x.SetPod(pod("zt/ztunnel-1 app=ztunnel"))
 				x.SetPod(pod("zt/ztunnel-2 app=ztunnel @old"))
 				x.SetPod(daemon("zt/ztunnel rolling istiod-canary.istio-system.svc:15012"))
-			}, []string{"canary: DaemonSet zt/ztunnel; as a tag: ", "default: Pod zt/ztunnel-1; as a tag: ", "old: Pod zt/ztunnel-2; as a tag: "},
+			}, []string{"canary: DaemonSet zt/ztunnel; as a tag: ", "default: Pod zt/ztunnel-1; as a tag: ",
+				"old: Pod zt/ztunnel-2; as a tag: "},
 		},
 		{
 			"afterwards the DaemonSet answers for them", func(x index) {
@@ -228,14 +235,17 @@ func TestEnrolled(t *testing.T) {
 	t.Parallel()
 	x := seen()
 	change := x.SetNamespace(ns("a istio.io/dataplane-mode=ambient"))
-	if diff := cmp.Diff(usage.Change{Flipped: []string{usage.Enrolment}, Touched: []string{usage.Enrolment}}, change); diff != "" {
+	if diff := cmp.Diff(usage.Change{Flipped: []string{usage.Enrolment}, Touched: []string{usage.Enrolment}},
+		change); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	x.SetPod(pod("b/x istio.io/dataplane-mode=ambient"))
 	x.SetPod(usage.PodOf("b", "redirected", nil, map[string]string{usage.AnnotationRedirection: "enabled"}, false))
-	x.SetPod(usage.PodOf("b", "injected", map[string]string{usage.LabelDataplane: "ambient"}, map[string]string{usage.AnnotationStatus: `{"revision":"other"}`}, false))
+	x.SetPod(usage.PodOf("b", "injected", map[string]string{usage.LabelDataplane: "ambient"},
+		map[string]string{usage.AnnotationStatus: `{"revision":"other"}`}, false))
 	x.SetPod(pod("b/out istio.io/dataplane-mode=none"))
-	got := x.Graph(usage.Topology{Revisions: []usage.RevisionInfo{{Name: "first", LastAmbient: true}, {Name: "second"}}}, -1)
+	got := x.Graph(
+		usage.Topology{Revisions: []usage.RevisionInfo{{Name: "first", LastAmbient: true}, {Name: "second"}}}, -1)
 	want := `revision first: True 1
   ambient Namespace a and 2 more: label istio.io/dataplane-mode=ambient, and no other revision is left for that
 revision second: False 0
@@ -259,7 +269,8 @@ unresolved other: True 1
 	}
 }
 
-// TestTagsOfValues: a tag in the values of a revision holds it; when the revision is not the active one any more, only its users do.
+// TestTagsOfValues: a tag in the values of a revision holds it; when the revision is not the active one any more, only
+// its users do.
 func TestTagsOfValues(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -269,11 +280,13 @@ func TestTagsOfValues(t *testing.T) {
 	}{
 		{"the active revision", "a", false, "revision r: True 1\n  Tag stable: values.revisionTags\n"},
 		{"an earlier one whose tag nobody uses", "a", true, "revision r: False 0\n"},
-		{"an earlier one whose tag somebody uses", "a istio.io/rev=stable", true, "revision r: True 1\n  Tag stable: values.revisionTags\n"},
+		{"an earlier one whose tag somebody uses", "a istio.io/rev=stable", true,
+			"revision r: True 1\n  Tag stable: values.revisionTags\n"},
 	} {
 		x := filled([]usage.Namespace{ns(c.user)}, nil)
 		g := x.Graph(usage.Topology{
-			Revisions: []usage.RevisionInfo{{Name: "r"}}, Tags: []usage.Tag{{Name: "stable", Revision: "r", ByValues: true, OnlyUsers: c.onlyUsers}},
+			Revisions: []usage.RevisionInfo{{Name: "r"}},
+			Tags:      []usage.Tag{{Name: "stable", Revision: "r", ByValues: true, OnlyUsers: c.onlyUsers}},
 		}, -1)
 		g.Tags = nil
 		if diff := cmp.Diff(c.want, text(lines(g))); diff != "" {

@@ -26,8 +26,8 @@ type Tag struct {
 	Name, Revision string
 	// ByValues says that it comes from values.revisionTags of the revision, and is no IstioRevisionTag.
 	ByValues bool
-	// OnlyUsers says that the tag alone is no use of the revision, but whoever uses the tag: the revision is not the active one any
-	// more, and nobody can take the tag out of its values.
+	// OnlyUsers says that the tag alone is no use of the revision, but whoever uses the tag: the revision is not the
+	// active one any more, and nobody can take the tag out of its values.
 	OnlyUsers bool
 }
 
@@ -188,8 +188,8 @@ var everywhere = User{
 	Reason: "injects every namespace without a label of its own (sidecarInjectorWebhook.enableNamespacesByDefault)",
 }
 
-// kindTag is what an IstioRevisionTag is called as a user, and kindValuesTag a tag that comes from the values of a revision.
-// kindAmbient is all that is enrolled in ambient, as a user of the last revision that serves it.
+// kindTag is what an IstioRevisionTag is called as a user, and kindValuesTag a tag that comes from the values of a
+// revision. kindAmbient is all that is enrolled in ambient, as a user of the last revision that serves it.
 const (
 	kindTag       = "IstioRevisionTag"
 	kindValuesTag = "Tag"
@@ -232,7 +232,8 @@ func (x *Index) ambientUser() User {
 	if all.Total > 1 {
 		name += fmt.Sprintf(" and %d more", all.Total-1)
 	}
-	return User{Kind: kindAmbient, Name: name, Reason: "label " + Enrolment + ", and no other revision is left for that"}
+	return User{Kind: kindAmbient, Name: name,
+		Reason: "label " + Enrolment + ", and no other revision is left for that"}
 }
 
 func (x *Index) tag(name string, target RevisionInfo, most int) Use {
@@ -337,7 +338,8 @@ func (x *Index) users(n *name, v view) int {
 	return total
 }
 
-// podUsers are the first pods, and all else in namespaces, that use a name: of the first namespaces, in each by kind and name.
+// podUsers are the first pods, and all else in namespaces, that use a name: of the first namespaces, in each by kind
+// and name.
 func (x *Index) podUsers(n *name, v view, most int, all bool) []User {
 	if all {
 		most = -1

@@ -20,7 +20,8 @@ type Index struct {
 	spaces map[string]*space
 	// enrolled is what namespaces and pods in ambient use: no revision. It is in no map.
 	enrolled *name
-	// classes are the GatewayClasses that some istiod serves, and validator the revision that istiod-default-validator names.
+	// classes are the GatewayClasses that some istiod serves, and validator the revision that istiod-default-validator
+	// names.
 	classes   map[string]bool
 	validator *name
 	// incomplete says why not everything has been seen; "" if it has.
@@ -59,7 +60,8 @@ type space struct {
 	why     cause
 	// enrolled says that it is in ambient.
 	enrolled bool
-	// rev is the value of its label istio.io/rev, which its Gateways go by even where istio-injection decides about pods.
+	// rev is the value of its label istio.io/rev, which its Gateways go by even where istio-injection decides about
+	// pods.
 	rev *name
 	// noted says that it came up since the last replacement began.
 	noted bool
@@ -80,8 +82,8 @@ type pod struct {
 	noted bool
 }
 
-// reference is something that is no pod and makes none that are injected, and needs a control plane: a Gateway, or the DaemonSet of
-// ztunnel.
+// reference is something that is no pod and makes none that are injected, and needs a control plane: a Gateway, or the
+// DaemonSet of ztunnel.
 type reference struct {
 	kind, name string
 	// uses are what it names.
@@ -119,8 +121,8 @@ const (
 // Enrolment is what a Change calls the use of ambient, which names no revision: no object can have the name.
 const Enrolment = LabelDataplane + "=" + ambient
 
-// Change is what an event has changed: names of revisions or tags, and Enrolment, sorted. Nothing is allocated when nothing
-// changed.
+// Change is what an event has changed: names of revisions or tags, and Enrolment, sorted. Nothing is allocated when
+// nothing changed.
 type Change struct {
 	// Flipped are the names that had no user and have one now, or the other way round, as a revision or as a tag.
 	Flipped []string
@@ -193,8 +195,9 @@ func (x *Index) SetGatewayClass(c GatewayClass) Change {
 	return x.changes()
 }
 
-// SetDefaultValidator notes the revision that the webhook istiod-default-validator names, "" if there is no such webhook or if Istio
-// before 1.28 has made it, which serves no Gateways because of it. It takes time in proportion to the namespaces that are kept.
+// SetDefaultValidator notes the revision that the webhook istiod-default-validator names, "" if there is no such
+// webhook or if Istio before 1.28 has made it, which serves no Gateways because of it. It takes time in proportion to
+// the namespaces that are kept.
 func (x *Index) SetDefaultValidator(revision string) Change {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -306,7 +306,8 @@ func TestIndexIncomplete(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"Referenced by at least one pod or namespace: Namespace a",
-		"Not known whether a pod or namespace references it: namespaces, pods and what makes pods have not all been seen yet",
+		"Not known whether a pod or namespace references it: namespaces, pods and what makes pods have not all " +
+			"been seen yet",
 	}, messages); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -17,8 +17,8 @@ const (
 	LabelInject = "sidecar.istio.io/inject"
 	// LabelDataplane on a namespace or a pod: ambient enrols it.
 	LabelDataplane = "istio.io/dataplane-mode"
-	// AnnotationStatus is written by the injector itself on every pod that it injects, whatever its template writes: JSON
-	// with the revision of the injector.
+	// AnnotationStatus is written by the injector itself on every pod that it injects, whatever its template writes:
+	// JSON with the revision of the injector.
 	AnnotationStatus = "sidecar.istio.io/status"
 	// AnnotationRedirection is written by the CNI plugin on a pod whose traffic it redirects to ztunnel.
 	AnnotationRedirection = "ambient.istio.io/redirection"
@@ -55,21 +55,21 @@ type Pod struct {
 	// Kind is empty for a Pod. What makes pods is told apart by its kind: Deployment, Job.
 	Kind            string
 	Namespace, Name string
-	// InjectedBy is the revision, never a tag, whose proxy the pod runs: by the annotation istio.io/rev, or else by what the
-	// injector wrote into sidecar.istio.io/status.
+	// InjectedBy is the revision, never a tag, whose proxy the pod runs: by the annotation istio.io/rev, or else by
+	// what the injector wrote into sidecar.istio.io/status.
 	InjectedBy string
 	// ByStatus says that only the latter tells.
 	ByStatus bool
-	// ZTunnel says that the pod is a node's ztunnel; InjectedBy is then the revision that it was made for. Such a pod counts
-	// only as long as its DaemonSet does not answer for it: see Rolled.
+	// ZTunnel says that the pod is a node's ztunnel; InjectedBy is then the revision that it was made for. Such a pod
+	// counts only as long as its DaemonSet does not answer for it: see Rolled.
 	ZTunnel bool
 	// Enrolled says that the pod itself is in ambient, by its label or by what the CNI plugin wrote on it.
 	Enrolled bool
 	// Inject and Revision are the labels sidecar.istio.io/inject and istio.io/rev.
 	Inject, Revision Label
-	// Addresses are the XDS and CA addresses in the containers of a DaemonSet: it is ztunnel's, and uses the control planes that they
-	// name, whatever its template says besides. Rolled says that all its pods are of the current template; until then they count
-	// by themselves.
+	// Addresses are the XDS and CA addresses in the containers of a DaemonSet: it is ztunnel's, and uses the control
+	// planes that they name, whatever its template says besides. Rolled says that all its pods are of the current
+	// template; until then they count by themselves.
 	Addresses []string
 	Rolled    bool
 	// Finished says that the pod has run to its end, Succeeded or Failed, or that it is gone. It uses nothing any more.
@@ -79,7 +79,8 @@ type Pod struct {
 // NamespaceOf reads the labels of a namespace.
 func NamespaceOf(name string, labels map[string]string) Namespace {
 	return Namespace{
-		Name: name, Injection: label(labels, LabelInjection), Revision: label(labels, LabelRevision), Enrolled: labels[LabelDataplane] == ambient,
+		Name: name, Injection: label(labels, LabelInjection), Revision: label(labels, LabelRevision),
+		Enrolled: labels[LabelDataplane] == ambient,
 	}
 }
 
@@ -105,9 +106,9 @@ func PodOf(namespace, name string, labels, annotations map[string]string, finish
 	return p
 }
 
-// statusRevision is the revision in the annotation sidecar.istio.io/status. An injector without a name writes "default"; early ones
-// wrote no revision, and had no name. What cannot be read was written by somebody all the same, and the pod runs a proxy: that
-// counts for the revision without a name as well.
+// statusRevision is the revision in the annotation sidecar.istio.io/status. An injector without a name writes
+// "default"; early ones wrote no revision, and had no name. What cannot be read was written by somebody all the same,
+// and the pod runs a proxy: that counts for the revision without a name as well.
 func statusRevision(annotation string) string {
 	var status struct {
 		Revision string `json:"revision"`
@@ -140,8 +141,8 @@ func (n Namespace) selects() (string, cause) {
 	return n.Revision.Value, byRevision
 }
 
-// decides reports whether the namespace alone decides about its pods, whose labels can then only opt out. One that carries
-// a label that selects nothing decides as well: nothing.
+// decides reports whether the namespace alone decides about its pods, whose labels can then only opt out. One that
+// carries a label that selects nothing decides as well: nothing.
 func (n Namespace) decides() bool { return n.Injection.Set || n.Revision.Set }
 
 // Selects gives the revision or tag that the pod's own labels select in a namespace, and by which label; "" if none: in a
@@ -213,9 +214,9 @@ type GatewayClass struct{ Name, Controller string }
 // Istio reports whether some istiod serves the class.
 func (c GatewayClass) Istio() bool { return strings.HasPrefix(c.Controller, istioControllers) }
 
-// Names gives the revision or tag whose istiod deploys a Gateway, and what says so: its own label, or that of its namespace, of which
-// istio-injection is not looked at. "" with a reason means whatever is the default: the revision or tag of that name, and from Istio
-// 1.28 on also the revision that the webhook istiod-default-validator names.
+// Names gives the revision or tag whose istiod deploys a Gateway, and what says so: its own label, or that of its
+// namespace, of which istio-injection is not looked at. "" with a reason means whatever is the default: the revision or
+// tag of that name, and from Istio 1.28 on also the revision that the webhook istiod-default-validator names.
 func (g Gateway) Names(namespace Label) (name, reason string) {
 	name, why := g.names(namespace.Value)
 	if name == "" {
@@ -246,8 +247,8 @@ type ControlPlane struct {
 }
 
 // AddressOf reads the XDS or CA address of a proxy: istiod.istio-system.svc:15012 is that of the revision default,
-// istiod-canary.istio-system.svc of canary, istiod-revision-tag-prod.istio-system.svc of the tag prod. Any other is none of this
-// cluster.
+// istiod-canary.istio-system.svc of canary, istiod-revision-tag-prod.istio-system.svc of the tag prod. Any other is
+// none of this cluster.
 func AddressOf(address string) (ControlPlane, bool) {
 	if _, rest, scheme := strings.Cut(address, "://"); scheme {
 		address = rest

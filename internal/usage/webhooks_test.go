@@ -86,7 +86,8 @@ func configurations(t *testing.T, rel release.Release) []configuration {
 		{"default", "", "istio-system", remoteAuto},
 		{"canary", "", "istio-system", remote},
 		{"canary", "", "istio-system", `{"revisionTags":["prod","default"]}`},
-		{"default", "", "istio-system", `{"revisionTags":["prod"],"sidecarInjectorWebhook":{"enableNamespacesByDefault":true}}`},
+		{"default", "", "istio-system",
+			`{"revisionTags":["prod"],"sidecarInjectorWebhook":{"enableNamespacesByDefault":true}}`},
 		{"canary", "prod", "istio-system", ""},
 		{"canary", "prod", "mesh-1", auto},
 		{"default", "prod", "istio-system", auto},
@@ -122,8 +123,8 @@ func configurations(t *testing.T, rel release.Release) []configuration {
 	return out
 }
 
-// split gives the injection webhooks of a rendering by the names that they are for: the revision, or tag, that was rendered, and the
-// tags in the values of the revision.
+// split gives the injection webhooks of a rendering by the names that they are for: the revision, or tag, that was
+// rendered, and the tags in the values of the revision.
 func split(t *testing.T, rendered configuration, objects []manifest.Object, auto bool) []configuration {
 	t.Helper()
 	byName := map[string]*configuration{}
@@ -137,7 +138,8 @@ func split(t *testing.T, rendered configuration, objects []manifest.Object, auto
 			name = tag
 		}
 		if byName[name] == nil {
-			byName[name] = &configuration{what: rendered.what + ", webhooks for " + name, name: name, auto: auto && name == "default"}
+			byName[name] = &configuration{what: rendered.what + ", webhooks for " + name, name: name, auto: auto &&
+				name == "default"}
 			out = append(out, byName[name])
 		}
 		byName[name].webhooks = append(byName[name].webhooks, webhooks(t, o)...)

@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// formatDuration is how the schemas mark a google.protobuf.Duration. istiod reads one as time.ParseDuration does: a number, or a
-// text without a unit, makes it refuse the whole configuration of the mesh.
+// formatDuration is how the schemas mark a google.protobuf.Duration. istiod reads one as time.ParseDuration does: a
+// number, or a text without a unit, makes it refuse the whole configuration of the mesh.
 const formatDuration = "duration"
 
 // duration checks the value of a google.protobuf.Duration.
@@ -41,8 +41,8 @@ func (c *checker) duration(v any, at place) {
 	c.problems = append(c.problems, p)
 }
 
-// withUnit is what a text that is no duration probably means: seconds, where only the last unit is missing. It is empty if that
-// would be none either.
+// withUnit is what a text that is no duration probably means: seconds, where only the last unit is missing. It is empty
+// if that would be none either.
 func withUnit(text string) string {
 	text = strings.ReplaceAll(strings.TrimSpace(text), " ", "")
 	if text != "" && unicode.IsDigit(rune(text[len(text)-1])) {

@@ -1,7 +1,7 @@
 package values
 
-// Near reports whether two names differ by at most a number of typing errors, however short they are. Case and word separators
-// do not count: names that differ by them alone are near.
+// Near reports whether two names differ by at most a number of typing errors, however short they are. Case and word
+// separators do not count: names that differ by them alone are near.
 func Near(a, b string, most int) bool {
 	if len(a) > maxSuggestLength || len(b) > maxSuggestLength {
 		return false

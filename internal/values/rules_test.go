@@ -23,7 +23,8 @@ func messages(problems []Problem) []string {
 	return out
 }
 
-// TestDurations: a duration needs a unit, and the advice is one that istiod takes. releases/schema has a test of what istiod takes.
+// TestDurations: a duration needs a unit, and the advice is one that istiod takes. releases/schema has a test of what
+// istiod takes.
 func TestDurations(t *testing.T) {
 	const drain = "spec.meshConfig.defaultConfig.terminationDrainDuration: "
 	const unit = "must be a duration with a unit (ns, us, ms, s, m, h), such as 30s or 1m30s; is "
@@ -47,7 +48,8 @@ func TestDurations(t *testing.T) {
 		{"a word", "never", unit + `"never"`, ""},
 		{"an exponent", "3e1", unit + "3e1", ""},
 		{"a negative number", "-30", unit + "-30", ""},
-		{"a negative duration, which the parser takes and nothing can use", "-5s", `must be a duration that is not negative; is "-5s"`, ""},
+		{"a negative duration, which the parser takes and nothing can use", "-5s",
+			`must be a duration that is not negative; is "-5s"`, ""},
 		{"a truth value", "true", "must be a duration such as 30s or 1m30s, is a boolean", ""},
 		{"a list", "[1s]", "must be a duration such as 30s or 1m30s, is a list", ""},
 	} {
@@ -98,9 +100,11 @@ func TestEveryDuration(t *testing.T) {
 				found = append(found, strings.Join(path, "."))
 			})
 		}
-		for _, want := range []string{"meshConfig.connectTimeout", "connectTimeout", "defaultConfig.drainDuration", "tcpKeepalive.interval", "extensionProviders.[].envoyExtAuthzGrpc.timeout"} {
+		for _, want := range []string{"meshConfig.connectTimeout", "connectTimeout", "defaultConfig.drainDuration",
+			"tcpKeepalive.interval", "extensionProviders.[].envoyExtAuthzGrpc.timeout"} {
 			if !slices.Contains(found, want) {
-				t.Errorf("%s: %s is no duration; there are %d: %s", version, want, len(found), strings.Join(found, ", "))
+				t.Errorf("%s: %s is no duration; there are %d: %s", version, want, len(found),
+					strings.Join(found, ", "))
 			}
 		}
 	}
@@ -133,17 +137,20 @@ func visitDurations(t *testing.T, s *Schema, n *node, within, path []string, f f
 	}
 }
 
-// TestTags: a tag, a hub and whatever else is part of an image's name is text, and the advice quotes what the user wrote. The charts
-// print 1.20 as 1.2, and 20190806 as 2.0190806e+07.
+// TestTags: a tag, a hub and whatever else is part of an image's name is text, and the advice quotes what the user
+// wrote. The charts print 1.20 as 1.2, and 20190806 as 2.0190806e+07.
 func TestTags(t *testing.T) {
 	schemas := map[string]*Schema{}
 	for _, version := range schemaVersions(t) {
 		schemas[version] = readSchema(t, version)
 	}
 	for _, field := range []struct{ root, path string }{
-		{RootIstio, "global.tag"}, {RootIstio, "global.hub"}, {RootIstio, "global.variant"}, {RootIstio, "pilot.tag"}, {RootIstio, "pilot.hub"},
-		{RootIstio, "pilot.image"}, {RootIstio, "pilot.variant"}, {RootIstio, "global.proxy.image"}, {RootIstio, "global.proxy_init.image"},
-		{RootCNI, "global.tag"}, {RootCNI, "global.hub"}, {RootCNI, "cni.tag"}, {RootCNI, "cni.hub"}, {RootCNI, "cni.image"}, {RootCNI, "cni.variant"},
+		{RootIstio, "global.tag"}, {RootIstio, "global.hub"}, {RootIstio, "global.variant"}, {RootIstio, "pilot.tag"},
+		{RootIstio, "pilot.hub"},
+		{RootIstio, "pilot.image"}, {RootIstio, "pilot.variant"}, {RootIstio, "global.proxy.image"},
+		{RootIstio, "global.proxy_init.image"},
+		{RootCNI, "global.tag"}, {RootCNI, "global.hub"}, {RootCNI, "cni.tag"}, {RootCNI, "cni.hub"},
+		{RootCNI, "cni.image"}, {RootCNI, "cni.variant"},
 		{RootCNI, "cni.repair.tag"}, {RootCNI, "cni.repair.hub"}, {RootCNI, "cni.repair.image"},
 	} {
 		for _, c := range []struct{ reason, value, want string }{
@@ -151,7 +158,8 @@ func TestTags(t *testing.T) {
 			{"text without quotes", "1.28.3-distroless", ""},
 			{"a number whose zero gets lost", "1.20", `must be a string, is a number (write "1.20" with quotes)`},
 			{"a date", "20190806", `must be a string, is an integer (write "20190806" with quotes)`},
-			{"digits of a commit that look like an exponent", "1e5", `must be a string, is an integer (write "1e5" with quotes)`},
+			{"digits of a commit that look like an exponent", "1e5",
+				`must be a string, is an integer (write "1e5" with quotes)`},
 			{"a mapping", "{a: b}", "must be a string, is an object"},
 			{"a word that is a truth value", "on", `must be a string, is a boolean (write "on" with quotes)`},
 		} {
@@ -178,7 +186,8 @@ func TestTags(t *testing.T) {
 // TestQuoting: where the user's own text is known, the advice has it; else it has the digits of the value.
 func TestQuoting(t *testing.T) {
 	for _, c := range []struct{ reason, field, value, text, want string }{
-		{"more digits than a number has", "global.meshID", "12345678901234567890", "12345678901234567890", "12345678901234567890"},
+		{"more digits than a number has", "global.meshID", "12345678901234567890", "12345678901234567890",
+			"12345678901234567890"},
 		{"zeros in front", "global.meshID", "007", "007", "007"},
 		{"a zero behind", "global.meshID", "1.10", "1.10", "1.10"},
 		{"an environment variable", "pilot.env.A", "1.10", "1.10", "1.10"},
@@ -230,9 +239,11 @@ func TestVariables(t *testing.T) {
 // TestSubstituted: with variables that are put in later, a text may be anything; what is no text cannot be one.
 func TestSubstituted(t *testing.T) {
 	v := map[string]any{
-		"global":     map[string]any{"meshID": "${mesh}", "logAsJson": "${json}", "imagePullPolicy": "${pull}"},
-		"meshConfig": map[string]any{"connectTimeout": "${timeout}", "outboundTrafficPolicy": map[string]any{"mode": "${mode}"}},
-		"pilot":      map[string]any{"autoscaleMin": "${n}", "resources": map[string]any{"requests": map[string]any{"cpu": "${cpu}"}}},
+		"global": map[string]any{"meshID": "${mesh}", "logAsJson": "${json}", "imagePullPolicy": "${pull}"},
+		"meshConfig": map[string]any{"connectTimeout": "${timeout}",
+			"outboundTrafficPolicy": map[string]any{"mode": "${mode}"}},
+		"pilot": map[string]any{"autoscaleMin": "${n}",
+			"resources": map[string]any{"requests": map[string]any{"cpu": "${cpu}"}}},
 	}
 	have := readSchema(t, "v1.28.3").CheckFrom(Source{Substituted: true}, RootIstio, v, "spec.values")
 	want := []string{
@@ -271,13 +282,16 @@ pilot:
 		t.Fatal(err)
 	}
 	want := []string{
-		`spec.values.meshConfig.discoverySelectors[1].matchExpressions[1].operator: the operator "in" is none that a selector can have: ` +
+		`spec.values.meshConfig.discoverySelectors[1].matchExpressions[1].operator: the operator "in" is none that a ` +
+			`selector can have: ` +
 			"In, NotIn, Exists, DoesNotExist; did you mean In?",
 		"spec.values.pilot.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[1].operator: " +
-			`the operator "gt" is none that a selector can have: In, NotIn, Exists, DoesNotExist, Gt, Lt; did you mean Gt?`,
+			`the operator "gt" is none that a selector can have: In, NotIn, Exists, DoesNotExist, Gt, Lt; did ` +
+			`you mean Gt?`,
 		"spec.values.pilot.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector.matchExpressions[0].operator: " +
 			`the operator "Gt" is none that a selector can have: In, NotIn, Exists, DoesNotExist`,
-		`spec.values.sidecarInjectorWebhook.neverInjectSelector[0].matchExpressions[0].operator: the operator "Equals" is none that a selector can have: ` +
+		`spec.values.sidecarInjectorWebhook.neverInjectSelector[0].matchExpressions[0].operator: the operator ` +
+			`"Equals" is none that a selector can have: ` +
 			"In, NotIn, Exists, DoesNotExist",
 	}
 	if diff := cmp.Diff(want, messages(CheckSelectors(v, "spec.values"))); diff != "" {

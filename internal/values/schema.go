@@ -327,10 +327,12 @@ func (c *checker) check(n *node, v any, at place, top bool) {
 		c.duration(v, at)
 		return
 	case variable != "":
-		c.problems = append(c.problems, at.problem(fmt.Sprintf("must be %s: a variable such as %s can only stand for text", n.Type, variable)))
+		c.problems = append(c.problems,
+			at.problem(fmt.Sprintf("must be %s: a variable such as %s can only stand for text", n.Type, variable)))
 		return
 	case !n.accepts(have):
-		c.problems = append(c.problems, at.problem("must be "+n.Type.String()+", is "+article(have)+c.quoting(n.Type, have, v, at)))
+		c.problems = append(c.problems, at.problem("must be "+n.Type.String()+", is "+article(have)+
+			c.quoting(n.Type, have, v, at)))
 		return
 	}
 	switch v := v.(type) {

@@ -335,7 +335,8 @@ func TestSchemasAreWhole(t *testing.T) {
 		if s.Version != version {
 			t.Errorf("the schema of %s says it is of %s", version, s.Version)
 		}
-		if have := slices.Sorted(maps.Keys(s.roots)); !slices.Equal(have, []string{RootCNI, RootIstio, RootMeshConfig}) {
+		if have := slices.Sorted(maps.Keys(s.roots)); !slices.Equal(have,
+			[]string{RootCNI, RootIstio, RootMeshConfig}) {
 			t.Errorf("%s: roots are %v", version, have)
 		}
 		var visit func(name string, n *node)

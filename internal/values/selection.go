@@ -17,19 +17,22 @@ type selection struct {
 	otherwise string
 }
 
-// selections are those that the charts of a release have. Up to 1.23 a platform is no file; up to 1.24 a chart reads each in one
-// place, since then also in another (global.profile and platform, for charts that are parts of others).
+// selections are those that the charts of a release have. Up to 1.23 a platform is no file; up to 1.24 a chart reads
+// each in one place, since then also in another (global.profile and platform, for charts that are parts of others).
 func selections(c Charts, chart string, nested bool) []selection {
-	profile := selection{noun: "profile", prefix: "files/profile-", keys: [][]string{{"profile"}}, otherwise: "for the default one leave it out"}
+	profile := selection{noun: "profile", prefix: "files/profile-", keys: [][]string{{"profile"}},
+		otherwise: "for the default one leave it out"}
 	platform := selection{
-		noun: "platform", prefix: "files/profile-platform-", keys: [][]string{{"global", "platform"}}, otherwise: "for any other leave it out",
+		noun: "platform", prefix: "files/profile-platform-", keys: [][]string{{"global", "platform"}},
+		otherwise: "for any other leave it out",
 	}
 	if nested {
 		profile.keys = append(profile.keys, []string{"global", "profile"})
 		platform.keys = slices.Insert(platform.keys, 0, []string{"platform"})
 	}
 	out := []selection{profile, {
-		noun: "compatibility version", prefix: "files/profile-compatibility-version-", keys: [][]string{{"compatibilityVersion"}},
+		noun: "compatibility version", prefix: "files/profile-compatibility-version-",
+		keys:      [][]string{{"compatibilityVersion"}},
 		otherwise: "for the behaviour of the version itself leave it out",
 	}}
 	if perFile(c, chart) {
@@ -43,8 +46,9 @@ func perFile(c Charts, chart string) bool {
 	return c.HasChartFile(chart, "files/profile-platform-openshift.yaml")
 }
 
-// CheckSelections returns the profiles, platforms and compatibility versions among values that the charts of a release do not
-// have. The charts would fail on them, without a place. version names the release; nested says that it is 1.25 or newer.
+// CheckSelections returns the profiles, platforms and compatibility versions among values that the charts of a release
+// do not have. The charts would fail on them, without a place. version names the release; nested says that it is 1.25
+// or newer.
 func CheckSelections(v map[string]any, chart, version string, nested bool, c Charts, path string) []Problem {
 	var out []Problem
 	for _, s := range selections(c, chart, nested) {
@@ -75,7 +79,8 @@ func (s selection) selected(v map[string]any) (name string, key []string) {
 }
 
 func (s selection) problem(name, version string, have []string, at place) Problem {
-	p := at.problem(fmt.Sprintf("the charts of Istio %s have no %s %s; there are: %s; %s", version, s.noun, strconv.Quote(name), strings.Join(have, ", "), s.otherwise))
+	p := at.problem(fmt.Sprintf("the charts of Istio %s have no %s %s; there are: %s; %s", version, s.noun,
+		strconv.Quote(name), strings.Join(have, ", "), s.otherwise))
 	switch {
 	case s.noun == "profile" && strings.HasPrefix(name, "openshift"):
 		p.Message += fmt.Sprintf("; OpenShift is a platform: write spec.profile: %s instead", name)
@@ -92,7 +97,8 @@ func fileNames(c Charts, chart string, s selection) []string {
 	var out []string
 	for _, file := range c.ChartFiles(chart, s.prefix) {
 		name := strings.TrimSuffix(strings.TrimPrefix(file, s.prefix), ".yaml")
-		if s.noun == "profile" && (strings.HasPrefix(name, "platform-") || strings.HasPrefix(name, "compatibility-version-")) {
+		if s.noun == "profile" && (strings.HasPrefix(name, "platform-") ||
+			strings.HasPrefix(name, "compatibility-version-")) {
 			continue // files of the other two
 		}
 		out = append(out, name)
@@ -109,8 +115,8 @@ func ChartPlatforms(c Charts, chart string) []string {
 // selectorOperators are those of a label selector; a node selector has two more.
 var selectorOperators = []string{"In", "NotIn", "Exists", "DoesNotExist"}
 
-// CheckSelectors returns the operators among values that no selector can have. Their schema only knows that they are text;
-// istiod drops a selector that it cannot read, and then selects everything.
+// CheckSelectors returns the operators among values that no selector can have. Their schema only knows that they are
+// text; istiod drops a selector that it cannot read, and then selects everything.
 func CheckSelectors(v any, path string) []Problem {
 	var out []Problem
 	walk(v, place{path: path, pointer: strings.Split(path, ".")}, func(v any, at place) {
@@ -126,7 +132,8 @@ func CheckSelectors(v any, path string) []Problem {
 		if slices.Contains(known, text) || Variable(text) != "" {
 			return
 		}
-		p := at.problem(fmt.Sprintf("the operator %q is none that a selector can have: %s", text, strings.Join(known, ", ")))
+		p := at.problem(fmt.Sprintf("the operator %q is none that a selector can have: %s", text,
+			strings.Join(known, ", ")))
 		for _, name := range known {
 			if simplify(name) == simplify(text) {
 				p.Suggestion = name

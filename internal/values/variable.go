@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Variable is the first variable of Flux's substitution in a text, ${name} or ${name:-default}, and empty if there is none. Two
-// dollars in front of the brace are how a text says that it means none.
+// Variable is the first variable of Flux's substitution in a text, ${name} or ${name:-default}, and empty if there is
+// none. Two dollars in front of the brace are how a text says that it means none.
 func Variable(text string) string {
 	for _, e := range Expressions(text) {
 		dollars := strings.IndexByte(text[e.Start:e.End], '{')
@@ -24,7 +24,8 @@ var variable = regexp.MustCompile(`^\$\{(#?[A-Za-z_][A-Za-z0-9_]*)([^A-Za-z0-9_}
 // Expression is a part of a text: dollars, a brace, and all up to the brace that closes it.
 type Expression struct{ Start, End int }
 
-// Expressions finds what has the form of a variable in a text, escaped or not. One that is not closed ends with its brace.
+// Expressions finds what has the form of a variable in a text, escaped or not. One that is not closed ends with its
+// brace.
 func Expressions(text string) []Expression {
 	var out []Expression
 	for at := 0; ; {
@@ -126,8 +127,8 @@ func Texts(v any) string {
 	return b.String()
 }
 
-// FindVariable is where values set an environment variable to a value: below a key env, or in a list of named variables. It is
-// nil if they do not.
+// FindVariable is where values set an environment variable to a value: below a key env, or in a list of named
+// variables. It is nil if they do not.
 func FindVariable(v map[string]any, name, value string) *Problem {
 	var found *Problem
 	walk(v, place{path: "spec.values", pointer: []string{"spec", "values"}}, func(v any, at place) {
@@ -137,7 +138,8 @@ func FindVariable(v map[string]any, name, value string) *Problem {
 		}
 		entry, _ := v.(map[string]any)
 		inMap := at.pointer[n-1] == name && at.pointer[n-2] == "env" && scalarText(v) == value
-		inList := strings.HasPrefix(at.pointer[n-2], "env") && entry["name"] == name && scalarText(entry["value"]) == value
+		inList := strings.HasPrefix(at.pointer[n-2], "env") && entry["name"] == name &&
+			scalarText(entry["value"]) == value
 		if inMap || inList {
 			p := at.problem("")
 			found = &p

@@ -6,8 +6,8 @@
 //
 // The charts come from istio.io/istio/manifests, which embeds them, so the only thing that decides their content is
 // the module checksum in the .sum file. In Istio's source tree the charts are unstamped; the stamping done here is the
-// one Istio's release process does: the version in every Chart.yaml, the image hub and tag in the values. What is not as in a
-// release afterwards is an error.
+// one Istio's release process does: the version in every Chart.yaml, the image hub and tag in the values. What is not
+// as in a release afterwards is an error.
 package main
 
 import (
@@ -134,8 +134,8 @@ func exportProfiles(src fs.FS, to, version string) error {
 	return nil
 }
 
-// testingHubs are the registries that the source tree names: the first up to 1.29, the second since. releasedHubs are where the images
-// of a release are: the first up to 1.29, the second since.
+// testingHubs are the registries that the source tree names: the first up to 1.29, the second since. releasedHubs are
+// where the images of a release are: the first up to 1.29, the second since.
 var (
 	testingHubs  = []string{"gcr.io/istio-testing", "registry.istio.io/testing"}
 	releasedHubs = []string{"docker.io/istio", "registry.istio.io/release"}
@@ -191,17 +191,19 @@ func stamp(rel string, data []byte, version string) ([]byte, error) {
 	return data, inspect(rel, data, hub, version)
 }
 
-// isValues reports whether a file of a chart, or of Istio's own profiles, has values: its values.yaml, and the profiles.
+// isValues reports whether a file of a chart, or of Istio's own profiles, has values: its values.yaml, and the
+// profiles.
 func isValues(rel string) bool {
-	return rel == "values.yaml" || path.Ext(rel) == ".yaml" && strings.HasPrefix(path.Base(path.Dir(rel)), "profiles") ||
+	return rel == "values.yaml" || path.Ext(rel) == ".yaml" &&
+		strings.HasPrefix(path.Base(path.Dir(rel)), "profiles") ||
 		strings.HasPrefix(rel, "files/profile-")
 }
 
 // testRegistry is an image, or where images are, of a registry for tests. A word in a comment is none.
 var testRegistry = regexp.MustCompile(`[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?/[a-z0-9_./-]*testing|istio-testing`)
 
-// inspect finds what must not be in a release: anything from a registry for tests, and hubs and tags other than its own. A
-// hub or tag that is empty is taken from somewhere else.
+// inspect finds what must not be in a release: anything from a registry for tests, and hubs and tags other than its
+// own. A hub or tag that is empty is taken from somewhere else.
 func inspect(rel string, data []byte, hub, version string) error {
 	if found := testRegistry.Find(data); found != nil {
 		return fmt.Errorf("%s is left after stamping: a registry for tests", found)

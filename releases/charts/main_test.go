@@ -14,7 +14,8 @@ const (
 	newHub = "registry.istio.io/testing"
 )
 
-// source is a source tree with the least that a bundle has. changes replace the content of files, or take them away if it is empty.
+// source is a source tree with the least that a bundle has. changes replace the content of files, or take them away if
+// it is empty.
 func source(hub string, changes map[string]string) fstest.MapFS {
 	const chartYAML = "apiVersion: v2\nname: x\nversion: 1.0.0\nappVersion: 1.0.0\n"
 	files := map[string]string{
@@ -24,7 +25,8 @@ func source(hub string, changes map[string]string) fstest.MapFS {
 	for _, name := range required {
 		dir := chartDirs[name]
 		files[dir+"/Chart.yaml"] = chartYAML
-		files[dir+"/values.yaml"] = "_internal_defaults_do_not_set:\n  hub: \"\"\n  global:\n    # Testing hubs are for tests.\n    hub: " + hub +
+		files[dir+"/values.yaml"] = "_internal_defaults_do_not_set:\n  hub: \"\"\n  global:\n" +
+			"    # Testing hubs are for tests.\n    hub: " + hub +
 			"\n    # Default tag for Istio images.\n    tag: latest\n"
 		files[dir+"/templates/a.yaml"] = "image: {{ .Values.global.hub }}/pilot # helps testing\n"
 		files[dir+"/files/profile-demo.yaml"] = "global:\n  variant: debug\n"
@@ -55,7 +57,8 @@ func TestExport(t *testing.T) {
 				t.Fatal(err)
 			}
 			for file, want := range map[string]string{
-				"istiod/values.yaml":    "    hub: " + c.want + "\n    # Default tag for Istio images.\n    tag: " + c.version + "\n",
+				"istiod/values.yaml": "    hub: " + c.want + "\n    # Default tag for Istio images.\n    tag: " +
+					c.version + "\n",
 				"cni/values.yaml":       "  hub: \"\"\n",
 				"ztunnel/values.yaml":   "hub: " + c.want + "\n",
 				"defaults/istiod.json":  `"hub":"` + c.want + `","tag":"` + c.version + `"`,
@@ -79,23 +82,28 @@ func TestExportRefuses(t *testing.T) {
 	istiod := chartDirs["istiod"]
 	for _, c := range []struct{ reason, version, file, content, want string }{
 		{
-			"a registry for tests in a template", "1.30.0", istiod + "/templates/b.yaml", "image: registry.istio.io/testing/pilot:1.30.0\n",
+			"a registry for tests in a template", "1.30.0", istiod + "/templates/b.yaml",
+			"image: registry.istio.io/testing/pilot:1.30.0\n",
 			"chart istiod: templates/b.yaml: registry.istio.io/testing is left after stamping: a registry for tests",
 		},
 		{
-			"one in a place that no rule stamps", "1.30.0", istiod + "/files/injection.yaml", "image: \"gcr.io/istio-testing/app:latest\"\n",
+			"one in a place that no rule stamps", "1.30.0", istiod + "/files/injection.yaml",
+			"image: \"gcr.io/istio-testing/app:latest\"\n",
 			"chart istiod: files/injection.yaml: gcr.io/istio-testing is left after stamping: a registry for tests",
 		},
 		{
-			"one that nobody knows yet", "1.30.0", istiod + "/values.yaml", "global:\n  hub: registry.example.com:5000/istio/testing\n  tag: latest\n",
-			"chart istiod: values.yaml: registry.example.com:5000/istio/testing is left after stamping: a registry for tests",
+			"one that nobody knows yet", "1.30.0", istiod + "/values.yaml",
+			"global:\n  hub: registry.example.com:5000/istio/testing\n  tag: latest\n",
+			"chart istiod: values.yaml: registry.example.com:5000/istio/testing is left after stamping: a " +
+				"registry for tests",
 		},
 		{
 			"another hub", "1.30.0", istiod + "/values.yaml", "global:\n  hub: docker.io/istio\n  tag: latest\n",
 			"chart istiod: values.yaml: the hub is docker.io/istio after stamping, want registry.istio.io/release",
 		},
 		{
-			"the new registry in an old version", "1.29.0", istiod + "/values.yaml", "global:\n  hub: registry.istio.io/release\n  tag: latest\n",
+			"the new registry in an old version", "1.29.0", istiod + "/values.yaml",
+			"global:\n  hub: registry.istio.io/release\n  tag: latest\n",
 			"chart istiod: values.yaml: the hub is registry.istio.io/release after stamping, want docker.io/istio",
 		},
 		{
@@ -103,7 +111,8 @@ func TestExportRefuses(t *testing.T) {
 			"chart istiod: values.yaml: the tag is 1.30-alpha.0 after stamping, want 1.30.0",
 		},
 		{
-			"a tag in a profile of the chart, in a list", "1.30.0", istiod + "/files/profile-demo.yaml", "a:\n- b: {tag: latest}\n",
+			"a tag in a profile of the chart, in a list", "1.30.0", istiod + "/files/profile-demo.yaml",
+			"a:\n- b: {tag: latest}\n",
 			"chart istiod: files/profile-demo.yaml: the tag is latest after stamping, want 1.30.0",
 		},
 		{
@@ -118,7 +127,8 @@ func TestExportRefuses(t *testing.T) {
 			"a version that the rule for hubs does not know", "2.0.0", "profiles/demo.yaml", "{}\n",
 			`version "2.0.0": where the images of Istio are is known for 1.x.y only`,
 		},
-		{"a chart that is not there", "1.30.0", istiod + "/Chart.yaml", "", "chart istiod is missing from istio.io/istio/manifests"},
+		{"a chart that is not there", "1.30.0", istiod + "/Chart.yaml", "",
+			"chart istiod is missing from istio.io/istio/manifests"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "bundle")

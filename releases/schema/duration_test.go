@@ -11,8 +11,8 @@ import (
 	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
 )
 
-// TestDurationsOfIstiod shows what istiod takes for a duration, by the parser that it has: what Lateen says about durations and what it
-// proposes instead stands on this.
+// TestDurationsOfIstiod shows what istiod takes for a duration, by the parser that it has: what Lateen says about
+// durations and what it proposes instead stands on this.
 func TestDurationsOfIstiod(t *testing.T) {
 	for _, c := range []struct {
 		reason, json string
@@ -35,7 +35,8 @@ func TestDurationsOfIstiod(t *testing.T) {
 		{"nothing", `""`, false},
 		{"a truth value", `true`, false},
 	} {
-		for _, field := range []string{`{"connectTimeout":%s}`, `{"defaultConfig":{"terminationDrainDuration":%s}}`, `{"tcpKeepalive":{"time":%s}}`} {
+		for _, field := range []string{`{"connectTimeout":%s}`, `{"defaultConfig":{"terminationDrainDuration":%s}}`,
+			`{"tcpKeepalive":{"time":%s}}`} {
 			text := fmt.Sprintf(field, c.json)
 			if !json.Valid([]byte(text)) {
 				t.Fatal(text)
@@ -48,7 +49,8 @@ func TestDurationsOfIstiod(t *testing.T) {
 	}
 }
 
-// TestDurationsAreMarked: a field of the type has the format, whatever it is called; durations of other kinds have none.
+// TestDurationsAreMarked: a field of the type has the format, whatever it is called; durations of other kinds have
+// none.
 func TestDurationsAreMarked(t *testing.T) {
 	g := newGenerator()
 	mesh := g.definitions[g.define(reflect.TypeFor[meshv1alpha1.MeshConfig]())]
@@ -63,7 +65,8 @@ func TestDurationsAreMarked(t *testing.T) {
 				continue
 			}
 			f, ok := field.parent.FieldByName(field.name)
-			if isDuration := ok && strings.HasSuffix(f.Type.String(), "durationpb.Duration"); isDuration != (p.Format == "duration") {
+			if isDuration := ok && strings.HasSuffix(f.Type.String(),
+				"durationpb.Duration"); isDuration != (p.Format == "duration") {
 				t.Errorf("%s.%s is a duration: %v, and has the schema %+v", name, key, isDuration, p)
 			} else if isDuration {
 				count++

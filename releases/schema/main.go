@@ -11,9 +11,10 @@
 // walked by reflection; the keys that the charts default or read although the types lack them; and overlay.go, which
 // gives such keys a better type than a default of "" or {} betrays. No list of fields is written by hand.
 //
-// The output is a subset of JSON Schema (draft 7): type, format (duration only), enum, properties, additionalProperties, items, $ref to
-// definitions. It has no descriptions, because binaries embed it; -docs keeps those in a file that only the generator
-// of the CRDs reads. The checks themselves are done by github.com/lateen-io/lateen/internal/values.
+// The output is a subset of JSON Schema (draft 7): type, format (duration only), enum, properties,
+// additionalProperties, items, $ref to definitions. It has no descriptions, because binaries embed it; -docs keeps
+// those in a file that only the generator of the CRDs reads. The checks themselves are done by
+// github.com/lateen-io/lateen/internal/values.
 package main
 
 import (

@@ -58,7 +58,8 @@ func scalar(t ...string) *node { return &node{Type: t} }
 func freeObject() *node        { return scalar("object") }
 func listOf(items *node) *node { return &node{Type: types{"array"}, Items: items} }
 
-// duration is a google.protobuf.Duration: text with a unit. Durations of other types are plain text: what reads them has rules of its own.
+// duration is a google.protobuf.Duration: text with a unit. Durations of other types are plain text: what reads them
+// has rules of its own.
 func duration() *node    { return &node{Type: types{"string"}, Format: "duration"} }
 func quantity() *node    { return scalar("number", "string") }
 func intOrString() *node { return scalar("integer", "string") }

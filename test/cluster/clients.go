@@ -120,7 +120,8 @@ func apply(ctx context.Context, api client.Client, objects []*unstructured.Unstr
 
 // isOverloaded reports whether the server says that it had no time for a request.
 func isOverloaded(err error) bool {
-	return apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) || apierrors.IsServiceUnavailable(err)
+	return apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) ||
+		apierrors.IsServiceUnavailable(err)
 }
 
 // established waits until the kinds of CustomResourceDefinitions are served.

@@ -133,8 +133,8 @@ func Main(m *testing.M, options ...Option) int {
 	return code
 }
 
-// unhurried are variables by which Kubernetes' clients, in this process and in those that it starts, give up a connection on which nothing
-// comes for a while. On a busy machine that is no reason to.
+// unhurried are variables by which Kubernetes' clients, in this process and in those that it starts, give up a
+// connection on which nothing comes for a while. On a busy machine that is no reason to.
 var unhurried = sync.OnceValue(func() error {
 	var errs []error
 	for _, name := range []string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS", "HTTP2_PING_TIMEOUT_SECONDS"} {

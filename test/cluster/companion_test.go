@@ -12,7 +12,8 @@ import (
 func TestCompanion(t *testing.T) {
 	t.Parallel()
 	c := &Cluster{dir: t.TempDir()}
-	companion := c.Run(t, "companion", []string{"WORD=hello", "PATH=" + os.Getenv("PATH")}, "/bin/sh", "-c", "echo $WORD $0; exec sleep 3600", "you")
+	companion := c.Run(t, "companion", []string{"WORD=hello", "PATH=" + os.Getenv("PATH")}, "/bin/sh", "-c",
+		"echo $WORD $0; exec sleep 3600", "you")
 	for deadline := time.Now().Add(patience); ; time.Sleep(pause) {
 		text, err := os.ReadFile(companion.Log())
 		if err != nil {

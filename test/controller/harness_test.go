@@ -104,8 +104,8 @@ func startWith(t *testing.T, crds string, options ...cluster.Option) *env {
 	return e
 }
 
-// installedOnce makes Istio's CRDs what an installer has left behind: somebody has written them, and does not apply them again, so they are the
-// controller's to replace.
+// installedOnce makes Istio's CRDs what an installer has left behind: somebody has written them, and does not apply
+// them again, so they are the controller's to replace.
 func (e *env) installedOnce() {
 	e.t.Helper()
 	crds, err := istioCRDs()

@@ -90,8 +90,10 @@ func deniedCRD(e *env, _ *process) {
 	e.eventually("the CRD is named", func() error {
 		got := e.message("revision", "denied", "Reconciled")
 		for _, part := range []string{
-			"False ReconcileError: Istio's CRDs: CustomResourceDefinition " + crd + ": CustomResourceDefinition/" + crd + " dry-run failed (Forbidden): ",
-			". Everything else is applied. Allow the controller to write them (config/rbac), or bring them yourself and start it with --install-istio-crds=false",
+			"False ReconcileError: Istio's CRDs: CustomResourceDefinition " + crd + ": CustomResourceDefinition/" +
+				crd + " dry-run failed (Forbidden): ",
+			". Everything else is applied. Allow the controller to write them (config/rbac), or bring them yourself " +
+				"and start it with --install-istio-crds=false",
 		} {
 			if !strings.Contains(got, part) {
 				return fmt.Errorf("%s is not in %s", part, got)
@@ -102,18 +104,21 @@ func deniedCRD(e *env, _ *process) {
 	e.must("label", "service", "istiod-denied", "-n", "denied", "app=changed", "--overwrite")
 	e.is("istiod", "{.metadata.labels.app}", "service", "istiod-denied", "-n", "denied")
 	e.patch("istio", "denied", `{"spec":{"values":{"pilot":{"env":{"A":"b"}}}}}`)
-	e.is("b", `{.spec.template.spec.containers[0].env[?(@.name=="A")].value}`, "deployment", "istiod-denied", "-n", "denied")
+	e.is("b", `{.spec.template.spec.containers[0].env[?(@.name=="A")].value}`, "deployment", "istiod-denied", "-n",
+		"denied")
 }
 
 func deletedRevision(e *env, _ *process) {
 	e.install("held", "version: v1.28.3")
 	e.must("create", "namespace", "held-app")
 	e.must("label", "namespace", "held-app", "istio.io/rev=held")
-	e.says("True ReferencedByWorkloads: Referenced by at least one pod or namespace: Namespace held-app", "revision", "held", "InUse")
+	e.says("True ReferencedByWorkloads: Referenced by at least one pod or namespace: Namespace held-app", "revision",
+		"held", "InUse")
 	istiod := e.get("deployment", "held", "istiod-held").GetUID()
 	e.must("delete", "istiorevision", "held", "--wait=false")
-	const want = `True DeletionHeld: somebody has deleted it, and its Istio held stays. Referenced by at least one pod or namespace: Namespace held-app. ` +
-		`It is held, and works on, until nothing uses it, or until the annotation lateen.io/allow-deletion: "true" is on it`
+	const want = `True DeletionHeld: somebody has deleted it, and its Istio held stays. Referenced by at least one ` +
+		`pod or namespace: Namespace held-app. It is held, and works on, until nothing uses it, or until the ` +
+		`annotation lateen.io/allow-deletion: "true" is on it`
 	e.eventually("the deletion is held", func() error {
 		if got := e.message("revision", "held", "Stalled"); got != want {
 			return fmt.Errorf("want %s, got %s", want, got)
@@ -145,7 +150,8 @@ func deletedInForeground(e *env, _ *process) {
 	e.install("front", "version: v1.28.3")
 	e.must("create", "namespace", "front-app")
 	e.must("label", "namespace", "front-app", "istio.io/rev=front")
-	e.says("True ReferencedByWorkloads: Referenced by at least one pod or namespace: Namespace front-app", "revision", "front", "InUse")
+	e.says("True ReferencedByWorkloads: Referenced by at least one pod or namespace: Namespace front-app", "revision",
+		"front", "InUse")
 	e.must("delete", "istiorevision", "front", "--cascade=foreground", "--wait=false")
 	e.eventually("the deletion is one in the background", func() error {
 		if got := e.get("revision", "front").GetFinalizers(); !slices.Equal(got, []string{"lateen.io/cleanup"}) {
@@ -187,7 +193,8 @@ func deletedIstio(e *env, _ *process) {
 	e.install("whole", "version: v1.28.3")
 	e.must("create", "namespace", "whole-app")
 	e.must("label", "namespace", "whole-app", "istio.io/rev=whole")
-	e.says("True ReferencedByWorkloads: Referenced by at least one pod or namespace: Namespace whole-app", "revision", "whole", "InUse")
+	e.says("True ReferencedByWorkloads: Referenced by at least one pod or namespace: Namespace whole-app", "revision",
+		"whole", "InUse")
 	e.must("delete", "istio", "whole")
 	e.gone("revision", "whole")
 	e.gone("deployment", "whole", "istiod-whole")
@@ -195,7 +202,8 @@ func deletedIstio(e *env, _ *process) {
 
 func misspelledQuantity(e *env, p *process) {
 	e.must("create", "namespace", "quantity")
-	e.apply(resource("Istio", "quantity", "version: v1.28.3, namespace: quantity, values: {pilot: {resources: {requests: {memory: lots}}}}"))
+	e.apply(resource("Istio", "quantity",
+		"version: v1.28.3, namespace: quantity, values: {pilot: {resources: {requests: {memory: lots}}}}"))
 	e.says("True", "istio", "quantity", "Stalled")
 	got := e.message("istio", "quantity", "Reconciled")
 	if !strings.Contains(got, "resources.requests.memory: ") || !strings.Contains(got, "lots") {
@@ -210,10 +218,12 @@ func misspelledQuantity(e *env, p *process) {
 func takenOutOfGit(e *env, _ *process) {
 	e.must("create", "namespace", "left")
 	e.must("create", "namespace", "left-app")
-	objects := e.sync(resource("Istio", "left", "version: v1.28.3, namespace: left, updateStrategy: {type: RevisionBased}"))
+	objects := e.sync(resource("Istio", "left",
+		"version: v1.28.3, namespace: left, updateStrategy: {type: RevisionBased}"))
 	e.healthy("istio", "left")
 	e.must("label", "namespace", "left-app", "istio.io/rev=left-v1-28-3")
-	e.says("True ReferencedByWorkloads: Referenced by at least one pod or namespace: Namespace left-app", "revision", "left-v1-28-3", "InUse")
+	e.says("True ReferencedByWorkloads: Referenced by at least one pod or namespace: Namespace left-app", "revision",
+		"left-v1-28-3", "InUse")
 	// What a GitOps tool prunes; all else asks it not to.
 	e.must("delete", "istio", "left")
 	e.must("delete", "namespace", "left", "--wait=false")

@@ -240,7 +240,8 @@ func (e *env) sample(label string) {
 		e.must("-n", "sample", "create", "deployment", name, "--image=example.com/"+name)
 	}
 	for _, name := range []string{"helloworld", "sleep"} {
-		e.must("wait", "--for", "condition=available", "-n", "sample", "deployment/"+name, "--timeout="+patience.String())
+		e.must("wait", "--for", "condition=available", "-n", "sample", "deployment/"+name,
+			"--timeout="+patience.String())
 	}
 }
 

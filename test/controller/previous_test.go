@@ -22,8 +22,8 @@ import (
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
-// previous is the commit that users come from: the last release, or what stands for it. Meshes that its controller has brought up must
-// not notice that another one takes over.
+// previous is the commit that users come from: the last release, or what stands for it. Meshes that its controller has
+// brought up must not notice that another one takes over.
 const previous = "5857039"
 
 // earlier is the controller of an earlier commit, with its CRDs.
@@ -58,7 +58,8 @@ func build(t *testing.T, commit string) earlier {
 		t.Fatal(err)
 	}
 	if _, err := output(t.Context(), root, "git", "cat-file", "-e", commit+"^{commit}"); err != nil {
-		missing := fmt.Sprintf("Lateen's own upgrade needs the commit %s, which this clone does not have (git fetch --unshallow): %v", commit, err)
+		missing := fmt.Sprintf("Lateen's own upgrade needs the commit %s, which this clone does not have (git fetch "+
+			"--unshallow): %v", commit, err)
 		if os.Getenv("CI") != "" {
 			t.Fatal(missing)
 		}
@@ -92,9 +93,10 @@ func output(ctx context.Context, dir, program string, args ...string) (string, e
 	return stdout.String(), nil
 }
 
-// TestLateensOwnUpgrade has the controller of an earlier commit bring up meshes of all kinds, and this one take over, and the earlier one once
-// more, and this one again. Each time no pod is made anew, nothing is removed, what is stored is accepted by the CRDs, and the one that
-// has taken over looks after all of it. In the end it removes what the other one has made.
+// TestLateensOwnUpgrade has the controller of an earlier commit bring up meshes of all kinds, and this one take over,
+// and the earlier one once more, and this one again. Each time no pod is made anew, nothing is removed, what is stored
+// is accepted by the CRDs, and the one that has taken over looks after all of it. In the end it removes what the other
+// one has made.
 func TestLateensOwnUpgrade(t *testing.T) {
 	if !soak() {
 		t.Skip("needs the controller of an earlier commit: make soak")
@@ -128,7 +130,8 @@ func TestLateensOwnUpgrade(t *testing.T) {
 			e.converges()
 		}
 		after := e.meshPicture()
-		maps.DeleteFunc(after, func(what string, _ any) bool { return live[what] == nil }) // it may render more than the earlier one
+		// it may render more than the earlier one
+		maps.DeleteFunc(after, func(what string, _ any) bool { return live[what] == nil })
 		if diff := cmp.Diff(live, after); diff != "" {
 			t.Fatalf("%s: -before +after:\n%s", step.what, diff)
 		}
@@ -140,8 +143,8 @@ func TestLateensOwnUpgrade(t *testing.T) {
 	e.leaves(before)
 }
 
-// meshesOfAllKinds makes them and waits until they are as they should be. It gives the ConfigMaps that stand for each: the controller puts
-// them back when they are taken away.
+// meshesOfAllKinds makes them and waits until they are as they should be. It gives the ConfigMaps that stand for each:
+// the controller puts them back when they are taken away.
 func (e *env) meshesOfAllKinds() []client.ObjectKey {
 	e.t.Helper()
 	for name, revision := range map[string]string{
@@ -152,22 +155,28 @@ func (e *env) meshesOfAllKinds() []client.ObjectKey {
 		if revision != "" {
 			label = ", istio.io/rev: " + revision
 		}
-		e.put("{apiVersion: v1, kind: Namespace, metadata: {name: " + name + ", labels: {lateen-test: upgrade" + label + "}}}")
+		e.put("{apiVersion: v1, kind: Namespace, metadata: {name: " + name + ", labels: {lateen-test: upgrade" + label +
+			"}}}")
 		if revision == "" {
 			continue
 		}
-		e.put(fmt.Sprintf(`{apiVersion: apps/v1, kind: Deployment, metadata: {name: app, namespace: %s}, spec: {replicas: 1,
+		e.put(
+			fmt.Sprintf(
+				`{apiVersion: apps/v1, kind: Deployment, metadata: {name: app, namespace: %s}, spec: {replicas: 1,
 selector: {matchLabels: {app: app}}, template: {metadata: {labels: {app: app}}, spec: {containers: [{name: app, image: example.com/app}]}}}}`, name))
 	}
 	mesh := func(name, version, more string) {
-		e.put(fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: %s}, spec: {version: %s, namespace: %[1]s%[3]s}}", name, version, more))
+		e.put(
+			fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: %s}, spec: {version: %s, "+
+				"namespace: %[1]s%[3]s}}", name, version, more))
 	}
 	const byRevision = ", updateStrategy: {type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 0}"
 	e.put("{apiVersion: sailoperator.io/v1, kind: IstioCNI, metadata: {name: default}, spec: {version: v1.28.3}}")
 	mesh("in-place", "v1.28.3", ", values: {pilot: {cni: {enabled: true}}}")
 	mesh("prod", "v1.27.0", byRevision)
 	mesh("remote", "v1.28.3", `, profile: remote, values: {global: {remotePilotAddress: 192.0.2.1}}`)
-	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: {kind: Istio, name: prod}}}")
+	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: " +
+		"{kind: Istio, name: prod}}}")
 	e.healthy("cni", "default")
 	e.healthy("istio", "in-place")
 	e.healthy("istio", "prod")
@@ -183,7 +192,8 @@ selector: {matchLabels: {app: app}}, template: {metadata: {labels: {app: app}}, 
 	}
 }
 
-// lookedAfter takes something away from each mesh, and waits until the controller has put it back, and says that all is well.
+// lookedAfter takes something away from each mesh, and waits until the controller has put it back, and says that all is
+// well.
 func (e *env) lookedAfter(markers []client.ObjectKey) {
 	e.t.Helper()
 	for _, key := range markers {
@@ -233,20 +243,22 @@ func (e *env) stored() error {
 	return nil
 }
 
-// meshPicture is what must not change when another controller takes over: that all objects are the same ones, the markers excepted, which are
-// taken away on purpose; and what pods are made of.
+// meshPicture is what must not change when another controller takes over: that all objects are the same ones, the
+// markers excepted, which are taken away on purpose; and what pods are made of.
 func (e *env) meshPicture() map[string]any {
 	e.t.Helper()
 	out := map[string]any{}
 	for what, uid := range e.snapshot() {
 		kind, _, _ := strings.Cut(what, " ")
-		if !slices.Contains([]string{"configmaps", "leases.coordination.k8s.io", "endpointslices.discovery.k8s.io", "endpoints"}, kind) {
+		if !slices.Contains([]string{"configmaps", "leases.coordination.k8s.io", "endpointslices.discovery.k8s.io",
+			"endpoints"}, kind) {
 			out[what] = uid
 		}
 	}
 	var deployments appsv1.DeploymentList
 	var daemonSets appsv1.DaemonSetList
-	if err := errors.Join(e.client.List(e.t.Context(), &deployments), e.client.List(e.t.Context(), &daemonSets)); err != nil {
+	if err := errors.Join(e.client.List(e.t.Context(), &deployments),
+		e.client.List(e.t.Context(), &daemonSets)); err != nil {
 		e.t.Fatal(err)
 	}
 	templates := map[string]any{}

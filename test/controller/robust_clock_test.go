@@ -32,7 +32,8 @@ func TestGracePeriod(t *testing.T) {
 		})
 		noted := text(e.get("revision", "prod-v1-26-0"), "status", "inactiveSince")
 		d.kill()
-		e.asked("prod", "v1.28.3", fmt.Sprintf("type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: %d", int(grace.Seconds())))
+		e.asked("prod", "v1.28.3", fmt.Sprintf("type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: %d",
+			int(grace.Seconds())))
 		e.pause(3 * time.Second)
 		d.start()
 		e.eventually("it works again", func() error {
@@ -83,11 +84,13 @@ func TestGracePeriod(t *testing.T) {
 	}
 	t.Run("inactive or unused since a moment in the future", func(t *testing.T) {
 		e := e.in(t)
-		// Not so long that one has to wait, and long enough for a busy machine to come to the patches below before it is over.
+		// Not so long that one has to wait, and long enough for a busy machine to come to the patches below before it
+		// is over.
 		const grace = "type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 45"
 		for _, c := range future {
 			// Without an autoscaler, whose status makes the controller look at the revision every now and then.
-			e.put("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: " + c.name + "}, spec: {version: v1.26.0, namespace: istio-system, updateStrategy: {" +
+			e.put("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: " + c.name +
+				"}, spec: {version: v1.26.0, namespace: istio-system, updateStrategy: {" +
 				grace + "}, values: {pilot: {autoscaleEnabled: false}}}}")
 			e.healthy("istio", c.name)
 		}

@@ -23,8 +23,8 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 )
 
-// enough is what a random history has to have done before it proves anything. How long that takes depends on the machine, and nothing
-// else does: the history goes on until it has, bounded by its steps.
+// enough is what a random history has to have done before it proves anything. How long that takes depends on the
+// machine, and nothing else does: the history goes on until it has, bounded by its steps.
 type enough struct {
 	// kills are those of the controller, and steps what the history has done.
 	kills, steps int
@@ -61,10 +61,14 @@ func TestEnough(t *testing.T) {
 	}{
 		{"all of it", 2, 10, judgement{removed: 3, kept: 1}, ""},
 		{"more", 5, 50, judgement{removed: 9, kept: 4}, ""},
-		{"a kill", 1, 10, judgement{removed: 3, kept: 1}, "1 of 2 kills, 10 of 10 steps, 3 of 3 revisions removed, 1 of 1 kept by their users"},
-		{"steps", 2, 9, judgement{removed: 3, kept: 1}, "2 of 2 kills, 9 of 10 steps, 3 of 3 revisions removed, 1 of 1 kept by their users"},
-		{"revisions that had to go", 2, 10, judgement{removed: 2, kept: 1}, "2 of 2 kills, 10 of 10 steps, 2 of 3 revisions removed, 1 of 1 kept by their users"},
-		{"revisions that had to stay", 2, 10, judgement{removed: 3}, "2 of 2 kills, 10 of 10 steps, 3 of 3 revisions removed, 0 of 1 kept by their users"},
+		{"a kill", 1, 10, judgement{removed: 3, kept: 1},
+			"1 of 2 kills, 10 of 10 steps, 3 of 3 revisions removed, 1 of 1 kept by their users"},
+		{"steps", 2, 9, judgement{removed: 3, kept: 1},
+			"2 of 2 kills, 9 of 10 steps, 3 of 3 revisions removed, 1 of 1 kept by their users"},
+		{"revisions that had to go", 2, 10, judgement{removed: 2, kept: 1},
+			"2 of 2 kills, 10 of 10 steps, 2 of 3 revisions removed, 1 of 1 kept by their users"},
+		{"revisions that had to stay", 2, 10, judgement{removed: 3},
+			"2 of 2 kills, 10 of 10 steps, 3 of 3 revisions removed, 0 of 1 kept by their users"},
 	} {
 		if got := want.missing(c.kills, c.steps, c.j); got != c.want {
 			t.Errorf("%s: %q, want %q", c.reason, got, c.want)
@@ -72,10 +76,10 @@ func TestEnough(t *testing.T) {
 	}
 }
 
-// TestKills kills the controller again and again, at random moments, while a random history goes on: upgrades of control planes in place
-// and by revisions, namespaces, pods and workloads that use them and cease to, tags that come, move and go, and the CNI plugin. No
-// revision that is used may go meanwhile (see observer.judge), and when the controller is left alone, all is as if nothing had
-// happened. LATEEN_SEED=2 makes it another history.
+// TestKills kills the controller again and again, at random moments, while a random history goes on: upgrades of
+// control planes in place and by revisions, namespaces, pods and workloads that use them and cease to, tags that come,
+// move and go, and the CNI plugin. No revision that is used may go meanwhile (see observer.judge), and when the
+// controller is left alone, all is as if nothing had happened. LATEEN_SEED=2 makes it another history.
 func TestKills(t *testing.T) {
 	parallel(t, 125)
 	want := quickKills
@@ -95,8 +99,9 @@ func TestKills(t *testing.T) {
 	d := e.daemon()
 	stop := h.play()
 	random := rand.New(rand.NewPCG(seed, 2))
-	// ended counts how often the controller has ended by itself, because the server did not answer in time: how often that is depends on
-	// the machine. It is started again, as the kubelet does. That it crashed would be in its log, and daemon looks for it.
+	// ended counts how often the controller has ended by itself, because the server did not answer in time: how often
+	// that is depends on the machine. It is started again, as the kubelet does. That it crashed would be in its log,
+	// and daemon looks for it.
 	kills, ended := 0, 0
 	var j judgement
 	for ; want.missing(kills, int(h.done.Load()), j) != ""; kills++ {
@@ -133,8 +138,9 @@ func TestKills(t *testing.T) {
 		seed, kills, h.done.Load(), j.removed, j.kept, ended)
 }
 
-// progress lets the controller live until it has done something that it had not at a judgement. However slow the machine is, a history of
-// many lives like this comes to its end. It gives how often the controller has ended by itself meanwhile.
+// progress lets the controller live until it has done something that it had not at a judgement. However slow the
+// machine is, a history of many lives like this comes to its end. It gives how often the controller has ended by itself
+// meanwhile.
 func (e *env) progress(h *history, o *observer, d *daemon, before judgement) (ended int) {
 	e.t.Helper()
 	for {
@@ -147,7 +153,8 @@ func (e *env) progress(h *history, o *observer, d *daemon, before judgement) (en
 			return ended
 		}
 		if steps > mostSteps {
-			e.t.Fatalf("after %d steps the controller has removed %d revisions and kept %d, and then none any more", steps, now.removed, now.kept)
+			e.t.Fatalf("after %d steps the controller has removed %d revisions and kept %d, and then none any more",
+				steps, now.removed, now.kept)
 		}
 		e.pause(3 * time.Second) // a judgement is work
 	}
@@ -194,7 +201,8 @@ func (h *history) play() (stop func()) {
 				h.done.Add(1)
 			case apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), ctx.Err() != nil:
 			case apierrors.IsForbidden(err): // a ServiceAccount that is not there yet
-			case apierrors.ReasonForError(err) == metav1.StatusReasonUnknown, apierrors.IsTimeout(err), apierrors.IsServerTimeout(err):
+			case apierrors.ReasonForError(err) == metav1.StatusReasonUnknown, apierrors.IsTimeout(err),
+				apierrors.IsServerTimeout(err):
 				// The server has not answered: it is busy.
 			default:
 				h.e.t.Errorf("the history cannot go on: %v", err)

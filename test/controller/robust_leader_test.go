@@ -19,7 +19,8 @@ subjects: [{kind: ServiceAccount, name: ` + name + `, namespace: lateen-system}]
 	return e.daemon(append([]string{"--kubeconfig=" + e.KubeconfigFor(e.t, e.TokenFor(e.t, "lateen-system", name))}, args...)...)
 }
 
-// quickElection makes a leader that is gone missed sooner than it would be, and no leader lose its lease because the machine is busy.
+// quickElection makes a leader that is gone missed sooner than it would be, and no leader lose its lease because the
+// machine is busy.
 var quickElection = []string{
 	"--leader-elect", "--leader-election-namespace=lateen-system", "--leader-election-lease-duration=20s",
 	"--leader-election-renew-deadline=15s", "--leader-election-retry-period=1s",

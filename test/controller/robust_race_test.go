@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestRace runs the controller with Go's race detector through some steps of a random history, and then ends it as the kubelet
-// does. What the detector has to say is in the log, in which daemon looks for it.
+// TestRace runs the controller with Go's race detector through some steps of a random history, and then ends it as the
+// kubelet does. What the detector has to say is in the log, in which daemon looks for it.
 func TestRace(t *testing.T) {
 	parallel(t, 80)
 	if testing.Short() {

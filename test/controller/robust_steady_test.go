@@ -13,9 +13,9 @@ import (
 )
 
 // TestSteadyState shows from the API server's audit log that a controller with nothing to do writes nothing, not even to try: with ten
-// control planes, the CNI plugin, tags and some hundred pods. What makes the controller look comes in rounds: things change that mean
-// nothing to it, and each round ends when it has put right something else. make soak has more of them, and then five minutes in which
-// nothing comes at all; LATEEN_STEADY=30s shortens those for who is at it.
+// control planes, the CNI plugin, tags and some hundred pods. What makes the controller look comes in rounds: things
+// change that mean nothing to it, and each round ends when it has put right something else. make soak has more of them,
+// and then five minutes in which nothing comes at all; LATEEN_STEADY=30s shortens those for who is at it.
 func TestSteadyState(t *testing.T) {
 	turn := parallel(t, 100)
 	rounds, duration, replicas := 5, time.Duration(0), 5
@@ -79,7 +79,8 @@ selector: {matchLabels: {app: app}}, template: {metadata: {labels: {app: app}}, 
 		for _, w := range added {
 			lines = append(lines, w.String())
 		}
-		t.Errorf("there was nothing to write, but the controller did in %d rounds and %s:\n%s", rounds, duration, strings.Join(lines, "\n"))
+		t.Errorf("there was nothing to write, but the controller did in %d rounds and %s:\n%s", rounds, duration,
+			strings.Join(lines, "\n"))
 	}
 	e.converges()
 	// It was idle, not dead.
@@ -87,8 +88,8 @@ selector: {matchLabels: {app: app}}, template: {metadata: {labels: {app: app}}, 
 	e.says("True ReferencedByWorkloads: ...", "revision", "mesh-4", "InUse")
 }
 
-// rests waits until the controller has told all that has come about: that a workload has some pods more, for example, is news after a
-// while, and half a minute is the longest that any news waits.
+// rests waits until the controller has told all that has come about: that a workload has some pods more, for example,
+// is news after a while, and half a minute is the longest that any news waits.
 func (e *env) rests(written func() []cluster.Write) {
 	e.t.Helper()
 	before, since := written(), time.Now()
@@ -104,12 +105,14 @@ func (e *env) rests(written func() []cluster.Write) {
 	})
 }
 
-// round changes what means nothing to the controller, on everything that it watches: annotations of its own resources, of namespaces and of
-// pods. Then it takes something away, and waits until that is back: by then the controller has had its turn.
+// round changes what means nothing to the controller, on everything that it watches: annotations of its own resources,
+// of namespaces and of pods. Then it takes something away, and waits until that is back: by then the controller has had
+// its turn.
 func (e *env) round(n, istios, workloads int) {
 	e.t.Helper()
 	note := "example.com/round=" + strconv.Itoa(n)
-	e.must("annotate", "--overwrite", "--all", "istios.sailoperator.io,istiorevisions,istiorevisiontags,istiocnis", note)
+	e.must("annotate", "--overwrite", "--all", "istios.sailoperator.io,istiorevisions,istiorevisiontags,istiocnis",
+		note)
 	for i := range istios {
 		e.must("annotate", "--overwrite", "namespace", fmt.Sprintf("mesh-%d", i), note)
 	}

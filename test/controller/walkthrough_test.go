@@ -419,7 +419,8 @@ spec:
   namespace: istio-cni
 `)
 	e.is("Healthy", "{.status.state}", "istiocni", "default")
-	e.must("wait", "--for=condition=Ready", "pod", "-n", "istio-cni", "-l", "k8s-app=istio-cni-node", "--timeout="+patience.String())
+	e.must("wait", "--for=condition=Ready", "pod", "-n", "istio-cni", "-l", "k8s-app=istio-cni-node",
+		"--timeout="+patience.String())
 	e.is(`RequireDualStack ["IPv4","IPv6"]`, "{.spec.ipFamilyPolicy} {.spec.ipFamilies}", "service", "istiod", "-n", "istio-system")
 	namespaces := []string{"dual-stack", "ipv4", "ipv6", "sleep"}
 	for _, ns := range namespaces {

@@ -111,8 +111,8 @@ func mesh(istio string) func(string) {
 	}
 }
 
-// TestKptRepository renders the repository itself: what is committed in examples/kpt/sample is what comes out, and nothing else
-// is touched.
+// TestKptRepository renders the repository itself: what is committed in examples/kpt/sample is what comes out, and
+// nothing else is touched.
 func TestKptRepositoryGolden(t *testing.T) {
 	r := newRepo(t, func(dir string) { copyPackage(t, dir) })
 	r.render()
@@ -138,7 +138,8 @@ func TestKptPackageGet(t *testing.T) {
 	run{dir: root}.must(t, "make", "--silent", "packages", "DIR="+packages)
 	run{dir: packages}.must(t, "git", "init", "-q", "-b", "main")
 	run{dir: packages}.must(t, "git", "add", "-A")
-	run{dir: packages}.must(t, "git", "-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "-q", "-m", "packages")
+	run{dir: packages}.must(t, "git", "-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "-q", "-m",
+		"packages")
 	kpt := tool(t, "kpt")
 	run{dir: dir}.must(t, kpt, "pkg", "get", "file://"+packages+"/.git/cni@main", "mesh")
 	out := run{dir: dir}.must(t, kpt, "fn", "render", "--allow-exec", "mesh")
@@ -391,7 +392,8 @@ func TestKptRetained(t *testing.T) {
 		if err := os.Remove(r.path("istio.yaml")); err != nil {
 			t.Fatal(err)
 		}
-		out := run{dir: r.dir, env: []string{"LATEEN_ALLOW_REMOVAL=Istio/default"}}.must(t, r.kpt, "fn", "render", "--allow-exec")
+		out := run{dir: r.dir, env: []string{"LATEEN_ALLOW_REMOVAL=Istio/default"}}.must(t, r.kpt, "fn", "render",
+			"--allow-exec")
 		said := out.stdout + out.stderr
 		for _, want := range []string{
 			"default-v1-27-0: removed with the 18 objects of the revision, because Istio/default is not in the package any more", "default-v1-28-3: removed with",

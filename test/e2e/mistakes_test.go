@@ -18,7 +18,8 @@ var mistakes = []struct{ reason, from, to, say string }{
 	},
 	{
 		"the group of earlier days", "apiVersion: sailoperator.io/v1\n", "apiVersion: operator.istio.io/v1alpha1\n",
-		`Istio/default: apiVersion: no function of Lateen expands "operator.istio.io/v1alpha1", kind Istio, but operator.istio.io is the group that the Sail Operator ` +
+		`Istio/default: apiVersion: no function of Lateen expands "operator.istio.io/v1alpha1", kind Istio, but ` +
+			`operator.istio.io is the group that the Sail Operator ` +
 			"had before sailoperator.io/v1; did you mean apiVersion: sailoperator.io/v1?",
 	},
 }
@@ -49,9 +50,11 @@ func TestMistakesKpt(t *testing.T) {
 	source := read(t, r.path("istio.yaml"))
 	for _, c := range append(mistakes, []struct{ reason, from, to, say string }{
 		{"a file that is emptied", source, "", "none of the control planes that the package had would stay"},
-		{"another name", "name: default\n", "name: mesh\n", "none of the control planes that the package had would stay"},
+		{"another name", "name: default\n", "name: mesh\n",
+			"none of the control planes that the package had would stay"},
 		{
-			"a warning under strict", "annotations:\n", "namespace: x\n  annotations:\n    lateen.io/strict: \"true\"\n",
+			"a warning under strict", "annotations:\n",
+			"namespace: x\n  annotations:\n    lateen.io/strict: \"true\"\n",
 			"(a warning, which option strict makes an error)",
 		},
 	}...) {
@@ -73,11 +76,13 @@ func TestMistakesKpt(t *testing.T) {
 	if err := os.Remove(r.path("istio.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	out := run{dir: r.dir, env: []string{"LATEEN_ALLOW_REMOVAL=Istio/default"}}.must(t, r.kpt, "fn", "render", "--allow-exec")
+	out := run{dir: r.dir, env: []string{"LATEEN_ALLOW_REMOVAL=Istio/default"}}.must(t, r.kpt, "fn", "render",
+		"--allow-exec")
 	if left := r.files("default"); len(left) > 0 {
 		t.Errorf("left of a control plane that may go: %v", left)
 	}
-	if want := "because Istio/default is not in the package any more"; !strings.Contains(words(out.stdout+out.stderr), want) {
+	if want := "because Istio/default is not in the package any more"; !strings.Contains(words(out.stdout+out.stderr),
+		want) {
 		t.Errorf("kpt does not say %q:\n%s%s", want, out.stdout, out.stderr)
 	}
 }
@@ -93,18 +98,20 @@ func TestMistakesFiles(t *testing.T) {
 			line := map[bool]string{true: ":2:1: ", false: ":1:1: "}[strings.Contains(c.from, "kind")]
 			want := program + ": " + filepath.ToSlash(file) + line + c.say
 			if err == nil || out.stdout != "" || !slices.Contains(strings.Split(out.stderr, "\n"), want) {
-				t.Errorf("%s: %s: error %v, stdout %q, stderr does not say %q:\n%s", program, c.reason, err, out.stdout, want, out.stderr)
+				t.Errorf("%s: %s: error %v, stdout %q, stderr does not say %q:\n%s", program, c.reason, err, out.stdout,
+					want, out.stderr)
 			}
 		}
 	}
 }
 
-// TestPluginPosition: kustomize gives its exec plugins a temporary file, which a message must not name; kubectl shows what the
-// plugin says when it fails.
+// TestPluginPosition: kustomize gives its exec plugins a temporary file, which a message must not name; kubectl shows
+// what the plugin says when it fails.
 func TestPluginPosition(t *testing.T) {
 	dir, home := legacy(t)
 	edit(t, filepath.Join(dir, "istio.yaml"), "spec:\n", "spec:\n  versoin: v1\n")
-	out, err := run{env: []string{"KUSTOMIZE_PLUGIN_HOME=" + home}}.command(t, tool(t, "kubectl"), "kustomize", "--enable-alpha-plugins", dir)
+	out, err := run{env: []string{"KUSTOMIZE_PLUGIN_HOME=" + home}}.command(t, tool(t, "kubectl"), "kustomize",
+		"--enable-alpha-plugins", dir)
 	const want = "render-istio: Istio/default: spec.versoin: unknown field; did you mean version?"
 	if err == nil || out.stdout != "" || !strings.Contains(out.stderr, want) {
 		t.Errorf("error %v, stdout %q, stderr does not say %q:\n%s", err, out.stdout, want, out.stderr)
@@ -119,6 +126,7 @@ func TestWithoutEnableExec(t *testing.T) {
 	}
 	rendered := without(objects(t, out.stdout), "Namespace") // which is a resource beside the Istio
 	if diff := cmp.Diff(map[string]map[string]any{}, rendered); diff != "" || out.stderr != "" {
-		t.Errorf("README.md and the functions' READMEs say that kustomize prints nothing of the Istio; stderr %q (-want +got)\n%s", out.stderr, diff)
+		t.Errorf("README.md and the functions' READMEs say that kustomize prints nothing of the Istio; stderr %q "+
+			"(-want +got)\n%s", out.stderr, diff)
 	}
 }

@@ -31,8 +31,8 @@ var updated = map[string]struct{ from, to string }{
 	"revision-tag":          {"version: v1.27.0", "version: v1.28.3"},
 }
 
-// scenario is a scenario of the user guide, or one cluster of it: a kustomization below examples/kustomize, and a package of kpt
-// below examples/kpt.
+// scenario is a scenario of the user guide, or one cluster of it: a kustomization below examples/kustomize, and a
+// package of kpt below examples/kpt.
 type scenario struct{ name, cluster string }
 
 func (s scenario) String() string { return strings.TrimSuffix(s.name+"/"+s.cluster, "/") }
@@ -206,8 +206,8 @@ func TestScenariosKpt(t *testing.T) {
 	}
 }
 
-// argocdSkips expects that Argo CD applies of a package what the others apply: it leaves out each file that has its comment, and knows
-// nothing of local-config.
+// argocdSkips expects that Argo CD applies of a package what the others apply: it leaves out each file that has its
+// comment, and knows nothing of local-config.
 func argocdSkips(t *testing.T, dir string) {
 	t.Helper()
 	for _, file := range yamlFiles(t, dir) {
@@ -221,7 +221,8 @@ func argocdSkips(t *testing.T, dir string) {
 	}
 }
 
-// renderTwice renders a package, commits, and expects that the second time changes nothing. It returns what kpt said first.
+// renderTwice renders a package, commits, and expects that the second time changes nothing. It returns what kpt said
+// first.
 func (s scenario) renderTwice(t *testing.T, r repo) string {
 	t.Helper()
 	said := r.render()
@@ -365,7 +366,8 @@ func TestScenariosReadme(t *testing.T) {
 	}
 }
 
-// elsewhere are the API groups of other products in the scenarios, whose CRDs come with these products. The README says so.
+// elsewhere are the API groups of other products in the scenarios, whose CRDs come with these products. The README says
+// so.
 var elsewhere = []string{"kiali.io", "k8s.cni.cncf.io", "monitoring.coreos.com", "sailoperator.io"}
 
 // TestScenariosOnEmptyCluster: what a scenario needs to be applied is in it, or is another product's.
@@ -388,7 +390,8 @@ func TestScenariosOnEmptyCluster(t *testing.T) {
 				t.Errorf("%s: %s: the namespace %v is not there", s, key, ns)
 			}
 			group, _, named := strings.Cut(fmt.Sprint(o["apiVersion"]), "/")
-			builtIn := !named || !strings.Contains(group, ".") || strings.HasSuffix(group, ".k8s.io") && !strings.Contains(group, "gateway")
+			builtIn := !named || !strings.Contains(group, ".") ||
+				strings.HasSuffix(group, ".k8s.io") && !strings.Contains(group, "gateway")
 			if !builtIn && !groups[group] && !slices.Contains(elsewhere, group) {
 				t.Errorf("%s: %s: the CRD is not there", s, key)
 			}

@@ -288,8 +288,8 @@ func TestLeavingTheRevisionDefault(t *testing.T) {
 			if left := next.files("default"); !slices.Equal(left, shared) {
 				t.Errorf("%s, tag %v: left of the revision default: %v, want %v\n%s", name, withTag, left, shared, said)
 			}
-			const warning = "the revision default leaves the package, and there is no tag named default to take over: the validator " +
-				"istiod-default-validator goes, which only a default revision or tag has"
+			const warning = "the revision default leaves the package, and there is no tag named default to take " +
+				"over: the validator istiod-default-validator goes, which only a default revision or tag has"
 			if strings.Contains(said, warning) == withTag {
 				t.Errorf("%s: a tag is there: %v; kpt says:\n%s", name, withTag, said)
 			}

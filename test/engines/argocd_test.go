@@ -54,7 +54,8 @@ func startArgo(t *testing.T) *world {
 	}
 	w.Run(t, cmpServer, named(cmpServer, "ARGOCD_CMP_WORKDIR="+t.TempDir()), programs[argoCD],
 		"--config-dir-path="+pluginConfig(t))
-	w.Run(t, repoServer, named(repoServer, "ARGOCD_ASK_PASS_SOCK="+filepath.Join(t.TempDir(), "ask-pass")), programs[argoCD],
+	w.Run(t, repoServer, named(repoServer, "ARGOCD_ASK_PASS_SOCK="+filepath.Join(t.TempDir(), "ask-pass")),
+		programs[argoCD],
 		"--address="+loopback, "--port="+repoPort, "--metrics-address="+loopback, "--metrics-port="+cluster.Port(t),
 		"--disable-tls", "--client-ca-path=", "--revision-cache-expiration=1s")
 	w.Run(t, argoController, named(argoController, "ARGOCD_FAKE_IN_CLUSTER=true"), programs[argoCD],
@@ -221,7 +222,8 @@ func (argo) state(w *world, name string) (state, error) {
 	}
 	for _, r := range status.Resources {
 		if r.Status != "Synced" || r.Health.Status != "" && r.Health.Status != "Healthy" {
-			messages = append(messages, strings.Join([]string{r.Kind, r.Name, r.Status, r.Health.Status, r.Health.Message}, " "))
+			messages = append(messages,
+				strings.Join([]string{r.Kind, r.Name, r.Status, r.Health.Status, r.Health.Message}, " "))
 		}
 	}
 	if phase != "Succeeded" {

@@ -184,7 +184,8 @@ func (w *world) uninstalled(mesh string, objects []*unstructured.Unstructured) {
 	if now, err := w.get("sailoperator.io/v1", "Istio", "", mesh); err != nil || now.GetDeletionTimestamp() != nil {
 		w.t.Errorf("the Istio %s is gone, or going: %v", mesh, err)
 	}
-	if now, err := w.current(istiod); err != nil || now.GetUID() != istiod.GetUID() || now.GetDeletionTimestamp() != nil {
+	if now, err := w.current(istiod); err != nil || now.GetUID() != istiod.GetUID() ||
+		now.GetDeletionTimestamp() != nil {
 		w.t.Errorf("istiod is gone, going, or another: %v", err)
 	}
 }

@@ -40,7 +40,8 @@ func startFlux(t *testing.T) *world {
 	loopback := func() string { return "127.0.0.1:" + cluster.Port(t) }
 	run := func(name string, args ...string) {
 		own := environment(t, "RUNTIME_NAMESPACE="+fluxNamespace, "KUBECONFIG="+w.account(fluxNamespace, name))
-		args = append(args, "--metrics-addr="+loopback(), "--health-addr="+loopback(), "--events-addr=", "--log-level=info")
+		args = append(args, "--metrics-addr="+loopback(), "--health-addr="+loopback(), "--events-addr=",
+			"--log-level=info")
 		w.Run(t, name, own, programs[name], args...)
 	}
 	storage := loopback()

@@ -117,7 +117,8 @@ func (i *idle) stir(ctx context.Context, c client.Client, bundles []string) {
 				if !isMap {
 					continue
 				}
-				if err := unstructured.SetNestedField(hook, bundles[n%len(bundles)], "clientConfig", "caBundle"); err != nil {
+				if err := unstructured.SetNestedField(hook, bundles[n%len(bundles)], "clientConfig",
+					"caBundle"); err != nil {
 					continue
 				}
 				if !mutating { // of the others istiod leaves the policy alone

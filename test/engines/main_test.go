@@ -89,7 +89,8 @@ func find() (map[string]string, error) {
 		if os.Getenv(ownNetwork) != "" {
 			return cached(missing) // and it has been said
 		}
-		fmt.Fprintln(os.Stderr, "not built, so their tests are skipped:", strings.Join(missing, ", "), "(`make test-engines` builds them)")
+		fmt.Fprintln(os.Stderr, "not built, so their tests are skipped:", strings.Join(missing, ", "),
+			"(`make test-engines` builds them)")
 		return cached(missing)
 	}
 	if _, err := cluster.Programs(context.Background(), os.Stderr); err != nil {

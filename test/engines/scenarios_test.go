@@ -374,7 +374,8 @@ func (w *world) upgradeWithoutMemory(f form) {
 	f.write(w.t, r, m)
 	bumped := w.sync(m.name, f.commit(w.t, r, "the next version"))
 	if left := of("keep-v1-27-0", f.rendered(w.t, r)); len(left) > 0 || len(old) < 10 {
-		w.t.Fatalf("nothing would be proved: %d objects of the old revision, %d of them rendered still", len(old), len(left))
+		w.t.Fatalf("nothing would be proved: %d objects of the old revision, %d of them rendered still", len(old),
+			len(left))
 	}
 	w.steady(m.name, bumped)
 	if diff := cmp.Diff(before, w.versions(old)); diff != "" {
@@ -427,8 +428,8 @@ func (w *world) mistaken(f form, name string) {
 	w.engine.remove(w, name)
 }
 
-// withoutExec takes the right to run functions from kustomize, which then prints nothing of the control plane, and says nothing. What is
-// left, the namespace, is synced.
+// withoutExec takes the right to run functions from kustomize, which then prints nothing of the control plane, and says
+// nothing. What is left, the namespace, is synced.
 func (w *world) withoutExec() {
 	m := mesh{
 		name: "guarded", version: newVersion, strategy: "InPlace", applied: true,

@@ -386,7 +386,9 @@ func filter[T any](all []T, holds func(T) bool) []T {
 
 // of are the objects that belong to a revision.
 func of(revision string, objects []*unstructured.Unstructured) []*unstructured.Unstructured {
-	return filter(objects, func(o *unstructured.Unstructured) bool { return o.GetLabels()["lateen.io/revision"] == revision })
+	return filter(objects, func(o *unstructured.Unstructured) bool {
+		return o.GetLabels()["lateen.io/revision"] == revision
+	})
 }
 
 // without are the objects that are not among others.

@@ -66,7 +66,8 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// findPrograms finds istiod and the controller, or says what is missing. It builds no istiod: that takes longer than tests may.
+// findPrograms finds istiod and the controller, or says what is missing. It builds no istiod: that takes longer than
+// tests may.
 func findPrograms(dir string) error {
 	missing, err := Missing()
 	if err != nil {
@@ -100,7 +101,8 @@ type env struct {
 	routes *routes
 }
 
-// start gives the test a cluster of its own, with Lateen's CRDs, the controller, and a way for the API server to the webhooks.
+// start gives the test a cluster of its own, with Lateen's CRDs, the controller, and a way for the API server to the
+// webhooks.
 func start(t *testing.T) *env {
 	t.Helper()
 	switch asked := os.Getenv("ENGINES"); {
@@ -113,7 +115,8 @@ func start(t *testing.T) *env {
 	case programs.missing != "":
 		t.Skip(programs.missing)
 	}
-	e := &env{Cluster: cluster.Start(t, cluster.WithNodes(2), cluster.WithAudit(), cluster.WithCRDs("../../config/crd")), t: t}
+	e := &env{Cluster: cluster.Start(t, cluster.WithNodes(2), cluster.WithAudit(),
+		cluster.WithCRDs("../../config/crd")), t: t}
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1.AddToScheme(scheme))
@@ -168,7 +171,8 @@ func (e *env) run(name, dir string, environ []string, program string, args ...st
 // controller starts Lateen's.
 func (e *env) controller() *process {
 	e.t.Helper()
-	return e.run("lateen-controller", "", os.Environ(), programs.controller, "--kubeconfig="+e.Kubeconfig, "--leader-elect=false",
+	return e.run("lateen-controller", "", os.Environ(), programs.controller, "--kubeconfig="+e.Kubeconfig,
+		"--leader-elect=false",
 		"--metrics-bind-address=0", "--health-probe-bind-address=0")
 }
 
@@ -180,7 +184,8 @@ func (e *env) put(text string) {
 		e.t.Fatal(err)
 	}
 	e.eventually("applying "+o.GetKind()+" "+o.GetName(), func() error {
-		return e.client.Apply(e.t.Context(), client.ApplyConfigurationFromUnstructured(o), client.FieldOwner("lateen-test"), client.ForceOwnership)
+		return e.client.Apply(e.t.Context(), client.ApplyConfigurationFromUnstructured(o),
+			client.FieldOwner("lateen-test"), client.ForceOwnership)
 	})
 }
 
@@ -192,7 +197,8 @@ func (e *env) remove(o client.Object) {
 		e.t.Fatalf("deleting %s: %v", what, err)
 	}
 	e.eventually("the end of "+what, func() error {
-		if err := e.client.Get(e.t.Context(), client.ObjectKeyFromObject(o), o); client.IgnoreNotFound(err) != nil || err == nil {
+		if err := e.client.Get(e.t.Context(), client.ObjectKeyFromObject(o), o); client.IgnoreNotFound(err) != nil ||
+			err == nil {
 			return fmt.Errorf("it is still there: %w", err)
 		}
 		return nil
@@ -217,12 +223,14 @@ func (e *env) eventually(what string, holds func() error) {
 
 // istio is an Istio of the version, in YAML, with what is added to its spec.
 func istio(name, version, more string) string {
-	return fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: %s}, spec: {version: %s, namespace: %s%s}}", name, version, system, more)
+	return fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: %s}, spec: {version: %s, "+
+		"namespace: %s%s}}", name, version, system, more)
 }
 
 // tag is an IstioRevisionTag in YAML.
 func tag(name, kind, target string) string {
-	return fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: %s}, spec: {targetRef: {kind: %s, name: %s}}}", name, kind, target)
+	return fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: %s}, spec: "+
+		"{targetRef: {kind: %s, name: %s}}}", name, kind, target)
 }
 
 // ready waits until a revision is.
@@ -261,14 +269,15 @@ func (e *env) inUse(revision string, want bool) string {
 	return message
 }
 
-// patched waits until an istiod has put its certificate into all injection webhooks of a revision and of the tags on it, and has made the
-// validating one strict.
+// patched waits until an istiod has put its certificate into all injection webhooks of a revision and of the tags on
+// it, and has made the validating one strict.
 func (e *env) patched(names ...string) {
 	e.t.Helper()
 	e.eventually("istiod patches its webhooks", func() error {
 		var mutating admissionv1.MutatingWebhookConfigurationList
 		var validating admissionv1.ValidatingWebhookConfigurationList
-		if err := errors.Join(e.client.List(e.t.Context(), &mutating), e.client.List(e.t.Context(), &validating)); err != nil {
+		if err := errors.Join(e.client.List(e.t.Context(), &mutating),
+			e.client.List(e.t.Context(), &validating)); err != nil {
 			return err
 		}
 		for _, name := range names {
@@ -296,8 +305,10 @@ func (e *env) patched(names ...string) {
 				if !slices.Contains(names, config.Labels["istio.io/rev"]) {
 					continue
 				}
-				if len(hook.ClientConfig.CABundle) == 0 || hook.FailurePolicy == nil || *hook.FailurePolicy != admissionv1.Fail {
-					return fmt.Errorf("%s in %s: caBundle of %d bytes, failurePolicy %v", hook.Name, config.Name, len(hook.ClientConfig.CABundle), hook.FailurePolicy)
+				if len(hook.ClientConfig.CABundle) == 0 || hook.FailurePolicy == nil ||
+					*hook.FailurePolicy != admissionv1.Fail {
+					return fmt.Errorf("%s in %s: caBundle of %d bytes, failurePolicy %v", hook.Name, config.Name,
+						len(hook.ClientConfig.CABundle), hook.FailurePolicy)
 				}
 			}
 		}
@@ -305,8 +316,8 @@ func (e *env) patched(names ...string) {
 	})
 }
 
-// proxy is the revision that has injected a pod, by what the pod has: the annotation of the template, what the injector itself notes, and
-// whether there is a proxy at all.
+// proxy is the revision that has injected a pod, by what the pod has: the annotation of the template, what the injector
+// itself notes, and whether there is a proxy at all.
 type proxy struct {
 	// Annotation is istio.io/rev, and Status the revision in sidecar.istio.io/status.
 	Annotation, Status string

@@ -41,29 +41,35 @@ var meshes = []mesh{
 		},
 		objects: []client.Object{
 			&v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "stable"}},
-			&v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "canary"}}, &v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "default"}},
+			&v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "canary"}},
+			&v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "default"}},
 		},
 		revisions: []string{"default", "canary"},
 		leads:     map[string]string{"default": "default", "canary": "canary", "stable": "canary"},
 	},
 	{
-		name:   "a tag named default that takes every namespace",
-		reason: "istio-injection=enabled means a tag here, and what has no label is injected as well. Another tag comes from the values.",
+		name: "a tag named default that takes every namespace",
+		reason: "istio-injection=enabled means a tag here, and what has no label is injected as well. Another tag " +
+			"comes from the values.",
 		resources: []string{
-			istio("prod", version, `, updateStrategy: {type: RevisionBased}, values: {revisionTags: [extra], sidecarInjectorWebhook: {enableNamespacesByDefault: true}}`),
+			istio("prod", version, `, updateStrategy: {type: RevisionBased}, values: {revisionTags: [extra], `+
+				`sidecarInjectorWebhook: {enableNamespacesByDefault: true}}`),
 			tag("default", v1.KindIstio, "prod"),
 		},
 		objects: []client.Object{
-			&v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, &v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "prod"}},
+			&v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "default"}},
+			&v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "prod"}},
 		},
 		revisions: []string{"prod-v1-28-3"},
-		leads:     map[string]string{"prod-v1-28-3": "prod-v1-28-3", "default": "prod-v1-28-3", "extra": "prod-v1-28-3"},
-		auto:      true,
+		leads: map[string]string{"prod-v1-28-3": "prod-v1-28-3", "default": "prod-v1-28-3",
+			"extra": "prod-v1-28-3"},
+		auto: true,
 	},
 }
 
-// TestInjection makes pods with all combinations of the labels involved, in namespaces with all combinations of theirs, and asks the API
-// server what becomes of them: the revision whose istiod injects a pod is the one that Lateen says the pod, or its namespace, uses.
+// TestInjection makes pods with all combinations of the labels involved, in namespaces with all combinations of theirs,
+// and asks the API server what becomes of them: the revision whose istiod injects a pod is the one that Lateen says the
+// pod, or its namespace, uses.
 func TestInjection(t *testing.T) {
 	e := start(t)
 	for _, m := range meshes {
@@ -142,11 +148,13 @@ func (e *env) agree(m mesh, values []string) map[string]int {
 	e.t.Helper()
 	var attempts []*attempt
 	n := 0
-	for nsLabels := range combinations(usage.LabelInjection, []string{"", "enabled", "disabled", "other"}, usage.LabelRevision, values) {
+	for nsLabels := range combinations(usage.LabelInjection, []string{"", "enabled", "disabled", "other"},
+		usage.LabelRevision, values) {
 		namespace := fmt.Sprintf("app-%s-%d", m.revisions[0], n)
 		n++
 		e.create(namespace, nsLabels)
-		for podLabels := range combinations(usage.LabelInject, []string{"", "true", "false", "other"}, usage.LabelRevision, values) {
+		for podLabels := range combinations(usage.LabelInject, []string{"", "true", "false", "other"},
+			usage.LabelRevision, values) {
 			attempts = append(attempts, &attempt{namespace: namespace, nsLabels: nsLabels, podLabels: podLabels})
 		}
 	}

@@ -53,7 +53,8 @@ func (e *env) istiod(revision string) *istiod {
 	i := &istiod{address: e.routes.address(), labels: pod.Labels}
 	container := pod.Spec.Containers[at]
 	environ, err := environment(container.Env, map[string]string{
-		"metadata.name": name + "-process", "metadata.namespace": system, "spec.serviceAccountName": pod.Spec.ServiceAccountName,
+		"metadata.name": name + "-process", "metadata.namespace": system,
+		"spec.serviceAccountName": pod.Spec.ServiceAccountName,
 	})
 	if err != nil {
 		e.t.Fatal(err)
@@ -62,7 +63,8 @@ func (e *env) istiod(revision string) *istiod {
 	args := slices.Concat(container.Args, []string{
 		"--kubeconfig=" + e.KubeconfigFor(e.t, e.TokenFor(e.t, system, pod.Spec.ServiceAccountName)),
 		"--httpAddr=" + i.address + ":" + readyPort, "--httpsAddr=" + i.address + ":" + webhookPort,
-		"--grpcAddr=" + i.address + ":15010", "--secureGRPCAddr=" + i.address + ":15012", "--monitoringAddr=" + i.address + ":15014",
+		"--grpcAddr=" + i.address + ":15010", "--secureGRPCAddr=" + i.address + ":15012",
+		"--monitoringAddr=" + i.address + ":15014",
 		"--ctrlz_address=" + i.address,
 	})
 	// What the chart mounts is optional or in memory. An empty directory is that.
@@ -78,7 +80,8 @@ func (e *env) stop(i *istiod) {
 	i.kill()
 }
 
-// environment are variables as the kubelet would set them. Those that depend on the limits of the container are left out: there are none.
+// environment are variables as the kubelet would set them. Those that depend on the limits of the container are left
+// out: there are none.
 func environment(vars []corev1.EnvVar, fields map[string]string) ([]string, error) {
 	out := []string{"PATH=/nowhere", "HOME=/nowhere"}
 	for _, v := range vars {
@@ -88,7 +91,8 @@ func environment(vars []corev1.EnvVar, fields map[string]string) ([]string, erro
 		case v.ValueFrom.FieldRef != nil:
 			value, known := fields[v.ValueFrom.FieldRef.FieldPath]
 			if !known {
-				return nil, fmt.Errorf("the variable %s is the field %s, which nobody knows here", v.Name, v.ValueFrom.FieldRef.FieldPath)
+				return nil, fmt.Errorf("the variable %s is the field %s, which nobody knows here", v.Name,
+					v.ValueFrom.FieldRef.FieldPath)
 			}
 			out = append(out, v.Name+"="+value)
 		case v.ValueFrom.ResourceFieldRef == nil:
@@ -114,9 +118,10 @@ func isReady(ctx context.Context, address string) error {
 	return nil
 }
 
-// routes do what kube-proxy does, for the webhooks: they lead from each Service of istiod to an istiod that its selector selects. A Service
-// has no address that anybody could listen on, so it is made one of type ExternalName, whose name is a loopback address: nobody owns
-// these fields, and what clients check, the name in the certificate, is the Service's as before.
+// routes do what kube-proxy does, for the webhooks: they lead from each Service of istiod to an istiod that its
+// selector selects. A Service has no address that anybody could listen on, so it is made one of type ExternalName,
+// whose name is a loopback address: nobody owns these fields, and what clients check, the name in the certificate, is
+// the Service's as before.
 type routes struct {
 	e *env
 	// first is the part of the loopback addresses that is this cluster's.
@@ -140,7 +145,8 @@ func (e *env) route() *routes {
 			e.t.Cleanup(func() { closeQuietly(lock) })
 			r.first = first
 		} else if errors.Is(err, fs.ErrPermission) {
-			e.t.Skipf("the API server calls webhooks on port %s, on which this user may not listen: %v", servicePort, err)
+			e.t.Skipf("the API server calls webhooks on port %s, on which this user may not listen: %v", servicePort,
+				err)
 		}
 	}
 	if r.first == "" {
@@ -184,7 +190,8 @@ func (r *routes) watch() {
 		var services corev1.ServiceList
 		if err := r.e.client.List(r.e.t.Context(), &services, client.InNamespace(system)); err == nil {
 			for i := range services.Items {
-				if s := &services.Items[i]; s.DeletionTimestamp == nil && s.Spec.Type != corev1.ServiceTypeExternalName {
+				if s := &services.Items[i]; s.DeletionTimestamp == nil &&
+					s.Spec.Type != corev1.ServiceTypeExternalName {
 					r.serve(s)
 				}
 			}
@@ -208,7 +215,8 @@ func (r *routes) serve(s *corev1.Service) {
 	before := s.DeepCopy()
 	s.Spec.Type, s.Spec.ExternalName = corev1.ServiceTypeExternalName, address
 	s.Spec.ClusterIP, s.Spec.ClusterIPs = "", nil
-	if err := r.e.client.Patch(r.e.t.Context(), s, client.MergeFrom(before), client.FieldOwner("lateen-test")); err != nil {
+	if err := r.e.client.Patch(r.e.t.Context(), s, client.MergeFrom(before),
+		client.FieldOwner("lateen-test")); err != nil {
 		closeQuietly(listener) // the next look tries it again
 	} else {
 		context.AfterFunc(r.e.t.Context(), func() { closeQuietly(listener) })

@@ -1,6 +1,6 @@
-// Package istiod runs real istiods of a bundled version beside the controller: as processes, against a real control plane, with the
-// arguments, the environment and the rights that Lateen renders for them. The API server calls their webhooks as it does in any
-// cluster, and pods come out of it injected or not.
+// Package istiod runs real istiods of a bundled version beside the controller: as processes, against a real control
+// plane, with the arguments, the environment and the rights that Lateen renders for them. The API server calls their
+// webhooks as it does in any cluster, and pods come out of it injected or not.
 //
 // `make test-engines` runs its tests; elsewhere they are skipped, since istiod takes long to build, and say so.
 package istiod
@@ -24,7 +24,8 @@ var modules = []cluster.Module{{
 	Products: []cluster.Product{{Name: program, Main: "istio.io/istio/pilot/cmd/pilot-discovery"}},
 }}
 
-// Program gives the file of istiod, and builds it if the user's cache does not have it, which takes many minutes and is said on progress.
+// Program gives the file of istiod, and builds it if the user's cache does not have it, which takes many minutes and is
+// said on progress.
 func Program(ctx context.Context, progress io.Writer) (string, error) {
 	files, err := cluster.Build(ctx, progress, modules)
 	if err != nil {

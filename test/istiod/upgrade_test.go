@@ -16,8 +16,8 @@ import (
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
-// TestUpgrade moves a workload from one revision to the next, each with an istiod of its own: both inject as long as both are there, the old
-// one goes when the last proxy of it has, and nobody fights over the webhooks meanwhile.
+// TestUpgrade moves a workload from one revision to the next, each with an istiod of its own: both inject as long as
+// both are there, the old one goes when the last proxy of it has, and nobody fights over the webhooks meanwhile.
 func TestUpgrade(t *testing.T) {
 	e := start(t)
 	const old, current = "default-v1-27-0", "default-v1-28-3"
@@ -50,7 +50,8 @@ func TestUpgrade(t *testing.T) {
 	e.injected("app", current)
 	e.gone(&v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: old}})
 	e.gone(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: "istiod-" + old}})
-	e.gone(&admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "istio-sidecar-injector-" + old}})
+	e.gone(&admissionv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "istio-sidecar-injector-" + old}})
 	e.stop(first)
 	e.ready(current)
 	e.patched(current)
@@ -60,8 +61,9 @@ func TestUpgrade(t *testing.T) {
 	e.peaceful(current)
 }
 
-// peaceful shows from the audit log that the controller and istiod leave each other's fields alone: somebody takes istiod's certificate out of
-// the webhooks, and istiod puts it back; somebody makes the controller look at everything, and it has nothing to say about them.
+// peaceful shows from the audit log that the controller and istiod leave each other's fields alone: somebody takes
+// istiod's certificate out of the webhooks, and istiod puts it back; somebody makes the controller look at everything,
+// and it has nothing to say about them.
 func (e *env) peaceful(revision string) {
 	e.t.Helper()
 	e.looks(revision)
@@ -145,7 +147,8 @@ func (e *env) looks(revision string) {
 func (e *env) gone(o client.Object) {
 	e.t.Helper()
 	e.eventually(fmt.Sprintf("the end of %T %s", o, o.GetName()), func() error {
-		if err := e.client.Get(e.t.Context(), client.ObjectKeyFromObject(o), o); client.IgnoreNotFound(err) != nil || err == nil {
+		if err := e.client.Get(e.t.Context(), client.ObjectKeyFromObject(o), o); client.IgnoreNotFound(err) != nil ||
+			err == nil {
 			return fmt.Errorf("it is still there: %w", err)
 		}
 		return nil
@@ -155,7 +158,9 @@ func (e *env) gone(o client.Object) {
 // deploy makes a Deployment of two pods.
 func (e *env) deploy(namespace, name string) {
 	e.t.Helper()
-	e.put(fmt.Sprintf(`{apiVersion: apps/v1, kind: Deployment, metadata: {namespace: %s, name: %s}, spec: {replicas: 2, selector: {matchLabels: {app: %[2]s}},
+	e.put(
+		fmt.Sprintf(
+			`{apiVersion: apps/v1, kind: Deployment, metadata: {namespace: %s, name: %s}, spec: {replicas: 2, selector: {matchLabels: {app: %[2]s}},
 template: {metadata: {labels: {app: %[2]s}}, spec: {terminationGracePeriodSeconds: 0, containers: [{name: app, image: example.com/app}]}}}}`, namespace, name))
 }
 
@@ -163,7 +168,8 @@ template: {metadata: {labels: {app: %[2]s}}, spec: {terminationGracePeriodSecond
 func (e *env) restart(namespace, name string) {
 	e.t.Helper()
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"template":{"metadata":{"annotations":{"example.com/restarted":"true"}}}}}`))
+	patch := client.RawPatch("application/merge-patch+json",
+		[]byte(`{"spec":{"template":{"metadata":{"annotations":{"example.com/restarted":"true"}}}}}`))
 	if err := e.client.Patch(e.t.Context(), d, patch); err != nil {
 		e.t.Fatal(err)
 	}

@@ -14,10 +14,11 @@ import (
 )
 
 // bare is an injection template of a user that writes no annotation.
-const bare = `, values: {sidecarInjectorWebhook: {templates: {bare: "spec:\n  containers:\n  - {name: istio-proxy, image: example.com/proxy}\n"}}}`
+const bare = `, values: {sidecarInjectorWebhook: {templates: {bare: "spec:\n  containers:\n  - {name: istio-proxy, ` +
+	`image: example.com/proxy}\n"}}}`
 
-// TestProxiesAreUsers injects pods by templates of every kind, and then takes away what asked for it: the proxy that runs is the only reason
-// to keep the revision, and it is one, whatever its template wrote.
+// TestProxiesAreUsers injects pods by templates of every kind, and then takes away what asked for it: the proxy that
+// runs is the only reason to keep the revision, and it is one, whatever its template wrote.
 func TestProxiesAreUsers(t *testing.T) {
 	e := start(t)
 	e.put(istio("mesh", version, bare))
@@ -63,8 +64,8 @@ func TestProxiesAreUsers(t *testing.T) {
 	}
 }
 
-// TestTemplatesAreUsers has nothing but a template of pods that names a revision, of a workload that has no pod at this moment. The pods that
-// it makes next are injected, so it is a user.
+// TestTemplatesAreUsers has nothing but a template of pods that names a revision, of a workload that has no pod at this
+// moment. The pods that it makes next are injected, so it is a user.
 func TestTemplatesAreUsers(t *testing.T) {
 	e := start(t)
 	e.put(istio("mesh", version, ""))
@@ -98,7 +99,8 @@ func TestTemplatesAreUsers(t *testing.T) {
 		{
 			"CronJob", "Between two runs.",
 			&batchv1.CronJob{ObjectMeta: meta, Spec: batchv1.CronJobSpec{
-				Schedule: "0 0 29 2 *", JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: template(corev1.RestartPolicyNever)}},
+				Schedule: "0 0 29 2 *", JobTemplate: batchv1.JobTemplateSpec{
+					Spec: batchv1.JobSpec{Template: template(corev1.RestartPolicyNever)}},
 			}},
 		},
 	} {
@@ -108,7 +110,8 @@ func TestTemplatesAreUsers(t *testing.T) {
 			if err := e.client.Create(t.Context(), c.object); err != nil {
 				t.Fatal(err)
 			}
-			e.eventually("the template is the only user", func() error { return contains(e.inUse("mesh", true), c.name+" app/web") })
+			e.eventually("the template is the only user",
+				func() error { return contains(e.inUse("mesh", true), c.name+" app/web") })
 			next := podIn("app", "next", map[string]string{"app": "web", "istio.io/rev": "mesh"}, nil)
 			want := proxy{Annotation: "mesh", Status: "mesh", Container: true}
 			if diff := gocmp.Diff(want, e.made(next, client.DryRunAll)); diff != "" {

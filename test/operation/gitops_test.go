@@ -41,7 +41,8 @@ var (
 	broken   = verdicts{"Degraded", "Failed", "Failed"}
 )
 
-// object is a resource with a status as the controller writes it, or as the CRD gives it one before the controller has. Its generation is 2.
+// object is a resource with a status as the controller writes it, or as the CRD gives it one before the controller has.
+// Its generation is 2.
 func object(kind string, observed int64, all ...v1.Condition) *unstructured.Unstructured {
 	o := map[string]any{
 		"apiVersion": v1.GroupVersion.String(), "kind": kind, "metadata": map[string]any{"name": "default", "generation": int64(2)}, "spec": map[string]any{},
@@ -90,7 +91,8 @@ func TestHealth(t *testing.T) {
 		"a tag that nobody has seen":        {"the same", object(v1.KindIstioRevisionTag, 0), onItsWay},
 		"a CNI plugin that nobody has seen": {"the same", object(v1.KindIstioCNI, 0), onItsWay},
 		"an Istio without any status": {
-			"Lateen's CRDs before they had that default: kstatus takes it for well, and Flux's expressions cannot be evaluated",
+			"Lateen's CRDs before they had that default: kstatus takes it for well, and Flux's expressions cannot " +
+				"be evaluated",
 			bare(object(v1.KindIstio, 0)), verdicts{"Progressing", "Unknown", "Current"},
 		},
 		"an Istio that was changed": {
@@ -101,7 +103,8 @@ func TestHealth(t *testing.T) {
 			"a roll-out is under way", object(v1.KindIstio, 2, reconciled, down, independent), onItsWay,
 		},
 		"an Istio of which little is known": {
-			"a condition is missing", object(v1.KindIstio, 2, reconciled), verdicts{"Progressing", "InProgress", "Current"},
+			"a condition is missing", object(v1.KindIstio, 2, reconciled),
+			verdicts{"Progressing", "InProgress", "Current"},
 		},
 		"an Istio that cannot be": {
 			"a person has to change it", object(v1.KindIstio, 2, stalled(invalid, up, independent)...), broken,
@@ -116,7 +119,8 @@ func TestHealth(t *testing.T) {
 			object(v1.KindIstio, 2, reconciled, up, health.Dependencies(true, health.IstioCNI{})), well,
 		},
 		"a revision without the CNI that it needs": {
-			"the same", object(v1.KindIstioRevision, 2, reconciled, up, health.Dependencies(true, health.IstioCNI{Found: true, State: "ReconcileError"})), well,
+			"the same", object(v1.KindIstioRevision, 2, reconciled, up,
+				health.Dependencies(true, health.IstioCNI{Found: true, State: "ReconcileError"})), well,
 		},
 		"a revision that nothing uses": {
 			"that is no illness", object(v1.KindIstioRevision, 2, reconciled, up, independent, unused), well,
@@ -183,12 +187,15 @@ func TestHealthMessage(t *testing.T) {
 		{"Nobody has looked yet.", object(v1.KindIstio, 0), "Lateen has not looked at it since it changed"},
 		{"All is well.", object(v1.KindIstio, 2, reconciled, up, health.Dependencies(false, health.IstioCNI{})), ""},
 		{
-			"What it depends on is no matter of its health, and is said.", object(v1.KindIstio, 2, reconciled, up, health.Dependencies(true, health.IstioCNI{})),
+			"What it depends on is no matter of its health, and is said.",
+			object(v1.KindIstio, 2, reconciled, up, health.Dependencies(true, health.IstioCNI{})),
 			"IstioCNINotFound: IstioCNI resource does not exist",
 		},
 		{
 			"What a person has to mend is said.",
-			object(v1.KindIstio, 2, stalled(outcome.Permanent(v1.ReasonReconcileError, errors.New(`namespace "istio-system" doesn't exist`)), up)...),
+			object(v1.KindIstio, 2,
+				stalled(outcome.Permanent(v1.ReasonReconcileError,
+					errors.New(`namespace "istio-system" doesn't exist`)), up)...),
 			`ReconcileError: namespace "istio-system" doesn't exist`,
 		},
 	} {
@@ -231,8 +238,8 @@ func load(t *testing.T, file string, into any) {
 	}
 }
 
-// argoHealth evaluates a health check as Argo CD does: the object is the global obj, there are no libraries besides the base and that
-// for tables, and the script returns a table with status and message.
+// argoHealth evaluates a health check as Argo CD does: the object is the global obj, there are no libraries besides the
+// base and that for tables, and the script returns a table with status and message.
 func argoHealth(t *testing.T, o *unstructured.Unstructured) (status, message string) {
 	t.Helper()
 	script := settings(t)["resource.customizations.health."+v1.GroupVersion.Group+"_"+o.GetKind()]
@@ -360,8 +367,9 @@ func evaluate(t *testing.T, expression string, object map[string]any) (bool, err
 	return bool(holds), nil
 }
 
-// TestIgnoredDifferences has istiod change its webhooks: by default nothing that Lateen renders differs then, so that argocd-cm needs no rule.
-// With failure-policy: chart, the rule for an Application takes out that field and nothing else, of what Lateen rendered and nothing else.
+// TestIgnoredDifferences has istiod change its webhooks: by default nothing that Lateen renders differs then, so that
+// argocd-cm needs no rule. With failure-policy: chart, the rule for an Application takes out that field and nothing
+// else, of what Lateen rendered and nothing else.
 func TestIgnoredDifferences(t *testing.T) {
 	for key := range settings(t) {
 		if strings.Contains(key, "ignoreDifferences") {
@@ -377,7 +385,8 @@ func TestIgnoredDifferences(t *testing.T) {
 		}
 	}
 	load(t, "../../config/argocd/failure-policy-chart.yaml", &part)
-	if len(part.Spec.IgnoreDifferences) != 1 || part.Spec.IgnoreDifferences[0].Kind != "ValidatingWebhookConfiguration" {
+	if len(part.Spec.IgnoreDifferences) != 1 ||
+		part.Spec.IgnoreDifferences[0].Kind != "ValidatingWebhookConfiguration" {
 		t.Fatalf("want one rule, for validating webhooks: %v", part.Spec.IgnoreDifferences)
 	}
 	rule := part.Spec.IgnoreDifferences[0].JQPathExpressions
@@ -422,7 +431,9 @@ func validating(t *testing.T, options lateen.Options) []*unstructured.Unstructur
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects = slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() != "ValidatingWebhookConfiguration" })
+	objects = slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool {
+		return o.GetKind() != "ValidatingWebhookConfiguration"
+	})
 	if len(objects) == 0 {
 		t.Fatal("the rendering has no validating webhooks")
 	}

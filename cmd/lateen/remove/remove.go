@@ -1,5 +1,6 @@
-// Package remove takes all objects of a rendered revision out of a cluster: those that a GitOps tool has applied and was told to leave.
-// Whether anything uses the revision is the caller's question; whose it is to remove, and what others rely on, is answered here.
+// Package remove takes all objects of a rendered revision out of a cluster: those that a GitOps tool has applied and
+// was told to leave. Whether anything uses the revision is the caller's question; whose it is to remove, and what
+// others rely on, is answered here.
 package remove
 
 import (
@@ -87,7 +88,8 @@ func Find(ctx context.Context, config *rest.Config, name string) (*Revision, err
 			return nil, err
 		}
 		for _, resource := range list.APIResources {
-			if !slices.Contains(resource.Verbs, "list") || !slices.Contains(resource.Verbs, "delete") || resource.Kind == "Event" {
+			if !slices.Contains(resource.Verbs, "list") || !slices.Contains(resource.Verbs, "delete") ||
+				resource.Kind == "Event" {
 				continue
 			}
 			if err := r.list(ctx, gv.WithResource(resource.Name), resource.Kind, others); err != nil {
@@ -96,7 +98,8 @@ func Find(ctx context.Context, config *rest.Config, name string) (*Revision, err
 		}
 	}
 	slices.SortStableFunc(r.objects, func(a, b object) int {
-		return cmp.Or(cmp.Compare(rank(a.kind), rank(b.kind)), cmp.Compare(a.kind, b.kind), cmp.Compare(a.meta.Namespace, b.meta.Namespace),
+		return cmp.Or(cmp.Compare(rank(a.kind), rank(b.kind)), cmp.Compare(a.kind, b.kind),
+			cmp.Compare(a.meta.Namespace, b.meta.Namespace),
 			cmp.Compare(a.meta.Name, b.meta.Name))
 	})
 	return r, nil
@@ -128,7 +131,8 @@ func (r *Revision) resources(ctx context.Context, config *rest.Config) (others b
 	}
 	for i := range istios.Items {
 		istio := &istios.Items[i]
-		if active, err := render.RevisionName(istio); err == nil && active == r.Name && (r.own == nil || outcome.OwningIstio(r.own) == istio.Name) {
+		if active, err := render.RevisionName(istio); err == nil && active == r.Name &&
+			(r.own == nil || outcome.OwningIstio(r.own) == istio.Name) {
 			r.active = istio.Name
 		}
 	}
@@ -149,19 +153,21 @@ func (r *Revision) list(ctx context.Context, resource schema.GroupVersionResourc
 		r.add(object{kind, resource, m.ObjectMeta}, others)
 		return nil
 	})
-	if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) { // a kind that has just gone, or cannot be listed after all
+	if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
+		// a kind that has just gone, or cannot be listed after all
 		return nil
 	}
 	return err
 }
 
-// add sorts an object with the label into those that go and those that stay. What something else controls goes with that: the
-// EndpointSlices of a Service have its labels.
+// add sorts an object with the label into those that go and those that stay. What something else controls goes with
+// that: the EndpointSlices of a Service have its labels.
 func (r *Revision) add(o object, others bool) {
 	switch {
 	case o.kind == v1.KindIstioRevision && o.meta.Name == r.Name:
 		r.objects = append(r.objects, o)
-	case o.meta.Annotations[manifest.AnnotationOwner] == "" || metav1.GetControllerOf(&o.meta) != nil || o.kind == "CustomResourceDefinition":
+	case o.meta.Annotations[manifest.AnnotationOwner] == "" || metav1.GetControllerOf(&o.meta) != nil ||
+		o.kind == "CustomResourceDefinition":
 	case o.meta.Labels[apply.Ignore] == "true" || o.meta.Annotations[apply.Ignore] == "true":
 		r.stay = append(r.stay, fmt.Sprintf("%s stays: %s is set", o, apply.Ignore))
 	case others && render.Shared(o.kind, o.meta.Name):
@@ -193,22 +199,26 @@ const lastWebhook = 1
 func (r *Revision) Refused() error {
 	switch {
 	case r.active != "":
-		return fmt.Errorf("nothing is removed: %s is the active revision of Istio %s, which would be without a control plane. Change spec.version of "+
+		return fmt.Errorf("nothing is removed: %s is the active revision of Istio %s, which would be without a "+
+			"control plane. Change spec.version of "+
 			"the Istio first; to remove the control plane, delete the Istio", r.Name, r.active)
 	case r.own != nil && !outcome.PipelineRendered(r.own):
 		owner := "kubectl delete istiorevision " + r.Name
 		if istio := outcome.OwningIstio(r.own); istio != "" {
-			owner = fmt.Sprintf("it goes when nothing uses it and the grace period of Istio %s is over; at once with kubectl delete istiorevision %s", istio, r.Name)
+			owner = fmt.Sprintf("it goes when nothing uses it and the grace period of Istio %s is over; at once with "+
+				"kubectl delete istiorevision %s", istio, r.Name)
 		}
-		return fmt.Errorf("nothing is removed: the controller applies the objects of IstioRevision %s, and removes them with it: %s", r.Name, owner)
+		return fmt.Errorf("nothing is removed: the controller applies the objects of IstioRevision %s, and removes "+
+			"them with it: %s", r.Name, owner)
 	case len(r.objects) == 0:
-		return fmt.Errorf("there is nothing to remove: no object has the label %s=%s and was rendered by Lateen", manifest.LabelRevision, r.Name)
+		return fmt.Errorf("there is nothing to remove: no object has the label %s=%s and was rendered by Lateen",
+			manifest.LabelRevision, r.Name)
 	}
 	return nil
 }
 
-// Delete removes the objects, or says what it would remove. It stops at a webhook that cannot be removed: without its istiod it would
-// refuse pods.
+// Delete removes the objects, or says what it would remove. It stops at a webhook that cannot be removed: without its
+// istiod it would refuse pods.
 func (r *Revision) Delete(ctx context.Context, w io.Writer, dryRun bool) error {
 	for _, group := range r.unseen {
 		fmt.Fprintf(w, "the API group %s does not answer: what it has of the revision stays\n", group)
@@ -224,7 +234,8 @@ func (r *Revision) Delete(ctx context.Context, w io.Writer, dryRun bool) error {
 			continue
 		}
 		err := r.client.Resource(o.resource).Namespace(o.meta.Namespace).Delete(ctx, o.meta.Name, metav1.DeleteOptions{
-			Preconditions: &metav1.Preconditions{UID: &o.meta.UID}, PropagationPolicy: new(metav1.DeletePropagationBackground),
+			Preconditions:     &metav1.Preconditions{UID: &o.meta.UID},
+			PropagationPolicy: new(metav1.DeletePropagationBackground),
 		})
 		switch {
 		case err == nil:
@@ -232,13 +243,15 @@ func (r *Revision) Delete(ctx context.Context, w io.Writer, dryRun bool) error {
 			fmt.Fprintf(w, "%s deleted\n", o)
 		case apierrors.IsNotFound(err):
 		case rank(o.kind) <= lastWebhook:
-			return fmt.Errorf("%s cannot be deleted, so that istiod stays, which it calls: %w. %d objects are deleted; run the command again", o, err, deleted)
+			return fmt.Errorf("%s cannot be deleted, so that istiod stays, which it calls: %w. %d objects are "+
+				"deleted; run the command again", o, err, deleted)
 		default:
 			errs = append(errs, fmt.Errorf("%s: %w", o, err))
 		}
 	}
 	if len(errs) > 0 {
-		return fmt.Errorf("%d objects are deleted, and %d cannot be; run the command again: %w", deleted, len(errs), oneLine(errs))
+		return fmt.Errorf("%d objects are deleted, and %d cannot be; run the command again: %w", deleted, len(errs),
+			oneLine(errs))
 	}
 	if dryRun {
 		fmt.Fprintf(w, "%d objects would be deleted\n", len(r.objects))

@@ -28,7 +28,8 @@ import (
 func main() {
 	schemas := flag.String("schemas", "internal/release/schemas", "directory of the schemas, one file per version")
 	descriptions := flag.String("descriptions", "config/crd/gen/descriptions.json", "descriptions of definitions and properties")
-	catalogue := flag.String("catalogue", "internal/release/catalogue.json", "the catalogue of releases, which says what the default version is")
+	catalogue := flag.String("catalogue", "internal/release/catalogue.json",
+		"the catalogue of releases, which says what the default version is")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "usage: gen [-schemas DIR] [-descriptions FILE] [-catalogue FILE] DIR-OF-CRDS")
@@ -154,8 +155,8 @@ func edit(path string, change func(properties schema) error) error {
 	return os.WriteFile(path, append([]byte(header), data...), 0o644)
 }
 
-// keep asks every tool that prunes to leave a CRD where it is: with the definition would go every resource of its kind, and with those
-// every control plane. Argo CD takes what is kept for a difference unless it is told to ignore it.
+// keep asks every tool that prunes to leave a CRD where it is: with the definition would go every resource of its kind,
+// and with those every control plane. Argo CD takes what is kept for a difference unless it is told to ignore it.
 func keep(crd any) error {
 	annotations, err := schema{"": crd}.child("", "metadata", "annotations")
 	if err != nil {
@@ -288,7 +289,8 @@ func defaultVersion(catalogue string) (string, error) {
 		Default string `json:"default"`
 	}
 	if err := json.Unmarshal(data, &content); err != nil || content.Default == "" {
-		return "", fmt.Errorf("%s: there is no default version in it: %w", catalogue, cmp.Or(err, errors.New("add one")))
+		return "", fmt.Errorf("%s: there is no default version in it: %w", catalogue,
+			cmp.Or(err, errors.New("add one")))
 	}
 	return content.Default, nil
 }

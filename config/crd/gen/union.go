@@ -174,8 +174,8 @@ func (u *union) structural(n *node, at place) schema {
 	return s
 }
 
-// durationPattern is what istiod takes for a duration: what Go's time.ParseDuration does. Without a unit, it refuses the whole
-// configuration of the mesh.
+// durationPattern is what istiod takes for a duration: what Go's time.ParseDuration does. Without a unit, it refuses
+// the whole configuration of the mesh.
 const durationPattern = `^[-+]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`
 
 // describe is the description of a property: the comment of its field, else of its type, and which versions have it.

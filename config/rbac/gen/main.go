@@ -84,7 +84,8 @@ func generate() (map[string]string, error) {
 	return map[string]string{
 		"rbac/role.yaml": header + clusterRole("lateen-controller", "What the controller does.", []section{
 			{"Its own resources. Nobody but users creates or deletes an Istio, a tag or an IstioCNI.", ownResources()},
-			{"Who uses a revision: namespaces and pods, what makes pods, and what there is of the Gateway API.", compact(consumers())},
+			{"Who uses a revision: namespaces and pods, what makes pods, and what there is of the Gateway API.",
+				compact(consumers())},
 			{"Istio's own CustomResourceDefinitions, by name, which it never deletes. A watch cannot be limited to names.", crds(all)},
 			{"Everything else that the charts render.", rendered(all)},
 		}),
@@ -94,7 +95,8 @@ func generate() (map[string]string, error) {
 	}, nil
 }
 
-// consumers are the rules for reading what tells who uses a revision. The webhook istiod-default-validator is read as well, by a rule below.
+// consumers are the rules for reading what tells who uses a revision. The webhook istiod-default-validator is read as
+// well, by a rule below.
 func consumers() []rbacv1.PolicyRule {
 	var out []rbacv1.PolicyRule
 	for _, r := range []struct{ group, resource string }{

@@ -119,13 +119,15 @@ func (s *session) standAlone() int {
 	}
 	results = krm.Strictly(results, s.strict)
 	for i, r := range results {
-		fmt.Fprintf(s.Stderr, "%s: %s\n", s.name, strings.TrimRight(function.Sentence(r, function.Position(found[i].item, r)), "\n"))
+		fmt.Fprintf(s.Stderr, "%s: %s\n", s.name,
+			strings.TrimRight(function.Sentence(r, function.Position(found[i].item, r)), "\n"))
 	}
 	if code := krm.ExitCode(results); code != exit.OK {
 		return code
 	}
 	if operators == 0 {
-		return s.finish(fmt.Errorf("%s: no %s of %s in it", strings.Join(s.files, ", "), migrate.Kind, migrate.APIVersion))
+		return s.finish(fmt.Errorf("%s: no %s of %s in it", strings.Join(s.files, ", "), migrate.Kind,
+			migrate.APIVersion))
 	}
 	if id, twice := manifest.Duplicate(made); twice {
 		return s.finish(fmt.Errorf("two IstioOperators both become %s: merge them into one, or give each control plane a revision", id))
@@ -147,7 +149,8 @@ func (s *session) migrate(items []manifest.Object) (made []manifest.Object, foun
 		case wrong != nil && wrong.Severity == fn.Error:
 			found = append(found, finding{o, wrong})
 		case !migrate.IsOperator(o):
-			found = append(found, finding{o, krm.Result(o, fn.Warning, nil, "is not an IstioOperator and was left out")})
+			found = append(found,
+				finding{o, krm.Result(o, fn.Warning, nil, "is not an IstioOperator and was left out")})
 		default:
 			operators++
 			out := migrate.Operator(o, s.istio)

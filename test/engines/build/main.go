@@ -1,5 +1,5 @@
-// Command build builds the engines that test/engines starts into the user's cache, and prints where they are. With -missing it builds
-// nothing, and names what it would build.
+// Command build builds the engines that test/engines starts into the user's cache, and prints where they are. With
+// -missing it builds nothing, and names what it would build.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command build builds the istiod that test/istiod starts into the user's cache, and prints where it is. With -missing it builds nothing, and
-// names what it would build.
+// Command build builds the istiod that test/istiod starts into the user's cache, and prints where it is. With -missing
+// it builds nothing, and names what it would build.
 package main
 
 import (
