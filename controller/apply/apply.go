@@ -25,7 +25,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/metrics"
@@ -41,6 +40,8 @@ const Ignore = "sailoperator.io/ignore"
 // Watcher is told of each kind of object before it is applied, so that changes of it are noticed and the cache has it.
 type Watcher interface {
 	Watch(ctx context.Context, kind schema.GroupVersionKind) error
+	// Await makes the resource of a kind and name of sailoperator.io be reconciled when the object changes, once.
+	Await(object v1.ObjectReference, kind, name string)
 }
 
 // Applier applies and deletes. It is safe for concurrent use, but not for the same owner.
@@ -48,7 +49,6 @@ type Applier struct {
 	live    client.Client
 	cached  client.Reader
 	watcher Watcher
-	manager *ssa.ResourceManager
 
 	mutex sync.Mutex
 	// settled says for each owner which objects need no look, and in which state they are then.
@@ -58,14 +58,13 @@ type Applier struct {
 type settled struct {
 	digest string
 	states map[v1.ObjectReference]string
+	// kept are the keys of others in objects that somebody was told of.
+	kept map[v1.ObjectReference][]string
 }
 
 // New makes an Applier of a client that asks the server and a reader that asks the cache.
 func New(live client.Client, cached client.Reader, watcher Watcher) *Applier {
-	return &Applier{
-		live: live, cached: cached, watcher: watcher, settled: map[types.UID]settled{},
-		manager: ssa.NewResourceManager(live, nil, ssa.Owner{Field: FieldManager, Group: "lateen.io"}),
-	}
+	return &Applier{live: live, cached: cached, watcher: watcher, settled: map[types.UID]settled{}}
 }
 
 // Change is what became of an object that was not as it should be.
@@ -73,6 +72,8 @@ type Change struct {
 	Object v1.ObjectReference
 	// Action is created, configured, deleted or skipped.
 	Action ssa.Action
+	// Removed are the elements of lists, and other fields, that others had added.
+	Removed []string
 }
 
 func (c Change) String() string { return c.Object.String() + " " + string(c.Action) }
@@ -98,108 +99,6 @@ func options() ssa.ApplyOptions {
 	return o
 }
 
-// Apply makes the objects as they should be, in their order, and makes owner their controller unless it is nil. digest
-// identifies the content of the objects. It does not stop at the first error, so that one bad object holds up no other. If the
-// owner is being deleted, which the cache may not know yet, nothing is applied, and the error is a conflict.
-func (a *Applier) Apply(ctx context.Context, owner client.Object, objects []*unstructured.Unstructured, digest string) ([]Change, error) {
-	var uid types.UID
-	var refs []metav1.OwnerReference
-	if owner != nil {
-		uid = owner.GetUID()
-		ref, err := a.reference(owner)
-		if err != nil {
-			return nil, err
-		}
-		refs = append(refs, ref)
-	}
-	known := a.known(uid, digest)
-	var changes []Change
-	var errs []error
-	ask := inquiry{applier: a, owner: owner}
-	for _, desired := range objects {
-		ref := referenceTo(desired)
-		live, state, err := a.state(ctx, ref)
-		if err == nil && state != "" && state == known[ref] {
-			continue
-		}
-		delete(known, ref)
-		if err := ask.ownerStays(ctx, live, len(changes) > 0); err != nil {
-			return changes, err
-		}
-		if len(errs) > 0 && live == nil && rank(ref) <= webhooks {
-			continue // a new webhook waits for the rest: it would ask somebody who is not there
-		}
-		action, err := a.applyOne(ctx, owner, refs, desired, live)
-		switch {
-		case err != nil:
-			metrics.Applied(ref.Kind, metrics.Failed)
-			errs = append(errs, fmt.Errorf("%s: %w", ref, explain(malformed(a.live.Scheme(), desired, err))))
-			continue
-		case action == ssa.CreatedAction || action == ssa.ConfiguredAction:
-			// The event that it causes brings us here once more, for a dry run that finds the state in which all is well.
-			metrics.Applied(ref.Kind, string(action))
-			changes = append(changes, Change{ref, action})
-		case state != "":
-			// The state was read before the dry run: if it was old by then, an event with another one follows.
-			known[ref] = state
-		}
-	}
-	a.remember(uid, digest, known)
-	return changes, errors.Join(errs...)
-}
-
-// applyOne makes one object as it should be. live is what the cache has of it, or nil.
-func (a *Applier) applyOne(
-	ctx context.Context, owner client.Object, refs []metav1.OwnerReference, desired *unstructured.Unstructured, live *metav1.PartialObjectMetadata,
-) (ssa.Action, error) {
-	o := desired.DeepCopy()
-	if refs != nil {
-		o.SetOwnerReferences(refs)
-	}
-	entry, err := a.manager.Apply(ctx, o, options())
-	if err != nil {
-		return "", err
-	}
-	if entry.Action == ssa.UnchangedAction && live != nil && owner != nil && !metav1.IsControlledBy(live, owner) {
-		// Drift of owner references alone is none for the library.
-		return ssa.ConfiguredAction, a.live.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.ForceOwnership, client.FieldOwner(FieldManager))
-	}
-	return entry.Action, nil
-}
-
-// inquiry asks the server about the owner of objects that are to be applied.
-type inquiry struct {
-	applier *Applier
-	owner   client.Object
-	asked   bool
-}
-
-// ownerStays asks whether the owner is there and is not being deleted: before the first object, before each that is nobody's, and before
-// each of a run that changes objects, which takes a while. If not, the error is a conflict: with what the cache knows. An object that is nobody's may have been let go with its owner's deletion
-// (--cascade=orphan), and would be deleted with the owner if it were taken back. What remains is the time of one request.
-func (q *inquiry) ownerStays(ctx context.Context, live *metav1.PartialObjectMetadata, changing bool) error {
-	if q.owner == nil || q.asked && !changing && (live == nil || metav1.IsControlledBy(live, q.owner)) {
-		return nil
-	}
-	q.asked = true
-	ref, err := q.applier.reference(q.owner)
-	if err != nil {
-		return err
-	}
-	current := &metav1.PartialObjectMetadata{}
-	current.SetGroupVersionKind(schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind))
-	err = client.IgnoreNotFound(q.applier.live.Get(ctx, client.ObjectKeyFromObject(q.owner), current))
-	// A caller that has seen the deletion itself, and applies all the same, holds the owner: its finalizer keeps it,
-	// and so its objects.
-	held := q.owner.GetDeletionTimestamp() != nil &&
-		!slices.Contains(current.Finalizers, metav1.FinalizerOrphanDependents)
-	if err != nil || current.UID == ref.UID && (current.DeletionTimestamp == nil || held) {
-		return err
-	}
-	log.FromContext(ctx).Info("leaving objects alone, because their owner is being deleted")
-	return apierrors.NewConflict(schema.GroupResource{Group: v1.GroupVersion.Group, Resource: ref.Kind}, ref.Name, errors.New("it is being deleted"))
-}
-
 // Set is all that one resource has in the cluster.
 type Set struct {
 	// Owner becomes the controller of the objects.
@@ -209,6 +108,13 @@ type Set struct {
 	Digest  string
 	// Previous is the inventory of the last time.
 	Previous v1.Inventory
+	// Left are objects that Owner may have and that another resource is about to take: they are neither applied nor deleted.
+	Left v1.Inventory
+	// Takes reports whether Owner may have what another resource of Lateen's has; nil for always.
+	Takes Precedence
+	// Version of Istio that the objects are of. Objects of other installers that are of another one are taken over only with TakeOver.
+	Version  string
+	TakeOver bool
 	// Note saves an inventory in the status of the owner.
 	Note func(v1.Inventory) error
 }
@@ -224,25 +130,6 @@ func (s Set) Inventory() v1.Inventory {
 
 func referenceTo(o *unstructured.Unstructured) v1.ObjectReference {
 	return v1.ObjectReference{APIVersion: o.GetAPIVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
-}
-
-// Bring makes the cluster have a set: it applies the objects, and then deletes those of the previous inventory that the set no
-// longer has, if all of the new ones are in place. It gives the inventory for the status. An object that is about to be created
-// is noted in it first, so that it is not lost if this process is.
-func (a *Applier) Bring(ctx context.Context, s Set) (v1.Inventory, []Change, error) {
-	inventory := s.Inventory()
-	all := inventory.Union(s.Previous)
-	if len(inventory.Minus(s.Previous)) > 0 {
-		if err := s.Note(all); err != nil {
-			return s.Previous, nil, err
-		}
-	}
-	changes, err := a.Apply(ctx, s.Owner, s.Objects, s.Digest)
-	if err != nil {
-		return all, changes, err
-	}
-	remaining, deleted, err := a.Delete(ctx, s.Owner, s.Previous.Minus(inventory))
-	return inventory.Union(remaining), append(changes, deleted...), err
 }
 
 // Forget drops what is known about the objects of an owner that is gone.
@@ -267,7 +154,24 @@ func (a *Applier) remember(uid types.UID, digest string, states map[v1.ObjectRef
 	}
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
-	a.settled[uid] = settled{digest, states}
+	a.settled[uid] = settled{digest, states, a.settled[uid].kept}
+}
+
+// news keeps which keys of others an object of an owner has, and gives those that were not known before.
+func (a *Applier) news(uid types.UID, ref v1.ObjectReference, keys []string) []string {
+	if uid == "" {
+		return nil
+	}
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	s := a.settled[uid]
+	if s.kept == nil {
+		s.kept = map[v1.ObjectReference][]string{}
+		a.settled[uid] = s
+	}
+	before := s.kept[ref]
+	s.kept[ref] = keys
+	return slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return slices.Contains(before, k) })
 }
 
 func (a *Applier) reference(owner client.Object) (metav1.OwnerReference, error) {
@@ -321,6 +225,8 @@ func (a *Applier) state(ctx context.Context, ref v1.ObjectReference) (*metav1.Pa
 // explain says in an error what to do, where the server's message does not.
 func explain(err error) error {
 	switch {
+	case apierrors.IsInvalid(err) && (strings.Contains(err.Error(), "field is immutable") || strings.Contains(err.Error(), "cannot change roleRef")):
+		return fmt.Errorf("%w: it cannot be changed in place. Delete the object, and the controller makes it anew", err)
 	case meta.IsNoMatchError(err):
 		return fmt.Errorf("%w: install the CustomResourceDefinition first, or turn the value off that asks for this object", err)
 	case apierrors.IsForbidden(err):
@@ -414,7 +320,7 @@ func (a *Applier) delete(
 		}
 		if deleted {
 			metrics.Applied(ref.Kind, string(ssa.DeletedAction))
-			changes = append(changes, Change{ref, ssa.DeletedAction})
+			changes = append(changes, Change{Object: ref, Action: ssa.DeletedAction})
 		}
 	}
 	return remaining.Union(nil), changes, errors.Join(errs...)

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -71,7 +72,18 @@ type Drift struct {
 	mutex   sync.Mutex
 	owners  []owner
 	watched map[schema.GroupVersionKind]bool
+	// awaited are objects that resources other than their controllers want to know of.
+	awaited map[awaited][]resource
 }
+
+// awaited is an object, of whatever version of its API, and resource one of Lateen's.
+type (
+	awaited struct {
+		kind            schema.GroupKind
+		namespace, name string
+	}
+	resource struct{ kind, name string }
+)
 
 // owner is a controller, and the kind of the resources that it reconciles.
 type owner struct {
@@ -81,7 +93,7 @@ type owner struct {
 
 // NewDrift makes a Drift over the manager's cache.
 func NewDrift(c cache.Cache) *Drift {
-	return &Drift{cache: c, watched: map[schema.GroupVersionKind]bool{}}
+	return &Drift{cache: c, watched: map[schema.GroupVersionKind]bool{}, awaited: map[awaited][]resource{}}
 }
 
 // Notify makes a controller reconcile the owner, of the given kind of sailoperator.io, of each object that changes. It must be
@@ -104,7 +116,7 @@ func (d *Drift) Watch(ctx context.Context, kind schema.GroupVersionKind) error {
 	defer d.mutex.Unlock()
 	if !d.watched[kind] {
 		for _, o := range d.owners {
-			h := handler.EnqueueRequestsFromMapFunc(controllerOf(o.kind))
+			h := handler.EnqueueRequestsFromMapFunc(d.concerned(kind.GroupKind(), o.kind))
 			if err := o.controller.Watch(source.Kind[client.Object](d.cache, Metadata(kind), h)); err != nil {
 				return err
 			}
@@ -115,6 +127,42 @@ func (d *Drift) Watch(ctx context.Context, kind schema.GroupVersionKind) error {
 		return errUnseen
 	}
 	return nil
+}
+
+// Await makes a resource of a kind be reconciled when an object changes or goes, once. It is for an object that another resource
+// controls, and that this one would have.
+func (d *Drift) Await(object v1.ObjectReference, kind, name string) {
+	key := awaited{object.GroupKind(), object.Namespace, object.Name}
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	if r := (resource{kind, name}); !slices.Contains(d.awaited[key], r) {
+		d.awaited[key] = append(d.awaited[key], r)
+	}
+}
+
+// concerned maps an object to the resources of the given kind that it concerns: that controls it, and those that wait for it.
+func (d *Drift) concerned(of schema.GroupKind, kind string) handler.MapFunc {
+	controls := controllerOf(kind)
+	return func(ctx context.Context, o client.Object) []reconcile.Request {
+		return append(controls(ctx, o), d.waiting(awaited{of, o.GetNamespace(), o.GetName()}, kind)...)
+	}
+}
+
+// waiting takes those of a kind off the list of the resources that wait for an object.
+func (d *Drift) waiting(key awaited, kind string) []reconcile.Request {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	var out []reconcile.Request
+	left := slices.DeleteFunc(d.awaited[key], func(r resource) bool {
+		if r.kind == kind {
+			out = append(out, Named(r.name)...)
+		}
+		return r.kind == kind
+	})
+	if d.awaited[key] = left; len(left) == 0 {
+		delete(d.awaited, key)
+	}
+	return out
 }
 
 // controllerOf maps an object to the resource of the given kind that controls it.

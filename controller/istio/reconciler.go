@@ -173,6 +173,7 @@ func (r *Reconciler) create(ctx context.Context, s *scope) error {
 		return err
 	}
 	r.label(rev)
+	allow(s.istio, rev)
 	err := r.Client.Create(ctx, rev, client.FieldOwner(apply.FieldManager))
 	if apierrors.IsAlreadyExists(err) {
 		return apierrors.NewConflict(v1.GroupVersion.WithResource("istiorevisions").GroupResource(), rev.Name, err)
@@ -193,6 +194,7 @@ func (r *Reconciler) update(ctx context.Context, s *scope) error {
 		metav1.SetMetaDataAnnotation(&want.ObjectMeta, k, v)
 	}
 	r.label(want)
+	allow(s.istio, want)
 	asked := attempt{s.planned.Spec.DeepCopy(), s.live.Generation}
 	if sameJSON(s.live, want) || r.tried(s.live.UID, asked) {
 		return nil
@@ -231,6 +233,13 @@ func (r *Reconciler) tried(uid types.UID, a attempt) bool {
 func (r *Reconciler) warnOfEnd(s *scope, rev *v1.IstioRevision) {
 	if sentence := r.Pipeline.EndOfLife(string(rev.Spec.Version)); sentence != "" {
 		r.Events.Eventf(s.istio, rev, corev1.EventTypeWarning, "EndOfLife", "Apply", "%s", sentence)
+	}
+}
+
+// allow passes on to a revision that its Istio allows to take over what another installer has created.
+func allow(istio *v1.Istio, rev *v1.IstioRevision) {
+	if v := istio.Annotations[manifest.AnnotationTakeOver]; v != "" {
+		metav1.SetMetaDataAnnotation(&rev.ObjectMeta, manifest.AnnotationTakeOver, v)
 	}
 }
 

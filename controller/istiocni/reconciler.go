@@ -91,7 +91,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		return nil
 	}
 	outcome.Warn(r.Events, s.cni, s.cni.Status.ObservedGeneration, objects.Warnings)
-	brought, err := r.keeper().Bring(ctx, s.cni, &s.cni.Status.Inventory, objects)
+	brought, err := r.keeper().Bring(ctx, s.cni, &s.cni.Status.Inventory, outcome.Request{Objects: objects})
 	if err != nil {
 		return err
 	}

@@ -207,7 +207,7 @@ func (c *CRDs) bring(
 		wanted = append(wanted, crd)
 		names = append(names, name)
 	}
-	if _, err := c.Applier.Apply(ctx, nil, wanted, ""); err != nil {
+	if err := c.Applier.Apply(ctx, wanted); err != nil {
 		errs = append(errs, err)
 	}
 	return names, tooOld(old, crds.Version), foreign, unwritten(errs)

@@ -28,6 +28,7 @@ import (
 type watcher struct{}
 
 func (watcher) Watch(context.Context, schema.GroupVersionKind) error { return nil }
+func (watcher) Await(v1.ObjectReference, string, string)             {}
 
 // server is a cluster with CRDs only, in which applying an object replaces it. refused is asked before each apply,
 // if it is not nil.

@@ -57,6 +57,8 @@ type scope struct {
 	tags      []v1.IstioRevisionTag
 	// all are all revisions of the cluster.
 	all []v1.IstioRevision
+	// istio is the name of the Istio that owns the revision, and active that of the revision it asks for, if that exists; "" for none.
+	istio, active string
 	// changed says that this run has changed the Deployment of istiod: the cache does not know it yet.
 	changed bool
 	facts   facts
@@ -99,6 +101,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 // wake makes the run be repeated after a time, or earlier; zero is never.
 func (s *scope) wake(after time.Duration) { s.again = outcome.Sooner(s.again, after) }
 
+// soon is when to look again at what this run has changed.
+const soon = 100 * time.Millisecond
+
 // unlabelled is how often a Deployment is looked at of which no events come.
 const unlabelled = 30 * time.Second
 
@@ -135,6 +140,7 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 // inactive tells whether an Istio owns the revision and asks for another one.
 func (r *Reconciler) inactive(ctx context.Context, s *scope) (bool, error) {
 	name := outcome.OwningIstio(s.rev)
+	s.istio = name
 	if name == "" {
 		return false, nil
 	}
@@ -151,10 +157,14 @@ func (r *Reconciler) inactive(ctx context.Context, s *scope) (bool, error) {
 		return s.rev.Status.InactiveSince != nil, nil //nolint:nilerr // see above
 	}
 	if active == s.rev.Name {
+		s.active = active
 		return false, nil
 	}
 	// As long as the one that is asked for does not exist, nothing has taken the place of this one.
 	err := r.Client.Get(ctx, client.ObjectKey{Name: active}, &v1.IstioRevision{})
+	if err == nil {
+		s.active = active
+	}
 	return err == nil, client.IgnoreNotFound(err)
 }
 
@@ -185,7 +195,11 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	}
 	outcome.Warn(r.Events, s.rev, s.rev.Status.ObservedGeneration, objects.Warnings)
 	crds := r.crds(ctx, s)
-	brought, err := r.keeper().Bring(ctx, s.rev, &s.rev.Status.Inventory, objects)
+	request, err := r.shared(ctx, s, objects)
+	if err != nil {
+		return err
+	}
+	brought, err := r.keeper().Bring(ctx, s.rev, &s.rev.Status.Inventory, request)
 	if err != nil {
 		return err
 	}
@@ -246,6 +260,9 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	} else {
 		r.Prober.Forget(s.rev.Name)
 		s.facts.ready = health.Istiod(r.deployment(ctx, s))
+	}
+	if len(s.facts.waiting) > 0 && s.facts.ready.Status == metav1.ConditionTrue {
+		s.wake(soon) // the tags of the values come now, and no event tells of our own status
 	}
 	v, err := s.rev.Spec.Values.Map()
 	if err != nil {

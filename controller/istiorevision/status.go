@@ -2,6 +2,7 @@ package istiorevision
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,6 +19,8 @@ type facts struct {
 	remote bool
 	// reconciled is why the objects are not as they should be, or nil.
 	reconciled *outcome.Problem
+	// waiting says which tags of the values are on another revision still.
+	waiting []string
 	// ready and dependencies are those conditions.
 	ready, dependencies v1.Condition
 	// use is who uses the revision; nil if nothing new can be said.
@@ -50,7 +53,11 @@ func status(now time.Time, rev *v1.IstioRevision, f facts) v1.IstioRevisionStatu
 		c.LastTransitionTime = metav1.NewTime(now)
 		s.Conditions = s.Conditions.Set(c)
 	}
-	set(outcome.Reconciled(f.reconciled))
+	reconciled := outcome.Reconciled(f.reconciled)
+	if f.reconciled == nil && len(f.waiting) > 0 {
+		reconciled.Message = strings.Join(f.waiting, "; ")
+	}
+	set(reconciled)
 	set(f.ready)
 	set(f.dependencies)
 	if f.use != nil {

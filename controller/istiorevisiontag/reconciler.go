@@ -11,7 +11,6 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -168,13 +167,15 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		s.facts.reconciled, s.facts.on = outcome.Permanent(v1.ReasonReconcileError, err), s.current
 		return nil
 	}
-	brought, err := r.keeper().Bring(ctx, s.tag, &s.tag.Status.Inventory, objects)
+	brought, err := r.keeper().Bring(ctx, s.tag, &s.tag.Status.Inventory, outcome.Request{Objects: objects})
 	if err != nil {
 		return err
 	}
 	s.facts.inventory, s.facts.reconciled, s.retry = brought.Inventory, brought.Problem, brought.Retry
 	if brought.Problem != nil {
-		s.facts.on = s.current
+		if brought.Problem.Reason != v1.ReasonNameAlreadyExists { // else the webhooks of its name are another resource's
+			s.facts.on = s.current
+		}
 		return nil
 	}
 	s.facts.on = on
@@ -186,14 +187,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 
 // stays tells whether the tag has to stay on its revision for now: that one works, and the other one does not yet.
 func (s *scope) stays() bool {
-	return s.current != nil && s.current.Name != s.target.Name && s.current.DeletionTimestamp == nil && works(s.current) && !ready(s.target)
-}
-
-// works tells whether a revision may still inject: that one of several pods of istiod is not ready for a moment is no reason to
-// leave it. One without istiod, or scaled to zero, does not.
-func works(rev *v1.IstioRevision) bool {
-	c := rev.Status.Conditions.Get(v1.ConditionReady)
-	return c == nil || c.Status != metav1.ConditionFalse || c.Message != v1.MessageIstiodNotFound && c.Message != v1.MessageIstiodScaledToZero
+	return s.current != nil && s.current.Name != s.target.Name && s.current.DeletionTimestamp == nil && istiorevision.Works(s.current) && !ready(s.target)
 }
 
 func ready(rev *v1.IstioRevision) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +18,7 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/desired"
+	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/render"
 )
 
@@ -61,26 +63,40 @@ func (b Brought) Changed(kind string) bool {
 	return slices.ContainsFunc(b.changes, func(c apply.Change) bool { return c.Object.Kind == kind })
 }
 
+// Request is what the cluster should have of a resource.
+type Request struct {
+	Objects desired.Objects
+	// Left are objects that another resource has or is about to take: they are neither applied nor deleted.
+	Left v1.Inventory
+	// Takes reports whether the resource may have what another one has; nil for: if it is the older of the two.
+	Takes apply.Precedence
+}
+
 // Bring makes the cluster have the objects of a resource. inventory is the one in its status, in which objects are noted
 // before they are created. A conflict is returned: the run is to be repeated.
-func (k Keeper) Bring(ctx context.Context, o client.Object, inventory *v1.Inventory, objects desired.Objects) (Brought, error) {
+func (k Keeper) Bring(ctx context.Context, o client.Object, inventory *v1.Inventory, request Request) (Brought, error) {
 	before, ok := o.DeepCopyObject().(client.Object)
 	if !ok {
 		return Brought{}, fmt.Errorf("a copy of %T is none", o)
 	}
-	var b Brought
-	previous, err := k.keepShared(ctx, o, *inventory, objects)
-	if err != nil {
-		return b, err
+	if request.Takes == nil {
+		request.Takes = func(holder client.Object) (bool, error) { return k.Precedes(ctx, o, holder) }
 	}
-	b.Inventory, b.changes, err = k.Applier.Bring(ctx, apply.Set{
-		Owner: o, Objects: objects.List, Digest: objects.Digest, Previous: previous,
+	previous, err := k.keepShared(ctx, o, *inventory, request.Objects)
+	if err != nil {
+		return Brought{}, err
+	}
+	result, err := k.Applier.Bring(ctx, apply.Set{
+		Owner: o, Objects: request.Objects.List, Digest: request.Objects.Digest, Previous: previous,
+		Left: request.Left, Takes: request.Takes,
+		Version: request.Objects.Version, TakeOver: o.GetAnnotations()[manifest.AnnotationTakeOver] == "true",
 		Note: func(all v1.Inventory) error {
 			*inventory = all
 			return Write(ctx, k.Client, before, o)
 		},
 	})
-	Applied(k.Events, o, b.changes)
+	k.tell(o, result)
+	b := Brought{Inventory: result.Inventory, changes: result.Changes}
 	if apierrors.IsConflict(err) {
 		return b, err
 	}
@@ -88,6 +104,62 @@ func (k Keeper) Bring(ctx context.Context, o client.Object, inventory *v1.Invent
 		b.Problem, b.Retry = Refused(err)
 	}
 	return b, nil
+}
+
+// Precedes reports whether a resource may take an object that another one has: if it is the older. For a revision that an Istio owns
+// that counts: its revisions come and go.
+func (k Keeper) Precedes(ctx context.Context, o, holder client.Object) (bool, error) {
+	a, err := k.principal(ctx, o)
+	if err != nil {
+		return false, err
+	}
+	b, err := k.principal(ctx, holder)
+	return err == nil && (a.GetUID() == b.GetUID() || Older(a, b)), err
+}
+
+// principal is the Istio that owns a revision, or else the resource itself.
+func (k Keeper) principal(ctx context.Context, o client.Object) (client.Object, error) {
+	rev, ok := o.(*v1.IstioRevision)
+	if !ok || OwningIstio(rev) == "" {
+		return o, nil
+	}
+	istio := &v1.Istio{}
+	err := k.Client.Get(ctx, client.ObjectKey{Name: OwningIstio(rev)}, istio)
+	if apierrors.IsNotFound(err) {
+		return o, nil
+	}
+	return istio, err
+}
+
+// tell tells of what was changed in the cluster, and of what others have done there.
+func (k Keeper) tell(o client.Object, result apply.Result) {
+	Applied(k.Events, o, result.Changes)
+	var taken, removed, kept []string
+	for _, f := range result.TakenOver {
+		if slices.ContainsFunc(result.Changes, func(c apply.Change) bool { return c.Object == f.Object }) {
+			taken = append(taken, f.String())
+		}
+	}
+	for _, c := range result.Changes {
+		if len(c.Removed) > 0 {
+			removed = append(removed, c.Object.String()+" "+strings.Join(c.Removed, ", "))
+		}
+	}
+	for _, kept1 := range result.Kept {
+		kept = append(kept, kept1.Object.String()+" "+strings.Join(kept1.Keys, ", "))
+	}
+	for _, e := range []struct {
+		reason, sentence string
+		about            []string
+	}{
+		{"TakenOver", "took over %d objects that another installer has created: %s", taken},
+		{"ForeignFieldsRemoved", "removed from %d objects what others have added: %s", removed},
+		{"ForeignFieldsKept", "others have added to %d objects what stays: %s", kept},
+	} {
+		if len(e.about) > 0 {
+			k.Events.Eventf(o, nil, corev1.EventTypeNormal, e.reason, "Apply", e.sentence, len(e.about), Note(strings.Join(e.about, "; ")))
+		}
+	}
 }
 
 // Withdraw takes the objects of a resource away that has to yield to another one of its name, which it may not have seen when it

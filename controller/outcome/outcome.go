@@ -58,27 +58,41 @@ func Temporary(reason v1.ConditionReason, err error) *Problem {
 // seldom is how often something is tried again that only a person can mend, when no watch tells that they did.
 const seldom = 5 * time.Minute
 
-// Refused is the problem that objects could not be applied, and the error to return for another try: none, if the
-// server says of all of them that they are wrong. That is looked at again once in a while, since what makes them
-// wrong may be somebody else's object.
+// Refused is the problem that objects could not be applied, and the error to return for another try: none, if the server says
+// of all of them that they are wrong, or somebody else has them. That is looked at again once in a while, since what makes them wrong
+// may be somebody else's object.
 func Refused(err error) (p *Problem, retry error) {
-	if wrong(err) {
-		p = Permanent(v1.ReasonReconcileError, err)
-		p.again = seldom
-		return p, nil
+	reason := v1.ReasonReconcileError
+	if _, ok := errors.AsType[*apply.TakeoverError](err); ok {
+		reason = v1.ReasonTakeoverRefused
+	} else if every(err, held) {
+		reason = v1.ReasonNameAlreadyExists
+	} else if !every(err, func(err error) bool { return held(err) || wrong(err) }) {
+		return Temporary(v1.ReasonReconcileError, err), err
 	}
-	return Temporary(v1.ReasonReconcileError, err), err
+	p = Permanent(reason, err)
+	p.again = seldom
+	return p, nil
 }
 
-// wrong tells whether an error, or each of those it is made of, is the server's saying that an object is invalid.
+// wrong reports whether an error says that an object is invalid.
 func wrong(err error) bool {
+	_, malformed := errors.AsType[*apply.MalformedError](err)
+	return malformed || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)
+}
+
+// held reports whether an error says that another resource has an object.
+func held(err error) bool {
+	_, ok := errors.AsType[*apply.HeldError](err)
+	return ok
+}
+
+// every reports whether something is true of an error, or of each of those that it is made of.
+func every(err error, is func(error) bool) bool {
 	if several, ok := err.(interface{ Unwrap() []error }); ok {
-		return !slices.ContainsFunc(several.Unwrap(), func(err error) bool { return !wrong(err) })
+		return !slices.ContainsFunc(several.Unwrap(), func(err error) bool { return !every(err, is) })
 	}
-	if _, malformed := errors.AsType[*apply.MalformedError](err); malformed {
-		return true
-	}
-	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)
+	return is(err)
 }
 
 // Reconciled is the condition that a run with this problem, or without one, ends in.

@@ -150,3 +150,28 @@ func TestNote(t *testing.T) {
 		t.Errorf("an event holds 1024 bytes of text: got %d bytes", len(long))
 	}
 }
+
+// TestRefusedReasons goes through what may come of applying objects.
+func TestRefusedReasons(t *testing.T) {
+	t.Parallel()
+	held := fmt.Errorf("wrapped: %w", &apply.HeldError{Holder: "IstioRevisionTag stable"})
+	invalid := apierrors.NewInvalid(v1.GroupVersion.WithKind("Deployment").GroupKind(), "istiod", nil)
+	for _, c := range []struct {
+		reason    string
+		err       error
+		want      v1.ConditionReason
+		permanent bool
+	}{
+		{"A person has to mend it.", invalid, v1.ReasonReconcileError, true},
+		{"The next try may go well.", errors.New("no answer"), v1.ReasonReconcileError, false},
+		{"Another resource has an object.", errors.Join(nil, errors.Join(held, held)), v1.ReasonNameAlreadyExists, true},
+		{"That, and an error, which comes first.", errors.Join(held, invalid), v1.ReasonReconcileError, true},
+		{"That, and one that may be gone the next time.", errors.Join(held, errors.New("no answer")), v1.ReasonReconcileError, false},
+		{"Somebody else's control plane.", &apply.TakeoverError{Objects: []apply.Foreign{{}}}, v1.ReasonTakeoverRefused, true},
+	} {
+		problem, retry := Refused(c.err)
+		if problem.Reason != c.want || problem.Permanent != c.permanent || (retry == nil) != c.permanent {
+			t.Errorf("%s got %s, permanent %t, retry %v", c.reason, problem.Reason, problem.Permanent, retry)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package istiorevision
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/cluster"
+	"github.com/lateen-io/lateen/controller/desired"
+	"github.com/lateen-io/lateen/controller/outcome"
+)
+
+// labelChartTag is the label that Istio's charts give to the objects of a tag.
+const labelChartTag = "istio.io/tag"
+
+// ValueTags are the tags that the values of a revision ask for: values.revisionTags.
+func ValueTags(rev *v1.IstioRevision) []string {
+	v, err := rev.Spec.Values.Map()
+	if err != nil {
+		return nil
+	}
+	list, _ := v["revisionTags"].([]any)
+	var out []string
+	for _, item := range list {
+		if tag, ok := item.(string); ok && tag != "" {
+			out = append(out, tag)
+		}
+	}
+	return out
+}
+
+// claimant is a revision whose values ask for a tag.
+type claimant struct {
+	name string
+	// active says that the Istio asks for this revision, ready that it is ready, and works that it may still inject.
+	active, ready, works bool
+	// has says that the objects of the tag are its own at this moment.
+	has bool
+}
+
+// carrier is the one of the revisions of an Istio, all of which ask for a tag, that has its objects: one tag cannot inject from two of
+// them. It is the active one, as soon as that is ready; until then the one that has them stays, as long as it works. So a tag of the
+// values moves as an IstioRevisionTag does.
+func carrier(claimants []claimant) string {
+	active := slices.IndexFunc(claimants, func(c claimant) bool { return c.active })
+	if active >= 0 && (claimants[active].ready || claimants[active].has) {
+		return claimants[active].name
+	}
+	best := -1
+	for i, c := range claimants {
+		if c.works && !c.active && (best < 0 || c.has && !claimants[best].has) {
+			best = i
+		}
+	}
+	switch {
+	case best >= 0:
+		return claimants[best].name
+	case active >= 0:
+		return claimants[active].name
+	case len(claimants) > 0:
+		return claimants[0].name
+	}
+	return ""
+}
+
+// shared takes the objects of those tags out of what a revision should have that another revision of the same Istio carries.
+func (r *Reconciler) shared(ctx context.Context, s *scope, objects desired.Objects) (outcome.Request, error) {
+	request := outcome.Request{Objects: objects, Takes: func(holder client.Object) (bool, error) {
+		if other, ok := holder.(*v1.IstioRevision); ok && s.istio != "" && outcome.OwningIstio(other) == s.istio {
+			return !s.facts.inactive, nil
+		}
+		return r.keeper().Precedes(ctx, s.rev, holder)
+	}}
+	tags := ValueTags(s.rev)
+	if len(tags) == 0 || s.istio == "" {
+		return request, nil
+	}
+	siblings, err := r.claiming(ctx, s)
+	if err != nil {
+		return request, err
+	}
+	elsewhere := map[string]bool{}
+	for _, tag := range tags {
+		claimants, err := r.claimants(ctx, s, siblings, tag, objects.List)
+		if err != nil {
+			return request, err
+		}
+		if name := carrier(claimants); len(claimants) > 1 && name != s.rev.Name {
+			elsewhere[tag] = true
+			if !s.facts.inactive {
+				s.facts.waiting = append(s.facts.waiting, fmt.Sprintf("the tag %s stays on IstioRevision %s until %s is ready", tag, name, s.rev.Name))
+			}
+		}
+	}
+	if len(elsewhere) == 0 {
+		return request, nil
+	}
+	request.Objects.List = nil // what is left of it is of the same content, so the digest stays
+	for _, o := range objects.List {
+		if elsewhere[o.GetLabels()[labelChartTag]] {
+			request.Left = append(request.Left, v1.ObjectReference{
+				APIVersion: o.GetAPIVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName(),
+			})
+			continue
+		}
+		request.Objects.List = append(request.Objects.List, o)
+	}
+	return request, nil
+}
+
+// claiming are the revisions of the Istio, this one included.
+func (r *Reconciler) claiming(ctx context.Context, s *scope) ([]v1.IstioRevision, error) {
+	var list v1.IstioRevisionList
+	if err := r.Client.List(ctx, &list); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(list.Items, func(rev v1.IstioRevision) bool { return outcome.OwningIstio(&rev) != s.istio }), nil
+}
+
+// claimants are those of the revisions that ask for a tag.
+func (r *Reconciler) claimants(
+	ctx context.Context, s *scope, revisions []v1.IstioRevision, tag string, objects []*unstructured.Unstructured,
+) ([]claimant, error) {
+	holder, err := r.holder(ctx, tag, objects)
+	if err != nil {
+		return nil, err
+	}
+	var out []claimant
+	for i := range revisions {
+		rev := &revisions[i]
+		if !slices.Contains(ValueTags(rev), tag) {
+			continue
+		}
+		out = append(out, claimant{
+			name: rev.Name, active: rev.Name == s.active, has: holder != nil && rev.UID == holder.UID,
+			ready: rev.Status.ObservedGeneration == rev.Generation && rev.Status.Conditions.IsTrue(v1.ConditionReady),
+			works: Works(rev) && rev.DeletionTimestamp == nil && !outcome.PipelineRendered(rev),
+		})
+	}
+	return out, nil
+}
+
+// holder is who controls the webhooks of a tag, or nil.
+func (r *Reconciler) holder(ctx context.Context, tag string, objects []*unstructured.Unstructured) (*metav1.OwnerReference, error) {
+	for _, o := range objects {
+		if o.GetLabels()[labelChartTag] != tag || o.GetKind() != "MutatingWebhookConfiguration" {
+			continue
+		}
+		live := cluster.Metadata(o.GroupVersionKind())
+		if err := r.Client.Get(ctx, client.ObjectKeyFromObject(o), live); err != nil {
+			return nil, client.IgnoreNotFound(err)
+		}
+		return metav1.GetControllerOf(live), nil
+	}
+	return nil, nil
+}
+
+// Works reports whether a revision may still inject: that one of several pods of istiod is not ready for a moment is no reason to
+// leave it. One without istiod, or scaled to zero, does not.
+func Works(rev *v1.IstioRevision) bool {
+	c := rev.Status.Conditions.Get(v1.ConditionReady)
+	return c == nil || c.Status != metav1.ConditionFalse || c.Message != v1.MessageIstiodNotFound && c.Message != v1.MessageIstiodScaledToZero
+}
