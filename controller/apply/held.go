@@ -12,6 +12,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/render"
 )
 
 // Precedence reports whether the resource that objects are applied for may take one from another resource of Lateen's, which has it.
@@ -31,8 +32,8 @@ func (e *HeldError) Error() string {
 // held is a HeldError if another resource of Lateen's that still exists has an object, and the owner has no precedence. live is what
 // the server or the cache has of the object. When that changes, the owner is reconciled again.
 func (r *run) held(ctx context.Context, ref v1.ObjectReference, desired *unstructured.Unstructured, live metav1.Object) error {
-	if r.owner == nil || metav1.IsControlledBy(live, r.owner) {
-		return nil
+	if r.owner == nil || metav1.IsControlledBy(live, r.owner) || render.Shared(ref.Kind, ref.Name) {
+		return nil // what several rely on goes from one to the other
 	}
 	holder, err := r.holder(ctx, desired, live)
 	if err != nil || holder == nil || holder.GetUID() == r.owner.GetUID() || r.takes == nil {
