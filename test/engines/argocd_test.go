@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,11 +58,7 @@ func startArgo(t *testing.T) *world {
 	w.Run(t, repoServer, named(repoServer, "ARGOCD_ASK_PASS_SOCK="+filepath.Join(t.TempDir(), "ask-pass")),
 		programs[argoCD],
 		"--address="+loopback, "--port="+repoPort, "--metrics-address="+loopback, "--metrics-port="+cluster.Port(t),
-		"--disable-tls", "--client-ca-path=", "--revision-cache-expiration=1s")
-	w.Run(t, argoController, named(argoController, "ARGOCD_FAKE_IN_CLUSTER=true"), programs[argoCD],
-		"--namespace="+argoNamespace, "--repo-server="+loopback+":"+repoPort, "--repo-server-plaintext",
-		"--metrics-port="+cluster.Port(t), "--persist-resource-health", "--app-resync=15", "--app-resync-jitter=0",
-		"--status-processors=4", "--operation-processors=4")
+		"--disable-tls", "--revision-cache-expiration=1s")
 	w.eventually("the plugin listens", func() error {
 		sockets, err := filepath.Glob(filepath.Join(plugins, "*.sock"))
 		if err == nil && len(sockets) == 0 {
@@ -69,6 +66,17 @@ func startArgo(t *testing.T) *world {
 		}
 		return err
 	})
+	w.eventually("the repo-server listens", func() error {
+		connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", loopback+":"+repoPort)
+		if err != nil {
+			return err
+		}
+		return connection.Close()
+	})
+	w.Run(t, argoController, named(argoController, "ARGOCD_FAKE_IN_CLUSTER=true"), programs[argoCD],
+		"--namespace="+argoNamespace, "--repo-server="+loopback+":"+repoPort, "--repo-server-plaintext",
+		"--metrics-port="+cluster.Port(t), "--persist-resource-health", "--app-resync=15", "--app-resync-jitter=0",
+		"--status-processors=4", "--operation-processors=4")
 	return w
 }
 

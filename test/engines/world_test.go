@@ -239,6 +239,9 @@ func (w *world) settled(objects []*unstructured.Unstructured) versions {
 	var last versions
 	since := time.Now()
 	w.eventually("the objects settle", func() error {
+		if err := w.judged(objects); err != nil {
+			return err
+		}
 		now := w.versions(objects)
 		if diff := cmp.Diff(last, now); diff != "" {
 			last, since = now, time.Now()
@@ -250,6 +253,28 @@ func (w *world) settled(objects []*unstructured.Unstructured) versions {
 		return nil
 	})
 	return last
+}
+
+// judged says which autoscaler has no status yet. Its controller looks at it every 15 seconds only, and finds that nobody
+// measures pods here.
+func (w *world) judged(objects []*unstructured.Unstructured) error {
+	for _, o := range objects {
+		if o.GetKind() != "HorizontalPodAutoscaler" {
+			continue
+		}
+		now, err := w.current(o)
+		if err != nil {
+			return err
+		}
+		var conditions []struct{ Type string }
+		if err := convert(now, &conditions, "status", "conditions"); err != nil {
+			return err
+		}
+		if !slices.Contains(conditions, struct{ Type string }{"ScalingActive"}) {
+			return fmt.Errorf("nobody has looked at %s yet", id(o))
+		}
+	}
+	return nil
 }
 
 func (w *world) versions(objects []*unstructured.Unstructured) versions {
