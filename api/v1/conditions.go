@@ -68,8 +68,8 @@ const Healthy ConditionReason = "Healthy"
 const (
 	// ReasonReconcileError: the spec cannot be rendered or applied; the message says what to change.
 	ReasonReconcileError ConditionReason = "ReconcileError"
-	// ReasonNameAlreadyExists: a revision and a tag have the same name, and the other one is older; or another resource has an object
-	// of the same name, and precedence.
+	// ReasonNameAlreadyExists: a revision and a tag have the same name, and the other one is older; or another resource
+	// has an object of the same name, and precedence.
 	ReasonNameAlreadyExists ConditionReason = "NameAlreadyExists"
 	// ReasonDeletionHeld is a reason of Stalled: somebody has deleted an IstioRevision that is used, while its Istio
 	// stays.

@@ -108,11 +108,13 @@ type Set struct {
 	Digest  string
 	// Previous is the inventory of the last time.
 	Previous v1.Inventory
-	// Left are objects that Owner may have and that another resource is about to take: they are neither applied nor deleted.
+	// Left are objects that Owner may have and that another resource is about to take: they are neither applied nor
+	// deleted.
 	Left v1.Inventory
 	// Takes reports whether Owner may have what another resource of Lateen's has; nil for always.
 	Takes Precedence
-	// Version of Istio that the objects are of. Objects of other installers that are of another one are taken over only with TakeOver.
+	// Version of Istio that the objects are of. Objects of other installers that are of another one are taken over only
+	// with TakeOver.
 	Version  string
 	TakeOver bool
 	// Note saves an inventory in the status of the owner.
@@ -225,7 +227,8 @@ func (a *Applier) state(ctx context.Context, ref v1.ObjectReference) (*metav1.Pa
 // explain says in an error what to do, where the server's message does not.
 func explain(err error) error {
 	switch {
-	case apierrors.IsInvalid(err) && (strings.Contains(err.Error(), "field is immutable") || strings.Contains(err.Error(), "cannot change roleRef")):
+	case apierrors.IsInvalid(err) && (strings.Contains(err.Error(), "field is immutable") ||
+		strings.Contains(err.Error(), "cannot change roleRef")):
 		return fmt.Errorf("%w: it cannot be changed in place. Delete the object, and the controller makes it anew", err)
 	case meta.IsNoMatchError(err):
 		return fmt.Errorf("%w: install the CustomResourceDefinition first, or turn the value off that asks for this object", err)

@@ -26,7 +26,8 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
-// world is a cluster of a fake client, which knows field managers as the API server does, and counts what the applier asks of it.
+// world is a cluster of a fake client, which knows field managers as the API server does, and counts what the applier
+// asks of it.
 type world struct {
 	t       *testing.T
 	client  client.WithWatch
@@ -51,13 +52,15 @@ func newWorld(t *testing.T, resources ...client.Object) *world {
 	w := &world{t: t}
 	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(resources...).WithReturnManagedFields().Build()
 	counting := interceptor.NewClient(w.client, interceptor.Funcs{
-		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object,
+			opts ...client.GetOption) error {
 			if _, ok := o.(*unstructured.Unstructured); ok {
 				w.reads++
 			}
 			return c.Get(ctx, key, o, opts...)
 		},
-		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch,
+			opts ...client.PatchOption) error {
 			var all client.PatchOptions
 			all.ApplyOptions(opts)
 			if len(all.DryRun) > 0 {
@@ -97,7 +100,8 @@ type cached struct{ client.Reader }
 
 func (c cached) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 	err := c.Reader.Get(ctx, key, o, opts...)
-	if _, metadata := o.(*metav1.PartialObjectMetadata); metadata && err == nil && o.GetLabels()[manifest.LabelManagedBy] != manifest.ManagedBy {
+	if _, metadata := o.(*metav1.PartialObjectMetadata); metadata && err == nil &&
+		o.GetLabels()[manifest.LabelManagedBy] != manifest.ManagedBy {
 		return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
 	}
 	return err
@@ -119,7 +123,8 @@ func object(t *testing.T, text string) *unstructured.Unstructured {
 
 // lateens is a resource that was created in a minute of an hour.
 func lateens(kind, name string, minute int) client.Object {
-	m := metav1.ObjectMeta{Name: name, UID: types.UID(kind + "/" + name), CreationTimestamp: metav1.NewTime(time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC))}
+	m := metav1.ObjectMeta{Name: name, UID: types.UID(kind + "/" + name),
+		CreationTimestamp: metav1.NewTime(time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC))}
 	switch kind {
 	case v1.KindIstioRevision:
 		return &v1.IstioRevision{ObjectMeta: m}
@@ -216,8 +221,8 @@ func insert(m map[string]any, list string, items ...any) {
 	m[list] = append(have, items...)
 }
 
-// TestForeign has others change what the controller has applied: elements of lists go, keys stay and are told once, and what is istiod's is
-// left alone.
+// TestForeign has others change what the controller has applied: elements of lists go, keys stay and are told once, and
+// what is istiod's is left alone.
 func TestForeign(t *testing.T) {
 	t.Parallel()
 	container := []any{"spec", "template", "spec", "containers", 0}
@@ -230,7 +235,8 @@ func TestForeign(t *testing.T) {
 		unchanged     bool
 	}{
 		{
-			name: "a variable", object: deployment, by: "kubectl-edit", reason: "a variable that nobody has rendered changes what istiod does",
+			name: "a variable", object: deployment, by: "kubectl-edit",
+			reason: "a variable that nobody has rendered changes what istiod does",
 			edit: func(o map[string]any) {
 				insert(in(o, container...), "env", map[string]any{"name": "DEBUG", "value": "1"})
 			},
@@ -239,53 +245,65 @@ func TestForeign(t *testing.T) {
 		{
 			name: "a container", object: deployment, by: "kubectl-edit", reason: "the same of a whole container",
 			edit: func(o map[string]any) {
-				insert(in(o, "spec", "template", "spec"), "containers", map[string]any{"name": "sidecar", "image": "example.com/sidecar"})
+				insert(in(o, "spec", "template", "spec"), "containers",
+					map[string]any{"name": "sidecar", "image": "example.com/sidecar"})
 			},
 			removed: []string{`spec.template.spec.containers[name="sidecar"]`},
 		},
 		{
-			name: "an init container", object: deployment, by: "kubectl-edit", reason: "a list that is not rendered is empty",
+			name: "an init container", object: deployment, by: "kubectl-edit",
+			reason: "a list that is not rendered is empty",
 			edit: func(o map[string]any) {
-				insert(in(o, "spec", "template", "spec"), "initContainers", map[string]any{"name": "init", "image": "example.com/init"})
+				insert(in(o, "spec", "template", "spec"), "initContainers",
+					map[string]any{"name": "init", "image": "example.com/init"})
 			},
 			removed: []string{`spec.template.spec.initContainers[name="init"]`},
 		},
 		{
-			name: "the number of a port", object: deployment, by: "kubectl-patch", reason: "its key is its number: an apply adds a second of the name",
-			edit:    func(o map[string]any) { in(o, append(container, "ports", 1)...)["containerPort"] = int64(15999) },
-			removed: []string{`spec.template.spec.containers[name="discovery"].ports[containerPort=15999,protocol="TCP"]`},
+			name: "the number of a port", object: deployment, by: "kubectl-patch",
+			reason: "its key is its number: an apply adds a second of the name",
+			edit:   func(o map[string]any) { in(o, append(container, "ports", 1)...)["containerPort"] = int64(15999) },
+			removed: []string{
+				`spec.template.spec.containers[name="discovery"].ports[containerPort=15999,protocol="TCP"]`},
 		},
 		{
-			name: "the name of a webhook", object: webhook, by: "kubectl-edit", reason: "a second webhook with the old selector",
+			name: "the name of a webhook", object: webhook, by: "kubectl-edit",
+			reason:  "a second webhook with the old selector",
 			edit:    func(o map[string]any) { in(o, "webhooks", 0)["name"] = "other.validation.istio.io" },
 			removed: []string{`webhooks[name="other.validation.istio.io"]`},
 		},
 		{
-			name: "what istiod writes", object: webhook, by: "pilot-discovery", unchanged: true, reason: "else both write for ever",
+			name: "what istiod writes", object: webhook, by: "pilot-discovery", unchanged: true,
+			reason: "else both write for ever",
 			edit: func(o map[string]any) {
 				in(o, "webhooks", 0)["failurePolicy"] = "Fail"
 				in(o, "webhooks", 0, "clientConfig")["caBundle"] = "Y2E="
 			},
 		},
 		{
-			name: "labels and annotations", object: deployment, by: "kubectl-label", unchanged: true, reason: "they are for other programs",
+			name: "labels and annotations", object: deployment, by: "kubectl-label", unchanged: true,
+			reason: "they are for other programs",
 			edit: func(o map[string]any) {
 				in(o, "metadata", "labels")["example.com/team"] = "mesh"
 				in(o, "metadata")["annotations"] = map[string]any{"example.com/note": "ours"}
 				in(o, "spec", "template", "metadata")["annotations"] = map[string]any{"example.com/scrape": "yes"}
 			},
-			kept: []string{"annotation example.com/note", "label example.com/team", "pod annotation example.com/scrape"},
+			kept: []string{"annotation example.com/note", "label example.com/team",
+				"pod annotation example.com/scrape"},
 		},
 		{
-			name: "a restart", object: deployment, by: "kubectl-rollout", unchanged: true, reason: "kubectl rollout restart is nobody's mistake",
+			name: "a restart", object: deployment, by: "kubectl-rollout", unchanged: true,
+			reason: "kubectl rollout restart is nobody's mistake",
 			edit: func(o map[string]any) {
-				in(o, "spec", "template", "metadata")["annotations"] = map[string]any{"kubectl.kubernetes.io/restartedAt": "2026-01-01"}
+				in(o, "spec", "template", "metadata")["annotations"] = map[string]any{
+					"kubectl.kubernetes.io/restartedAt": "2026-01-01"}
 			},
 		},
 		{
-			name: "a key", object: configMap, by: "kubectl-edit", unchanged: true, reason: "istiod reads the ones that it knows",
-			edit: func(o map[string]any) { in(o, "data")["notes"] = "ours" },
-			kept: []string{"key notes"},
+			name: "a key", object: configMap, by: "kubectl-edit", unchanged: true,
+			reason: "istiod reads the ones that it knows",
+			edit:   func(o map[string]any) { in(o, "data")["notes"] = "ours" },
+			kept:   []string{"key notes"},
 		},
 		{
 			name: "a value", object: configMap, by: "kubectl-edit", reason: "what is rendered is put back",
@@ -323,7 +341,8 @@ func TestForeign(t *testing.T) {
 			w.bring(s) // finds the state in which all is well
 			reads, writes := w.reads, w.writes
 			if got := w.bring(s); len(got.Kept) > 0 || w.reads > reads || w.writes > writes {
-				t.Errorf("another run asks %d times, writes %d times and tells %v", w.reads-reads, w.writes-writes, got.Kept)
+				t.Errorf("another run asks %d times, writes %d times and tells %v", w.reads-reads, w.writes-writes,
+					got.Kept)
 			}
 		})
 	}
@@ -367,7 +386,8 @@ func (w *world) bring(s Set) Result {
 	return got
 }
 
-// TestFailurePolicy has validating webhooks come and go: the controller creates them open, and then their failurePolicy is istiod's.
+// TestFailurePolicy has validating webhooks come and go: the controller creates them open, and then their failurePolicy
+// is istiod's.
 func TestFailurePolicy(t *testing.T) {
 	t.Parallel()
 	owner := lateens(v1.KindIstioRevision, "default", 0)
@@ -385,10 +405,14 @@ func TestFailurePolicy(t *testing.T) {
 		{"a new one is open: creation, and letting go of the field; and the inventory", func() {}, "Ignore", 3},
 		{"nothing to do", func() {}, "Ignore", 0},
 		{"istiod closes it", func() {
-			w.edit(desired, "pilot-discovery", func(o map[string]any) { in(o, "webhooks", 0)["failurePolicy"] = "Fail" })
+			w.edit(desired, "pilot-discovery", func(o map[string]any) {
+				in(o, "webhooks", 0)["failurePolicy"] = "Fail"
+			})
 		}, "Fail", 0},
 		{"istiod opens it", func() {
-			w.edit(desired, "pilot-discovery", func(o map[string]any) { in(o, "webhooks", 0)["failurePolicy"] = "Ignore" })
+			w.edit(desired, "pilot-discovery", func(o map[string]any) {
+				in(o, "webhooks", 0)["failurePolicy"] = "Ignore"
+			})
 		}, "Ignore", 0},
 		{"a change of something else leaves it", func() {
 			w.edit(desired, "kubectl-edit", func(o map[string]any) {
@@ -404,7 +428,8 @@ func TestFailurePolicy(t *testing.T) {
 		{"a controller that was killed before it let go does so", func() {
 			o := failOpened(t, desired)
 			o.SetOwnerReferences(w.live(desired).GetOwnerReferences())
-			if err := w.client.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(o), client.FieldOwner(FieldManager), client.ForceOwnership); err != nil {
+			if err := w.client.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(o),
+				client.FieldOwner(FieldManager), client.ForceOwnership); err != nil {
 				t.Fatal(err)
 			}
 		}, "Ignore", 1},
@@ -455,7 +480,8 @@ func TestHeld(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, first, second)
-			desired := object(t, strings.ReplaceAll(webhook, "name: istio-validator-istio-system", "name: istio-revision-tag-stable"))
+			desired := object(t, strings.ReplaceAll(webhook, "name: istio-validator-istio-system",
+				"name: istio-revision-tag-stable"))
 			sets := map[client.Object]*Set{}
 			for _, o := range c.order {
 				s := w.set(o, nil, desired)
@@ -476,21 +502,24 @@ func TestHeld(t *testing.T) {
 			}
 			before := w.writes
 			_, err := w.applier.Bring(t.Context(), *sets[second])
-			const want = "ValidatingWebhookConfiguration istio-revision-tag-stable belongs to IstioRevision mesh, which has precedence; rename one of the two, or delete one"
+			const want = "ValidatingWebhookConfiguration istio-revision-tag-stable belongs to IstioRevision mesh, " +
+				"which has precedence; rename one of the two, or delete one"
 			if err == nil || err.Error() != want {
 				t.Errorf("the error is %v, want %s", err, want)
 			}
 			if len(sets[second].Previous) != 0 || w.writes != before {
 				t.Errorf("the younger lists %v and wrote %d times", sets[second].Previous, w.writes-before)
 			}
-			if w.awaited[len(w.awaited)-1] != "IstioRevisionTag stable waits for ValidatingWebhookConfiguration istio-revision-tag-stable" {
+			if w.awaited[len(w.awaited)-1] != "IstioRevisionTag stable waits for ValidatingWebhookConfiguration "+
+				"istio-revision-tag-stable" {
 				t.Errorf("awaited: %v", w.awaited)
 			}
 			// Once the older is gone, and what it had with it, the younger has it.
 			if err := errors.Join(w.client.Delete(t.Context(), first.DeepCopyObject().(client.Object))); err != nil { //nolint:forcetypeassert // it is one
 				t.Fatal(err)
 			}
-			if got := w.bring(*sets[second]); len(got.Inventory) != 1 || !metav1.IsControlledBy(w.live(desired), second) {
+			if got := w.bring(*sets[second]); len(got.Inventory) != 1 ||
+				!metav1.IsControlledBy(w.live(desired), second) {
 				t.Errorf("the younger does not take it: %v", got)
 			}
 		})
@@ -510,39 +539,50 @@ func TestTakeover(t *testing.T) {
 		taken               []string
 	}{
 		{
-			name: "same version", reason: "the mesh goes on as it is", by: "helm", image: "docker.io/istio/pilot:1.28.3-distroless", annotations: helm,
+			name: "same version", reason: "the mesh goes on as it is", by: "helm",
+			image: "docker.io/istio/pilot:1.28.3-distroless", annotations: helm,
 			taken: []string{"Deployment istio-system/istiod (Helm release istio-system/istiod, Istio v1.28.3)"},
 		},
 		{
-			name: "another version", reason: "nobody asked for an upgrade", by: "helm", image: "docker.io/istio/pilot:1.29.0", annotations: helm,
-			want: `Deployment istio-system/istiod, installed by Helm release istio-system/istiod, is of Istio v1.29.0, and v1.28.3 is asked for: ` +
-				`ask for v1.29.0 and upgrade afterwards, or set the annotation lateen.io/take-over: "true" to take it over and change its version`,
+			name: "another version", reason: "nobody asked for an upgrade", by: "helm",
+			image: "docker.io/istio/pilot:1.29.0", annotations: helm,
+			want: `Deployment istio-system/istiod, installed by Helm release istio-system/istiod, is of Istio ` +
+				`v1.29.0, and v1.28.3 is asked for: ask for v1.29.0 and upgrade afterwards, or set the annotation ` +
+				`lateen.io/take-over: "true" to take it over and change its version`,
 		},
 		{
-			name: "another version, allowed", reason: "somebody did", by: "helm", image: "docker.io/istio/pilot:1.29.0", annotations: helm, allowed: true,
+			name: "another version, allowed", reason: "somebody did", by: "helm", image: "docker.io/istio/pilot:1.29.0",
+			annotations: helm, allowed: true,
 			taken: []string{"Deployment istio-system/istiod (Helm release istio-system/istiod, Istio v1.29.0)"},
 		},
 		{
-			name: "a version in a label", reason: "the image is somebody's own", by: "istio-operator", image: "example.com/pilot:ours",
+			name: "a version in a label", reason: "the image is somebody's own", by: "istio-operator",
+			image:  "example.com/pilot:ours",
 			labels: map[string]string{"app.kubernetes.io/version": "1.27.0"},
-			want: `Deployment istio-system/istiod, installed by istioctl, is of Istio v1.27.0, and v1.28.3 is asked for: ` +
-				`ask for v1.27.0 and upgrade afterwards, or set the annotation lateen.io/take-over: "true" to take it over and change its version`,
+			want: `Deployment istio-system/istiod, installed by istioctl, is of Istio v1.27.0, and v1.28.3 ` +
+				`is asked for: ask for v1.27.0 and upgrade afterwards, or set the annotation lateen.io/take-over: ` +
+				`"true" to take it over and change its version`,
 		},
 		{
 			name: "the label of a chart", reason: "the same", by: "helm", image: "example.com/pilot:ours",
-			labels: map[string]string{"helm.sh/chart": "istiod-1.28.3"}, taken: []string{"Deployment istio-system/istiod (helm, Istio v1.28.3)"},
+			labels: map[string]string{"helm.sh/chart": "istiod-1.28.3"},
+			taken:  []string{"Deployment istio-system/istiod (helm, Istio v1.28.3)"},
 		},
 		{
-			name: "no version", reason: "it runs, and it may be of any", by: "kubectl-create", image: "example.com/pilot:latest",
-			want: `Deployment istio-system/istiod, installed by kubectl-create, is of a version of Istio that cannot be told, and v1.28.3 is asked for: ` +
-				`ask for the version that it runs, or set the annotation lateen.io/take-over: "true" to take it over and change its version`,
+			name: "no version", reason: "it runs, and it may be of any", by: "kubectl-create",
+			image: "example.com/pilot:latest",
+			want: `Deployment istio-system/istiod, installed by kubectl-create, is of a version of Istio that cannot ` +
+				`be told, and v1.28.3 is asked for: ask for the version that it runs, or set the annotation ` +
+				`lateen.io/take-over: "true" to take it over and change its version`,
 		},
 		{
-			name: "the Sail Operator's", reason: "its resources are Lateen's now", by: "sail-operator", image: "docker.io/istio/pilot:1.27.0",
+			name: "the Sail Operator's", reason: "its resources are Lateen's now", by: "sail-operator",
+			image:  "docker.io/istio/pilot:1.27.0",
 			labels: map[string]string{"app.kubernetes.io/managed-by": "sail-operator"},
 		},
 		{
-			name: "a former Lateen's", reason: "it is an upgrade", by: "kubectl-create", image: "docker.io/istio/pilot:1.27.0",
+			name: "a former Lateen's", reason: "it is an upgrade", by: "kubectl-create",
+			image:  "docker.io/istio/pilot:1.27.0",
 			labels: map[string]string{"app.kubernetes.io/managed-by": "lateen"},
 		},
 		{
@@ -593,7 +633,8 @@ func TestTakeover(t *testing.T) {
 	}
 }
 
-// TestLeft has a set without what another resource is about to take: it stays until it does, and is then no more of the set.
+// TestLeft has a set without what another resource is about to take: it stays until it does, and is then no more of the
+// set.
 func TestLeft(t *testing.T) {
 	t.Parallel()
 	owner, other := lateens(v1.KindIstioRevision, "old", 1), lateens(v1.KindIstioRevision, "new", 2)

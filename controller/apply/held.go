@@ -15,7 +15,8 @@ import (
 	"github.com/lateen-io/lateen/internal/render"
 )
 
-// Precedence reports whether the resource that objects are applied for may take one from another resource of Lateen's, which has it.
+// Precedence reports whether the resource that objects are applied for may take one from another resource of Lateen's,
+// which has it.
 type Precedence func(holder client.Object) (bool, error)
 
 // HeldError says that another resource of Lateen's has an object, and keeps it.
@@ -26,12 +27,14 @@ type HeldError struct {
 }
 
 func (e *HeldError) Error() string {
-	return fmt.Sprintf("%s belongs to %s, which has precedence; rename one of the two, or delete one", e.Object, e.Holder)
+	return fmt.Sprintf("%s belongs to %s, which has precedence; rename one of the two, or delete one", e.Object,
+		e.Holder)
 }
 
-// held is a HeldError if another resource of Lateen's that still exists has an object, and the owner has no precedence. live is what
-// the server or the cache has of the object. When that changes, the owner is reconciled again.
-func (r *run) held(ctx context.Context, ref v1.ObjectReference, desired *unstructured.Unstructured, live metav1.Object) error {
+// held is a HeldError if another resource of Lateen's that still exists has an object, and the owner has no precedence.
+// live is what the server or the cache has of the object. When that changes, the owner is reconciled again.
+func (r *run) held(ctx context.Context, ref v1.ObjectReference, desired *unstructured.Unstructured,
+	live metav1.Object) error {
 	if r.owner == nil || metav1.IsControlledBy(live, r.owner) || render.Shared(ref.Kind, ref.Name) {
 		return nil // what several rely on goes from one to the other
 	}
@@ -55,9 +58,11 @@ func (r *run) held(ctx context.Context, ref v1.ObjectReference, desired *unstruc
 	return &HeldError{Object: ref, Holder: kind.Kind + " " + holder.GetName()}
 }
 
-// holder is the resource of Lateen's that has an object: its controller, or, for one that a pipeline has rendered, the one that it is
-// stamped with, unless that is what it should be stamped with. It is nil if there is none, or it is gone.
-func (r *run) holder(ctx context.Context, desired *unstructured.Unstructured, live metav1.Object) (client.Object, error) {
+// holder is the resource of Lateen's that has an object: its controller, or, for one that a pipeline has rendered, the
+// one that it is stamped with, unless that is what it should be stamped with. It is nil if there is none, or it is
+// gone.
+func (r *run) holder(ctx context.Context, desired *unstructured.Unstructured, live metav1.Object) (client.Object,
+	error) {
 	if ref := metav1.GetControllerOf(live); ref != nil {
 		if !strings.HasPrefix(ref.APIVersion, v1.GroupVersion.Group+"/") {
 			return nil, nil

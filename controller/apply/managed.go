@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
 
-// managers are those who own the fields of an object, as its metadata.managedFields say. Who writes the status or the scale
-// does so through a subresource; those entries are left out.
+// managers are those who own the fields of an object, as its metadata.managedFields say. Who writes the status or the
+// scale does so through a subresource; those entries are left out.
 type managers struct {
 	object  *unstructured.Unstructured
 	entries []manager
@@ -51,9 +51,9 @@ func managersOf(o *unstructured.Unstructured) (*managers, error) {
 	return out, nil
 }
 
-// take makes the fields of others that it is told of the controller's own: an apply of something that lacks them removes them then,
-// in the same write that mends the rest. It gives the fields, and does not change the object. Those of an API version other than the
-// applied one are left: their paths mean something else.
+// take makes the fields of others that it is told of the controller's own: an apply of something that lacks them
+// removes them then, in the same write that mends the rest. It gives the fields, and does not change the object. Those
+// of an API version other than the applied one are left: their paths mean something else.
 func (m *managers) take(fields func(fieldpath.Path) bool) []fieldpath.Path {
 	var taken []fieldpath.Path
 	for i, e := range m.entries {
@@ -86,7 +86,8 @@ func (m *managers) add(fields *fieldpath.Set) {
 		}
 	}
 	m.entries = append(m.entries, manager{metav1.ManagedFieldsEntry{
-		Manager: FieldManager, Operation: metav1.ManagedFieldsOperationApply, APIVersion: m.object.GetAPIVersion(), FieldsType: "FieldsV1",
+		Manager: FieldManager, Operation: metav1.ManagedFieldsOperationApply, APIVersion: m.object.GetAPIVersion(),
+		FieldsType: "FieldsV1",
 	}, fields})
 }
 
@@ -111,7 +112,8 @@ func (m *managers) release(fields func(fieldpath.Path) bool) {
 
 // fields is what metadata.managedFields should be.
 func (m *managers) fields() ([]metav1.ManagedFieldsEntry, error) {
-	out := slices.DeleteFunc(m.object.GetManagedFields(), func(e metav1.ManagedFieldsEntry) bool { return e.Subresource == "" && e.FieldsV1 != nil })
+	out := slices.DeleteFunc(m.object.GetManagedFields(),
+		func(e metav1.ManagedFieldsEntry) bool { return e.Subresource == "" && e.FieldsV1 != nil })
 	for _, e := range m.entries {
 		if e.set.Empty() {
 			continue
@@ -127,9 +129,9 @@ func (m *managers) fields() ([]metav1.ManagedFieldsEntry, error) {
 	return out, nil
 }
 
-// strayElements selects the fields of elements of lists that an object has and should not: in the lists below spec and webhooks whose
-// elements have keys, such as webhooks, containers, variables, ports and volumes. Lists of other fields are those of programs
-// that Kubernetes itself runs: a ServiceAccount's secrets.
+// strayElements selects the fields of elements of lists that an object has and should not: in the lists below spec and
+// webhooks whose elements have keys, such as webhooks, containers, variables, ports and volumes. Lists of other fields
+// are those of programs that Kubernetes itself runs: a ServiceAccount's secrets.
 func strayElements(desired *unstructured.Unstructured) func(fieldpath.Path) bool {
 	return func(p fieldpath.Path) bool { return strayElement(desired, p) != nil }
 }
@@ -150,8 +152,9 @@ func strayElement(desired *unstructured.Unstructured, p fieldpath.Path) fieldpat
 	return nil
 }
 
-// strayFields selects all fields that an object has and should not, but what is for others to write: metadata, also that of pods, data
-// of ConfigMaps, the number of replicas, what the API server has allocated for a Service, and what istiod writes into webhooks.
+// strayFields selects all fields that an object has and should not, but what is for others to write: metadata, also
+// that of pods, data of ConfigMaps, the number of replicas, what the API server has allocated for a Service, and what
+// istiod writes into webhooks.
 func strayFields(desired *unstructured.Unstructured) func(fieldpath.Path) bool {
 	return func(p fieldpath.Path) bool {
 		root := field(p, 0)
@@ -166,7 +169,8 @@ func strayFields(desired *unstructured.Unstructured) func(fieldpath.Path) bool {
 
 // allocated are fields that nobody has to write.
 var allocated = map[string]bool{
-	"replicas": true, "clusterIP": true, "clusterIPs": true, "ipFamilies": true, "ipFamilyPolicy": true, "nodePort": true,
+	"replicas": true, "clusterIP": true, "clusterIPs": true, "ipFamilies": true, "ipFamilyPolicy": true,
+	"nodePort":            true,
 	"healthCheckNodePort": true, "caBundle": true, "failurePolicy": true,
 }
 
@@ -174,7 +178,8 @@ var allocated = map[string]bool{
 func failurePolicies(desired *unstructured.Unstructured) func(fieldpath.Path) bool {
 	const depth = 3
 	return func(p fieldpath.Path) bool {
-		return len(p) == depth && field(p, 0) == "webhooks" && field(p, depth-1) == failurePolicy && !has(desired.Object, p)
+		return len(p) == depth && field(p, 0) == "webhooks" && field(p, depth-1) == failurePolicy &&
+			!has(desired.Object, p)
 	}
 }
 
@@ -229,8 +234,8 @@ func element(list any, is func(any) bool) (any, bool) {
 	return nil, false
 }
 
-// keyed reports whether an element of a list has the keys. Of all keys of lists in what Lateen renders only the protocol of a port has
-// a default, which a chart may leave out.
+// keyed reports whether an element of a list has the keys. Of all keys of lists in what Lateen renders only the
+// protocol of a port has a default, which a chart may leave out.
 func keyed(item any, key value.FieldList) bool {
 	m, ok := item.(map[string]any)
 	if !ok {
@@ -248,8 +253,8 @@ func keyed(item any, key value.FieldList) bool {
 	return true
 }
 
-// strayKeys names the labels, annotations and keys of data that others have added to an object: they stay. Those of Kubernetes itself
-// and of kubectl are none that anybody asks about.
+// strayKeys names the labels, annotations and keys of data that others have added to an object: they stay. Those of
+// Kubernetes itself and of kubectl are none that anybody asks about.
 func (m *managers) strayKeys(desired *unstructured.Unstructured) []string {
 	found := map[string]bool{}
 	for _, e := range m.entries {

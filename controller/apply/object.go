@@ -80,9 +80,9 @@ type work struct {
 	desired, live *unstructured.Unstructured
 }
 
-// claim makes fields of others the controller's own, which the next apply removes then, and names the elements that they are in, or
-// them. It also lets go of a failurePolicy that the controller has created, and names the keys of others that stay. If there is
-// nothing of that it writes nothing.
+// claim makes fields of others the controller's own, which the next apply removes then, and names the elements that
+// they are in, or them. It also lets go of a failurePolicy that the controller has created, and names the keys of
+// others that stay. If there is nothing of that it writes nothing.
 func (w *work) claim(ctx context.Context, fields func(fieldpath.Path) bool) (removed, kept []string, err error) {
 	m, err := managersOf(w.live)
 	if err != nil {
@@ -130,19 +130,23 @@ func (w *work) apply(ctx context.Context, o *unstructured.Unstructured) (ssa.Act
 	}
 	if open && server.applied != nil {
 		w.live = server.applied
-		if _, _, err := w.claim(ctx, func(fieldpath.Path) bool { return false }); err != nil && !apierrors.IsConflict(err) {
+		if _, _, err := w.claim(ctx, func(fieldpath.Path) bool { return false }); err != nil &&
+			!apierrors.IsConflict(err) {
 			return entry.Action, err // after a conflict, which is istiod's doing, the next look has to do
 		}
 	}
-	if entry.Action == ssa.UnchangedAction && w.live != nil && w.owner != nil && !metav1.IsControlledBy(w.live, w.owner) {
+	if entry.Action == ssa.UnchangedAction && w.live != nil && w.owner != nil &&
+		!metav1.IsControlledBy(w.live, w.owner) {
 		// Drift of owner references alone is none for the library.
-		return ssa.ConfiguredAction, w.applier.live.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.ForceOwnership, client.FieldOwner(FieldManager))
+		return ssa.ConfiguredAction, w.applier.live.Apply(ctx, client.ApplyConfigurationFromUnstructured(o),
+			client.ForceOwnership, client.FieldOwner(FieldManager))
 	}
 	return entry.Action, nil
 }
 
-// failOpen gives the validating webhooks that are new the failurePolicy Ignore, which istiod changes to Fail as soon as it answers. The
-// API's default is Fail: until then nobody could write Istio's configuration. It reports whether there are any.
+// failOpen gives the validating webhooks that are new the failurePolicy Ignore, which istiod changes to Fail as soon as
+// it answers. The API's default is Fail: until then nobody could write Istio's configuration. It reports whether there
+// are any.
 func failOpen(o, live *unstructured.Unstructured) (*unstructured.Unstructured, bool) {
 	if o.GetKind() != validating {
 		return o, false
@@ -159,7 +163,8 @@ func failOpen(o, live *unstructured.Unstructured) (*unstructured.Unstructured, b
 	opened := false
 	for _, h := range hooks {
 		hook, ok := h.(map[string]any)
-		if !ok || hook[failurePolicy] != nil || slices.ContainsFunc(existing, func(e any) bool { return nameOf(e) == hook["name"] }) {
+		if !ok || hook[failurePolicy] != nil || slices.ContainsFunc(existing,
+			func(e any) bool { return nameOf(e) == hook["name"] }) {
 			continue
 		}
 		hook[failurePolicy] = "Ignore"
@@ -179,7 +184,8 @@ func nameOf(item any) any {
 	return m["name"]
 }
 
-// server is a client of the server for the library, which gives it what was read already, and keeps what it has applied.
+// server is a client of the server for the library, which gives it what was read already, and keeps what it has
+// applied.
 type server struct {
 	client.Client
 
@@ -193,7 +199,8 @@ func (s *server) Get(_ context.Context, key client.ObjectKey, o client.Object, _
 	case !ok:
 		return fmt.Errorf("%T is not unstructured", o)
 	case s.live == nil:
-		return apierrors.NewNotFound(schema.GroupResource{Resource: o.GetObjectKind().GroupVersionKind().Kind}, key.Name)
+		return apierrors.NewNotFound(schema.GroupResource{Resource: o.GetObjectKind().GroupVersionKind().Kind},
+			key.Name)
 	}
 	s.live.DeepCopyInto(out)
 	return nil
@@ -204,7 +211,8 @@ func (s *server) Patch(ctx context.Context, o client.Object, patch client.Patch,
 	err := s.Client.Patch(ctx, o, patch, options...)
 	var all client.PatchOptions
 	all.ApplyOptions(options)
-	if out, ok := o.(*unstructured.Unstructured); ok && err == nil && patch.Type() == types.ApplyPatchType && len(all.DryRun) == 0 {
+	if out, ok := o.(*unstructured.Unstructured); ok && err == nil && patch.Type() == types.ApplyPatchType &&
+		len(all.DryRun) == 0 {
 		s.applied = out
 	}
 	return err

@@ -26,7 +26,8 @@ type Result struct {
 	Inventory v1.Inventory
 	// Changes are what was not as it should be.
 	Changes []Change
-	// Kept are the labels, annotations and keys of data that others have added, and that were not known before: they stay.
+	// Kept are the labels, annotations and keys of data that others have added, and that were not known before: they
+	// stay.
 	Kept []Kept
 	// TakenOver are the objects that another installer had created.
 	TakenOver []Foreign
@@ -38,10 +39,11 @@ type Kept struct {
 	Keys   []string
 }
 
-// Bring makes the cluster have a set: it reads, decides whether the set may have its objects, applies them, and then deletes those of
-// the previous inventory that the set no longer has, if all of the new ones are in place. An object that is about to be created
-// is noted in the inventory first, so that it is not lost if this process is. An object that another resource of Lateen's has stays with
-// it, and is a HeldError; all else is done nevertheless. If objects of another installer are refused, nothing is done.
+// Bring makes the cluster have a set: it reads, decides whether the set may have its objects, applies them, and then
+// deletes those of the previous inventory that the set no longer has, if all of the new ones are in place. An object
+// that is about to be created is noted in the inventory first, so that it is not lost if this process is. An object
+// that another resource of Lateen's has stays with it, and is a HeldError; all else is done nevertheless. If objects of
+// another installer are refused, nothing is done.
 func (a *Applier) Bring(ctx context.Context, s Set) (Result, error) {
 	r, err := a.run(s.Owner, s.Digest)
 	if err != nil {
@@ -85,8 +87,8 @@ func (a *Applier) still(ctx context.Context, s Set) v1.Inventory {
 	return out.Minus(out.Minus(s.Previous)) // nothing that was not there before
 }
 
-// Apply makes the objects as they should be, in their order. They get no owner. It does not stop at the first error, so that one bad
-// object holds up no other.
+// Apply makes the objects as they should be, in their order. They get no owner. It does not stop at the first error, so
+// that one bad object holds up no other.
 func (a *Applier) Apply(ctx context.Context, objects []*unstructured.Unstructured) error {
 	r, err := a.run(nil, "")
 	if err != nil {
@@ -152,8 +154,9 @@ func (r *run) uid() types.UID {
 	return r.owner.GetUID()
 }
 
-// look finds out what there is of the objects. The cache has those of Lateen's: what it does not have and what the owner has not had
-// before may be somebody else's, and is read from the server, which would have to be before an apply anyway.
+// look finds out what there is of the objects. The cache has those of Lateen's: what it does not have and what the
+// owner has not had before may be somebody else's, and is read from the server, which would have to be before an apply
+// anyway.
 func (r *run) look(ctx context.Context, objects []*unstructured.Unstructured, previous v1.Inventory) error {
 	for _, desired := range objects {
 		i := &item{desired: desired, ref: referenceTo(desired)}
@@ -227,8 +230,8 @@ func (r *run) holds() error {
 	return errors.Join(errs...)
 }
 
-// applyAll applies the objects. It does not stop at the first error. If the owner is being deleted, which the cache may not know yet,
-// nothing is applied, and the error is a conflict.
+// applyAll applies the objects. It does not stop at the first error. If the owner is being deleted, which the cache may
+// not know yet, nothing is applied, and the error is a conflict.
 func (r *run) applyAll(ctx context.Context) error {
 	var errs []error
 	for _, i := range r.items {
@@ -252,9 +255,11 @@ func (r *run) applyAll(ctx context.Context) error {
 		switch {
 		case err != nil:
 			metrics.Applied(i.ref.Kind, metrics.Failed)
-			errs = append(errs, fmt.Errorf("%s: %w", i.ref, explain(malformed(r.applier.live.Scheme(), i.desired, err))))
+			errs = append(errs, fmt.Errorf("%s: %w", i.ref,
+				explain(malformed(r.applier.live.Scheme(), i.desired, err))))
 		case change.Action == ssa.CreatedAction || change.Action == ssa.ConfiguredAction:
-			// The event that it causes brings us here once more, for a dry run that finds the state in which all is well.
+			// The event that it causes brings us here once more, for a dry run that finds the state in which all is
+			// well.
 			metrics.Applied(i.ref.Kind, string(change.Action))
 			r.changes = append(r.changes, change)
 		case i.state != "":
@@ -266,10 +271,10 @@ func (r *run) applyAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// ownerStays asks whether the owner is there and is not being deleted: before the first object, before each that is nobody's, and
-// before each of a run that changes objects, which takes a while. If not, the error is a conflict: with what the cache knows. An object
-// that is nobody's may have been let go with its owner's deletion (--cascade=orphan), and would be deleted with the owner if it were
-// taken back. What remains is the time of one request.
+// ownerStays asks whether the owner is there and is not being deleted: before the first object, before each that is
+// nobody's, and before each of a run that changes objects, which takes a while. If not, the error is a conflict: with
+// what the cache knows. An object that is nobody's may have been let go with its owner's deletion (--cascade=orphan),
+// and would be deleted with the owner if it were taken back. What remains is the time of one request.
 func (r *run) ownerStays(ctx context.Context, live *metav1.PartialObjectMetadata, changing bool) error {
 	if r.owner == nil || r.asked && !changing && (live == nil || metav1.IsControlledBy(live, r.owner)) {
 		return nil
@@ -279,11 +284,14 @@ func (r *run) ownerStays(ctx context.Context, live *metav1.PartialObjectMetadata
 	current := &metav1.PartialObjectMetadata{}
 	current.SetGroupVersionKind(schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind))
 	err := client.IgnoreNotFound(r.applier.live.Get(ctx, client.ObjectKeyFromObject(r.owner), current))
-	// A caller that has seen the deletion itself, and applies all the same, holds the owner: its finalizer keeps it, and so its objects.
-	held := r.owner.GetDeletionTimestamp() != nil && !slices.Contains(current.Finalizers, metav1.FinalizerOrphanDependents)
+	// A caller that has seen the deletion itself, and applies all the same, holds the owner: its finalizer keeps it,
+	// and so its objects.
+	held := r.owner.GetDeletionTimestamp() != nil &&
+		!slices.Contains(current.Finalizers, metav1.FinalizerOrphanDependents)
 	if err != nil || current.UID == ref.UID && (current.DeletionTimestamp == nil || held) {
 		return err
 	}
 	log.FromContext(ctx).Info("leaving objects alone, because their owner is being deleted")
-	return apierrors.NewConflict(schema.GroupResource{Group: v1.GroupVersion.Group, Resource: ref.Kind}, ref.Name, errors.New("it is being deleted"))
+	return apierrors.NewConflict(schema.GroupResource{Group: v1.GroupVersion.Group, Resource: ref.Kind}, ref.Name,
+		errors.New("it is being deleted"))
 }

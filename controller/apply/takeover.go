@@ -47,16 +47,18 @@ func (e *TakeoverError) Error() string {
 		more = fmt.Sprintf(" (and %d more objects)", n)
 	}
 	if first.Version == "" {
-		return fmt.Sprintf("%s%s, installed by %s, is of a version of Istio that cannot be told, and %s is asked for: ask for the version that it runs, "+
-			"or set the annotation lateen.io/take-over: \"true\" to take it over and change its version", first.Object, more, first.Installer, e.Version)
+		return fmt.Sprintf("%s%s, installed by %s, is of a version of Istio that cannot be told, and %s is asked "+
+			"for: ask for the version that it runs, "+
+			"or set the annotation lateen.io/take-over: \"true\" to take it over and change its version", first.Object,
+			more, first.Installer, e.Version)
 	}
 	const text = "%s%s, installed by %s, is of Istio %s, and %s is asked for: ask for %[4]s and upgrade afterwards, " +
 		"or set the annotation lateen.io/take-over: \"true\" to take it over and change its version"
 	return fmt.Sprintf(text, first.Object, more, first.Installer, first.Version, e.Version)
 }
 
-// refused are those of the objects that are of another version than the one that is asked for: those that run it first. One that runs and
-// does not say its version may be of any; others that do not say theirs have none.
+// refused are those of the objects that are of another version than the one that is asked for: those that run it first.
+// One that runs and does not say its version may be of any; others that do not say theirs have none.
 func refused(objects []Foreign, version string) []Foreign {
 	out := slices.DeleteFunc(slices.Clone(objects), func(f Foreign) bool {
 		return f.Version == version || f.Version == "" && !f.runs
@@ -72,11 +74,12 @@ func runs(f Foreign) int {
 	return 0
 }
 
-// foreign tells what is known of an object of another installer, and whether it is one: not if a Lateen has applied it, here or in a
-// pipeline, now or before, nor if the Sail Operator has, whose resources are the same.
+// foreign tells what is known of an object of another installer, and whether it is one: not if a Lateen has applied it,
+// here or in a pipeline, now or before, nor if the Sail Operator has, whose resources are the same.
 func foreign(o *unstructured.Unstructured) (Foreign, bool) {
 	manages := o.GetLabels()[manifest.LabelManagedBy]
-	ours := manages == manifest.ManagedBy || manages == "sail-operator" || o.GetAnnotations()[manifest.AnnotationOwner] != "" ||
+	ours := manages == manifest.ManagedBy || manages == "sail-operator" ||
+		o.GetAnnotations()[manifest.AnnotationOwner] != "" ||
 		slices.ContainsFunc(o.GetOwnerReferences(), func(r metav1.OwnerReference) bool {
 			return strings.HasPrefix(r.APIVersion, v1.GroupVersion.Group+"/")
 		}) ||
@@ -112,7 +115,8 @@ func installer(o *unstructured.Unstructured) string {
 	return "somebody else"
 }
 
-// A version of Istio, at the end of the name of a chart, or in the tag of an image, where the variant of the image may follow.
+// A version of Istio, at the end of the name of a chart, or in the tag of an image, where the variant of the image may
+// follow.
 var (
 	chartVersion = regexp.MustCompile(`-v?(\d+\.\d+\.\d+(?:-(?:alpha|beta|rc)\.[0-9A-Za-z.]+)?)$`)
 	imageVersion = regexp.MustCompile(`:v?(\d+\.\d+\.\d+(?:-(?:alpha|beta|rc)\.[0-9A-Za-z.]+)?)(?:-[a-z]+)?(?:@.*)?$`)

@@ -129,8 +129,8 @@ func (d *Drift) Watch(ctx context.Context, kind schema.GroupVersionKind) error {
 	return nil
 }
 
-// Await makes a resource of a kind be reconciled when an object changes or goes, once. It is for an object that another resource
-// controls, and that this one would have.
+// Await makes a resource of a kind be reconciled when an object changes or goes, once. It is for an object that another
+// resource controls, and that this one would have.
 func (d *Drift) Await(object v1.ObjectReference, kind, name string) {
 	key := awaited{object.GroupKind(), object.Namespace, object.Name}
 	d.mutex.Lock()
@@ -140,7 +140,8 @@ func (d *Drift) Await(object v1.ObjectReference, kind, name string) {
 	}
 }
 
-// concerned maps an object to the resources of the given kind that it concerns: that controls it, and those that wait for it.
+// concerned maps an object to the resources of the given kind that it concerns: that controls it, and those that wait
+// for it.
 func (d *Drift) concerned(of schema.GroupKind, kind string) handler.MapFunc {
 	controls := controllerOf(kind)
 	return func(ctx context.Context, o client.Object) []reconcile.Request {

@@ -57,7 +57,8 @@ type scope struct {
 	tags      []v1.IstioRevisionTag
 	// all are all revisions of the cluster.
 	all []v1.IstioRevision
-	// istio is the name of the Istio that owns the revision, and active that of the revision it asks for, if that exists; "" for none.
+	// istio is the name of the Istio that owns the revision, and active that of the revision it asks for, if that
+	// exists; "" for none.
 	istio, active string
 	// changed says that this run has changed the Deployment of istiod: the cache does not know it yet.
 	changed bool

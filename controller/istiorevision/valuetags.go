@@ -43,9 +43,9 @@ type claimant struct {
 	has bool
 }
 
-// carrier is the one of the revisions of an Istio, all of which ask for a tag, that has its objects: one tag cannot inject from two of
-// them. It is the active one, as soon as that is ready; until then the one that has them stays, as long as it works. So a tag of the
-// values moves as an IstioRevisionTag does.
+// carrier is the one of the revisions of an Istio, all of which ask for a tag, that has its objects: one tag cannot
+// inject from two of them. It is the active one, as soon as that is ready; until then the one that has them stays, as
+// long as it works. So a tag of the values moves as an IstioRevisionTag does.
 func carrier(claimants []claimant) string {
 	active := slices.IndexFunc(claimants, func(c claimant) bool { return c.active })
 	if active >= 0 && (claimants[active].ready || claimants[active].has) {
@@ -68,7 +68,8 @@ func carrier(claimants []claimant) string {
 	return ""
 }
 
-// shared takes the objects of those tags out of what a revision should have that another revision of the same Istio carries.
+// shared takes the objects of those tags out of what a revision should have that another revision of the same Istio
+// carries.
 func (r *Reconciler) shared(ctx context.Context, s *scope, objects desired.Objects) (outcome.Request, error) {
 	request := outcome.Request{Objects: objects, Takes: func(holder client.Object) (bool, error) {
 		if other, ok := holder.(*v1.IstioRevision); ok && s.istio != "" && outcome.OwningIstio(other) == s.istio {
@@ -93,7 +94,8 @@ func (r *Reconciler) shared(ctx context.Context, s *scope, objects desired.Objec
 		if name := carrier(claimants); len(claimants) > 1 && name != s.rev.Name {
 			elsewhere[tag] = true
 			if !s.facts.inactive {
-				s.facts.waiting = append(s.facts.waiting, fmt.Sprintf("the tag %s stays on IstioRevision %s until %s is ready", tag, name, s.rev.Name))
+				s.facts.waiting = append(s.facts.waiting,
+					fmt.Sprintf("the tag %s stays on IstioRevision %s until %s is ready", tag, name, s.rev.Name))
 			}
 		}
 	}
@@ -119,7 +121,9 @@ func (r *Reconciler) claiming(ctx context.Context, s *scope) ([]v1.IstioRevision
 	if err := r.Client.List(ctx, &list); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(list.Items, func(rev v1.IstioRevision) bool { return outcome.OwningIstio(&rev) != s.istio }), nil
+	return slices.DeleteFunc(list.Items, func(rev v1.IstioRevision) bool {
+		return outcome.OwningIstio(&rev) != s.istio
+	}), nil
 }
 
 // claimants are those of the revisions that ask for a tag.
@@ -146,7 +150,8 @@ func (r *Reconciler) claimants(
 }
 
 // holder is who controls the webhooks of a tag, or nil.
-func (r *Reconciler) holder(ctx context.Context, tag string, objects []*unstructured.Unstructured) (*metav1.OwnerReference, error) {
+func (r *Reconciler) holder(ctx context.Context, tag string,
+	objects []*unstructured.Unstructured) (*metav1.OwnerReference, error) {
 	for _, o := range objects {
 		if o.GetLabels()[labelChartTag] != tag || o.GetKind() != "MutatingWebhookConfiguration" {
 			continue
@@ -160,9 +165,10 @@ func (r *Reconciler) holder(ctx context.Context, tag string, objects []*unstruct
 	return nil, nil
 }
 
-// Works reports whether a revision may still inject: that one of several pods of istiod is not ready for a moment is no reason to
-// leave it. One without istiod, or scaled to zero, does not.
+// Works reports whether a revision may still inject: that one of several pods of istiod is not ready for a moment is no
+// reason to leave it. One without istiod, or scaled to zero, does not.
 func Works(rev *v1.IstioRevision) bool {
 	c := rev.Status.Conditions.Get(v1.ConditionReady)
-	return c == nil || c.Status != metav1.ConditionFalse || c.Message != v1.MessageIstiodNotFound && c.Message != v1.MessageIstiodScaledToZero
+	return c == nil || c.Status != metav1.ConditionFalse || c.Message != v1.MessageIstiodNotFound &&
+		c.Message != v1.MessageIstiodScaledToZero
 }

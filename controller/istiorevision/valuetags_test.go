@@ -23,7 +23,8 @@ func TestCarrier(t *testing.T) {
 		},
 		{
 			"It moves then.",
-			[]claimant{{name: "new", active: true, ready: true, works: true}, {name: "old", works: true, has: true}}, "new",
+			[]claimant{{name: "new", active: true, ready: true, works: true}, {name: "old", works: true, has: true}},
+			"new",
 		},
 		{
 			"It does not go back when the new one is not ready for a moment.",
@@ -47,7 +48,8 @@ func TestCarrier(t *testing.T) {
 		},
 		{
 			"The version goes back: the old one is ready, and active again.",
-			[]claimant{{name: "new", works: true, has: true}, {name: "old", active: true, ready: true, works: true}}, "old",
+			[]claimant{{name: "new", works: true, has: true}, {name: "old", active: true, ready: true, works: true}},
+			"old",
 		},
 	} {
 		if got := carrier(c.claimants); got != c.want {

@@ -173,7 +173,8 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	}
 	s.facts.inventory, s.facts.reconciled, s.retry = brought.Inventory, brought.Problem, brought.Retry
 	if brought.Problem != nil {
-		if brought.Problem.Reason != v1.ReasonNameAlreadyExists { // else the webhooks of its name are another resource's
+		if brought.Problem.Reason != v1.ReasonNameAlreadyExists {
+			// Otherwise the webhooks of its name are another resource's.
 			s.facts.on = s.current
 		}
 		return nil
@@ -187,7 +188,8 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 
 // stays tells whether the tag has to stay on its revision for now: that one works, and the other one does not yet.
 func (s *scope) stays() bool {
-	return s.current != nil && s.current.Name != s.target.Name && s.current.DeletionTimestamp == nil && istiorevision.Works(s.current) && !ready(s.target)
+	return s.current != nil && s.current.Name != s.target.Name && s.current.DeletionTimestamp == nil &&
+		istiorevision.Works(s.current) && !ready(s.target)
 }
 
 func ready(rev *v1.IstioRevision) bool {

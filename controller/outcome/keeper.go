@@ -106,8 +106,8 @@ func (k Keeper) Bring(ctx context.Context, o client.Object, inventory *v1.Invent
 	return b, nil
 }
 
-// Precedes reports whether a resource may take an object that another one has: if it is the older. For a revision that an Istio owns
-// that counts: its revisions come and go.
+// Precedes reports whether a resource may take an object that another one has: if it is the older. For a revision that
+// an Istio owns that counts: its revisions come and go.
 func (k Keeper) Precedes(ctx context.Context, o, holder client.Object) (bool, error) {
 	a, err := k.principal(ctx, o)
 	if err != nil {
@@ -157,7 +157,8 @@ func (k Keeper) tell(o client.Object, result apply.Result) {
 		{"ForeignFieldsKept", "others have added to %d objects what stays: %s", kept},
 	} {
 		if len(e.about) > 0 {
-			k.Events.Eventf(o, nil, corev1.EventTypeNormal, e.reason, "Apply", e.sentence, len(e.about), Note(strings.Join(e.about, "; ")))
+			k.Events.Eventf(o, nil, corev1.EventTypeNormal, e.reason, "Apply", e.sentence, len(e.about),
+				Note(strings.Join(e.about, "; ")))
 		}
 	}
 }

@@ -59,8 +59,8 @@ func Temporary(reason v1.ConditionReason, err error) *Problem {
 const seldom = 5 * time.Minute
 
 // Refused is the problem that objects could not be applied, and the error to return for another try: none, if the server says
-// of all of them that they are wrong, or somebody else has them. That is looked at again once in a while, since what makes them wrong
-// may be somebody else's object.
+// of all of them that they are wrong, or somebody else has them. That is looked at again once in a while, since what
+// makes them wrong may be somebody else's object.
 func Refused(err error) (p *Problem, retry error) {
 	reason := v1.ReasonReconcileError
 	if _, ok := errors.AsType[*apply.TakeoverError](err); ok {

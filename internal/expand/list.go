@@ -39,7 +39,7 @@ func (f Function) Items(items, all []manifest.Object, options krm.Options, memor
 	seen := map[string]string{}
 	for _, item := range items {
 		if !krm.IsResource(item, f.Kinds...) || item.APIVersion() != v1.GroupVersion.String() {
-			// the latter is a mistake
+			// Another apiVersion is a mistake.
 			continue
 		}
 		r, results := krm.Decode(item)
@@ -244,7 +244,7 @@ func (t task) run() ([]manifest.Object, fn.Results) {
 				x.Objects = append([]manifest.Object{rev}, o.Objects...)
 				u := upgrade{source: e.Sources[i], output: o, items: t.items, reports: seen, clusters: clustersOf(e.options[i])}
 				if dir, err := e.around.dirs.open(e.options[i][krm.OptionCharts]); err == nil {
-					// else it is an error by now
+					// Otherwise it is an error by now.
 					u.available = release.Bundled().Available(dir)
 				}
 				u.activate()

@@ -216,7 +216,7 @@ func (j *job) target() {
 		j.output.Revision, j.output.Release = target.revision, target.release
 		j.Options = j.Options.Over(krm.Options{krm.OptionKubeVersion: target.kubeVersion})
 		if own, _ := krm.OptionsOf(target.item); own[krm.OptionFluxSubstitute] != "" {
-			// the tag has the values of its target
+			// The tag has the values of its target.
 			j.Options[krm.OptionFluxSubstitute] = own[krm.OptionFluxSubstitute]
 		}
 	}

@@ -102,13 +102,15 @@ func TestStandAloneErrors(t *testing.T) {
 		{
 			"what a chart would fail on is found before, with its place",
 			head + "spec:\n  values: {compatibilityVersion: \"1.20\"}\n",
-			[]string{"istio.yaml:6:12: Istio/default: spec.values.compatibilityVersion: the charts of Istio v1.28.3 have no compatibility version \"1.20\"; " +
+			[]string{"istio.yaml:6:12: Istio/default: spec.values.compatibilityVersion: the charts of Istio v1.28.3 " +
+				"have no compatibility version \"1.20\"; " +
 				"there are: 1.25, 1.26, 1.27; for the behaviour of the version itself leave it out"},
 		},
 		{
 			"advice has the user's own text",
 			head + "spec:\n  values: {global: {tag: 1.20}}\n",
-			[]string{"istio.yaml:6:21: Istio/default: spec.values.global.tag: must be a string, is a number (write \"1.20\" with quotes)"},
+			[]string{"istio.yaml:6:21: Istio/default: spec.values.global.tag: must be a string, is a number (write " +
+				"\"1.20\" with quotes)"},
 		},
 		{
 			"an option that does not exist",

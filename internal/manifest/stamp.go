@@ -29,8 +29,8 @@ const (
 	// not the controller, whose removal would be undone by whoever applies the package.
 	AnnotationReleasedBy = "lateen.io/released-by"
 	ReleasedByPackage    = "package"
-	// AnnotationTakeOver allows, on a resource, with the value "true", to take over objects that another installer has created for
-	// another version of Istio.
+	// AnnotationTakeOver allows, on a resource, with the value "true", to take over objects that another installer has
+	// created for another version of Istio.
 	AnnotationTakeOver = "lateen.io/take-over"
 	// AnnotationVersion, AnnotationChartDigest and AnnotationKubeVersion record what the output depended on.
 	AnnotationVersion     = "lateen.io/version"

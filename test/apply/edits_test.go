@@ -49,7 +49,8 @@ func (s server) controls(t *testing.T, name string) applier {
 		t.Fatal(err)
 	}
 	c, err := client.New(&rest.Config{
-		Host: s.URL, BearerToken: s.Token, TLSClientConfig: rest.TLSClientConfig{CAData: s.CA}, QPS: -1, WarningHandlerWithContext: s.warnings,
+		Host: s.URL, BearerToken: s.Token, TLSClientConfig: rest.TLSClientConfig{CAData: s.CA}, QPS: -1,
+		WarningHandlerWithContext: s.warnings,
 	}, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +58,8 @@ func (s server) controls(t *testing.T, name string) applier {
 	s.namespace(t, name)
 	rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	rev.Spec.Version, rev.Spec.Namespace = "v1.28.3", name
-	rev.Spec.Values = &v1.Values{Raw: fmt.Appendf(nil, `{"revision": %q, "global": {"istioNamespace": %q}}`, name, name)}
+	rev.Spec.Values = &v1.Values{Raw: fmt.Appendf(nil, `{"revision": %q, "global": {"istioNamespace": %q}}`, name,
+		name)}
 	if err := c.Create(t.Context(), rev); err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +69,8 @@ func (s server) controls(t *testing.T, name string) applier {
 
 // bring applies objects.
 func (a applier) bring(objects ...*unstructured.Unstructured) (controller.Result, error) {
-	set := controller.Set{Owner: a.owner, Objects: objects, Digest: "1", Version: "v1.28.3", Note: func(v1.Inventory) error { return nil }}
+	set := controller.Set{Owner: a.owner, Objects: objects, Digest: "1", Version: "v1.28.3",
+		Note: func(v1.Inventory) error { return nil }}
 	set.Previous = set.Inventory()
 	return a.applier.Bring(a.t.Context(), set)
 }
@@ -83,7 +86,8 @@ func (a applier) live(o *unstructured.Unstructured) *unstructured.Unstructured {
 	return out
 }
 
-// essence is an object without what the server counts, and without empty lists: what is left of one whose elements are gone.
+// essence is an object without what the server counts, and without empty lists: what is left of one whose elements are
+// gone.
 func essence(o *unstructured.Unstructured) map[string]any {
 	o = o.DeepCopy()
 	for _, field := range []string{"managedFields", "resourceVersion", "generation"} {
@@ -112,7 +116,8 @@ func withoutEmpty(m map[string]any) map[string]any {
 	return m
 }
 
-// keyedLists are the lists of an object whose elements have keys, as the server sees it: one path to an element for each.
+// keyedLists are the lists of an object whose elements have keys, as the server sees it: one path to an element for
+// each.
 func keyedLists(t *testing.T, o *unstructured.Unstructured) map[string]fieldpath.Path {
 	t.Helper()
 	out := map[string]fieldpath.Path{}
@@ -199,8 +204,12 @@ var edits = []edit{
 		items, _ := parent[field].([]any)
 		parent[field] = append(items, added)
 	}},
-	{"another key", func(_ map[string]any, _ string, element map[string]any, key value.FieldList) { rename(element, key) }},
-	{"none left", func(parent map[string]any, field string, _ map[string]any, _ value.FieldList) { delete(parent, field) }},
+	{"another key", func(_ map[string]any, _ string, element map[string]any, key value.FieldList) {
+		rename(element, key)
+	}},
+	{"none left", func(parent map[string]any, field string, _ map[string]any, _ value.FieldList) {
+		delete(parent, field)
+	}},
 }
 
 // rendered are the objects of a control plane, its tag and the CNI plugin, of a version.
@@ -209,12 +218,16 @@ func rendered(t *testing.T, name, version string) []*unstructured.Unstructured {
 	var out []*unstructured.Unstructured
 	seen := map[string]bool{}
 	for _, text := range []string{
-		resource("Istio", name, "{version: "+version+", namespace: "+name+", values: {revisionTags: ["+name+"-tag], pilot: {autoscaleMin: 2}}}"),
-		resource("Istio", name, "{version: "+version+", namespace: "+name+", profile: remote, values: {global: {remotePilotAddress: 192.0.2.1}}}"),
-		"{apiVersion: sailoperator.io/v1, kind: IstioCNI, metadata: {name: default}, spec: {version: " + version + ", namespace: " + name + "}}",
+		resource("Istio", name, "{version: "+version+", namespace: "+name+", values: {revisionTags: ["+name+
+			"-tag], pilot: {autoscaleMin: 2}}}"),
+		resource("Istio", name, "{version: "+version+", namespace: "+name+
+			", profile: remote, values: {global: {remotePilotAddress: 192.0.2.1}}}"),
+		"{apiVersion: sailoperator.io/v1, kind: IstioCNI, metadata: {name: default}, spec: {version: " + version +
+			", namespace: " + name + "}}",
 	} {
 		for _, o := range must(render(text, lateen.Options{}))(t) {
-			if id := kindAndName(o); !seen[id] && o.GetKind() != "Istio" && o.GetKind() != "IstioRevision" && o.GetKind() != "IstioCNI" {
+			if id := kindAndName(o); !seen[id] && o.GetKind() != "Istio" && o.GetKind() != "IstioRevision" &&
+				o.GetKind() != "IstioCNI" {
 				seen[id] = true
 				out = append(out, o)
 			}
@@ -223,8 +236,8 @@ func rendered(t *testing.T, name, version string) []*unstructured.Unstructured {
 	return out
 }
 
-// TestEdits has somebody edit every list whose elements have keys of every object, and expects that an apply puts all of it back, in
-// the version that is there and in the next one.
+// TestEdits has somebody edit every list whose elements have keys of every object, and expects that an apply puts all
+// of it back, in the version that is there and in the next one.
 func TestEdits(t *testing.T) {
 	s := connect(t)
 	const newest = "v1.28.3"
@@ -251,8 +264,10 @@ func TestEdits(t *testing.T) {
 			}
 			t.Logf("edits by kind and list: %v", lists)
 			for _, want := range []string{
-				"DaemonSet containers", "DaemonSet env", "DaemonSet volumes", "DaemonSet volumeMounts", "Deployment containers", "Deployment env",
-				"Deployment ports", "Deployment volumes", "Deployment volumeMounts", "MutatingWebhookConfiguration webhooks", "Service ports",
+				"DaemonSet containers", "DaemonSet env", "DaemonSet volumes", "DaemonSet volumeMounts",
+				"Deployment containers", "Deployment env",
+				"Deployment ports", "Deployment volumes", "Deployment volumeMounts",
+				"MutatingWebhookConfiguration webhooks", "Service ports",
 				"ValidatingWebhookConfiguration webhooks",
 			} {
 				if lists[want] == 0 {
@@ -263,8 +278,10 @@ func TestEdits(t *testing.T) {
 	}
 }
 
-// edited does an edit, and reports whether the server took it. Then the object is put back, and once more as that of the next version.
-func (a applier) edited(e edit, o, clean *unstructured.Unstructured, name string, path fieldpath.Path, next *unstructured.Unstructured) bool {
+// edited does an edit, and reports whether the server took it. Then the object is put back, and once more as that of
+// the next version.
+func (a applier) edited(e edit, o, clean *unstructured.Unstructured, name string, path fieldpath.Path,
+	next *unstructured.Unstructured) bool {
 	a.t.Helper()
 	what := fmt.Sprintf("%s, %s: %s", kindAndName(o), name, e.name)
 	somebody := func() bool {
@@ -328,7 +345,8 @@ func somebodys(o *unstructured.Unstructured) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// TestInvalid has somebody make a field that does not go with what is rendered: the apply is refused at first, and then puts it back.
+// TestInvalid has somebody make a field that does not go with what is rendered: the apply is refused at first, and then
+// puts it back.
 func TestInvalid(t *testing.T) {
 	s := connect(t)
 	a := s.controls(t, "invalid")
@@ -340,8 +358,10 @@ func TestInvalid(t *testing.T) {
 		objects[o.GetKind()+" "+o.GetName()] = o
 	}
 	for _, c := range []struct{ reason, object, patch string }{
-		{"one of the two fields can be there", "PodDisruptionBudget istiod-invalid", `{"spec":{"minAvailable":null,"maxUnavailable":1}}`},
-		{"a rolling update needs the type", "Deployment istiod-invalid", `{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}`},
+		{"one of the two fields can be there", "PodDisruptionBudget istiod-invalid",
+			`{"spec":{"minAvailable":null,"maxUnavailable":1}}`},
+		{"a rolling update needs the type", "Deployment istiod-invalid",
+			`{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}`},
 		{
 			"a variable has a value or a source", "Deployment istiod-invalid",
 			`[{"op":"replace","path":"/spec/template/spec/containers/0/env/0","value":{"name":"REVISION","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}}]`,
@@ -430,12 +450,14 @@ func TestFailurePolicy(t *testing.T) {
 					t.Errorf("%s is created with failurePolicy %s", kindAndName(o), policy)
 				}
 			}
-			if got, err := a.bring(o); err != nil || len(got.Changes) > 0 || a.live(o).GetResourceVersion() != created.GetResourceVersion() {
+			if got, err := a.bring(o); err != nil || len(got.Changes) > 0 ||
+				a.live(o).GetResourceVersion() != created.GetResourceVersion() {
 				t.Errorf("%s: a second apply writes: %v, %v", kindAndName(o), got.Changes, err)
 			}
 			s.actAsIstiod(t, []*unstructured.Unstructured{injector, o})
 			after := a.live(o)
-			if got, err := a.bring(o); err != nil || len(got.Changes) > 0 || a.live(o).GetResourceVersion() != after.GetResourceVersion() {
+			if got, err := a.bring(o); err != nil || len(got.Changes) > 0 ||
+				a.live(o).GetResourceVersion() != after.GetResourceVersion() {
 				t.Errorf("%s: an apply after istiod's write changes %v, %v", kindAndName(o), got.Changes, err)
 			}
 			if got := policies(a.live(o)); !slices.Contains(got, "Fail") {

@@ -154,7 +154,7 @@ func (r *Revision) list(ctx context.Context, resource schema.GroupVersionResourc
 		return nil
 	})
 	if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
-		// a kind that has just gone, or cannot be listed after all
+		// A kind that has just gone, or cannot be listed after all.
 		return nil
 	}
 	return err
