@@ -515,7 +515,7 @@ func TestHeld(t *testing.T) {
 				t.Errorf("awaited: %v", w.awaited)
 			}
 			// Once the older is gone, and what it had with it, the younger has it.
-			if err := errors.Join(w.client.Delete(t.Context(), first.DeepCopyObject().(client.Object))); err != nil { //nolint:forcetypeassert // it is one
+			if err := w.client.Delete(t.Context(), first.DeepCopyObject().(client.Object)); err != nil {
 				t.Fatal(err)
 			}
 			if got := w.bring(*sets[second]); len(got.Inventory) != 1 ||

@@ -57,23 +57,34 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestLook(t *testing.T) {
 	t.Parallel()
 	const deployments = `{"kind":"DeploymentList","apiVersion":"apps/v1","metadata":{"resourceVersion":"5"},"items":[
-{"metadata":{"name":"web","namespace":"a","managedFields":[{"manager":"x"}]},"spec":{"replicas":0,"template":{"metadata":{"labels":{"istio.io/rev":"canary"}},
- "spec":{"containers":[{"name":"c","env":[{"name":"X","value":"y"}]}]}}},"status":{"conditions":[{"type":"Available","status":"False"}]}},
+{"metadata":{"name":"web","namespace":"a","managedFields":[{"manager":"x"}]},"spec":{"replicas":0,
+"template":{"metadata":{"labels":{"istio.io/rev":"canary"}},
+ "spec":{"containers":[{"name":"c","env":[{"name":"X","value":"y"}]}]}}},
+"status":{"conditions":[{"type":"Available","status":"False"}]}},
 {"metadata":{"name":"plain","namespace":"a"},"spec":{"template":{"metadata":{"labels":{"app":"x"}}}}}]}`
 	const jobs = `{"kind":"JobList","apiVersion":"batch/v1","metadata":{"resourceVersion":"5"},"items":[
-{"metadata":{"name":"done","namespace":"a"},"spec":{"template":{"metadata":{"labels":{"istio.io/rev":"old"}}}},"status":{"conditions":[{"type":"Complete","status":"True"}]}},
-{"metadata":{"name":"runs","namespace":"a"},"spec":{"template":{"metadata":{"labels":{"istio.io/rev":"canary"}}}},"status":{"conditions":[{"type":"Suspended","status":"True"}]}}]}`
+{"metadata":{"name":"done","namespace":"a"},"spec":{"template":{"metadata":{"labels":{"istio.io/rev":"old"}}}},
+"status":{"conditions":[{"type":"Complete","status":"True"}]}},
+{"metadata":{"name":"runs","namespace":"a"},
+"spec":{"template":{"metadata":{"labels":{"istio.io/rev":"canary"}}}},
+"status":{"conditions":[{"type":"Suspended","status":"True"}]}}]}`
 	const cronJobs = `{"kind":"CronJobList","apiVersion":"batch/v1","metadata":{"resourceVersion":"5"},"items":[
-{"metadata":{"name":"nightly","namespace":"b"},"spec":{"jobTemplate":{"spec":{"template":{"metadata":{"labels":{"sidecar.istio.io/inject":"true"}}}}}}}]}`
+{"metadata":{"name":"nightly","namespace":"b"},
+"spec":{"jobTemplate":{"spec":{"template":{"metadata":{"labels":{"sidecar.istio.io/inject":"true"}}}}}}}]}`
 	const daemonSets = `{"kind":"DaemonSetList","apiVersion":"apps/v1","metadata":{"resourceVersion":"5"},"items":[
-{"metadata":{"name":"ztunnel","namespace":"zt","generation":2},"spec":{"template":{"metadata":{"labels":{"app":"ztunnel"}},"spec":{"containers":[{"env":[
- {"name":"CA_ADDRESS","value":"istiod-old.istio-system.svc:15012"},{"name":"POD_NAME","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}]}]}}},
+{"metadata":{"name":"ztunnel","namespace":"zt","generation":2},
+"spec":{"template":{"metadata":{"labels":{"app":"ztunnel"}},"spec":{"containers":[{"env":[
+ {"name":"CA_ADDRESS","value":"istiod-old.istio-system.svc:15012"},{"name":"POD_NAME",
+"valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}]}]}}},
  "status":{"observedGeneration":1,"currentNumberScheduled":2,"updatedNumberScheduled":1}}]}`
 	const replicaSets = `{"kind":"ReplicaSetList","apiVersion":"apps/v1","metadata":{"resourceVersion":"5"},"items":[
-{"metadata":{"name":"alone","namespace":"c"},"spec":{"replicas":0,"template":{"metadata":{"labels":{"istio.io/rev":"canary"}}}}},
-{"metadata":{"name":"earlier","namespace":"c","ownerReferences":[{"apiVersion":"x/v1","kind":"X","name":"x","uid":"1","controller":true}]},
+{"metadata":{"name":"alone","namespace":"c"},"spec":{"replicas":0,
+"template":{"metadata":{"labels":{"istio.io/rev":"canary"}}}}},
+{"metadata":{"name":"earlier","namespace":"c","ownerReferences":[{"apiVersion":"x/v1","kind":"X","name":"x",
+"uid":"1","controller":true}]},
  "spec":{"replicas":0,"template":{"metadata":{"labels":{"istio.io/rev":"old"}}}}}]}`
-	const gateways = `{"kind":"GatewayList","apiVersion":"gateway.networking.k8s.io/v1beta1","metadata":{"resourceVersion":"5"},"items":[
+	const gateways = `{"kind":"GatewayList","apiVersion":"gateway.networking.k8s.io/v1beta1",
+	"metadata":{"resourceVersion":"5"},"items":[
 {"metadata":{"name":"g","namespace":"d","labels":{"istio.io/rev":"canary"}},"spec":{"gatewayClassName":"istio"}}]}`
 	const forbidden = `cronjobs.batch is forbidden: User \"u\" cannot list resource \"cronjobs\" in API group ` +
 		`\"batch\" at the cluster scope`

@@ -94,7 +94,8 @@ type Stamp struct {
 //   - a resourceFieldRef gets the divisor "0" that the API server would add, which GitOps tools show as a difference;
 //   - an environment variable that a container has twice, because the chart and the user's values both set it, keeps the
 //     last entry, which is the one that counts: server-side apply rejects duplicates;
-//   - an object with ${ in it is marked as not for Flux's variable substitution, which would blank it, unless Text sees to that.
+//   - an object with ${ in it is marked as not for Flux's variable substitution, which would blank it, unless Text
+//     sees to that.
 func (s Stamp) Apply(o Object) {
 	o.SetLabel(LabelManagedBy, ManagedBy)
 	if s.Tag != "" {

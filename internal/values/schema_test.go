@@ -68,7 +68,8 @@ func TestSchemaCheck(t *testing.T) {
 	}{
 		"right": {
 			reason: "every kind of value that people write",
-			values: `{global: {meshID: mesh1, multiCluster: {clusterName: c}, network: network1, tag: "1.28", waypoint: {nodeSelector: {kubernetes.io/os: linux}}},
+			values: `{global: {meshID: mesh1, multiCluster: {clusterName: c}, network: network1, tag: "1.28",
+				waypoint: {nodeSelector: {kubernetes.io/os: linux}}},
 				pilot: {env: {EXTERNAL_ISTIOD: "true"}, traceSampling: 1, rollingMaxSurge: 100%, rollingMaxUnavailable: 1,
 				resources: {requests: {cpu: 0.5, memory: 1Gi}, limits: {cpu: 2}}, cni: {enabled: true}, tolerations: [{key: a, tolerationSeconds: 3}]},
 				meshConfig: {accessLogFile: /dev/stdout, defaultConfig: {proxyMetadata: {A: "1"}, concurrency: 2, tracing: {zipkin: {address: "a:1"}}}}, revision: x}`,

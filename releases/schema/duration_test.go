@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/golang/protobuf/jsonpb" //nolint:staticcheck // the package is old, and the one that istiod reads its mesh configuration with
+	"github.com/golang/protobuf/jsonpb" //nolint:staticcheck // old, and what istiod reads its configuration with
 	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
 )
 

@@ -63,7 +63,8 @@ metadata: {name: deny-crd}
 spec:
   matchConstraints:
     resourceRules:
-    - {apiGroups: [apiextensions.k8s.io], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [customresourcedefinitions]}
+    - {apiGroups: [apiextensions.k8s.io], apiVersions: [v1], operations: [CREATE, UPDATE],
+       resources: [customresourcedefinitions]}
   validations:
   - {expression: "object.metadata.name != 'wasmplugins.extensions.istio.io'", message: not this one, reason: Forbidden}
 ---

@@ -163,7 +163,8 @@ func (e *env) meshesOfAllKinds() []client.ObjectKey {
 		e.put(
 			fmt.Sprintf(
 				`{apiVersion: apps/v1, kind: Deployment, metadata: {name: app, namespace: %s}, spec: {replicas: 1,
-selector: {matchLabels: {app: app}}, template: {metadata: {labels: {app: app}}, spec: {containers: [{name: app, image: example.com/app}]}}}}`, name))
+selector: {matchLabels: {app: app}}, template: {metadata: {labels: {app: app}}, spec: {containers: [
+{name: app, image: example.com/app}]}}}}`, name))
 	}
 	mesh := func(name, version, more string) {
 		e.put(

@@ -255,8 +255,8 @@ func (w *world) settled(objects []*unstructured.Unstructured) versions {
 	return last
 }
 
-// judged says which autoscaler has no status yet. Its controller looks at it every 15 seconds only, and finds that nobody
-// measures pods here.
+// judged says which autoscaler has no status yet. Its controller looks at it every 15 seconds only, and finds that
+// nobody measures pods here.
 func (w *world) judged(objects []*unstructured.Unstructured) error {
 	for _, o := range objects {
 		if o.GetKind() != "HorizontalPodAutoscaler" {

@@ -160,8 +160,10 @@ func (e *env) deploy(namespace, name string) {
 	e.t.Helper()
 	e.put(
 		fmt.Sprintf(
-			`{apiVersion: apps/v1, kind: Deployment, metadata: {namespace: %s, name: %s}, spec: {replicas: 2, selector: {matchLabels: {app: %[2]s}},
-template: {metadata: {labels: {app: %[2]s}}, spec: {terminationGracePeriodSeconds: 0, containers: [{name: app, image: example.com/app}]}}}}`, namespace, name))
+			`{apiVersion: apps/v1, kind: Deployment, metadata: {namespace: %s, name: %s},
+spec: {replicas: 2, selector: {matchLabels: {app: %[2]s}},
+template: {metadata: {labels: {app: %[2]s}}, spec: {terminationGracePeriodSeconds: 0,
+containers: [{name: app, image: example.com/app}]}}}}`, namespace, name))
 }
 
 // restart makes the pods of a Deployment anew, as kubectl rollout restart does.
