@@ -194,8 +194,10 @@ func (o options) add(mgr ctrl.Manager, pipeline *desired.Pipeline) error {
 	with := controller.Options{MaxConcurrentReconciles: o.concurrency}
 	var crds *istiorevision.CRDs
 	if o.installCRDs {
-		crds = &istiorevision.CRDs{Client: mgr.GetClient(), Live: live, Pipeline: pipeline, Applier: applier,
-			Now: time.Now}
+		crds = &istiorevision.CRDs{
+			Client: mgr.GetClient(), Live: live, Pipeline: pipeline, Applier: applier,
+			Now: time.Now,
+		}
 	}
 	return errors.Join(
 		metrics.Register(ctrlmetrics.Registry, metrics.State{Reader: mgr.GetClient(), Elected: mgr.Elected(), Users: users(usage)}),

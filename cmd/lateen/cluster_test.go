@@ -95,19 +95,35 @@ func (s server) deleteRevision(old []manifest.Object) {
 		code   int
 		says   string
 	}{
-		{"what is used stays", []string{"default-v1-27-0"}, exit.Wrong,
+		{
+			"what is used stays",
+			[]string{"default-v1-27-0"},
+			exit.Wrong,
 			"nothing is removed: default-v1-27-0 is in use. Referenced by at least one pod or namespace: " +
 				"Namespace bookinfo, IstioRevisionTag moving, Pod plain/old-1 and 3 more. `lateen usage " +
-				"default-v1-27-0` shows all. With --force it is removed all the same, and they have no control plane"},
-		{"the active one", []string{"default-v1-28-3", "--force"}, exit.Wrong,
+				"default-v1-27-0` shows all. With --force it is removed all the same, and they have no control plane",
+		},
+		{
+			"the active one",
+			[]string{"default-v1-28-3", "--force"},
+			exit.Wrong,
 			"nothing is removed: default-v1-28-3 is the active revision of Istio default, which would be " +
 				"without a control plane. Change spec.version of the Istio first; to remove the control plane, " +
-				"delete the Istio"},
-		{"the controller's", []string{"outside", "--force"}, exit.Wrong,
+				"delete the Istio",
+		},
+		{
+			"the controller's",
+			[]string{"outside", "--force"},
+			exit.Wrong,
 			"nothing is removed: the controller applies the objects of IstioRevision outside, and removes them " +
-				"with it: kubectl delete istiorevision outside"},
-		{"none", []string{"nobody"}, exit.Wrong,
-			"there is nothing to remove: no object has the label lateen.io/revision=nobody and was rendered by Lateen"},
+				"with it: kubectl delete istiorevision outside",
+		},
+		{
+			"none",
+			[]string{"nobody"},
+			exit.Wrong,
+			"there is nothing to remove: no object has the label lateen.io/revision=nobody and was rendered by Lateen",
+		},
 		{"no name", nil, exit.Usage, "give the name of one revision"},
 	} {
 		got := run(c.args...)

@@ -274,8 +274,10 @@ func TestStatus(t *testing.T) {
 	for name, k := range load(t) {
 		object := map[string]any{
 			"apiVersion": "sailoperator.io/v1", "kind": name, "metadata": map[string]any{"name": "default"},
-			"spec": map[string]any{"version": "v1.28.3", "namespace": "a",
-				"targetRef": map[string]any{"kind": "Istio", "name": "a"}},
+			"spec": map[string]any{
+				"version": "v1.28.3", "namespace": "a",
+				"targetRef": map[string]any{"kind": "Istio", "name": "a"},
+			},
 		}
 		have, _ := k.admit(object, nil)
 		if diff := cmp.Diff(want, have["status"]); diff != "" {

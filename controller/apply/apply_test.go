@@ -53,14 +53,16 @@ func newWorld(t *testing.T, resources ...client.Object) *world {
 	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(resources...).WithReturnManagedFields().Build()
 	counting := interceptor.NewClient(w.client, interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object,
-			opts ...client.GetOption) error {
+			opts ...client.GetOption,
+		) error {
 			if _, ok := o.(*unstructured.Unstructured); ok {
 				w.reads++
 			}
 			return c.Get(ctx, key, o, opts...)
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch,
-			opts ...client.PatchOption) error {
+			opts ...client.PatchOption,
+		) error {
 			var all client.PatchOptions
 			all.ApplyOptions(opts)
 			if len(all.DryRun) > 0 {
@@ -123,8 +125,10 @@ func object(t *testing.T, text string) *unstructured.Unstructured {
 
 // lateens is a resource that was created in a minute of an hour.
 func lateens(kind, name string, minute int) client.Object {
-	m := metav1.ObjectMeta{Name: name, UID: types.UID(kind + "/" + name),
-		CreationTimestamp: metav1.NewTime(time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC))}
+	m := metav1.ObjectMeta{
+		Name: name, UID: types.UID(kind + "/" + name),
+		CreationTimestamp: metav1.NewTime(time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC)),
+	}
 	switch kind {
 	case v1.KindIstioRevision:
 		return &v1.IstioRevision{ObjectMeta: m}
@@ -264,7 +268,8 @@ func TestForeign(t *testing.T) {
 			reason: "its key is its number: an apply adds a second of the name",
 			edit:   func(o map[string]any) { in(o, append(container, "ports", 1)...)["containerPort"] = int64(15999) },
 			removed: []string{
-				`spec.template.spec.containers[name="discovery"].ports[containerPort=15999,protocol="TCP"]`},
+				`spec.template.spec.containers[name="discovery"].ports[containerPort=15999,protocol="TCP"]`,
+			},
 		},
 		{
 			name: "the name of a webhook", object: webhook, by: "kubectl-edit",
@@ -288,15 +293,18 @@ func TestForeign(t *testing.T) {
 				in(o, "metadata")["annotations"] = map[string]any{"example.com/note": "ours"}
 				in(o, "spec", "template", "metadata")["annotations"] = map[string]any{"example.com/scrape": "yes"}
 			},
-			kept: []string{"annotation example.com/note", "label example.com/team",
-				"pod annotation example.com/scrape"},
+			kept: []string{
+				"annotation example.com/note", "label example.com/team",
+				"pod annotation example.com/scrape",
+			},
 		},
 		{
 			name: "a restart", object: deployment, by: "kubectl-rollout", unchanged: true,
 			reason: "kubectl rollout restart is nobody's mistake",
 			edit: func(o map[string]any) {
 				in(o, "spec", "template", "metadata")["annotations"] = map[string]any{
-					"kubectl.kubernetes.io/restartedAt": "2026-01-01"}
+					"kubectl.kubernetes.io/restartedAt": "2026-01-01",
+				}
 			},
 		},
 		{

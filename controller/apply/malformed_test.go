@@ -29,10 +29,14 @@ func TestMalformed(t *testing.T) {
 				`500m, 2 or 128Mi`,
 		},
 		{"The server says itself that the object is invalid.", wrong, invalid, invalid.Error()},
-		{"The server has a trouble of its own.", "{apiVersion: apps/v1, kind: Deployment, spec: {replicas: 1}}",
-			unknown, unknown.Error()},
-		{"Nobody here knows the kind.", "{apiVersion: example.com/v1, kind: Deployment, spec: {requests: {cpu: lots}}}",
-			unknown, unknown.Error()},
+		{
+			"The server has a trouble of its own.", "{apiVersion: apps/v1, kind: Deployment, spec: {replicas: 1}}",
+			unknown, unknown.Error(),
+		},
+		{
+			"Nobody here knows the kind.", "{apiVersion: example.com/v1, kind: Deployment, spec: {requests: {cpu: lots}}}",
+			unknown, unknown.Error(),
+		},
 	} {
 		o := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal([]byte(c.object), &o.Object); err != nil {
@@ -46,8 +50,10 @@ func TestMalformed(t *testing.T) {
 			t.Errorf("%s got an error of the type %T", c.reason, got)
 		}
 	}
-	o := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "apps/v1", "kind": "Deployment",
-		"spec": map[string]any{"replicas": "many"}}}
+	o := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apps/v1", "kind": "Deployment",
+		"spec": map[string]any{"replicas": "many"},
+	}}
 	if _, is := errors.AsType[*MalformedError](malformed(clientgoscheme.Scheme, o, unknown)); !is {
 		t.Error("a field of another type makes an object malformed as well")
 	}

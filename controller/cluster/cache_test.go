@@ -49,8 +49,10 @@ func TestBesideUsers(t *testing.T) {
 // TestAwait has resources wait for an object that another one controls: each hears of its next change, and of no other.
 func TestAwait(t *testing.T) {
 	t.Parallel()
-	hook := v1.ObjectReference{APIVersion: "admissionregistration.k8s.io/v1", Kind: "MutatingWebhookConfiguration",
-		Name: "istio-revision-tag-stable"}
+	hook := v1.ObjectReference{
+		APIVersion: "admissionregistration.k8s.io/v1", Kind: "MutatingWebhookConfiguration",
+		Name: "istio-revision-tag-stable",
+	}
 	d := NewDrift(nil)
 	for range 2 {
 		d.Await(hook, v1.KindIstioRevision, "mesh")
@@ -60,7 +62,8 @@ func TestAwait(t *testing.T) {
 	o := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 		Name: hook.Name, OwnerReferences: []metav1.OwnerReference{
 			{APIVersion: "sailoperator.io/v1", Kind: v1.KindIstioRevision, Name: "holder", Controller: &yes},
-		}}}
+		},
+	}}
 	other := o.DeepCopy()
 	other.Name = "other"
 	for _, step := range []struct {

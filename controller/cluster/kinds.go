@@ -56,10 +56,12 @@ var (
 // meanwhile counts.
 func subjects() []subject {
 	out := []subject{
-		{name: "pods", resources: []schema.GroupVersionResource{podsResource}, fields: running,
+		{
+			name: "pods", resources: []schema.GroupVersionResource{podsResource}, fields: running,
 			sink: func(x *usage.Index) sink {
 				return podSink{x, "Pod", podOf}
-			}},
+			},
+		},
 	}
 	for _, w := range []struct{ group, resource, kind, labels string }{
 		{"apps", "deployments", "Deployment", ""},
@@ -72,7 +74,8 @@ func subjects() []subject {
 	} {
 		out = append(out, subject{
 			name: w.resource, resources: []schema.GroupVersionResource{
-				{Group: w.group, Version: "v1", Resource: w.resource}}, labels: w.labels,
+				{Group: w.group, Version: "v1", Resource: w.resource},
+			}, labels: w.labels,
 			sink: func(x *usage.Index) sink {
 				return podSink{x, w.kind, func(o runtime.Object) (usage.Pod, error) {
 					e, err := excerptOf(o)
@@ -91,19 +94,26 @@ func subjects() []subject {
 		}
 	}
 	return append(out,
-		subject{name: "gatewayclasses", resources: gatewayAPI("gatewayclasses"), optional: true,
-			sink: func(x *usage.Index) sink { return classSink{x} }},
-		subject{name: "gateways", resources: gatewayAPI("gateways"), optional: true,
-			sink: func(x *usage.Index) sink { return gatewaySink{x} }},
+		subject{
+			name: "gatewayclasses", resources: gatewayAPI("gatewayclasses"), optional: true,
+			sink: func(x *usage.Index) sink { return classSink{x} },
+		},
+		subject{
+			name: "gateways", resources: gatewayAPI("gateways"), optional: true,
+			sink: func(x *usage.Index) sink { return gatewaySink{x} },
+		},
 		subject{
 			name: "validatingwebhookconfigurations",
 			resources: []schema.GroupVersionResource{
-				{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}},
+				{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"},
+			},
 			fields: fields.OneTermEqualSelector("metadata.name", defaultValidator).String(),
 			sink:   func(x *usage.Index) sink { return validatorSink{x} },
 		},
-		subject{name: "namespaces", resources: []schema.GroupVersionResource{namespacesResource},
-			sink: func(x *usage.Index) sink { return namespaceSink{x} }},
+		subject{
+			name: "namespaces", resources: []schema.GroupVersionResource{namespacesResource},
+			sink: func(x *usage.Index) sink { return namespaceSink{x} },
+		},
 	)
 }
 

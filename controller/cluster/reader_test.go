@@ -96,20 +96,28 @@ func TestLook(t *testing.T) {
 	}{
 		{"nothing, and no Gateway API", nil, map[string]string{}, ""},
 		{
-			"pod templates", map[string]string{
+			"pod templates",
+			map[string]string{
 				"/apis/apps/v1/deployments": deployments, "/apis/batch/v1/jobs": jobs,
 				"/apis/batch/v1/cronjobs":  cronJobs,
 				"/apis/apps/v1/daemonsets": daemonSets, "/apis/apps/v1/replicasets": replicaSets,
 			},
-			map[string]string{"canary": "Deployment a/web, Job a/runs, ReplicaSet c/alone",
-				"default": "CronJob b/nightly", "old": "DaemonSet zt/ztunnel"}, "",
+			map[string]string{
+				"canary":  "Deployment a/web, Job a/runs, ReplicaSet c/alone",
+				"default": "CronJob b/nightly", "old": "DaemonSet zt/ztunnel",
+			},
+			"",
 		},
 		{
-			"an older Gateway API", map[string]string{"/apis/gateway.networking.k8s.io/v1beta1/gateways": gateways},
-			map[string]string{"canary": "Gateway d/g"}, "",
+			"an older Gateway API",
+			map[string]string{"/apis/gateway.networking.k8s.io/v1beta1/gateways": gateways},
+			map[string]string{"canary": "Gateway d/g"},
+			"",
 		},
 		{
-			"a right that is missing", map[string]string{"/apis/batch/v1/cronjobs": "403" + forbidden}, nil,
+			"a right that is missing",
+			map[string]string{"/apis/batch/v1/cronjobs": "403" + forbidden},
+			nil,
 			"listing cronjobs: " + strings.ReplaceAll(forbidden, `\`, ""),
 		},
 	} {

@@ -72,8 +72,10 @@ type subscriber struct {
 
 // NewUsage makes the Usage of a cluster.
 func NewUsage(reader Reader) *Usage {
-	u := &Usage{reader: reader, index: usage.NewIndex(), wake: func() {}, flips: map[string]time.Time{},
-		settles: map[string]time.Time{}}
+	u := &Usage{
+		reader: reader, index: usage.NewIndex(), wake: func() {}, flips: map[string]time.Time{},
+		settles: map[string]time.Time{},
+	}
 	for _, s := range subjects() {
 		u.feeds = append(u.feeds, newFeed(reader, s, s.sink(u.index), u.publish))
 	}

@@ -104,18 +104,30 @@ func TestUsageSpeaks(t *testing.T) {
 		{"Nothing has been read, but there was no time to.", func(*Usage) {}, time.Second, false, usage.Unknown},
 		{"Nothing has been read for too long.", func(*Usage) {}, patience, true, usage.Unknown},
 		{"Everything has been read.", func(u *Usage) { fill(u) }, time.Second, true, usage.False},
-		{"Only the pods are missing.", func(u *Usage) { must(list(u.feed("namespaces"))) }, time.Second, false,
-			usage.Unknown},
-		{"A watch that has just broken says what it said.", func(u *Usage) { fill(u); u.feed("pods").note(broken) },
-			patience / 2, true, usage.False},
-		{"A watch that stays broken says nothing.", func(u *Usage) { fill(u); u.feed("pods").note(broken) },
-			patience + time.Minute, true, usage.Unknown},
-		{"Everything is read again, which has just begun.", func(u *Usage) { fill(u); u.feed("pods").begin() },
-			patience / 2, true, usage.False},
-		{"Everything is read again, and that does not end.", func(u *Usage) { fill(u); u.feed("pods").begin() },
-			patience + time.Minute, true, usage.Unknown},
-		{"It is whole again.", func(u *Usage) { fill(u); u.feed("pods").note(broken); u.feed("pods").note(nil) },
-			patience + time.Minute, true, usage.False},
+		{
+			"Only the pods are missing.", func(u *Usage) { must(list(u.feed("namespaces"))) }, time.Second, false,
+			usage.Unknown,
+		},
+		{
+			"A watch that has just broken says what it said.", func(u *Usage) { fill(u); u.feed("pods").note(broken) },
+			patience / 2, true, usage.False,
+		},
+		{
+			"A watch that stays broken says nothing.", func(u *Usage) { fill(u); u.feed("pods").note(broken) },
+			patience + time.Minute, true, usage.Unknown,
+		},
+		{
+			"Everything is read again, which has just begun.", func(u *Usage) { fill(u); u.feed("pods").begin() },
+			patience / 2, true, usage.False,
+		},
+		{
+			"Everything is read again, and that does not end.", func(u *Usage) { fill(u); u.feed("pods").begin() },
+			patience + time.Minute, true, usage.Unknown,
+		},
+		{
+			"It is whole again.", func(u *Usage) { fill(u); u.feed("pods").note(broken); u.feed("pods").note(nil) },
+			patience + time.Minute, true, usage.False,
+		},
 	} {
 		u, q := subscribe(t)
 		u.started = start

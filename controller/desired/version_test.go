@@ -26,8 +26,10 @@ func TestUnknownVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	results := expand.RenderIstio.List(list, krm.Options{}).Results
-	istio := &v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "default"},
-		Spec: v1.IstioSpec{Version: "v1.21.0", Namespace: "istio-system"}}
+	istio := &v1.Istio{
+		ObjectMeta: metav1.ObjectMeta{Name: "default"},
+		Spec:       v1.IstioSpec{Version: "v1.21.0", Namespace: "istio-system"},
+	}
 	_, err = (&Pipeline{KubeVersion: "v1.34.0"}).Revision(istio)
 	if err == nil || len(results) == 0 || results[0].Message != err.Error() {
 		t.Errorf("the controller says %v,\nthe function %v", err, results)
@@ -41,7 +43,8 @@ func TestRecordedVersion(t *testing.T) {
 	const down = "spec.version: v1.28-latest is v1.28.3 here, and v1.28.10 is installed: an alias never goes " +
 		"down by itself. Bring the charts of v1.28.10 (--charts), or ask for v1.28.3 itself"
 	rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{
-		Name: "default", Annotations: map[string]string{manifest.AnnotationVersion: "v1.28.10"}}}
+		Name: "default", Annotations: map[string]string{manifest.AnnotationVersion: "v1.28.10"},
+	}}
 	rev.Spec.Version, rev.Spec.Namespace = "v1.28-latest", "istio-system"
 	rev.Spec.Values = &v1.Values{Raw: []byte(`{"global": {"istioNamespace": "istio-system"}, "revision": ""}`)}
 	p := &Pipeline{KubeVersion: "v1.34.0"}
@@ -69,8 +72,10 @@ func TestDocumentedVersions(t *testing.T) {
 	t.Parallel()
 	p := &Pipeline{KubeVersion: "v1.34.0"}
 	_, unknown := p.resolve("v1.21.0")
-	for what, err := range map[string]error{"Istio <version> is not bundled": unknown,
-		"<alias> is <version> here": p.Stays("v1.28-latest", "v1.28.10")} {
+	for what, err := range map[string]error{
+		"Istio <version> is not bundled": unknown,
+		"<alias> is <version> here":      p.Stays("v1.28-latest", "v1.28.10"),
+	} {
 		for _, page := range []string{"istio.md", "istiorevision.md", "istiocni.md"} {
 			data, problem := os.ReadFile(filepath.Join("..", "..", "docs", "spec", page))
 			if problem != nil {

@@ -34,10 +34,13 @@ func TestAliasStays(t *testing.T) {
 		{"The older patch is asked for.", "v1.28.3", "v1.28.10", "", "v1.28.3"},
 		{"An older minor is.", "v1.27-latest", "v1.28.10", "", "v1.27-latest"},
 	} {
-		istio := &v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "default", UID: "istio"},
-			Spec: v1.IstioSpec{Version: c.asked, Namespace: "istio-system"}}
+		istio := &v1.Istio{
+			ObjectMeta: metav1.ObjectMeta{Name: "default", UID: "istio"},
+			Spec:       v1.IstioSpec{Version: c.asked, Namespace: "istio-system"},
+		}
 		live := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{
-			Name: "default", Annotations: map[string]string{manifest.AnnotationVersion: c.installed}}}
+			Name: "default", Annotations: map[string]string{manifest.AnnotationVersion: c.installed},
+		}}
 		live.Spec.Version = "v1.28-latest"
 		namespace := cluster.Metadata(cluster.NamespaceKind)
 		namespace.Name = "istio-system"
@@ -46,8 +49,10 @@ func TestAliasStays(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := fake.NewClientBuilder().WithScheme(scheme).WithObjects(live, namespace).Build()
-		r := &Reconciler{Client: w, Live: w, Pipeline: &desired.Pipeline{KubeVersion: "v1.34.0"},
-			Events: events.NewFakeRecorder(10)}
+		r := &Reconciler{
+			Client: w, Live: w, Pipeline: &desired.Pipeline{KubeVersion: "v1.34.0"},
+			Events: events.NewFakeRecorder(10),
+		}
 		s := &scope{istio: istio}
 		if err := r.plan(t.Context(), s); err != nil {
 			t.Fatal(err)

@@ -31,7 +31,8 @@ func rendered() *v1.IstioRevision {
 	rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{
 		Name: "mesh-v1-28-3", UID: "rev", Annotations: map[string]string{
 			manifest.AnnotationRenderedBy: "render-istio", manifest.AnnotationOwner: "Istio/mesh",
-		}}}
+		},
+	}}
 	rev.Spec.Version, rev.Spec.Namespace = "v1.28.3", "mesh"
 	return rev
 }
@@ -65,13 +66,19 @@ func TestAbandonedRules(t *testing.T) {
 		{
 			reason: "It has been gone for the grace period, and nothing uses the revision.", use: usage.False,
 			inUse: unused(time.Hour), inactive: ago(time.Minute),
-			want: prune.Verdict{Delete: true,
-				Reason: "nothing uses it, and it has not been the active revision since 2026-11-22T12:59:00Z"},
+			want: prune.Verdict{
+				Delete: true,
+				Reason: "nothing uses it, and it has not been the active revision since 2026-11-22T12:59:00Z",
+			},
 		},
-		{reason: "Something uses it.", use: usage.True, inactive: ago(time.Hour),
-			want: prune.Verdict{Reason: "it is in use"}},
-		{reason: "Nobody can say.", use: usage.Unknown, inUse: unused(time.Hour), inactive: ago(time.Hour),
-			want: prune.Verdict{Reason: "it is not known whether it is in use"}},
+		{
+			reason: "Something uses it.", use: usage.True, inactive: ago(time.Hour),
+			want: prune.Verdict{Reason: "it is in use"},
+		},
+		{
+			reason: "Nobody can say.", use: usage.Unknown, inUse: unused(time.Hour), inactive: ago(time.Hour),
+			want: prune.Verdict{Reason: "it is not known whether it is in use"},
+		},
 		{
 			reason: "Its users are in other clusters.", use: usage.False, inUse: unused(time.Hour),
 			inactive: ago(time.Hour), values: `{"pilot":{"env":{"EXTERNAL_ISTIOD":"true"}}}`,
@@ -115,8 +122,10 @@ func TestAbandon(t *testing.T) {
 		return o
 	}
 	const mine = "Istio/mesh"
-	all := []string{"ConfigMap mine", "ConfigMap other", "IstioRevision mesh-v1-28-3",
-		"MutatingWebhookConfiguration mine", "ValidatingWebhookConfiguration mine"}
+	all := []string{
+		"ConfigMap mine", "ConfigMap other", "IstioRevision mesh-v1-28-3",
+		"MutatingWebhookConfiguration mine", "ValidatingWebhookConfiguration mine",
+	}
 	kept := []string{"ConfigMap other"}
 	for _, c := range []struct {
 		reason   string
@@ -130,21 +139,33 @@ func TestAbandon(t *testing.T) {
 	}{
 		{
 			reason: "The Istio and the namespace are gone: webhooks go first.", want: kept,
-			deleted: []string{"MutatingWebhookConfiguration mine", "ValidatingWebhookConfiguration mine",
-				"ConfigMap mine", "IstioRevision mesh-v1-28-3"},
+			deleted: []string{
+				"MutatingWebhookConfiguration mine", "ValidatingWebhookConfiguration mine",
+				"ConfigMap mine", "IstioRevision mesh-v1-28-3",
+			},
 		},
-		{reason: "The namespace is there, and who uses the revision is not known.",
-			cache: []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}}, want: all},
-		{reason: "The server has the Istio: it has just come back.",
-			live: []client.Object{&v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}}, want: all, repeated: true},
-		{reason: "The server has the namespace.",
-			live: []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}}, want: all,
-			repeated: true},
-		{reason: "A package has the revision, and would bring it back.",
-			rev: func(r *v1.IstioRevision) { r.Annotations[manifest.AnnotationReleasedBy] = "package" }, want: all},
+		{
+			reason: "The namespace is there, and who uses the revision is not known.",
+			cache:  []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}}, want: all,
+		},
+		{
+			reason: "The server has the Istio: it has just come back.",
+			live:   []client.Object{&v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}}, want: all, repeated: true,
+		},
+		{
+			reason: "The server has the namespace.",
+			live:   []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}}, want: all,
+			repeated: true,
+		},
+		{
+			reason: "A package has the revision, and would bring it back.",
+			rev:    func(r *v1.IstioRevision) { r.Annotations[manifest.AnnotationReleasedBy] = "package" }, want: all,
+		},
 		{reason: "The Istio is there.", istio: true, want: all},
-		{reason: "It has just gone.", rev: func(r *v1.IstioRevision) { r.Status.InactiveSince = nil }, want: all,
-			repeated: true},
+		{
+			reason: "It has just gone.", rev: func(r *v1.IstioRevision) { r.Status.InactiveSince = nil }, want: all,
+			repeated: true,
+		},
 	} {
 		rev := rendered()
 		rev.Status.InactiveSince = &metav1.Time{Time: before}
@@ -210,7 +231,8 @@ func abandonedWorld(t *testing.T, deleted *[]string, objects ...client.Object) c
 				return err
 			},
 			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList,
-				opts ...client.ListOption) error {
+				opts ...client.ListOption,
+			) error {
 				var options client.ListOptions
 				options.ApplyOptions(opts)
 				fields := options.FieldSelector

@@ -113,7 +113,8 @@ func TestCRDRefused(t *testing.T) {
 		tries++
 		if forbidden {
 			return apierrors.NewForbidden(schema.GroupResource{
-				Group: crdKind.Group, Resource: "customresourcedefinitions"}, name, errors.New("no rule"))
+				Group: crdKind.Group, Resource: "customresourcedefinitions",
+			}, name, errors.New("no rule"))
 		}
 		return nil
 	})
@@ -178,15 +179,23 @@ func TestForeignCRDs(t *testing.T) {
 		writes          int // CRDs that were written; one is missing from the beginning
 		again           time.Duration
 	}{
-		{"Flux applies older ones.", "v1.27.0", ssa("kustomize-controller", metav1.ManagedFieldsOperationApply),
-			"v1.27.0, applied by kustomize-controller", 1, foreignPeriod},
-		{"Argo CD does, client-side, and they do not say what they are.", "",
+		{
+			"Flux applies older ones.", "v1.27.0", ssa("kustomize-controller", metav1.ManagedFieldsOperationApply),
+			"v1.27.0, applied by kustomize-controller", 1, foreignPeriod,
+		},
+		{
+			"Argo CD does, client-side, and they do not say what they are.", "",
 			marked("argocd.argoproj.io/tracking-id", "crds:x"), "of no stated version, applied by Argo CD", 1,
-			foreignPeriod},
-		{"They are of the same minor.", "v1.28.0", ssa("kubectl", metav1.ManagedFieldsOperationApply), "", 1,
-			foreignPeriod},
-		{"An installer has brought them: they are taken over.", "v1.27.0",
-			ssa("helm", metav1.ManagedFieldsOperationUpdate), "", 14, 0},
+			foreignPeriod,
+		},
+		{
+			"They are of the same minor.", "v1.28.0", ssa("kubectl", metav1.ManagedFieldsOperationApply), "", 1,
+			foreignPeriod,
+		},
+		{
+			"An installer has brought them: they are taken over.", "v1.27.0",
+			ssa("helm", metav1.ManagedFieldsOperationUpdate), "", 14, 0,
+		},
 	} {
 		writes := 0
 		c0 := server(t, func(_ string, dryRun bool) error {
@@ -258,7 +267,8 @@ func managed(c client.Client) client.Client {
 }
 
 func fields(manager string, operation metav1.ManagedFieldsOperationType,
-	subresource string) []metav1.ManagedFieldsEntry {
+	subresource string,
+) []metav1.ManagedFieldsEntry {
 	return []metav1.ManagedFieldsEntry{{
 		Manager: manager, Operation: operation, Subresource: subresource, FieldsType: "FieldsV1",
 		FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:group":{}}}`)},
@@ -276,10 +286,14 @@ func TestKeptBy(t *testing.T) {
 	}{
 		{"Nobody knows.", metav1.ObjectMeta{}, ""},
 		{"Flux.", metav1.ObjectMeta{ManagedFields: fields("kustomize-controller", again, "")}, "kustomize-controller"},
-		{"A pipeline, with kubectl apply --server-side.",
-			metav1.ObjectMeta{ManagedFields: fields("kubectl", again, "")}, "kubectl"},
+		{
+			"A pipeline, with kubectl apply --server-side.",
+			metav1.ObjectMeta{ManagedFields: fields("kubectl", again, "")},
+			"kubectl",
+		},
 		{"kubectl apply, once upon a time.", metav1.ObjectMeta{
-			ManagedFields: fields("kubectl-client-side-apply", once, "")}, ""},
+			ManagedFields: fields("kubectl-client-side-apply", once, ""),
+		}, ""},
 		{"Somebody has edited it.", metav1.ObjectMeta{ManagedFields: fields("kubectl-edit", once, "")}, ""},
 		{"Helm.", metav1.ObjectMeta{ManagedFields: fields("helm", once, "")}, ""},
 		{"Helm 4, which applies server-side.", metav1.ObjectMeta{ManagedFields: fields("helm", again, "")}, ""},
@@ -288,17 +302,23 @@ func TestKeptBy(t *testing.T) {
 		{"This controller.", metav1.ObjectMeta{ManagedFields: fields(apply.FieldManager, again, "")}, ""},
 		{"A status is no spec.", metav1.ObjectMeta{ManagedFields: fields("x", again, "status")}, ""},
 		{
-			"Two have written in turn, before.", metav1.ObjectMeta{
+			"Two have written in turn, before.",
+			metav1.ObjectMeta{
 				ManagedFields: append(fields(apply.FieldManager, again, ""),
-					fields("argocd-controller", again, "")...)},
+					fields("argocd-controller", again, "")...),
+			},
 			"argocd-controller",
 		},
 		{"Argo CD, client-side.", metav1.ObjectMeta{
-			Annotations: map[string]string{"argocd.argoproj.io/tracking-id": "x"}}, "Argo CD"},
-		{"Flux' HelmRelease.", metav1.ObjectMeta{Labels: map[string]string{"helm.toolkit.fluxcd.io/name": "x"},
-			ManagedFields: fields("helm", once, "")}, "Flux"},
+			Annotations: map[string]string{"argocd.argoproj.io/tracking-id": "x"},
+		}, "Argo CD"},
+		{"Flux' HelmRelease.", metav1.ObjectMeta{
+			Labels:        map[string]string{"helm.toolkit.fluxcd.io/name": "x"},
+			ManagedFields: fields("helm", once, ""),
+		}, "Flux"},
 		{"A Kustomization of Flux.", metav1.ObjectMeta{
-			Labels: map[string]string{"kustomize.toolkit.fluxcd.io/name": "x"}}, "Flux"},
+			Labels: map[string]string{"kustomize.toolkit.fluxcd.io/name": "x"},
+		}, "Flux"},
 		{"kpt live.", metav1.ObjectMeta{Annotations: map[string]string{"config.k8s.io/owning-inventory": "x"}}, "kpt"},
 	} {
 		if got := keptBy(&metav1.PartialObjectMetadata{ObjectMeta: c.have}); got != c.want {

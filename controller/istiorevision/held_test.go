@@ -29,8 +29,10 @@ func owned() *v1.IstioRevision {
 		}},
 	}}
 	rev.Spec.Version, rev.Spec.Namespace = "v1.28.3", "istio-system"
-	rev.Status.Inventory = v1.Inventory{{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "istio-system",
-		Name: "istiod"}}
+	rev.Status.Inventory = v1.Inventory{{
+		APIVersion: "apps/v1", Kind: "Deployment", Namespace: "istio-system",
+		Name: "istiod",
+	}}
 	return rev
 }
 
@@ -97,16 +99,20 @@ func TestHeld(t *testing.T) {
 		{reason: "The Istio is being deleted, in the foreground.", istio: func(i *v1.Istio) {
 			i.DeletionTimestamp, i.Finalizers = &metav1.Time{Time: now}, []string{metav1.FinalizerDeleteDependents}
 		}},
-		{reason: "The Istio was deleted, and another one has its name.",
-			istio: func(i *v1.Istio) { i.UID = "another" }},
+		{
+			reason: "The Istio was deleted, and another one has its name.",
+			istio:  func(i *v1.Istio) { i.UID = "another" },
+		},
 		{reason: "Somebody allows it.", rev: func(r *v1.IstioRevision) {
 			r.Annotations = map[string]string{"lateen.io/allow-deletion": "true"}
 		}},
 		{reason: "Somebody allows it, but not quite.", rev: func(r *v1.IstioRevision) {
 			r.Annotations = map[string]string{"lateen.io/allow-deletion": "yes"}
 		}, want: true},
-		{reason: "Its objects stay (--cascade=orphan).",
-			rev: func(r *v1.IstioRevision) { r.Finalizers = append(r.Finalizers, metav1.FinalizerOrphanDependents) }},
+		{
+			reason: "Its objects stay (--cascade=orphan).",
+			rev:    func(r *v1.IstioRevision) { r.Finalizers = append(r.Finalizers, metav1.FinalizerOrphanDependents) },
+		},
 		{reason: "It has no objects.", rev: func(r *v1.IstioRevision) { r.Status.Inventory = nil }},
 		{reason: "A pipeline renders it: nothing is deleted with it.", rev: func(r *v1.IstioRevision) {
 			r.Annotations = map[string]string{manifest.AnnotationRenderedBy: "render-istio"}

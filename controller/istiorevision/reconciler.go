@@ -91,7 +91,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		}
 	}
 	for _, phase := range []func(context.Context, *scope) error{
-		r.hold, r.gather, r.apply, r.observe, r.use, r.abandon, r.report} {
+		r.hold, r.gather, r.apply, r.observe, r.use, r.abandon, r.report,
+	} {
 		if err := phase(ctx, s); err != nil {
 			return outcome.Ended(err)
 		}
@@ -239,7 +240,8 @@ func (r *Reconciler) installed(ctx context.Context, rev *v1.IstioRevision) strin
 	}
 	d := &appsv1.Deployment{}
 	if err := r.Client.Get(ctx, client.ObjectKey{
-		Namespace: rev.Spec.Namespace, Name: "istiod" + revision.Suffix(rev.Name)}, d); err != nil {
+		Namespace: rev.Spec.Namespace, Name: "istiod" + revision.Suffix(rev.Name),
+	}, d); err != nil {
 		return ""
 	}
 	return versionOf(nil, d.Labels)

@@ -19,7 +19,8 @@ func TestCarrier(t *testing.T) {
 		{"The first revision has it at once, ready or not.", []claimant{{name: "new", active: true}}, "new"},
 		{
 			"It stays on the old one until the new one is ready.",
-			[]claimant{{name: "new", active: true, works: true}, {name: "old", works: true, has: true}}, "old",
+			[]claimant{{name: "new", active: true, works: true}, {name: "old", works: true, has: true}},
+			"old",
 		},
 		{
 			"It moves then.",
@@ -28,23 +29,28 @@ func TestCarrier(t *testing.T) {
 		},
 		{
 			"It does not go back when the new one is not ready for a moment.",
-			[]claimant{{name: "new", active: true, works: true, has: true}, {name: "old", works: true}}, "new",
+			[]claimant{{name: "new", active: true, works: true, has: true}, {name: "old", works: true}},
+			"new",
 		},
 		{
 			"There is nothing to wait for if the old one does not inject any more.",
-			[]claimant{{name: "new", active: true}, {name: "old", has: true}}, "new",
+			[]claimant{{name: "new", active: true}, {name: "old", has: true}},
+			"new",
 		},
 		{
 			"Somebody has deleted it: it comes back where pods can be injected.",
-			[]claimant{{name: "new", active: true, works: true}, {name: "old", works: true}}, "old",
+			[]claimant{{name: "new", active: true, works: true}, {name: "old", works: true}},
+			"old",
 		},
 		{
 			"The active one, the third, does not work yet: of the others the one that has it keeps it.",
-			[]claimant{{name: "a", works: true}, {name: "b", works: true, has: true}, {name: "c", active: true}}, "b",
+			[]claimant{{name: "a", works: true}, {name: "b", works: true, has: true}, {name: "c", active: true}},
+			"b",
 		},
 		{
 			"The active one does not ask for it: one of the others has it, and stays the one.",
-			[]claimant{{name: "a", works: true}, {name: "b", works: true, has: true}}, "b",
+			[]claimant{{name: "a", works: true}, {name: "b", works: true, has: true}},
+			"b",
 		},
 		{
 			"The version goes back: the old one is ready, and active again.",

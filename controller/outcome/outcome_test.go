@@ -127,8 +127,10 @@ func TestRefused(t *testing.T) {
 		want   bool
 	}{
 		{"An object is wrong.", fmt.Errorf("Deployment: %w", invalid), true},
-		{"An object can be none of its kind.", fmt.Errorf("Deployment: %w", &apply.MalformedError{Why: "no quantity"}),
-			true},
+		{
+			"An object can be none of its kind.", fmt.Errorf("Deployment: %w", &apply.MalformedError{Why: "no quantity"}),
+			true,
+		},
 		{"Two are.", errors.Join(invalid, fmt.Errorf("Service: %w", invalid)), true},
 		{"The server was not there.", other, false},
 		{"One is wrong, and for another the server was not there.", errors.Join(invalid, other), false},
@@ -164,13 +166,19 @@ func TestRefusedReasons(t *testing.T) {
 	}{
 		{"A person has to mend it.", invalid, v1.ReasonReconcileError, true},
 		{"The next try may go well.", errors.New("no answer"), v1.ReasonReconcileError, false},
-		{"Another resource has an object.", errors.Join(nil, errors.Join(held, held)), v1.ReasonNameAlreadyExists,
-			true},
+		{
+			"Another resource has an object.", errors.Join(nil, errors.Join(held, held)), v1.ReasonNameAlreadyExists,
+			true,
+		},
 		{"That, and an error, which comes first.", errors.Join(held, invalid), v1.ReasonReconcileError, true},
-		{"That, and one that may be gone the next time.", errors.Join(held, errors.New("no answer")),
-			v1.ReasonReconcileError, false},
-		{"Somebody else's control plane.", &apply.TakeoverError{Objects: []apply.Foreign{{}}}, v1.ReasonTakeoverRefused,
-			true},
+		{
+			"That, and one that may be gone the next time.", errors.Join(held, errors.New("no answer")),
+			v1.ReasonReconcileError, false,
+		},
+		{
+			"Somebody else's control plane.", &apply.TakeoverError{Objects: []apply.Foreign{{}}}, v1.ReasonTakeoverRefused,
+			true,
+		},
 	} {
 		problem, retry := Refused(c.err)
 		if problem.Reason != c.want || problem.Permanent != c.permanent || (retry == nil) != c.permanent {

@@ -36,9 +36,12 @@ func told(recorder *events.FakeRecorder) []string {
 func with(all ...v1.Condition) v1.Conditions { return all }
 
 func since(t time.Time, c v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason,
-	message string) v1.Condition {
-	return v1.Condition{Type: c, Status: status, Reason: reason, Message: message,
-		LastTransitionTime: metav1.NewTime(t)}
+	message string,
+) v1.Condition {
+	return v1.Condition{
+		Type: c, Status: status, Reason: reason, Message: message,
+		LastTransitionTime: metav1.NewTime(t),
+	}
 }
 
 // TestEvents is what is told of a status that follows another one, at once.
@@ -62,22 +65,35 @@ func TestEvents(t *testing.T) {
 		{"It is well from the beginning.", nil, with(ready), true, nil},
 		{"It has just been created, and comes up.", nil, with(notReady), true, []string{"Normal IstiodNotReady x"}},
 		{"Nobody has looked yet, which is how each begins.", nil, with(pending), true, nil},
-		{"It has been looked at, and comes up.", with(pending), with(notReady), false,
-			[]string{"Normal IstiodNotReady x"}},
+		{
+			"It has been looked at, and comes up.", with(pending), with(notReady), false,
+			[]string{"Normal IstiodNotReady x"},
+		},
 		{"It gets well.", with(notReady), with(ready), false, []string{"Normal Ready Ready is True"}},
 		{"It was well, and is not.", with(ready), with(notReady), false, []string{"Warning IstiodNotReady x"}},
-		{"It was well with another spec, and rolls out.", with(ready), with(notReady), true,
-			[]string{"Normal IstiodNotReady x"}},
-		{"It was well with another spec, and nobody has looked yet.", with(ready), with(pending), true,
-			[]string{"Normal IstiodNotReady has not been looked at"}},
-		{"Another message is no news.", with(notReady),
-			with(since(noon, v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "y")), false, nil},
+		{
+			"It was well with another spec, and rolls out.", with(ready), with(notReady), true,
+			[]string{"Normal IstiodNotReady x"},
+		},
+		{
+			"It was well with another spec, and nobody has looked yet.", with(ready), with(pending), true,
+			[]string{"Normal IstiodNotReady has not been looked at"},
+		},
+		{
+			"Another message is no news.", with(notReady),
+			with(since(noon, v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "y")), false, nil,
+		},
 		{"It could not be applied, and is tried again.", nil, with(failed), true, []string{"Normal ReconcileError x"}},
 		{"It could not be repaired.", with(done), with(failed), false, []string{"Warning ReconcileError x"}},
-		{"A person has to change the new resource. Stalled says what Reconciled has said.", nil, with(failed, stalls),
-			true, []string{"Warning ReconcileError x"}},
-		{"What was tried again needs a person now.", with(failed), with(failed, stalls), false,
-			[]string{"Warning ReconcileError x"}},
+		{
+			"A person has to change the new resource. Stalled says what Reconciled has said.", nil, with(failed, stalls),
+			true,
+			[]string{"Warning ReconcileError x"},
+		},
+		{
+			"What was tried again needs a person now.", with(failed), with(failed, stalls), false,
+			[]string{"Warning ReconcileError x"},
+		},
 		{
 			"That nothing uses a revision is no fault.",
 			with(since(noon, v1.ConditionInUse, metav1.ConditionTrue, v1.ReasonReferencedByWorkloads, "")),
@@ -134,8 +150,11 @@ func TestWarnings(t *testing.T) {
 			{"It takes too long.", down(0), down(0), Patience, []string{"Warning IstiodNotReady x"}, 0},
 			{"That has been said.", down(0), down(0), 2 * Patience, nil, 0},
 			{"It is well.", down(0), up, time.Hour, []string{"Normal Ready Ready is True"}, 0},
-			{"It is not any more, which is said at once, and once.", up, down(2 * time.Hour), 2 * time.Hour,
-				[]string{"Warning IstiodNotReady x"}, 0},
+			{
+				"It is not any more, which is said at once, and once.", up, down(2 * time.Hour), 2 * time.Hour,
+				[]string{"Warning IstiodNotReady x"},
+				0,
+			},
 			{"That has been said as well.", down(2 * time.Hour), down(2 * time.Hour), 3 * time.Hour, nil, 0},
 		} {
 			recorder := events.NewFakeRecorder(10)
@@ -205,7 +224,8 @@ func TestFirstStatus(t *testing.T) {
 	}{
 		{
 			"Nobody has looked yet.", -1,
-			`{"metadata":{"resourceVersion":"7"},"status":{"activeRevisionName":"a","observedGeneration":1,"revisions":{"inUse":0,"ready":0,"total":0}}}`},
+			`{"metadata":{"resourceVersion":"7"},"status":{"activeRevisionName":"a","observedGeneration":1,"revisions":{"inUse":0,"ready":0,"total":0}}}`,
+		},
 		{"Somebody has.", 1, `{"metadata":{"resourceVersion":"7"},"status":{"activeRevisionName":"a"}}`},
 	} {
 		before := &v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "a", ResourceVersion: "7"}}

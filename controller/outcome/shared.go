@@ -55,8 +55,10 @@ func (k Keeper) sharedOf(o client.Object, going v1.Inventory) v1.Inventory {
 		}
 	}
 	if rev, ok := o.(*v1.IstioRevision); ok && len(out) == 0 {
-		out = append(out, v1.ObjectReference{APIVersion: "v1", Kind: "ServiceAccount", Namespace: rev.Spec.Namespace,
-			Name: render.ReaderAccount})
+		out = append(out, v1.ObjectReference{
+			APIVersion: "v1", Kind: "ServiceAccount", Namespace: rev.Spec.Namespace,
+			Name: render.ReaderAccount,
+		})
 	}
 	return out
 }
@@ -70,7 +72,8 @@ func heirs(o client.Object, namespace string, all []v1.IstioRevision) []v1.Istio
 
 // bequeath makes revisions the owners of an object in place of the one that is going.
 func (k Keeper) bequeath(ctx context.Context, from client.Object, ref v1.ObjectReference,
-	heirs []v1.IstioRevision) error {
+	heirs []v1.IstioRevision,
+) error {
 	have := &metav1.PartialObjectMetadata{}
 	have.SetGroupVersionKind(schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind))
 	if err := k.Client.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, have); err != nil {

@@ -28,16 +28,21 @@ func TestAliasStays(t *testing.T) {
 		version  string
 		want     []string
 	}{
-		{"An alias.", expand.RenderIstio, func(v string) string { return istio("default", "{version: "+v+"}") },
-			"Istio", "v1.28-latest", []string{down}},
+		{
+			"An alias.", expand.RenderIstio, func(v string) string { return istio("default", "{version: "+v+"}") },
+			"Istio", "v1.28-latest",
+			[]string{down},
+		},
 		{
 			"By revisions: the name has the alias.", expand.RenderIstio, func(v string) string {
 				return istio("default", "{version: "+v+", updateStrategy: {type: RevisionBased}}")
 			}, "Istio", "v1.28-latest", []string{down},
 		},
 		{"The CNI plugin.", expand.RenderCNI, cni, "IstioCNI", "v1.28-latest", []string{down}},
-		{"Somebody asks for the older one.", expand.RenderIstio,
-			func(v string) string { return istio("default", "{version: "+v+"}") }, "Istio", "v1.28.3", nil},
+		{
+			"Somebody asks for the older one.", expand.RenderIstio,
+			func(v string) string { return istio("default", "{version: "+v+"}") }, "Istio", "v1.28.3", nil,
+		},
 	} {
 		first := c.function.List(read(t, resourceList("", c.item("v1.28-latest"))), krm.Options{})
 		if expand.HasError(first.Results) {

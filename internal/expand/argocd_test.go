@@ -56,30 +56,45 @@ func TestArgoCDComment(t *testing.T) {
 	}{
 		{"asked for where it is missing", expand.RenderIstio, []string{mesh}, []string{ask}},
 		{"there", expand.RenderIstio, []string{skipComment + mesh, namespace("namespaces.yaml")}, nil},
-		{"among other comments", expand.RenderIstio, []string{"# ours\n" + skipComment + "# until spring\n" + mesh},
-			nil},
+		{
+			"among other comments", expand.RenderIstio,
+			[]string{"# ours\n" + skipComment + "# until spring\n" + mesh},
+			nil,
+		},
 		{"on another resource of the file", expand.RevisionTag, []string{
 			skipComment + mesh, resource("IstioRevisionTag", "prod", "{targetRef: {kind: Istio, name: mesh}}",
 				"istio.yaml", true),
 		}, nil},
-		{"with a resource that is to be applied", expand.RenderIstio,
-			[]string{skipComment + mesh, namespace("istio.yaml")}, []string{more}},
-		{"on a resource that is to be applied", expand.RenderIstio,
-			[]string{skipComment + resource("Istio", "mesh", "{}", "istio.yaml", false)}, []string{
+		{
+			"with a resource that is to be applied", expand.RenderIstio,
+			[]string{skipComment + mesh, namespace("istio.yaml")},
+			[]string{more},
+		},
+		{
+			"on a resource that is to be applied", expand.RenderIstio,
+			[]string{skipComment + resource("Istio", "mesh", "{}", "istio.yaml", false)},
+			[]string{
 				lost, fmt.Sprintf(marked, "render-istio"),
-			}},
+			},
+		},
 		{"of an IstioRevision", expand.RenderIstio, []string{
 			resource("IstioRevision", "canary", "{version: v1.28.3, namespace: a, values: {revision: canary, global: "+
 				"{istioNamespace: a}}}", "canary.yaml", true),
 		}, []string{ask}},
 		{"of a usage report", expand.RenderIstio, []string{skipComment + mesh, report}, []string{ask}},
-		{"of a usage report, which has it", expand.RenderIstio, []string{skipComment + mesh, skipComment + report},
-			nil},
+		{
+			"of a usage report, which has it", expand.RenderIstio,
+			[]string{skipComment + mesh, skipComment + report},
+			nil,
+		},
 		{"of a tag, by the function for tags", expand.RevisionTag, []string{
 			mesh, resource("IstioRevisionTag", "prod", "{targetRef: {kind: Istio, name: mesh}}", "tag.yaml", true),
 		}, []string{ask}},
-		{"of the CNI plugin, by its function", expand.RenderCNI,
-			[]string{resource("IstioCNI", "default", "{}", "cni.yaml", true)}, []string{ask}},
+		{
+			"of the CNI plugin, by its function", expand.RenderCNI,
+			[]string{resource("IstioCNI", "default", "{}", "cni.yaml", true)},
+			[]string{ask},
+		},
 	} {
 		out := c.function.List(read(t, resourceList("", c.items...)), krm.Options{})
 		var got []string
@@ -129,8 +144,10 @@ func TestArgoCDRevisions(t *testing.T) {
 		got := map[string]says{}
 		for _, o := range out.Items {
 			if o.Kind() == "IstioRevision" {
-				got[o.ID().Name] = says{o.Annotation(manifest.AnnotationReleasedBy),
-					o.HasComment(manifest.CommentArgoSkip)}
+				got[o.ID().Name] = says{
+					o.Annotation(manifest.AnnotationReleasedBy),
+					o.HasComment(manifest.CommentArgoSkip),
+				}
 			}
 		}
 		want := map[string]says{"mesh-v1-27-0": {"package", c.localConfig}, "mesh-v1-28-3": {"package", c.localConfig}}

@@ -177,8 +177,10 @@ func withoutCRDs(before, after []manifest.Object) fn.Results {
 	owner := gone[0].Annotation(manifest.AnnotationOwner)
 	kind, name, _ := strings.Cut(owner, "/")
 	return fn.Results{{
-		Severity: fn.Warning, ResourceRef: &fn.ResourceRef{APIVersion: v1.GroupVersion.String(), Kind: kind,
-			Name: name},
+		Severity: fn.Warning, ResourceRef: &fn.ResourceRef{
+			APIVersion: v1.GroupVersion.String(), Kind: kind,
+			Name: name,
+		},
 		Message: fmt.Sprintf("%d of Istio's CRDs leave the package. Argo CD and Flux leave them in the cluster; who "+
 			"prunes by other means "+
 			"(kpt live apply, kubectl apply --prune) deletes them, and with them every resource of their kinds. To "+

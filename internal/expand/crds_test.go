@@ -65,11 +65,16 @@ func TestCRDsStay(t *testing.T) {
 		more    bool   // whether the package has the one CRD that only 1.30 and 1.31 have
 		version string // of the others; empty if they are not there
 	}{
-		{"an older version becomes the active one",
-			[][]string{{mesh("a", "v1.30.0", include)}, {mesh("a", "v1.28.3", include)}}, "", charts, true, "v1.30.0"},
 		{
-			"the last revision that has it goes", [][]string{
-				{mesh("a", "v1.30.0", include)}, {mesh("a", "v1.28.3", include)}, {mesh("a", "v1.28.3", include)}},
+			"an older version becomes the active one",
+			[][]string{{mesh("a", "v1.30.0", include)}, {mesh("a", "v1.28.3", include)}},
+			"", charts, true, "v1.30.0",
+		},
+		{
+			"the last revision that has it goes",
+			[][]string{
+				{mesh("a", "v1.30.0", include)}, {mesh("a", "v1.28.3", include)}, {mesh("a", "v1.28.3", include)},
+			},
 			"a-v1-30-0", charts, false, "v1.28.3",
 		},
 		{
@@ -80,16 +85,32 @@ func TestCRDsStay(t *testing.T) {
 				{mesh("a", "v1.28.3", include)},
 			}, "a-v1-31-0", charts, true, "v1.31.0",
 		},
-		{"the charts of the old version are gone",
-			[][]string{{mesh("a", "v1.30.0", include)}, {mesh("a", "v1.28.3", include)}}, "", krm.Options{}, true,
-			"v1.30.0"},
-		{"another Istio needs it", [][]string{{mesh("a", "v1.28.3", include), mesh("b", "v1.30.0", "")}}, "", charts,
-			true, "v1.30.0"},
-		{"who asked for them leaves, and another stays",
-			[][]string{{mesh("a", "v1.28.3", include), mesh("b", "v1.28.3", "")}, {mesh("b", "v1.28.3", "")}}, "",
-			charts, false, "v1.28.3"},
-		{"nobody asks any more", [][]string{{mesh("a", "v1.28.3", include)}, {mesh("a", "v1.28.3", exclude)}}, "",
-			charts, false, ""},
+		{
+			"the charts of the old version are gone",
+			[][]string{{mesh("a", "v1.30.0", include)}, {mesh("a", "v1.28.3", include)}},
+			"",
+			krm.Options{},
+			true,
+			"v1.30.0",
+		},
+		{
+			"another Istio needs it",
+			[][]string{{mesh("a", "v1.28.3", include), mesh("b", "v1.30.0", "")}},
+			"", charts,
+			true, "v1.30.0",
+		},
+		{
+			"who asked for them leaves, and another stays",
+			[][]string{{mesh("a", "v1.28.3", include), mesh("b", "v1.28.3", "")}, {mesh("b", "v1.28.3", "")}},
+			"",
+			charts, false, "v1.28.3",
+		},
+		{
+			"nobody asks any more",
+			[][]string{{mesh("a", "v1.28.3", include)}, {mesh("a", "v1.28.3", exclude)}},
+			"",
+			charts, false, "",
+		},
 	} {
 		options := charts
 		var generated []manifest.Object
@@ -158,24 +179,35 @@ func TestCRDsUndecided(t *testing.T) {
 		config string
 		want   []string
 	}{
-		{"nobody has decided", []string{istio("mesh", "{}", local), policy}, "",
-			[]string{strings.Replace(says, "%s", "security.istio.io", 1)}},
+		{
+			"nobody has decided",
+			[]string{istio("mesh", "{}", local), policy},
+			"",
+			[]string{strings.Replace(says, "%s", "security.istio.io", 1)},
+		},
 		{"all groups are named, once", []string{istio("mesh", "{}", local), policy, gateway}, "", []string{
 			strings.Replace(says, "%s", "networking.istio.io and security.istio.io", 1),
 		}},
 		{"they are rendered", []string{with("include"), policy}, "", nil},
 		{"they come from somewhere else", []string{with("exclude"), policy}, "", nil},
-		{"which the whole package says", []string{istio("mesh", "{}", local), policy},
-			configMap + "data: {crds: exclude}\n", nil},
+		{
+			"which the whole package says",
+			[]string{istio("mesh", "{}", local), policy},
+			configMap + "data: {crds: exclude}\n", nil,
+		},
 		{"the package has them", []string{
 			istio("mesh", "{}", local), policy,
 			"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n" +
 				"metadata: {name: peerauthentications.security.istio.io}\n",
 		}, "", nil},
-		{"there are none", []string{istio("mesh", "{}", local),
-			"apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system}\n"}, "", nil},
-		{"they are not applied", []string{istio("mesh", "{}", local),
-			strings.Replace(policy, "namespace: istio-system}", "namespace: a, "+local+"}", 1)}, "", nil},
+		{"there are none", []string{
+			istio("mesh", "{}", local),
+			"apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system}\n",
+		}, "", nil},
+		{"they are not applied", []string{
+			istio("mesh", "{}", local),
+			strings.Replace(policy, "namespace: istio-system}", "namespace: a, "+local+"}", 1),
+		}, "", nil},
 	} {
 		out := expand.RenderIstio.List(read(t, resourceList(c.config, c.items...)), krm.Options{})
 		var got []string

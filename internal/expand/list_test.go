@@ -533,9 +533,11 @@ func TestWarnings(t *testing.T) {
 		"end of life": {
 			reason: "renders all the same",
 			in:     resourceList("", istio("default", "{version: v1.24.2}", inFile("istio.yaml"))),
-			want: []found{{"info", "default", "spec.version", "istio.yaml",
+			want: []found{{
+				"info", "default", "spec.version", "istio.yaml",
 				"Istio v1.24.2: this minor version reached its end of life in 2025-06 " +
-					"and gets no security fixes; newest bundled version: v1.28.3"}},
+					"and gets no security fixes; newest bundled version: v1.28.3",
+			}},
 		},
 		"RevisionBased without memory": {
 			reason: "nobody would remove the old revision",
@@ -649,11 +651,15 @@ func TestRenderedBy(t *testing.T) {
 		{"and of the tags", expand.RevisionTag, []string{istio("mesh", "{}"), tag}, "IstioRevisionTag", "revision-tag", nil},
 		{"what stays in Git does not", expand.RenderIstio, []string{istio("mesh", "{}", local)}, "Istio", "", nil},
 		{"what the user says stays", expand.RenderIstio, []string{istio("mesh", "{}", "annotations: {lateen.io/rendered-by: me}")}, "Istio", "me", nil},
-		{"so does a user's file, and the user is told", expand.RenderIstio, []string{istio("mesh", "{}", path)},
-			"Istio", "render-istio", []string{
+		{
+			"so does a user's file, and the user is told", expand.RenderIstio,
+			[]string{istio("mesh", "{}", path)},
+			"Istio", "render-istio",
+			[]string{
 				"got the annotation lateen.io/rendered-by: render-istio, because it is applied with the rest, and a " +
 					"controller in the cluster would render it a second time",
-			}},
+			},
+		},
 	} {
 		in := read(t, resourceList("", c.items...))
 		out := c.function.List(in, krm.Options{})

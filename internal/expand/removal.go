@@ -47,7 +47,8 @@ type removal struct {
 
 // removal compares the items before a run with those after it.
 func (t task) removal(e *Expanded, after []manifest.Object, reports []usage.Report,
-	expansions []krm.Expansion) *removal {
+	expansions []krm.Expansion,
+) *removal {
 	r := &removal{
 		before: t.items, after: after, around: e.around, reports: reports, options: t.options,
 		released: map[string]bool{},
@@ -87,11 +88,13 @@ func (r *removal) results(kinds []string) fn.Results {
 		if why == "" || slices.Contains(r.allowed, d.owner()) {
 			continue
 		}
-		out = append(out, &fn.Result{Severity: fn.Error, ResourceRef: d.ref(),
+		out = append(out, &fn.Result{
+			Severity: fn.Error, ResourceRef: d.ref(),
 			Message: fmt.Sprintf("is not in the package any more, and the %d objects that were "+
 				"generated for it would be removed, but %s. Put it back; or, if it has to go, allow that: "+
 				"LATEEN_ALLOW_REMOVAL=%s, or the key %s of the functionConfig",
-				d.objects, why, d.owner(), krm.OptionAllowRemoval)})
+				d.objects, why, d.owner(), krm.OptionAllowRemoval),
+		})
 	}
 	if HasError(out) {
 		return out
@@ -281,10 +284,12 @@ func (r *removal) removed() fn.Results {
 		case left && key == "" && d.kind != v1.KindIstio && d.kind != v1.KindIstioRevision:
 			if !told[owner] {
 				told[owner] = true
-				results = append(results, &fn.Result{Severity: r.severity(owner), ResourceRef: d.ref(),
+				results = append(results, &fn.Result{
+					Severity: r.severity(owner), ResourceRef: d.ref(),
 					Message: fmt.Sprintf(
 						"is not in the package any more, and the %d objects that were generated for it were removed",
-						d.objects)})
+						d.objects),
+				})
 			}
 		default:
 			results = append(results, krm.Result(o, fn.Info, nil, "removed: "+owner+" does not generate it any more"))
@@ -328,8 +333,10 @@ func (r *removal) revisionGone(key string) *fn.Result {
 	if sourced {
 		message = fmt.Sprintf("is not in the package any more, and its %d objects were removed", n)
 	}
-	return &fn.Result{Message: message, Severity: severity,
-		ResourceRef: departure{kind: v1.KindIstioRevision, name: name}.ref()}
+	return &fn.Result{
+		Message: message, Severity: severity,
+		ResourceRef: departure{kind: v1.KindIstioRevision, name: name}.ref(),
+	}
 }
 
 // revisionName is the revision of a control plane that an item belongs to, or "".

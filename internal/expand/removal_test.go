@@ -155,7 +155,8 @@ func TestRemoval(t *testing.T) {
 			false,
 			[]string{
 				refused("Istio/default", 1, "the revision default is an external control plane "+
-					"(pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters")},
+					"(pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters"),
+			},
 		},
 		{
 			"a user's IstioRevision, which a tag points at", expand.RenderIstio,
@@ -179,7 +180,8 @@ func TestRemoval(t *testing.T) {
 			"an earlier revision, removed by hand", expand.RenderIstio,
 			append(generated("Istio/stays", "stays-v1-27-0", "{}")[1:], staying...), "", true,
 			[]string{
-				"info IstioRevision/stays-v1-27-0: is not in the package any more, and its 1 objects were removed"},
+				"info IstioRevision/stays-v1-27-0: is not in the package any more, and its 1 objects were removed",
+			},
 		},
 		{
 			"leave for what is there", expand.RenderIstio, staying, "IstioCNI/default Istio/stays", false,
@@ -208,26 +210,35 @@ func TestRemoval(t *testing.T) {
 		},
 		{
 			"the plugin that a control plane needs", expand.RenderCNI,
-			[]string{left("IstioCNI/default", "a: b"),
-				placed("istio", istio("default", "{version: v1.28.3, values: {pilot: {cni: {enabled: true}}}}"))}, "",
+			[]string{
+				left("IstioCNI/default", "a: b"),
+				placed("istio", istio("default", "{version: v1.28.3, values: {pilot: {cni: {enabled: true}}}}")),
+			},
+			"",
 			false,
 			[]string{refused("IstioCNI/default", 1, "Istio/default needs the CNI plugin (pilot.cni.enabled)")},
 		},
 		{
 			"the plugin that a profile needs", expand.RenderCNI,
-			[]string{left("IstioCNI/default", "a: b"),
-				placed("istio", istio("default", "{version: v1.28.3, profile: ambient}"))}, "", false,
+			[]string{
+				left("IstioCNI/default", "a: b"),
+				placed("istio", istio("default", "{version: v1.28.3, profile: ambient}")),
+			},
+			"", false,
 			[]string{refused("IstioCNI/default", 1, "Istio/default needs the CNI plugin (profile ambient)")},
 		},
 		{
 			"the plugin that nothing needs", expand.RenderCNI,
-			[]string{left("IstioCNI/default", "a: b"), placed("istio", istio("default", "{version: v1.28.3}"))}, "",
+			[]string{left("IstioCNI/default", "a: b"), placed("istio", istio("default", "{version: v1.28.3}"))},
+			"",
 			false,
 			[]string{"warning IstioCNI/default: is not in the package any more, and the 1 objects that were " +
 				"generated for it were removed"},
 		},
 		{
-			"the plugin under strict", expand.RenderCNI, []string{left("IstioCNI/default", "a: b"), anyNamespace}, "",
+			"the plugin under strict", expand.RenderCNI,
+			[]string{left("IstioCNI/default", "a: b"), anyNamespace},
+			"",
 			true,
 			[]string{"error IstioCNI/default: is not in the package any more, and the 1 objects that were generated " +
 				"for it were removed (a warning, which option strict makes an error)"},
@@ -361,15 +372,24 @@ func TestStrict(t *testing.T) {
 		{"nobody", resourceList("", wrong("a: b")), krm.Options{}, 0},
 		{"somebody says false", resourceList("", wrong("lateen.io/strict: 'false'")), krm.Options{}, 0},
 		{"a flag or the environment", resourceList("", wrong("a: b")), krm.Options{"strict": "true"}, 3},
-		{"the resource cannot take it back", resourceList("", wrong("lateen.io/strict: 'false'")),
-			krm.Options{"strict": "true"}, 3},
+		{
+			"the resource cannot take it back", resourceList("", wrong("lateen.io/strict: 'false'")),
+			krm.Options{"strict": "true"},
+			3,
+		},
 		{"an annotation", resourceList("", wrong("lateen.io/strict: 'true'")), krm.Options{}, 3},
 		{"an annotation on another resource", resourceList("", wrong("a: b"), elsewhere), krm.Options{}, 3},
-		{"a ConfigMap", resourceList(configMap+"data: {strict: 'true'}\n", wrong("a: b")),
-			krm.Options{"strict": "false"}, 3},
+		{
+			"a ConfigMap", resourceList(configMap+"data: {strict: 'true'}\n", wrong("a: b")),
+			krm.Options{"strict": "false"},
+			3,
+		},
 		{"a generator", resourceList(wrong("lateen.io/strict: 'true'")), krm.Options{}, 3},
-		{"what is wrong is wrong", resourceList("", wrong("lateen.io/nonsense: 'true'")), krm.Options{"strict": "true"},
-			1},
+		{
+			"what is wrong is wrong", resourceList("", wrong("lateen.io/nonsense: 'true'")),
+			krm.Options{"strict": "true"},
+			1,
+		},
 	} {
 		in := read(t, c.in)
 		before := write(t, &krm.List{Items: in.Items})

@@ -53,8 +53,10 @@ func usesOf(items []manifest.Object) []use {
 		case id.Kind == "Namespace" && id.Group == "":
 			namespaces[id.Name] = usage.NamespaceOf(id.Name, text(item, "metadata", "labels"))
 		case id.Kind == "GatewayClass" && id.Group == gatewayAPI:
-			classes[id.Name] = usage.GatewayClass{Name: id.Name,
-				Controller: krm.Text(item, "spec", "controllerName")}.Istio()
+			classes[id.Name] = usage.GatewayClass{
+				Name:       id.Name,
+				Controller: krm.Text(item, "spec", "controllerName"),
+			}.Istio()
 		}
 	}
 	var out []use
@@ -96,8 +98,10 @@ func ofPods(item manifest.Object, template []string, namespace usage.Namespace, 
 	}
 	return []use{
 		{item: item, name: name, reason: reason, field: at("labels", key), unsure: unsure},
-		{item: item, name: ran(pod), reason: "annotation " + usage.LabelRevision,
-			field: at("annotations", usage.LabelRevision), past: true},
+		{
+			item: item, name: ran(pod), reason: "annotation " + usage.LabelRevision,
+			field: at("annotations", usage.LabelRevision), past: true,
+		},
 	}
 }
 

@@ -71,14 +71,22 @@ func TestValueTagsMove(t *testing.T) {
 		after    string
 		want     map[string]string // revisions of the objects of the tag
 	}{
-		{"to a version with the same objects", "v1.26.0", "v1.27.0", tags,
-			map[string]string{"MutatingWebhookConfiguration": "mesh-v1-27-0"}},
-		{"to a version with more", "v1.27.0", "v1.28.3", tags,
-			map[string]string{"MutatingWebhookConfiguration": "mesh-v1-28-3", "Service": "mesh-v1-28-3"}},
-		{"to a version with less", "v1.28.3", "v1.27.0", tags,
-			map[string]string{"MutatingWebhookConfiguration": "mesh-v1-27-0"}},
-		{"without the tag: it stays where it is", "v1.28.3", "v1.27.0", "",
-			map[string]string{"MutatingWebhookConfiguration": "mesh-v1-28-3", "Service": "mesh-v1-28-3"}},
+		{
+			"to a version with the same objects", "v1.26.0", "v1.27.0", tags,
+			map[string]string{"MutatingWebhookConfiguration": "mesh-v1-27-0"},
+		},
+		{
+			"to a version with more", "v1.27.0", "v1.28.3", tags,
+			map[string]string{"MutatingWebhookConfiguration": "mesh-v1-28-3", "Service": "mesh-v1-28-3"},
+		},
+		{
+			"to a version with less", "v1.28.3", "v1.27.0", tags,
+			map[string]string{"MutatingWebhookConfiguration": "mesh-v1-27-0"},
+		},
+		{
+			"without the tag: it stays where it is", "v1.28.3", "v1.27.0", "",
+			map[string]string{"MutatingWebhookConfiguration": "mesh-v1-28-3", "Service": "mesh-v1-28-3"},
+		},
 	} {
 		in := read(t, resourceList("", mesh(c.from, tags)))
 		first := read(t, write(t, &krm.List{Items: expand.RenderIstio.List(in, krm.Options{}).Items}))
@@ -123,10 +131,16 @@ func TestUnprotectedNamespace(t *testing.T) {
 		}},
 		{
 			"protected from Argo CD",
-			[]string{namespace("istio-system", "argocd.argoproj.io/sync-options: 'ServerSideApply=true, Prune=false'"),
-				based}, nil},
-		{"protected from Flux", []string{namespace("istio-system", "kustomize.toolkit.fluxcd.io/prune: disabled"),
-			based}, nil},
+			[]string{
+				namespace("istio-system", "argocd.argoproj.io/sync-options: 'ServerSideApply=true, Prune=false'"),
+				based,
+			},
+			nil,
+		},
+		{"protected from Flux", []string{
+			namespace("istio-system", "kustomize.toolkit.fluxcd.io/prune: disabled"),
+			based,
+		}, nil},
 		{"another Namespace", []string{namespace("bookinfo", ""), based}, nil},
 		{
 			"about to be taken down",

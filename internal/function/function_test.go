@@ -287,8 +287,12 @@ func TestExitCodes(t *testing.T) {
 		{"a wrong call", head, nil, []string{"-f", "-", "--stritc"}, exit.Usage},
 		{"right under --strict", head, nil, []string{"--strict", "-f", "-"}, exit.OK},
 		{"a warning under --strict", warned, nil, []string{"--strict", "-f", "-"}, exit.Warnings},
-		{"a warning under LATEEN_STRICT, which a flag does not take back", warned,
-			map[string]string{"LATEEN_STRICT": "true"}, []string{"--strict=false", "-f", "-"}, exit.Warnings},
+		{
+			"a warning under LATEEN_STRICT, which a flag does not take back", warned,
+			map[string]string{"LATEEN_STRICT": "true"},
+			[]string{"--strict=false", "-f", "-"},
+			exit.Warnings,
+		},
 	} {
 		got := call(t, c.stdin, c.env, c.args...)
 		if got.code != c.want || c.want != exit.OK && got.stdout != "" {

@@ -16,18 +16,24 @@ func TestSet(t *testing.T) {
 		"not one of":  {"lists what is possible", "crds", "yes", `option crds is "yes"; possible are: exclude, include`},
 		"misspelled":  {"suggests what was meant", "kube-versoin", "v1.34.0", `unknown option "kube-versoin"; did you mean kube-version?`},
 		"other style": {"separators are what people get wrong", "kubeVersion", "v1.34.0", `unknown option "kubeVersion"; did you mean kube-version?`},
-		"owners": {"several, with commas or spaces", "allow-removal",
-			"Istio/default, IstioCNI/default IstioRevisionTag/prod", ""},
-		"no kind": {"a name alone could be of anything", "allow-removal", "default",
-			`option allow-removal: "default" is no resource; write its kind and its name, such as Istio/default`},
+		"owners": {
+			"several, with commas or spaces", "allow-removal",
+			"Istio/default, IstioCNI/default IstioRevisionTag/prod", "",
+		},
+		"no kind": {
+			"a name alone could be of anything", "allow-removal", "default",
+			`option allow-removal: "default" is no resource; write its kind and its name, such as Istio/default`,
+		},
 		"a kind that is none": {
 			"it would allow nothing", "allow-removal", "istio/default",
 			`option allow-removal: "istio/default": possible kinds are: Istio, IstioCNI, IstioRevision, ` +
 				`IstioRevisionTag`,
 		},
-		"unknown": {"lists what there is", "something-else", "",
+		"unknown": {
+			"lists what there is", "something-else", "",
 			`unknown option "something-else"; options are: charts, kube-version, platform, crds, track, ` +
-				`failure-policy, protect, clusters, strict, allow-removal, flux-substitute`},
+				`failure-policy, protect, clusters, strict, allow-removal, flux-substitute`,
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -72,8 +78,14 @@ func TestAddedUp(t *testing.T) {
 	for _, c := range []struct {
 		high, low krm.Options
 		want      bool
-	}{{yes, no, true}, {no, yes, true}, {nothing, yes, true}, {yes, nothing, true}, {no, nothing, false},
-		{nothing, nothing, false}} {
+	}{
+		{yes, no, true},
+		{no, yes, true},
+		{nothing, yes, true},
+		{yes, nothing, true},
+		{no, nothing, false},
+		{nothing, nothing, false},
+	} {
 		if got := c.high.Over(c.low).Strict(); got != c.want {
 			t.Errorf("%v over %v: strict is %v, want %v", c.high, c.low, got, c.want)
 		}

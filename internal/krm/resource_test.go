@@ -96,7 +96,8 @@ func TestDecodeErrors(t *testing.T) {
 			"of the same group", strings.Replace(istio("{}"), "/v1", "/v1alpha1", 1),
 			[]found{
 				{e, "apiVersion", `apiVersion: no function of Lateen expands "sailoperator.io/v1alpha1", kind Istio; ` +
-					`did you mean apiVersion: sailoperator.io/v1?`}},
+					`did you mean apiVersion: sailoperator.io/v1?`},
+			},
 		},
 		"beside spec": {"indented too little", istio("{}") + "values: {}\nspce: {}\n", []found{{e, "spce", "spce: unknown field; did you mean spec?"}, {e, "values", "values: unknown field"}}},
 		"spec":        {"is an object", istio("[]"), []found{{e, "spec", "spec must be an object"}}},

@@ -364,14 +364,22 @@ func TestComments(t *testing.T) {
 	const skip = "+argocd:skip-file-rendering"
 	for _, c := range []struct{ reason, text, from, want string }{
 		{"above the first field", "apiVersion: v1\nkind: A\n", "", "# " + skip + "\napiVersion: v1\nkind: A\n"},
-		{"above other comments", "# mine\napiVersion: v1\nkind: A\n", "",
-			"# " + skip + "\n# mine\napiVersion: v1\nkind: A\n"},
-		{"not twice, wherever it is", "apiVersion: v1\nkind: A # " + skip + "\n", "",
-			"apiVersion: v1\nkind: A # " + skip + "\n"},
-		{"with those of the object before", "apiVersion: v1\nkind: A\n", "# mine\nkind: A\n",
-			"# " + skip + "\n# mine\napiVersion: v1\nkind: A\n"},
-		{"which may have it", "apiVersion: v1\nkind: A\n", "# mine\n# " + skip + "\nkind: A\n",
-			"# mine\n# " + skip + "\napiVersion: v1\nkind: A\n"},
+		{
+			"above other comments", "# mine\napiVersion: v1\nkind: A\n", "",
+			"# " + skip + "\n# mine\napiVersion: v1\nkind: A\n",
+		},
+		{
+			"not twice, wherever it is", "apiVersion: v1\nkind: A # " + skip + "\n", "",
+			"apiVersion: v1\nkind: A # " + skip + "\n",
+		},
+		{
+			"with those of the object before", "apiVersion: v1\nkind: A\n", "# mine\nkind: A\n",
+			"# " + skip + "\n# mine\napiVersion: v1\nkind: A\n",
+		},
+		{
+			"which may have it", "apiVersion: v1\nkind: A\n", "# mine\n# " + skip + "\nkind: A\n",
+			"# mine\n# " + skip + "\napiVersion: v1\nkind: A\n",
+		},
 	} {
 		var doc yaml.Node
 		if err := yaml.Unmarshal([]byte(c.text), &doc); err != nil {

@@ -117,13 +117,17 @@ func (i Item) ours() *Mistake {
 	of, isList := strings.CutSuffix(i.Kind, "List")
 	switch {
 	case i.Kind == ambientKind:
-		return &Mistake{Field: "kind", Current: i.Kind, Warning: true,
+		return &Mistake{
+			Field: "kind", Current: i.Kind, Warning: true,
 			Message: "kind: no function of Lateen expands a ZTunnel: nothing is rendered " +
-				"for it; install Istio's chart ztunnel beside the control plane"}
+				"for it; install Istio's chart ztunnel beside the control plane",
+		}
 	case !slices.Contains(kinds, i.Kind) && isList && slices.Contains(kinds, of):
-		return &Mistake{Field: "kind", Current: i.Kind,
+		return &Mistake{
+			Field: "kind", Current: i.Kind,
 			Message: fmt.Sprintf("kind: an %s is opened in a file that is given with -f, but not in a package: "+
-				"write each %s in it as a document of its own", i.Kind, of)}
+				"write each %s in it as a document of its own", i.Kind, of),
+		}
 	case !slices.Contains(kinds, i.Kind):
 		return i.kind(group, near(i.Kind, append([]string{ambientKind}, kinds...)...),
 			append(slices.Clone(kinds), ambientKind)...)
@@ -150,9 +154,11 @@ func (i Item) operator(migrates bool) *Mistake {
 	case i.Kind != operatorKind && i.Kind != operatorKind+"List":
 		return i.kind(operatorGroup, near(i.Kind, operatorKind), operatorKind)
 	case i.Kind != operatorKind:
-		return &Mistake{Field: "kind", Current: i.Kind,
+		return &Mistake{
+			Field: "kind", Current: i.Kind,
 			Message: "kind: an IstioOperatorList is opened in a file that is given with -f, but not in a package: " +
-				"write each IstioOperator in it as a document of its own"}
+				"write each IstioOperator in it as a document of its own",
+		}
 	case i.APIVersion != operatorAPI:
 		return i.apiVersion(operatorAPI, "")
 	case !migrates && !i.Local:

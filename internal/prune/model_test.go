@@ -60,8 +60,10 @@ func TestModel(t *testing.T) {
 		t.Run("random seed", history(random))
 	})
 	// Histories in which nothing happens prove nothing: there are more of them until everything has, bounded by steps.
-	wanted := map[string]int{"pruned": 500, "pruned at its due time": 100, "kept by its users": 5000, "clock set": 500,
-		"restart": 500, "unknown": 500}
+	wanted := map[string]int{
+		"pruned": 500, "pruned at its due time": 100, "kept by its users": 5000, "clock set": 500,
+		"restart": 500, "unknown": 500,
+	}
 	for _, r := range rules {
 		wanted["only by "+r] = 100
 	}
@@ -429,8 +431,10 @@ func (w *world) changeZTunnel() {
 	if name == "default" || name == "" {
 		address = "istiod.istio-system.svc:15012"
 	}
-	w.put(namespace+"/DaemonSet/ztunnel", thing{labels: labels{"app": "ztunnel", "sidecar.istio.io/inject": "false"},
-		address: address, rolled: w.rand.IntN(3) > 0})
+	w.put(namespace+"/DaemonSet/ztunnel", thing{
+		labels:  labels{"app": "ztunnel", "sidecar.istio.io/inject": "false"},
+		address: address, rolled: w.rand.IntN(3) > 0,
+	})
 }
 
 func (w *world) changeGateways() {
@@ -502,8 +506,10 @@ func (w *world) upgrade() {
 		return // the tag is older, so there is no such revision
 	}
 	if w.revisions[name] == nil {
-		w.revisions[name] = &rev{istio: owner, auto: w.rand.IntN(6) == 0, external: w.rand.IntN(20) == 0,
-			ambient: w.rand.IntN(4) == 0}
+		w.revisions[name] = &rev{
+			istio: owner, auto: w.rand.IntN(6) == 0, external: w.rand.IntN(20) == 0,
+			ambient: w.rand.IntN(4) == 0,
+		}
 		if w.rand.IntN(3) == 0 {
 			w.revisions[name].tags = []string{"stable"}
 		}
@@ -1011,7 +1017,8 @@ func (w *world) topology() usage.Topology {
 	var t usage.Topology
 	for name, r := range w.revisions {
 		t.Revisions = append(t.Revisions, usage.RevisionInfo{
-			Name: name, InjectsByDefault: r.auto, LastAmbient: w.lastAmbient(name)})
+			Name: name, InjectsByDefault: r.auto, LastAmbient: w.lastAmbient(name),
+		})
 	}
 	t.Tags = w.tagList()
 	return t

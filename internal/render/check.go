@@ -131,8 +131,10 @@ func overruled(given *v1.Values, name string) []Problem {
 	}
 	var out []Problem
 	warn := func(key, message string) {
-		out = append(out, Problem{values.Problem{Path: "spec.values." + key, Pointer: []string{"spec", "values", key},
-			Message: message}, true})
+		out = append(out, Problem{values.Problem{
+			Path: "spec.values." + key, Pointer: []string{"spec", "values", key},
+			Message: message,
+		}, true})
 	}
 	if have, isText := v["revision"].(string); isText && have != name && (name != "default" || have != "") {
 		warn("revision",

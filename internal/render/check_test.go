@@ -82,8 +82,10 @@ func TestCheck(t *testing.T) {
 
 // TestMeant: a hint names only versions that can be had.
 func TestMeant(t *testing.T) {
-	unknown := &release.UnknownVersionError{Bundled: []string{"v1.24.0", "v1.24.2", "v1.27.0", "v1.28.3"},
-		Brought: []string{"v1.29.5", "v1.29.6", "v1.29.7-rc.0"}}
+	unknown := &release.UnknownVersionError{
+		Bundled: []string{"v1.24.0", "v1.24.2", "v1.27.0", "v1.28.3"},
+		Brought: []string{"v1.29.5", "v1.29.6", "v1.29.7-rc.0"},
+	}
 	for _, c := range []struct {
 		reason  string
 		version v1.Version

@@ -55,8 +55,10 @@ func CNI(in CNIInput) ([]manifest.Object, error) {
 	if !in.FluxSubstitute || len(subst.words) == 0 { // with words in place of variables, nothing can be looked up
 		unwritten(objects, merged, in.Release, in.Warn)
 	}
-	stamp := manifest.Stamp{Owner: in.Owner, Version: in.Release.Version, Text: subst.text(),
-		Dropped: dropped(name, merged, in.Warn)}
+	stamp := manifest.Stamp{
+		Owner: in.Owner, Version: in.Release.Version, Text: subst.text(),
+		Dropped: dropped(name, merged, in.Warn),
+	}
 	return finish(objects, stamp, in.Release)
 }
 

@@ -56,8 +56,10 @@ func TestDocumentedMessages(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := render.Render(render.Input{Revision: rev, Release: rel,
-				Warn: func(p render.Problem) { problems = append(problems, p) }}); err != nil {
+			if _, err := render.Render(render.Input{
+				Revision: rev, Release: rel,
+				Warn: func(p render.Problem) { problems = append(problems, p) },
+			}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -83,8 +83,10 @@ func TestCheckSelections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		istio := &v1.Istio{Spec: v1.IstioSpec{Version: v1.Version(c.version),
-			Values: &v1.Values{Raw: []byte(c.values)}}}
+		istio := &v1.Istio{Spec: v1.IstioSpec{
+			Version: v1.Version(c.version),
+			Values:  &v1.Values{Raw: []byte(c.values)},
+		}}
 		istio.Name = "default"
 		istio.Default()
 		problems, err := render.CheckIstio(rel, istio, render.Source{})
@@ -120,7 +122,8 @@ func TestCheckCNISelections(t *testing.T) {
 			t.Fatal(err)
 		}
 		cni := &v1.IstioCNI{Spec: v1.IstioCNISpec{
-			Version: v1.Version(version), Values: &v1.Values{Raw: []byte(`{"global":{"platform":"eks"}}`)}}}
+			Version: v1.Version(version), Values: &v1.Values{Raw: []byte(`{"global":{"platform":"eks"}}`)},
+		}}
 		cni.Default()
 		problems, err := render.CheckCNI(rel, cni.Spec, render.Source{})
 		if err != nil {
@@ -150,28 +153,45 @@ func TestWithoutEffect(t *testing.T) {
 		from                 render.Source
 		want                 string
 	}{
-		{"another revision", "default", `{"revision":"canary"}`, nil, render.Source{},
-			fmt.Sprintf(revision, "default")},
-		{"another one of an upgrade by revisions", "canary", `{"revision":"canary"}`, based, render.Source{},
-			fmt.Sprintf(revision, "canary-v1-28-3")},
+		{
+			"another revision", "default", `{"revision":"canary"}`, nil,
+			render.Source{},
+			fmt.Sprintf(revision, "default"),
+		},
+		{
+			"another one of an upgrade by revisions", "canary", `{"revision":"canary"}`, based,
+			render.Source{},
+			fmt.Sprintf(revision, "canary-v1-28-3"),
+		},
 		{"the same", "canary", `{"revision":"canary"}`, nil, render.Source{}, ""},
 		{"how the charts call the default one", "default", `{"revision":""}`, nil, render.Source{}, ""},
 		{"another default revision", "default", `{"defaultRevision":"canary"}`, nil, render.Source{}, byDefault},
-		{"another one of a revision that is none", "canary", `{"defaultRevision":"canary"}`, nil, render.Source{},
-			byDefault},
+		{
+			"another one of a revision that is none", "canary", `{"defaultRevision":"canary"}`, nil,
+			render.Source{},
+			byDefault,
+		},
 		{"the same default revision", "default", `{"defaultRevision":"default"}`, nil, render.Source{}, ""},
 		{"a variable", "default", `{"global":{"meshID":"${mesh}"}}`, nil, render.Source{}, flux},
-		{"a variable, and Flux replaces it", "default", `{"global":{"meshID":"${mesh}"}}`, nil,
-			render.Source{FluxSubstitute: "true"}, ""},
-		{"a variable that is meant literally", "default", `{"global":{"meshID":"${mesh}"}}`, nil,
-			render.Source{FluxSubstitute: "false"}, ""},
+		{
+			"a variable, and Flux replaces it", "default", `{"global":{"meshID":"${mesh}"}}`, nil,
+			render.Source{FluxSubstitute: "true"},
+			"",
+		},
+		{
+			"a variable that is meant literally", "default", `{"global":{"meshID":"${mesh}"}}`, nil,
+			render.Source{FluxSubstitute: "false"},
+			"",
+		},
 	} {
 		rel, err := release.Bundled().Resolve("v1.28.3", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		istio := &v1.Istio{Spec: v1.IstioSpec{Version: "v1.28.3", UpdateStrategy: c.strategy,
-			Values: &v1.Values{Raw: []byte(c.values)}}}
+		istio := &v1.Istio{Spec: v1.IstioSpec{
+			Version: "v1.28.3", UpdateStrategy: c.strategy,
+			Values: &v1.Values{Raw: []byte(c.values)},
+		}}
 		istio.Name = c.name
 		istio.Default()
 		problems, err := render.CheckIstio(rel, istio, c.from)

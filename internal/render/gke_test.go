@@ -35,8 +35,10 @@ func TestCNIDirectories(t *testing.T) {
 				cni.Spec.Values = &v1.Values{Raw: []byte(c.values)}
 			}
 			cni.Default()
-			objects, err := render.CNI(render.CNIInput{CNI: cni, Release: rel, Platform: c.platform,
-				KubeVersion: c.kube, Owner: "IstioCNI/default"})
+			objects, err := render.CNI(render.CNIInput{
+				CNI: cni, Release: rel, Platform: c.platform,
+				KubeVersion: c.kube, Owner: "IstioCNI/default",
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,8 +63,10 @@ func TestCNIPlatformOfValues(t *testing.T) {
 		cni := &v1.IstioCNI{Spec: v1.IstioCNISpec{Version: "v1.28.3", Values: &v1.Values{Raw: []byte(c.values)}}}
 		cni.Name = "default"
 		cni.Default()
-		objects, err := render.CNI(render.CNIInput{CNI: cni, Release: rel, Platform: c.platform, KubeVersion: c.kube,
-			Owner: "IstioCNI/default"})
+		objects, err := render.CNI(render.CNIInput{
+			CNI: cni, Release: rel, Platform: c.platform, KubeVersion: c.kube,
+			Owner: "IstioCNI/default",
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,9 +118,11 @@ func TestUnknownPlatform(t *testing.T) {
 		{"none", "v1.28.3", "istiod", "", ""},
 		{"one of the charts", "v1.28.3", "cni", "k3s", ""},
 		{"one of no chart", "v1.28.3", "istiod", "eks", none},
-		{"a typing error", "v1.28.3", "istiod", "openshif",
+		{
+			"a typing error", "v1.28.3", "istiod", "openshif",
 			`the platform "openshif" is none that Istio's charts know ` +
-				"(gke, k3d, k3s, microk8s, minikube, openshift) and has no effect; did you mean openshift?"},
+				"(gke, k3d, k3s, microk8s, minikube, openshift) and has no effect; did you mean openshift?",
+		},
 		{"GKE is known by the version of Kubernetes, too", "v1.24.0", "cni", "gke", ""},
 		{"of GKE, istiod needs to know nothing", "v1.24.0", "istiod", "gke", ""},
 		{"OpenShift was a profile", "v1.23.2", "cni", "openshift", ""},

@@ -197,8 +197,10 @@ func CRDs(in Input) ([]manifest.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return finish(objects, manifest.Stamp{Owner: in.Owner, Version: in.Release.Version, Protect: true,
-		Text: subst.text()}, in.Release)
+	return finish(objects, manifest.Stamp{
+		Owner: in.Owner, Version: in.Release.Version, Protect: true,
+		Text: subst.text(),
+	}, in.Release)
 }
 
 // finish stamps, orders and packs objects.

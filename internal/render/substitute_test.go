@@ -17,7 +17,8 @@ import (
 
 // rendering is all that becomes of an Istio, a tag of it, and the CNI plugin.
 func rendering(t *testing.T, rel release.Release, name, istioValues, cniValues string, flux bool,
-	warn func(render.Problem)) []manifest.Object {
+	warn func(render.Problem),
+) []manifest.Object {
 	t.Helper()
 	asValues := func(text string) *v1.Values {
 		raw, err := sigsyaml.YAMLToJSON([]byte(text))
@@ -42,16 +43,20 @@ func rendering(t *testing.T, rel release.Release, name, istioValues, cniValues s
 	if err != nil {
 		t.Fatal(err)
 	}
-	tag, err := render.Tag(render.TagInput{Name: "prod", Revision: rev, Release: rel, Owner: "IstioRevisionTag/prod",
-		FluxSubstitute: flux})
+	tag, err := render.Tag(render.TagInput{
+		Name: "prod", Revision: rev, Release: rel, Owner: "IstioRevisionTag/prod",
+		FluxSubstitute: flux,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cni := &v1.IstioCNI{Spec: v1.IstioCNISpec{Version: v1.Version(rel.Version), Values: asValues(cniValues)}}
 	cni.Name = "default"
 	cni.Default()
-	plugin, err := render.CNI(render.CNIInput{CNI: cni, Release: rel, Owner: "IstioCNI/default", FluxSubstitute: flux,
-		Warn: warn})
+	plugin, err := render.CNI(render.CNIInput{
+		CNI: cni, Release: rel, Owner: "IstioCNI/default", FluxSubstitute: flux,
+		Warn: warn,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,8 +185,10 @@ func TestDroppedVariables(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, c := range []struct{ id, field string }{{"Deployment istio-system/istiod (apps)", "pilot"},
-			{"DaemonSet istio-cni/istio-cni-node (apps)", "cni"}} {
+		for _, c := range []struct{ id, field string }{
+			{"Deployment istio-system/istiod (apps)", "pilot"},
+			{"DaemonSet istio-cni/istio-cni-node (apps)", "cni"},
+		} {
 			names := environment(t, rendering(t, rel, "default", "{}", "{}", false, nil), c.id)
 			var mine strings.Builder
 			for name := range names {

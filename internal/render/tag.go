@@ -57,8 +57,10 @@ func Tag(in TagInput) ([]manifest.Object, error) {
 		}
 		objects = append(objects, base...)
 	}
-	stamp := manifest.Stamp{Owner: in.Owner, Revision: in.Revision.Name, Tag: in.Name,
-		KeepFailurePolicy: in.KeepFailurePolicy, Text: subst.text()}
+	stamp := manifest.Stamp{
+		Owner: in.Owner, Revision: in.Revision.Name, Tag: in.Name,
+		KeepFailurePolicy: in.KeepFailurePolicy, Text: subst.text(),
+	}
 	return finish(objects, stamp, in.Release)
 }
 

@@ -21,15 +21,28 @@ func TestStatusAnnotation(t *testing.T) {
 	}{
 		{"nothing is written", nil, "", false},
 		{"the injector has written its revision", map[string]string{usage.AnnotationStatus: written}, "canary", true},
-		{"the template's annotation is the better one",
-			map[string]string{usage.AnnotationStatus: written, usage.LabelRevision: "other"}, "other", false},
-		{"an injector without a name", map[string]string{usage.AnnotationStatus: `{"revision":"default"}`}, "default",
-			true},
-		{"one that wrote no revision", map[string]string{usage.AnnotationStatus: `{"containers":["istio-proxy"]}`},
-			"default", true},
+		{
+			"the template's annotation is the better one",
+			map[string]string{usage.AnnotationStatus: written, usage.LabelRevision: "other"},
+			"other", false,
+		},
+		{
+			"an injector without a name",
+			map[string]string{usage.AnnotationStatus: `{"revision":"default"}`},
+			"default",
+			true,
+		},
+		{
+			"one that wrote no revision",
+			map[string]string{usage.AnnotationStatus: `{"containers":["istio-proxy"]}`},
+			"default", true,
+		},
 		{"an empty one", map[string]string{usage.AnnotationStatus: `{"revision":""}`}, "default", true},
-		{"what cannot be read is not taken for nothing", map[string]string{usage.AnnotationStatus: "injected"},
-			"default", true},
+		{
+			"what cannot be read is not taken for nothing",
+			map[string]string{usage.AnnotationStatus: "injected"},
+			"default", true,
+		},
 		{"nor is nothing at all", map[string]string{usage.AnnotationStatus: ""}, "default", true},
 	} {
 		p := usage.PodOf("a", "x", nil, c.annotations, false)
@@ -90,8 +103,10 @@ func workload(text string) usage.Pod {
 func daemon(text string) usage.Pod {
 	fields := strings.Fields(text)
 	namespace, name, _ := strings.Cut(fields[0], "/")
-	return usage.Pod{Kind: "DaemonSet", Namespace: namespace, Name: name, Rolled: fields[1] == "rolled",
-		Addresses: fields[2:]}
+	return usage.Pod{
+		Kind: "DaemonSet", Namespace: namespace, Name: name, Rolled: fields[1] == "rolled",
+		Addresses: fields[2:],
+	}
 }
 
 // TestConsumers runs histories of what uses a revision besides namespaces and pods that are injected by their labels.
@@ -110,8 +125,10 @@ func TestConsumers(t *testing.T) {
 				x.SetPod(workload("StatefulSet b/db istio.io/rev=canary"))
 				x.SetNamespace(ns("b istio-injection=disabled"))
 				x.SetPod(workload("Job a/done istio.io/rev=canary !"))
-			}, []string{"canary: CronJob a/nightly; as a tag: CronJob a/nightly",
-				"default: Deployment a/web; as a tag: Deployment a/web"},
+			}, []string{
+				"canary: CronJob a/nightly; as a tag: CronJob a/nightly",
+				"default: Deployment a/web; as a tag: Deployment a/web",
+			},
 		},
 		{
 			"kinds come and go by themselves", func(x index) {
@@ -188,8 +205,10 @@ func TestConsumers(t *testing.T) {
 				x.SetPod(pod("zt/ztunnel-1 app=ztunnel"))
 				x.SetPod(pod("zt/ztunnel-2 app=ztunnel @old"))
 				x.SetPod(daemon("zt/ztunnel rolling istiod-canary.istio-system.svc:15012"))
-			}, []string{"canary: DaemonSet zt/ztunnel; as a tag: ", "default: Pod zt/ztunnel-1; as a tag: ",
-				"old: Pod zt/ztunnel-2; as a tag: "},
+			}, []string{
+				"canary: DaemonSet zt/ztunnel; as a tag: ", "default: Pod zt/ztunnel-1; as a tag: ",
+				"old: Pod zt/ztunnel-2; as a tag: ",
+			},
 		},
 		{
 			"afterwards the DaemonSet answers for them", func(x index) {
@@ -280,8 +299,10 @@ func TestTagsOfValues(t *testing.T) {
 	}{
 		{"the active revision", "a", false, "revision r: True 1\n  Tag stable: values.revisionTags\n"},
 		{"an earlier one whose tag nobody uses", "a", true, "revision r: False 0\n"},
-		{"an earlier one whose tag somebody uses", "a istio.io/rev=stable", true,
-			"revision r: True 1\n  Tag stable: values.revisionTags\n"},
+		{
+			"an earlier one whose tag somebody uses", "a istio.io/rev=stable", true,
+			"revision r: True 1\n  Tag stable: values.revisionTags\n",
+		},
 	} {
 		x := filled([]usage.Namespace{ns(c.user)}, nil)
 		g := x.Graph(usage.Topology{

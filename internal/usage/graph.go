@@ -232,8 +232,10 @@ func (x *Index) ambientUser() User {
 	if all.Total > 1 {
 		name += fmt.Sprintf(" and %d more", all.Total-1)
 	}
-	return User{Kind: kindAmbient, Name: name,
-		Reason: "label " + Enrolment + ", and no other revision is left for that"}
+	return User{
+		Kind: kindAmbient, Name: name,
+		Reason: "label " + Enrolment + ", and no other revision is left for that",
+	}
 }
 
 func (x *Index) tag(name string, target RevisionInfo, most int) Use {

@@ -98,8 +98,10 @@ func TestGraph(t *testing.T) {
 				[]usage.Namespace{ns("z istio.io/rev=canary"), ns("b istio.io/rev=prod"), ns("c istio.io/rev=canary")},
 				[]usage.Pod{pod("b/x @canary"), pod("a/y istio.io/rev=canary"), pod("a/x @canary"), pod("d/q istio.io/rev=prod @canary")},
 			),
-			usage.Topology{Revisions: []usage.RevisionInfo{{Name: "old"}, {Name: "canary"}},
-				Tags: []usage.Tag{{Name: "prod", Revision: "canary"}, {Name: "idle", Revision: "canary"}}},
+			usage.Topology{
+				Revisions: []usage.RevisionInfo{{Name: "old"}, {Name: "canary"}},
+				Tags:      []usage.Tag{{Name: "prod", Revision: "canary"}, {Name: "idle", Revision: "canary"}},
+			},
 			-1,
 			`revision canary: True 8
   Namespace c: label istio.io/rev=canary
@@ -123,8 +125,10 @@ tag prod -> canary: True 2
 				[]usage.Namespace{ns("z istio.io/rev=canary"), ns("c istio.io/rev=canary")},
 				[]usage.Pod{pod("b/y @canary"), pod("b/x @canary"), pod("a/z @canary")},
 			),
-			usage.Topology{Revisions: []usage.RevisionInfo{{Name: "canary"}},
-				Tags: []usage.Tag{{Name: "prod", Revision: "canary"}}},
+			usage.Topology{
+				Revisions: []usage.RevisionInfo{{Name: "canary"}},
+				Tags:      []usage.Tag{{Name: "prod", Revision: "canary"}},
+			},
 			5,
 			`revision canary: True 6
   Namespace c: label istio.io/rev=canary
@@ -138,8 +142,10 @@ tag prod -> canary: False 0
 		{
 			"a small limit cuts namespaces and tags",
 			filled([]usage.Namespace{ns("z istio.io/rev=canary"), ns("c istio.io/rev=canary"), ns("d istio.io/rev=canary")}, []usage.Pod{pod("b/y @canary")}),
-			usage.Topology{Revisions: []usage.RevisionInfo{{Name: "canary"}},
-				Tags: []usage.Tag{{Name: "prod", Revision: "canary"}}},
+			usage.Topology{
+				Revisions: []usage.RevisionInfo{{Name: "canary"}},
+				Tags:      []usage.Tag{{Name: "prod", Revision: "canary"}},
+			},
 			2,
 			`revision canary: True 5
   Namespace c: label istio.io/rev=canary
@@ -157,17 +163,22 @@ tag prod -> canary: False 0
 		{
 			"enableNamespacesByDefault counts for the revision named default",
 			filled(nil, nil),
-			usage.Topology{Revisions: []usage.RevisionInfo{{Name: "canary", InjectsByDefault: true},
-				{Name: "default", InjectsByDefault: true}}},
+			usage.Topology{Revisions: []usage.RevisionInfo{
+				{Name: "canary", InjectsByDefault: true},
+				{Name: "default", InjectsByDefault: true},
+			}},
 			-1,
 			"revision canary: False 0\nrevision default: True 1\n  " + every + "\n",
 		},
 		{
 			"and for the target of the tag named default, through the tag",
 			filled(nil, nil),
-			usage.Topology{Revisions: []usage.RevisionInfo{{Name: "canary", InjectsByDefault: true},
-				{Name: "old", InjectsByDefault: true}}, Tags: []usage.Tag{
-				{Name: "default", Revision: "canary"}, {Name: "prod", Revision: "old"}}},
+			usage.Topology{Revisions: []usage.RevisionInfo{
+				{Name: "canary", InjectsByDefault: true},
+				{Name: "old", InjectsByDefault: true},
+			}, Tags: []usage.Tag{
+				{Name: "default", Revision: "canary"}, {Name: "prod", Revision: "old"},
+			}},
 			-1,
 			"revision canary: True 1\n  IstioRevisionTag default: points at it\nrevision old: True 1\n  IstioRevisionTag prod: points at it\n" +
 				"tag default -> canary: True 1\n  " + every + "\ntag prod -> old: False 0\n",
@@ -177,8 +188,10 @@ tag prod -> canary: False 0
 			filled([]usage.Namespace{ns("b istio.io/rev=gone")}, []usage.Pod{
 				pod("a/x @prod"), pod("a/y istio.io/rev=prod"), pod("a/z istio.io/rev=prod @prod"), pod("b/w istio.io/rev=hidden"),
 			}),
-			usage.Topology{Revisions: []usage.RevisionInfo{{Name: "canary"}},
-				Tags: []usage.Tag{{Name: "prod", Revision: "canary"}}},
+			usage.Topology{
+				Revisions: []usage.RevisionInfo{{Name: "canary"}},
+				Tags:      []usage.Tag{{Name: "prod", Revision: "canary"}},
+			},
 			-1,
 			`revision canary: True 1
   IstioRevisionTag prod: points at it

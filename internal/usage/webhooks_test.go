@@ -86,8 +86,10 @@ func configurations(t *testing.T, rel release.Release) []configuration {
 		{"default", "", "istio-system", remoteAuto},
 		{"canary", "", "istio-system", remote},
 		{"canary", "", "istio-system", `{"revisionTags":["prod","default"]}`},
-		{"default", "", "istio-system",
-			`{"revisionTags":["prod"],"sidecarInjectorWebhook":{"enableNamespacesByDefault":true}}`},
+		{
+			"default", "", "istio-system",
+			`{"revisionTags":["prod"],"sidecarInjectorWebhook":{"enableNamespacesByDefault":true}}`,
+		},
 		{"canary", "prod", "istio-system", ""},
 		{"canary", "prod", "mesh-1", auto},
 		{"default", "prod", "istio-system", auto},

@@ -48,8 +48,10 @@ func TestDurations(t *testing.T) {
 		{"a word", "never", unit + `"never"`, ""},
 		{"an exponent", "3e1", unit + "3e1", ""},
 		{"a negative number", "-30", unit + "-30", ""},
-		{"a negative duration, which the parser takes and nothing can use", "-5s",
-			`must be a duration that is not negative; is "-5s"`, ""},
+		{
+			"a negative duration, which the parser takes and nothing can use", "-5s",
+			`must be a duration that is not negative; is "-5s"`, "",
+		},
 		{"a truth value", "true", "must be a duration such as 30s or 1m30s, is a boolean", ""},
 		{"a list", "[1s]", "must be a duration such as 30s or 1m30s, is a list", ""},
 	} {
@@ -100,8 +102,10 @@ func TestEveryDuration(t *testing.T) {
 				found = append(found, strings.Join(path, "."))
 			})
 		}
-		for _, want := range []string{"meshConfig.connectTimeout", "connectTimeout", "defaultConfig.drainDuration",
-			"tcpKeepalive.interval", "extensionProviders.[].envoyExtAuthzGrpc.timeout"} {
+		for _, want := range []string{
+			"meshConfig.connectTimeout", "connectTimeout", "defaultConfig.drainDuration",
+			"tcpKeepalive.interval", "extensionProviders.[].envoyExtAuthzGrpc.timeout",
+		} {
 			if !slices.Contains(found, want) {
 				t.Errorf("%s: %s is no duration; there are %d: %s", version, want, len(found),
 					strings.Join(found, ", "))
@@ -145,21 +149,34 @@ func TestTags(t *testing.T) {
 		schemas[version] = readSchema(t, version)
 	}
 	for _, field := range []struct{ root, path string }{
-		{RootIstio, "global.tag"}, {RootIstio, "global.hub"}, {RootIstio, "global.variant"}, {RootIstio, "pilot.tag"},
+		{RootIstio, "global.tag"},
+		{RootIstio, "global.hub"},
+		{RootIstio, "global.variant"},
+		{RootIstio, "pilot.tag"},
 		{RootIstio, "pilot.hub"},
-		{RootIstio, "pilot.image"}, {RootIstio, "pilot.variant"}, {RootIstio, "global.proxy.image"},
+		{RootIstio, "pilot.image"},
+		{RootIstio, "pilot.variant"},
+		{RootIstio, "global.proxy.image"},
 		{RootIstio, "global.proxy_init.image"},
-		{RootCNI, "global.tag"}, {RootCNI, "global.hub"}, {RootCNI, "cni.tag"}, {RootCNI, "cni.hub"},
-		{RootCNI, "cni.image"}, {RootCNI, "cni.variant"},
-		{RootCNI, "cni.repair.tag"}, {RootCNI, "cni.repair.hub"}, {RootCNI, "cni.repair.image"},
+		{RootCNI, "global.tag"},
+		{RootCNI, "global.hub"},
+		{RootCNI, "cni.tag"},
+		{RootCNI, "cni.hub"},
+		{RootCNI, "cni.image"},
+		{RootCNI, "cni.variant"},
+		{RootCNI, "cni.repair.tag"},
+		{RootCNI, "cni.repair.hub"},
+		{RootCNI, "cni.repair.image"},
 	} {
 		for _, c := range []struct{ reason, value, want string }{
 			{"text", `"1.20"`, ""},
 			{"text without quotes", "1.28.3-distroless", ""},
 			{"a number whose zero gets lost", "1.20", `must be a string, is a number (write "1.20" with quotes)`},
 			{"a date", "20190806", `must be a string, is an integer (write "20190806" with quotes)`},
-			{"digits of a commit that look like an exponent", "1e5",
-				`must be a string, is an integer (write "1e5" with quotes)`},
+			{
+				"digits of a commit that look like an exponent", "1e5",
+				`must be a string, is an integer (write "1e5" with quotes)`,
+			},
 			{"a mapping", "{a: b}", "must be a string, is an object"},
 			{"a word that is a truth value", "on", `must be a string, is a boolean (write "on" with quotes)`},
 		} {
@@ -186,8 +203,10 @@ func TestTags(t *testing.T) {
 // TestQuoting: where the user's own text is known, the advice has it; else it has the digits of the value.
 func TestQuoting(t *testing.T) {
 	for _, c := range []struct{ reason, field, value, text, want string }{
-		{"more digits than a number has", "global.meshID", "12345678901234567890", "12345678901234567890",
-			"12345678901234567890"},
+		{
+			"more digits than a number has", "global.meshID", "12345678901234567890", "12345678901234567890",
+			"12345678901234567890",
+		},
 		{"zeros in front", "global.meshID", "007", "007", "007"},
 		{"a zero behind", "global.meshID", "1.10", "1.10", "1.10"},
 		{"an environment variable", "pilot.env.A", "1.10", "1.10", "1.10"},
@@ -240,10 +259,14 @@ func TestVariables(t *testing.T) {
 func TestSubstituted(t *testing.T) {
 	v := map[string]any{
 		"global": map[string]any{"meshID": "${mesh}", "logAsJson": "${json}", "imagePullPolicy": "${pull}"},
-		"meshConfig": map[string]any{"connectTimeout": "${timeout}",
-			"outboundTrafficPolicy": map[string]any{"mode": "${mode}"}},
-		"pilot": map[string]any{"autoscaleMin": "${n}",
-			"resources": map[string]any{"requests": map[string]any{"cpu": "${cpu}"}}},
+		"meshConfig": map[string]any{
+			"connectTimeout":        "${timeout}",
+			"outboundTrafficPolicy": map[string]any{"mode": "${mode}"},
+		},
+		"pilot": map[string]any{
+			"autoscaleMin": "${n}",
+			"resources":    map[string]any{"requests": map[string]any{"cpu": "${cpu}"}},
+		},
 	}
 	have := readSchema(t, "v1.28.3").CheckFrom(Source{Substituted: true}, RootIstio, v, "spec.values")
 	want := []string{

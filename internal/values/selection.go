@@ -20,8 +20,10 @@ type selection struct {
 // selections are those that the charts of a release have. Up to 1.23 a platform is no file; up to 1.24 a chart reads
 // each in one place, since then also in another (global.profile and platform, for charts that are parts of others).
 func selections(c Charts, chart string, nested bool) []selection {
-	profile := selection{noun: "profile", prefix: "files/profile-", keys: [][]string{{"profile"}},
-		otherwise: "for the default one leave it out"}
+	profile := selection{
+		noun: "profile", prefix: "files/profile-", keys: [][]string{{"profile"}},
+		otherwise: "for the default one leave it out",
+	}
 	platform := selection{
 		noun: "platform", prefix: "files/profile-platform-", keys: [][]string{{"global", "platform"}},
 		otherwise: "for any other leave it out",

@@ -127,8 +127,10 @@ func TestExportRefuses(t *testing.T) {
 			"a version that the rule for hubs does not know", "2.0.0", "profiles/demo.yaml", "{}\n",
 			`version "2.0.0": where the images of Istio are is known for 1.x.y only`,
 		},
-		{"a chart that is not there", "1.30.0", istiod + "/Chart.yaml", "",
-			"chart istiod is missing from istio.io/istio/manifests"},
+		{
+			"a chart that is not there", "1.30.0", istiod + "/Chart.yaml", "",
+			"chart istiod is missing from istio.io/istio/manifests",
+		},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "bundle")

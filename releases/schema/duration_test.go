@@ -35,8 +35,10 @@ func TestDurationsOfIstiod(t *testing.T) {
 		{"nothing", `""`, false},
 		{"a truth value", `true`, false},
 	} {
-		for _, field := range []string{`{"connectTimeout":%s}`, `{"defaultConfig":{"terminationDrainDuration":%s}}`,
-			`{"tcpKeepalive":{"time":%s}}`} {
+		for _, field := range []string{
+			`{"connectTimeout":%s}`, `{"defaultConfig":{"terminationDrainDuration":%s}}`,
+			`{"tcpKeepalive":{"time":%s}}`,
+		} {
 			text := fmt.Sprintf(field, c.json)
 			if !json.Valid([]byte(text)) {
 				t.Fatal(text)

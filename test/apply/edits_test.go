@@ -69,8 +69,10 @@ func (s server) controls(t *testing.T, name string) applier {
 
 // bring applies objects.
 func (a applier) bring(objects ...*unstructured.Unstructured) (controller.Result, error) {
-	set := controller.Set{Owner: a.owner, Objects: objects, Digest: "1", Version: "v1.28.3",
-		Note: func(v1.Inventory) error { return nil }}
+	set := controller.Set{
+		Owner: a.owner, Objects: objects, Digest: "1", Version: "v1.28.3",
+		Note: func(v1.Inventory) error { return nil },
+	}
 	set.Previous = set.Inventory()
 	return a.applier.Bring(a.t.Context(), set)
 }
@@ -281,7 +283,8 @@ func TestEdits(t *testing.T) {
 // edited does an edit, and reports whether the server took it. Then the object is put back, and once more as that of
 // the next version.
 func (a applier) edited(e edit, o, clean *unstructured.Unstructured, name string, path fieldpath.Path,
-	next *unstructured.Unstructured) bool {
+	next *unstructured.Unstructured,
+) bool {
 	a.t.Helper()
 	what := fmt.Sprintf("%s, %s: %s", kindAndName(o), name, e.name)
 	somebody := func() bool {
@@ -358,10 +361,14 @@ func TestInvalid(t *testing.T) {
 		objects[o.GetKind()+" "+o.GetName()] = o
 	}
 	for _, c := range []struct{ reason, object, patch string }{
-		{"one of the two fields can be there", "PodDisruptionBudget istiod-invalid",
-			`{"spec":{"minAvailable":null,"maxUnavailable":1}}`},
-		{"a rolling update needs the type", "Deployment istiod-invalid",
-			`{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}`},
+		{
+			"one of the two fields can be there", "PodDisruptionBudget istiod-invalid",
+			`{"spec":{"minAvailable":null,"maxUnavailable":1}}`,
+		},
+		{
+			"a rolling update needs the type", "Deployment istiod-invalid",
+			`{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}`,
+		},
 		{
 			"a variable has a value or a source", "Deployment istiod-invalid",
 			`[{"op":"replace","path":"/spec/template/spec/containers/0/env/0","value":{"name":"REVISION","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}}]`,

@@ -72,8 +72,10 @@ var modules = []Module{
 		Variable: "sigs.k8s.io/kwok/pkg/consts.Version",
 		Products: []Product{
 			{Name: kwokProgram, Main: "sigs.k8s.io/kwok/cmd/kwok"},
-			{Name: stagesFile, Manifests: []string{"sigs.k8s.io/kwok/kustomize/stage/node/fast",
-				"sigs.k8s.io/kwok/kustomize/stage/pod/fast"}},
+			{Name: stagesFile, Manifests: []string{
+				"sigs.k8s.io/kwok/kustomize/stage/node/fast",
+				"sigs.k8s.io/kwok/kustomize/stage/pod/fast",
+			}},
 		},
 	},
 }

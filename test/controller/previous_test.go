@@ -188,7 +188,8 @@ selector: {matchLabels: {app: app}}, template: {metadata: {labels: {app: app}}, 
 	e.remain("in-place", "prod-v1-27-0", "prod-v1-28-3", "remote")
 	return []client.ObjectKey{
 		{Namespace: "in-place", Name: "istio-in-place"},
-		{Namespace: "prod", Name: "istio-prod-v1-27-0"}, {Namespace: "prod", Name: "istio-prod-v1-28-3"},
+		{Namespace: "prod", Name: "istio-prod-v1-27-0"},
+		{Namespace: "prod", Name: "istio-prod-v1-28-3"},
 		{Namespace: "istio-cni", Name: "istio-cni-config"},
 	}
 }
@@ -251,8 +252,10 @@ func (e *env) meshPicture() map[string]any {
 	out := map[string]any{}
 	for what, uid := range e.snapshot() {
 		kind, _, _ := strings.Cut(what, " ")
-		if !slices.Contains([]string{"configmaps", "leases.coordination.k8s.io", "endpointslices.discovery.k8s.io",
-			"endpoints"}, kind) {
+		if !slices.Contains([]string{
+			"configmaps", "leases.coordination.k8s.io", "endpointslices.discovery.k8s.io",
+			"endpoints",
+		}, kind) {
 			out[what] = uid
 		}
 	}

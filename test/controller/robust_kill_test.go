@@ -61,14 +61,26 @@ func TestEnough(t *testing.T) {
 	}{
 		{"all of it", 2, 10, judgement{removed: 3, kept: 1}, ""},
 		{"more", 5, 50, judgement{removed: 9, kept: 4}, ""},
-		{"a kill", 1, 10, judgement{removed: 3, kept: 1},
-			"1 of 2 kills, 10 of 10 steps, 3 of 3 revisions removed, 1 of 1 kept by their users"},
-		{"steps", 2, 9, judgement{removed: 3, kept: 1},
-			"2 of 2 kills, 9 of 10 steps, 3 of 3 revisions removed, 1 of 1 kept by their users"},
-		{"revisions that had to go", 2, 10, judgement{removed: 2, kept: 1},
-			"2 of 2 kills, 10 of 10 steps, 2 of 3 revisions removed, 1 of 1 kept by their users"},
-		{"revisions that had to stay", 2, 10, judgement{removed: 3},
-			"2 of 2 kills, 10 of 10 steps, 3 of 3 revisions removed, 0 of 1 kept by their users"},
+		{
+			"a kill", 1, 10,
+			judgement{removed: 3, kept: 1},
+			"1 of 2 kills, 10 of 10 steps, 3 of 3 revisions removed, 1 of 1 kept by their users",
+		},
+		{
+			"steps", 2, 9,
+			judgement{removed: 3, kept: 1},
+			"2 of 2 kills, 9 of 10 steps, 3 of 3 revisions removed, 1 of 1 kept by their users",
+		},
+		{
+			"revisions that had to go", 2, 10,
+			judgement{removed: 2, kept: 1},
+			"2 of 2 kills, 10 of 10 steps, 2 of 3 revisions removed, 1 of 1 kept by their users",
+		},
+		{
+			"revisions that had to stay", 2, 10,
+			judgement{removed: 3},
+			"2 of 2 kills, 10 of 10 steps, 3 of 3 revisions removed, 0 of 1 kept by their users",
+		},
 	} {
 		if got := want.missing(c.kills, c.steps, c.j); got != c.want {
 			t.Errorf("%s: %q, want %q", c.reason, got, c.want)

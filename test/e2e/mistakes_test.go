@@ -50,8 +50,10 @@ func TestMistakesKpt(t *testing.T) {
 	source := read(t, r.path("istio.yaml"))
 	for _, c := range append(mistakes, []struct{ reason, from, to, say string }{
 		{"a file that is emptied", source, "", "none of the control planes that the package had would stay"},
-		{"another name", "name: default\n", "name: mesh\n",
-			"none of the control planes that the package had would stay"},
+		{
+			"another name", "name: default\n", "name: mesh\n",
+			"none of the control planes that the package had would stay",
+		},
 		{
 			"a warning under strict", "annotations:\n",
 			"namespace: x\n  annotations:\n    lateen.io/strict: \"true\"\n",

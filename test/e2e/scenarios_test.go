@@ -181,8 +181,10 @@ func TestScenariosKpt(t *testing.T) {
 				}
 			})
 			said := words(s.renderTwice(t, r))
-			for _, ask := range []string{"Argo CD does not know", "got the annotation lateen.io/rendered-by",
-				"nothing says where Istio's CRDs come from"} {
+			for _, ask := range []string{
+				"Argo CD does not know", "got the annotation lateen.io/rendered-by",
+				"nothing says where Istio's CRDs come from",
+			} {
 				if strings.Contains(said, ask) {
 					t.Errorf("there is something left to do for whoever copies the example: %s\n%s", ask, said)
 				}

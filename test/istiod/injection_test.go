@@ -61,8 +61,10 @@ var meshes = []mesh{
 			&v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "prod"}},
 		},
 		revisions: []string{"prod-v1-28-3"},
-		leads: map[string]string{"prod-v1-28-3": "prod-v1-28-3", "default": "prod-v1-28-3",
-			"extra": "prod-v1-28-3"},
+		leads: map[string]string{
+			"prod-v1-28-3": "prod-v1-28-3", "default": "prod-v1-28-3",
+			"extra": "prod-v1-28-3",
+		},
 		auto: true,
 	},
 }

@@ -51,7 +51,8 @@ func TestUpgrade(t *testing.T) {
 	e.gone(&v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: old}})
 	e.gone(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: "istiod-" + old}})
 	e.gone(&admissionv1.MutatingWebhookConfiguration{
-		ObjectMeta: metav1.ObjectMeta{Name: "istio-sidecar-injector-" + old}})
+		ObjectMeta: metav1.ObjectMeta{Name: "istio-sidecar-injector-" + old},
+	})
 	e.stop(first)
 	e.ready(current)
 	e.patched(current)

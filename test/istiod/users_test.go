@@ -100,7 +100,8 @@ func TestTemplatesAreUsers(t *testing.T) {
 			"CronJob", "Between two runs.",
 			&batchv1.CronJob{ObjectMeta: meta, Spec: batchv1.CronJobSpec{
 				Schedule: "0 0 29 2 *", JobTemplate: batchv1.JobTemplateSpec{
-					Spec: batchv1.JobSpec{Template: template(corev1.RestartPolicyNever)}},
+					Spec: batchv1.JobSpec{Template: template(corev1.RestartPolicyNever)},
+				},
 			}},
 		},
 	} {

@@ -93,7 +93,8 @@ func TestHealth(t *testing.T) {
 		"an Istio without any status": {
 			"Lateen's CRDs before they had that default: kstatus takes it for well, and Flux's expressions cannot " +
 				"be evaluated",
-			bare(object(v1.KindIstio, 0)), verdicts{"Progressing", "Unknown", "Current"},
+			bare(object(v1.KindIstio, 0)),
+			verdicts{"Progressing", "Unknown", "Current"},
 		},
 		"an Istio that was changed": {
 			"its status is about an earlier spec", object(v1.KindIstio, 1, reconciled, up, independent), onItsWay,

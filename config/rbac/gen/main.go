@@ -84,8 +84,10 @@ func generate() (map[string]string, error) {
 	return map[string]string{
 		"rbac/role.yaml": header + clusterRole("lateen-controller", "What the controller does.", []section{
 			{"Its own resources. Nobody but users creates or deletes an Istio, a tag or an IstioCNI.", ownResources()},
-			{"Who uses a revision: namespaces and pods, what makes pods, and what there is of the Gateway API.",
-				compact(consumers())},
+			{
+				"Who uses a revision: namespaces and pods, what makes pods, and what there is of the Gateway API.",
+				compact(consumers()),
+			},
 			{"Istio's own CustomResourceDefinitions, by name, which it never deletes. A watch cannot be limited to names.", crds(all)},
 			{"Everything else that the charts render.", rendered(all)},
 		}),

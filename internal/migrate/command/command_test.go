@@ -26,23 +26,45 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"right", operator, nil, []string{"-f", "-"}, exit.OK, ""},
 		{"right under --strict", operator, nil, []string{"-f", "-", "--strict"}, exit.OK, ""},
-		{"a warning", operator + file, nil, []string{"-f", "-"}, exit.OK,
+		{
+			"a warning", operator + file, nil,
+			[]string{"-f", "-"},
+			exit.OK,
 			"migrate-istiooperator: standard input:6:1: warning: Namespace/n: is not an IstioOperator and " +
-				"was left out"},
-		{"a warning under --strict", operator + file, nil, []string{"-f", "-", "--strict"}, exit.Warnings,
+				"was left out",
+		},
+		{
+			"a warning under --strict", operator + file, nil,
+			[]string{"-f", "-", "--strict"},
+			exit.Warnings,
 			"migrate-istiooperator: standard input:6:1: Namespace/n: is not an " +
-				"IstioOperator and was left out (a warning, which option strict makes an error)"},
-		{"a warning under LATEEN_STRICT", operator + file, map[string]string{"LATEEN_STRICT": "true"},
-			[]string{"-f", "-"}, exit.Warnings, ""},
-		{"nothing to migrate", file, nil, []string{"-f", "-"}, exit.Wrong,
-			"migrate-istiooperator: -: no IstioOperator of install.istio.io/v1alpha1 in it"},
-		{"the wrong group", strings.Replace(operator, "install.istio.io", "operator.istio.io", 1), nil,
-			[]string{"-f", "-"}, exit.Wrong, "migrate-istiooperator: standard input:1:1: " +
+				"IstioOperator and was left out (a warning, which option strict makes an error)",
+		},
+		{
+			"a warning under LATEEN_STRICT", operator + file,
+			map[string]string{"LATEEN_STRICT": "true"},
+			[]string{"-f", "-"},
+			exit.Warnings, "",
+		},
+		{
+			"nothing to migrate", file, nil,
+			[]string{"-f", "-"},
+			exit.Wrong,
+			"migrate-istiooperator: -: no IstioOperator of install.istio.io/v1alpha1 in it",
+		},
+		{
+			"the wrong group", strings.Replace(operator, "install.istio.io", "operator.istio.io", 1), nil,
+			[]string{"-f", "-"},
+			exit.Wrong, "migrate-istiooperator: standard input:1:1: " +
 				`IstioOperator/m: apiVersion: no function of Lateen expands "operator.istio.io/v1alpha1", kind ` +
-				`IstioOperator; did you mean apiVersion: install.istio.io/v1alpha1?`},
-		{"a list", "apiVersion: v1\nkind: List\nitems:\n- " +
-			strings.ReplaceAll(strings.TrimSuffix(operator, "\n"), "\n", "\n  ") + "\n", nil, []string{"-f", "-"},
-			exit.OK, ""},
+				`IstioOperator; did you mean apiVersion: install.istio.io/v1alpha1?`,
+		},
+		{
+			"a list", "apiVersion: v1\nkind: List\nitems:\n- " +
+				strings.ReplaceAll(strings.TrimSuffix(operator, "\n"), "\n", "\n  ") + "\n", nil,
+			[]string{"-f", "-"},
+			exit.OK, "",
+		},
 		{"a wrong call", operator, nil, []string{"-f", "-", "--nonsense"}, exit.Usage, ""},
 	} {
 		var stdout, stderr bytes.Buffer
