@@ -212,12 +212,12 @@ func in(o any, path ...any) map[string]any {
 	for _, p := range path {
 		switch p := p.(type) {
 		case string:
-			o = o.(map[string]any)[p] //nolint:forcetypeassert // the test's own objects
+			o = o.(map[string]any)[p]
 		case int:
-			o = o.([]any)[p] //nolint:forcetypeassert // the test's own objects
+			o = o.([]any)[p]
 		}
 	}
-	return o.(map[string]any) //nolint:forcetypeassert // the test's own objects
+	return o.(map[string]any)
 }
 
 func insert(m map[string]any, list string, items ...any) {
@@ -458,8 +458,8 @@ func TestFailurePolicy(t *testing.T) {
 		}
 	}
 	for _, e := range w.live(desired).GetManagedFields() {
-		if e.Manager == FieldManager && strings.Contains(string(e.FieldsV1.Raw), "failurePolicy") {
-			t.Errorf("the controller owns a failurePolicy: %s", e.FieldsV1.Raw)
+		if e.Manager == FieldManager && strings.Contains(e.FieldsV1.GetRawString(), "failurePolicy") {
+			t.Errorf("the controller owns a failurePolicy: %s", e.FieldsV1.GetRawString())
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -43,7 +42,7 @@ func managersOf(o *unstructured.Unstructured) (*managers, error) {
 			continue
 		}
 		set := &fieldpath.Set{}
-		if err := set.FromJSON(bytes.NewReader(entry.FieldsV1.Raw)); err != nil {
+		if err := set.FromJSON(entry.FieldsV1.GetRawReader()); err != nil {
 			return nil, fmt.Errorf("metadata.managedFields of %s: %w", entry.Manager, err)
 		}
 		out.entries = append(out.entries, manager{entry, set})
@@ -123,7 +122,7 @@ func (m *managers) fields() ([]metav1.ManagedFieldsEntry, error) {
 			return nil, fmt.Errorf("metadata.managedFields of %s: %w", e.entry.Manager, err)
 		}
 		entry := e.entry
-		entry.FieldsV1 = &metav1.FieldsV1{Raw: raw}
+		entry.FieldsV1 = metav1.NewFieldsV1(string(raw))
 		out = append(out, entry)
 	}
 	return out, nil

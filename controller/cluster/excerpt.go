@@ -30,7 +30,7 @@ var excerptKinds = map[schema.GroupVersionResource]string{
 const kindDaemonSet = "DaemonSet"
 
 // excerptScheme knows the excerpts as what they are excerpts of.
-func excerptScheme() (*runtime.Scheme, error) {
+func excerptScheme() *runtime.Scheme {
 	s := runtime.NewScheme()
 	for gvr, kind := range excerptKinds {
 		gv := gvr.GroupVersion()
@@ -38,7 +38,7 @@ func excerptScheme() (*runtime.Scheme, error) {
 		s.AddKnownTypeWithName(gv.WithKind(kind+"List"), &excerptList{})
 		metav1.AddToGroupVersion(s, gv)
 	}
-	return s, nil
+	return s
 }
 
 // excerpt is what is read of an object that makes pods, of a Gateway or of a GatewayClass. What is not here is not

@@ -39,11 +39,7 @@ func NewReader(config *rest.Config, client *http.Client) (Reader, error) {
 		return nil, err
 	}
 	r := &reader{metadata: m, excerpts: map[schema.GroupVersionResource]rest.Interface{}}
-	known, err := excerptScheme()
-	if err != nil {
-		return nil, err
-	}
-	codecs := serializer.NewCodecFactory(known).WithoutConversion()
+	codecs := serializer.NewCodecFactory(excerptScheme()).WithoutConversion()
 	byVersion := map[schema.GroupVersion]rest.Interface{}
 	for gvr := range excerptKinds {
 		gv := gvr.GroupVersion()

@@ -279,7 +279,7 @@ func Look(ctx context.Context, reader Reader) (*usage.Index, error) {
 				break
 			}
 		}
-		if err != nil && !(s.optional && absent(err)) {
+		if err != nil && (!s.optional || !absent(err)) {
 			return nil, fmt.Errorf("listing %s: %w", s.name, err)
 		}
 		done()

@@ -145,7 +145,7 @@ func RemoveObjects(
 	_, changes, err := applier.DeleteStamped(ctx, desired.RevisionKinds, labels,
 		func(o *metav1.PartialObjectMetadata) bool {
 			return o.Labels[manifest.LabelTag] == "" && o.Annotations[manifest.AnnotationOwner] == owner &&
-				!(others && render.Shared(o.Kind, o.Name))
+				(!others || !render.Shared(o.Kind, o.Name))
 		})
 	outcome.Applied(record, about, changes)
 	return err

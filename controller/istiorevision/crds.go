@@ -124,7 +124,7 @@ func (c *CRDs) ensure(ctx context.Context, rev *v1.IstioRevision) (crdState, err
 func (c *CRDs) settled(ctx context.Context, now time.Time, b brought) (bool, error) {
 	switch {
 	case b.err != nil:
-		return now.Before(b.until), nil
+		return now.Before(b.until), nil //nolint:nilerr // the earlier error is told until it is time to try again
 	case b.found.again > 0 && !now.Before(b.until):
 		return false, nil
 	}
@@ -144,7 +144,7 @@ func (c *CRDs) look(ctx context.Context, rev *v1.IstioRevision) (brought, error)
 			return out, err
 		}
 	}
-	foreign := false
+	var foreign bool
 	out.names, out.found.outdated, foreign, err = c.bring(ctx, crds)
 	if foreign {
 		out.found.again = foreignPeriod
@@ -298,7 +298,7 @@ func keptBy(o *metav1.PartialObjectMetadata) string {
 	for _, m := range o.ManagedFields {
 		applies := m.Operation == metav1.ManagedFieldsOperationApply && m.Subresource == ""
 		if applies && !slices.Contains(installers, m.Manager) && m.FieldsV1 != nil &&
-			bytes.Contains(m.FieldsV1.Raw, []byte(`"f:spec"`)) {
+			bytes.Contains(m.FieldsV1.GetRawBytes(), []byte(`"f:spec"`)) {
 			return m.Manager
 		}
 	}

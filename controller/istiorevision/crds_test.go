@@ -271,7 +271,7 @@ func fields(manager string, operation metav1.ManagedFieldsOperationType,
 ) []metav1.ManagedFieldsEntry {
 	return []metav1.ManagedFieldsEntry{{
 		Manager: manager, Operation: operation, Subresource: subresource, FieldsType: "FieldsV1",
-		FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:group":{}}}`)},
+		FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:group":{}}}`),
 	}}
 }
 

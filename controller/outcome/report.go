@@ -66,9 +66,9 @@ func (r *Reporter) notify(record events.EventRecorder, now time.Time, before, af
 		}
 		since, known := r.warned.Load(key)
 		switch wait := c.LastTransitionTime.Add(Patience).Sub(now); {
-		case known && since == c.LastTransitionTime.Time.UTC():
+		case known && since == c.LastTransitionTime.UTC():
 		case notified[c.Type] || wait <= 0:
-			r.warned.Store(key, c.LastTransitionTime.Time.UTC())
+			r.warned.Store(key, c.LastTransitionTime.UTC())
 			if !notified[c.Type] {
 				event(record, after, news{c, true})
 			}

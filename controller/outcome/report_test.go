@@ -69,7 +69,7 @@ func TestEvents(t *testing.T) {
 			"It has been looked at, and comes up.", with(pending), with(notReady), false,
 			[]string{"Normal IstiodNotReady x"},
 		},
-		{"It gets well.", with(notReady), with(ready), false, []string{"Normal Ready Ready is True"}},
+		{"It gets well.", with(notReady), with(ready), false, []string{"Normal Ready Ready is True"}}, //nolint:dupword // reason, message
 		{"It was well, and is not.", with(ready), with(notReady), false, []string{"Warning IstiodNotReady x"}},
 		{
 			"It was well with another spec, and rolls out.", with(ready), with(notReady), true,
@@ -125,7 +125,7 @@ func TestEvents(t *testing.T) {
 // the status, and again after it was well in between. All kinds are told of in the same way.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
-	for _, make := range []func(v1.Conditions) client.Object{
+	for _, resource := range []func(v1.Conditions) client.Object{
 		func(c v1.Conditions) client.Object { return &v1.Istio{Status: v1.IstioStatus{Conditions: c}} },
 		func(c v1.Conditions) client.Object {
 			return &v1.IstioRevision{Status: v1.IstioRevisionStatus{Conditions: c}}
@@ -133,7 +133,7 @@ func TestWarnings(t *testing.T) {
 		func(c v1.Conditions) client.Object { return &v1.IstioCNI{Status: v1.IstioCNIStatus{Conditions: c}} },
 	} {
 		var r Reporter
-		at := func(after time.Duration) time.Time { return noon.Add(after) }
+		at := noon.Add
 		down := func(from time.Duration) v1.Conditions {
 			return with(since(at(from), v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "x"))
 		}
@@ -149,7 +149,7 @@ func TestWarnings(t *testing.T) {
 			{"It still does.", down(0), down(0), time.Minute, nil, Patience - time.Minute},
 			{"It takes too long.", down(0), down(0), Patience, []string{"Warning IstiodNotReady x"}, 0},
 			{"That has been said.", down(0), down(0), 2 * Patience, nil, 0},
-			{"It is well.", down(0), up, time.Hour, []string{"Normal Ready Ready is True"}, 0},
+			{"It is well.", down(0), up, time.Hour, []string{"Normal Ready Ready is True"}, 0}, //nolint:dupword // reason, message
 			{
 				"It is not any more, which is said at once, and once.", up, down(2 * time.Hour), 2 * time.Hour,
 				[]string{"Warning IstiodNotReady x"},
@@ -158,7 +158,7 @@ func TestWarnings(t *testing.T) {
 			{"That has been said as well.", down(2 * time.Hour), down(2 * time.Hour), 3 * time.Hour, nil, 0},
 		} {
 			recorder := events.NewFakeRecorder(10)
-			before, after := make(step.before), make(step.after)
+			before, after := resource(step.before), resource(step.after)
 			again := r.notify(recorder, at(step.now), before, after)
 			if diff := cmp.Diff(step.want, told(recorder)); diff != "" || again != step.again {
 				t.Errorf("%T: %s: again after %s, want %s; events, -want +got:\n%s", after, step.reason, again,

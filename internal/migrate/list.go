@@ -24,7 +24,7 @@ func List(in *krm.List, version string, strict bool) *krm.List {
 	l := lister{items: slices.Clone(in.Items), used: map[string]bool{}}
 	options := config{version, strict}
 	work, results := workOf(in, &options)
-	l.results = append(results, krm.Mistakes(in.Items, true)...)
+	l.results = slices.Concat(results, krm.Mistakes(in.Items, true))
 	for _, o := range in.Items {
 		if p := krm.LocationOf(o).Path; p != "" {
 			l.used[path.Clean(p)] = true

@@ -204,7 +204,7 @@ func (x *Index) SetDefaultValidator(revision string) Change {
 	if !x.validator.is(revision) {
 		before := x.validator
 		x.validator = x.intern(revision)
-		x.renameGateways(func(r *reference) bool { return true })
+		x.renameGateways(func(*reference) bool { return true })
 		x.drop(before)
 	}
 	return x.changes()
@@ -390,7 +390,8 @@ func (x *Index) unselect(n *name, s *space) {
 
 func (x *Index) setPod(in Pod) {
 	if in.Kind == kindDaemonSet {
-		if x.setDaemon(in); len(in.Addresses) > 0 {
+		x.setDaemon(in)
+		if len(in.Addresses) > 0 {
 			in = Pod{Kind: in.Kind, Namespace: in.Namespace, Name: in.Name, Finished: true}
 		}
 	}

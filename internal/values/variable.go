@@ -51,7 +51,8 @@ func closing(text string, brace int) int {
 		case i == brace || text[i] == '{' && text[i-1] == '$':
 			depth++
 		case text[i] == '}':
-			if depth--; depth == 0 {
+			depth--
+			if depth == 0 {
 				return i + 1
 			}
 		case text[i] == '\n':

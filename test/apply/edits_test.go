@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -128,7 +127,7 @@ func keyedLists(t *testing.T, o *unstructured.Unstructured) map[string]fieldpath
 			continue
 		}
 		set := &fieldpath.Set{}
-		if err := set.FromJSON(bytes.NewReader(e.FieldsV1.Raw)); err != nil {
+		if err := set.FromJSON(e.FieldsV1.GetRawReader()); err != nil {
 			t.Fatal(err)
 		}
 		set.Iterate(func(p fieldpath.Path) {
@@ -336,7 +335,7 @@ func somebodys(o *unstructured.Unstructured) []string {
 			continue
 		}
 		var set fieldpath.Set
-		if set.FromJSON(bytes.NewReader(e.FieldsV1.Raw)) != nil {
+		if set.FromJSON(e.FieldsV1.GetRawReader()) != nil {
 			continue
 		}
 		set.Iterate(func(p fieldpath.Path) {

@@ -57,7 +57,7 @@ func build(t *testing.T, commit string) earlier {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := output(t.Context(), root, "git", "cat-file", "-e", commit+"^{commit}"); err != nil {
+	if err := run(t.Context(), root, "git", "cat-file", "-e", commit+"^{commit}"); err != nil {
 		missing := fmt.Sprintf("Lateen's own upgrade needs the commit %s, which this clone does not have (git fetch "+
 			"--unshallow): %v", commit, err)
 		if os.Getenv("CI") != "" {
@@ -75,22 +75,22 @@ func build(t *testing.T, commit string) earlier {
 		{"mv", filepath.Join(source, "bin", "lateen-controller"), out.program}, // last: it stands for all
 		{"rm", "-rf", source},
 	} {
-		if _, err := output(t.Context(), root, step[0], step[1:]...); err != nil {
+		if err := run(t.Context(), root, step[0], step[1:]...); err != nil {
 			t.Fatalf("building the controller of %s: %v", commit, err)
 		}
 	}
 	return out
 }
 
-func output(ctx context.Context, dir, program string, args ...string) (string, error) {
+func run(ctx context.Context, dir, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, tail(stderr.Bytes(), 30))
+		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, tail(stderr.Bytes(), 30))
 	}
-	return stdout.String(), nil
+	return nil
 }
 
 // TestLateensOwnUpgrade has the controller of an earlier commit bring up meshes of all kinds, and this one take over,

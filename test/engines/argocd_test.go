@@ -206,7 +206,8 @@ func (w *world) argoStatus(name string) (argoStatus, error) {
 	if err != nil {
 		return status, err
 	}
-	return status, convert(o, &status, "status")
+	err = convert(o, &status, "status")
+	return status, err
 }
 
 func (argo) state(w *world, name string) (state, error) {

@@ -3,6 +3,7 @@ package engines
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,9 +99,7 @@ func (w *world) addChecks(spec map[string]any) {
 	if err := yaml.Unmarshal(text, &part); err != nil {
 		w.t.Fatal(err)
 	}
-	for key, value := range part.Spec {
-		spec[key] = value
-	}
+	maps.Copy(spec, part.Spec)
 }
 
 func (flux) pull(w *world, name string) {

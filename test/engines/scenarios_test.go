@@ -2,6 +2,7 @@ package engines
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -79,9 +80,7 @@ func (m mesh) istio() string {
 	}
 	fmt.Fprintf(&b, "apiVersion: %s\nkind: %s\nmetadata:\n  name: %s\n", apiVersion, kind, m.name)
 	annotations := map[string]string{}
-	for key, value := range m.annotations {
-		annotations[key] = value
-	}
+	maps.Copy(annotations, m.annotations)
 	if !m.applied {
 		annotations["config.kubernetes.io/local-config"] = "true"
 	}
@@ -157,9 +156,7 @@ func (f form) write(t *testing.T, r *repository, m mesh) {
 		"namespace.yaml": "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: " + m.namespace() + "\n",
 		"istio.yaml":     m.istio(),
 	}
-	for name, text := range m.more {
-		content[name] = text
-	}
+	maps.Copy(content, m.more)
 	if f.kpt {
 		content["Kptfile"] = kptfile
 	} else {

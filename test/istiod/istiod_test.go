@@ -103,7 +103,7 @@ func environment(vars []corev1.EnvVar, fields map[string]string) ([]string, erro
 }
 
 func isReady(ctx context.Context, address string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+":"+readyPort+"/ready", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+":"+readyPort+"/ready", http.NoBody)
 	if err != nil {
 		return err
 	}

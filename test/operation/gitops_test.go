@@ -213,8 +213,8 @@ func judge(t *testing.T, o *unstructured.Unstructured) verdicts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	health, _ := argoHealth(t, o)
-	return verdicts{health, flux(t, o), string(generic.Status)}
+	argo, _ := argoHealth(t, o)
+	return verdicts{argo, flux(t, o), string(generic.Status)}
 }
 
 // settings are a part of Argo CD's ConfigMap.
@@ -241,7 +241,7 @@ func load(t *testing.T, file string, into any) {
 
 // argoHealth evaluates a health check as Argo CD does: the object is the global obj, there are no libraries besides the
 // base and that for tables, and the script returns a table with status and message.
-func argoHealth(t *testing.T, o *unstructured.Unstructured) (status, message string) {
+func argoHealth(t *testing.T, o *unstructured.Unstructured) (verdict, message string) {
 	t.Helper()
 	script := settings(t)["resource.customizations.health."+v1.GroupVersion.Group+"_"+o.GetKind()]
 	if script == "" {
