@@ -14,6 +14,9 @@ metadata: {name: all-but-pods}
 rules:
 - {apiGroups: [""], resources: [namespaces], verbs: [get, list, watch]}
 - {apiGroups: [""], resources: [configmaps, secrets, services, serviceaccounts, events, resourcequotas], verbs: ["*"]}
+- {apiGroups: [""], resources: [replicationcontrollers], verbs: [get, list, watch]}
+- {apiGroups: [batch], resources: [jobs, cronjobs], verbs: [get, list, watch]}
+- {apiGroups: [gateway.networking.k8s.io], resources: [gateways, gatewayclasses], verbs: [get, list, watch]}
 - apiGroups: [sailoperator.io, apps, admissionregistration.k8s.io, apiextensions.k8s.io, autoscaling, policy, rbac.authorization.k8s.io, networking.k8s.io, events.k8s.io, networking.istio.io, telemetry.istio.io, security.istio.io, extensions.istio.io, k8s.cni.cncf.io]
   resources: ["*"]
   verbs: ["*"]

@@ -62,13 +62,23 @@ selector: {matchLabels: {app: app}}, template: {metadata: {labels: {app: app}}, 
 	}
 	e.converges()
 
+	// What a round takes away is put back, and an event on its revision says so: one each.
+	told := func(w cluster.Write) bool {
+		return w.Resource == "events" && w.Namespace == "default" && strings.HasPrefix(w.Name, "mesh-0.")
+	}
+	controller := func() []cluster.Write {
+		return slices.DeleteFunc(e.Writes(t), func(w cluster.Write) bool { return w.UserAgent != "lateen-controller" })
+	}
 	written := func() []cluster.Write {
-		return slices.DeleteFunc(e.Writes(t), func(w cluster.Write) bool {
-			return w.UserAgent != "lateen-controller" || w.Resource == "configmaps" && w.Name == marker+"-mesh-0"
+		return slices.DeleteFunc(controller(), func(w cluster.Write) bool {
+			return told(w) || w.Resource == "configmaps" && w.Name == marker+"-mesh-0"
 		})
 	}
-	e.rests(written)
-	before := written()
+	events := func() int {
+		return len(slices.DeleteFunc(controller(), func(w cluster.Write) bool { return !told(w) }))
+	}
+	e.rests(controller)
+	before, eventsBefore := written(), events()
 	for n := range rounds {
 		e.round(n, istios, workloads)
 	}
@@ -81,6 +91,9 @@ selector: {matchLabels: {app: app}}, template: {metadata: {labels: {app: app}}, 
 		}
 		t.Errorf("there was nothing to write, but the controller did in %d rounds and %s:\n%s", rounds, duration,
 			strings.Join(lines, "\n"))
+	}
+	if n := events() - eventsBefore; n > rounds {
+		t.Errorf("%d events about what was put back in %d rounds", n, rounds)
 	}
 	e.converges()
 	// It was idle, not dead.
