@@ -80,7 +80,7 @@ func TestClusterGolden(t *testing.T) {
 }
 
 // deleteRevision: what nothing uses goes, of every kind, and nothing else does.
-func (s server) deleteRevision(old []manifest.Object) {
+func (s server) deleteRevision(old []manifest.Object) { //nolint:cyclop // a story, step by step
 	s.t.Helper()
 	s.create("apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system}\n")
 	for _, o := range old {

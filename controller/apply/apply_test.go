@@ -146,9 +146,9 @@ func older(o client.Object) Precedence {
 }
 
 // set is what a resource asks for.
-func (w *world) set(owner client.Object, previous v1.Inventory, objects ...*unstructured.Unstructured) Set {
+func (w *world) set(owner client.Object, objects ...*unstructured.Unstructured) Set {
 	return Set{
-		Owner: owner, Objects: objects, Digest: "1", Previous: previous, Takes: older(owner), Version: "v1.28.3",
+		Owner: owner, Objects: objects, Digest: "1", Takes: older(owner), Version: "v1.28.3",
 		Note: func(v1.Inventory) error { w.writes++; return nil },
 	}
 }
@@ -323,7 +323,7 @@ func TestForeign(t *testing.T) {
 			owner := lateens(v1.KindIstioRevision, "default", 0)
 			w := newWorld(t, owner)
 			desired := object(t, c.object)
-			s := w.set(owner, nil, desired)
+			s := w.set(owner, desired)
 			s.Previous = w.bring(s).Inventory
 			before := w.live(desired)
 			w.edit(desired, c.by, c.edit)
@@ -401,7 +401,7 @@ func TestFailurePolicy(t *testing.T) {
 	owner := lateens(v1.KindIstioRevision, "default", 0)
 	w := newWorld(t, owner)
 	desired := object(t, webhook)
-	s := w.set(owner, nil, desired)
+	s := w.set(owner, desired)
 	policy := func() any { return in(w.live(desired).Object, "webhooks", 0)["failurePolicy"] }
 	for _, step := range []struct {
 		reason string
@@ -492,7 +492,7 @@ func TestHeld(t *testing.T) {
 				"name: istio-revision-tag-stable"))
 			sets := map[client.Object]*Set{}
 			for _, o := range c.order {
-				s := w.set(o, nil, desired)
+				s := w.set(o, desired)
 				sets[o] = &s
 			}
 			for range 5 {
@@ -608,7 +608,7 @@ func TestTakeover(t *testing.T) {
 			if err := w.client.Create(t.Context(), live, client.FieldOwner(c.by)); err != nil {
 				t.Fatal(err)
 			}
-			s := w.set(owner, nil, object(t, configMap), object(t, deployment))
+			s := w.set(owner, object(t, configMap), object(t, deployment))
 			s.TakeOver = c.allowed
 			got, err := w.applier.Bring(t.Context(), s)
 			if c.want != "" {
@@ -648,7 +648,7 @@ func TestLeft(t *testing.T) {
 	owner, other := lateens(v1.KindIstioRevision, "old", 1), lateens(v1.KindIstioRevision, "new", 2)
 	w := newWorld(t, owner, other)
 	keep, tag := object(t, configMap), object(t, webhook)
-	s := w.set(owner, nil, keep, tag)
+	s := w.set(owner, keep, tag)
 	s.Previous = w.bring(s).Inventory
 	s.Objects, s.Left = s.Objects[:1], v1.Inventory{referenceTo(tag)}
 	before := w.writes
@@ -656,7 +656,7 @@ func TestLeft(t *testing.T) {
 	if len(s.Previous) != 2 || w.writes != before {
 		t.Fatalf("the old one has %v and wrote %d times", s.Previous, w.writes-before)
 	}
-	next := w.set(other, nil, tag)
+	next := w.set(other, tag)
 	next.Takes = func(client.Object) (bool, error) { return true, nil }
 	uid := w.live(tag).GetUID()
 	w.bring(next)

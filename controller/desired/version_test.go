@@ -11,7 +11,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/expand"
-	"github.com/lateen-io/lateen/internal/krm"
+	"github.com/lateen-io/lateen/internal/krm" //nolint:depguard // what the function says is compared
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 

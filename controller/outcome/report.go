@@ -81,7 +81,7 @@ func (r *Reporter) notify(record events.EventRecorder, now time.Time, before, af
 
 // transitions are the conditions that have another status, or another reason for not being True, than before. A
 // condition that is not well yet is a warning if it was before of the same spec, or if only a person can mend it.
-func transitions(was, is observed) []news {
+func transitions(was, is observed) []news { //nolint:cyclop // one case a transition
 	var out []news
 	stalled := is.conditions.IsTrue(v1.ConditionStalled)
 	for _, c := range is.conditions {

@@ -69,7 +69,7 @@ func TestEvents(t *testing.T) {
 			"It has been looked at, and comes up.", with(pending), with(notReady), false,
 			[]string{"Normal IstiodNotReady x"},
 		},
-		{"It gets well.", with(notReady), with(ready), false, []string{"Normal Ready Ready is True"}}, //nolint:dupword // reason, message
+		{"It gets well.", with(notReady), with(ready), false, []string{"Normal Ready Ready is True"}}, //nolint:dupword // two words
 		{"It was well, and is not.", with(ready), with(notReady), false, []string{"Warning IstiodNotReady x"}},
 		{
 			"It was well with another spec, and rolls out.", with(ready), with(notReady), true,
@@ -149,7 +149,7 @@ func TestWarnings(t *testing.T) {
 			{"It still does.", down(0), down(0), time.Minute, nil, Patience - time.Minute},
 			{"It takes too long.", down(0), down(0), Patience, []string{"Warning IstiodNotReady x"}, 0},
 			{"That has been said.", down(0), down(0), 2 * Patience, nil, 0},
-			{"It is well.", down(0), up, time.Hour, []string{"Normal Ready Ready is True"}, 0}, //nolint:dupword // reason, message
+			{"It is well.", down(0), up, time.Hour, []string{"Normal Ready Ready is True"}, 0}, //nolint:dupword // two words
 			{
 				"It is not any more, which is said at once, and once.", up, down(2 * time.Hour), 2 * time.Hour,
 				[]string{"Warning IstiodNotReady x"},

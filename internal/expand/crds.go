@@ -79,7 +79,7 @@ func byVersion(jobs []*job) []*job {
 
 // retainCRDs adds to the expansions those of Istio's CRDs that an earlier run has generated and this one does not, as
 // long as a revision stays in the package whose version has them: a CRD goes with all resources of its kind.
-func (e *Expanded) retainCRDs(items []manifest.Object, scope krm.Scope, expansions []krm.Expansion) {
+func (e *Expanded) retainCRDs(items []manifest.Object, scope krm.Scope, expansions []krm.Expansion) { //nolint:cyclop // one pass over the items
 	fresh := map[manifest.ID]bool{}
 	asked := -1
 	for i, x := range expansions {

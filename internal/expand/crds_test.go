@@ -46,7 +46,7 @@ func broughtCRD(t *testing.T, versions ...string) string {
 }
 
 // TestCRDsStay: a CRD leaves a package that remembers with the last revision whose version has it.
-func TestCRDsStay(t *testing.T) {
+func TestCRDsStay(t *testing.T) { //nolint:cyclop // a table and its harness
 	charts := krm.Options{krm.OptionCharts: broughtCRD(t, "1.30.0", "1.31.0")}
 	mesh := func(name, version, more string) string {
 		return "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata: {name: " + name +
@@ -150,7 +150,7 @@ func TestCRDsStay(t *testing.T) {
 		slices.Sort(got)
 		var want []string
 		if c.version != "" {
-			want = crdsOf(t, "v1.28.3")
+			want = crdsOf(t)
 		}
 		if c.more {
 			want = append(want, oneMore)

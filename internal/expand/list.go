@@ -204,7 +204,7 @@ func (f Function) newTask(in *krm.List, options krm.Options) (task, fn.Results) 
 func failure(err error) fn.Results { return fn.Results{{Message: err.Error(), Severity: fn.Error}} }
 
 // run expands the resources and puts what they give among the items.
-func (t task) run() ([]manifest.Object, fn.Results) {
+func (t task) run() ([]manifest.Object, fn.Results) { //nolint:cyclop // the phases of a run in their order
 	e := t.function.Items(t.work, t.items, t.options, t.memory)
 	if HasError(e.Results) {
 		return nil, e.Results

@@ -137,7 +137,7 @@ func TestModes(t *testing.T) {
 		"configMap": {
 			reason: "options for all resources of the package",
 			in:     resourceList(configMap+"data: {crds: include}\n", istio("default", spec)),
-			want:   map[string][]string{"Istio": {"default"}, "ConfigMap": {"istio", "istio-sidecar-injector", "values"}, "CustomResourceDefinition": crdsOf(t, "v1.28.3")},
+			want:   map[string][]string{"Istio": {"default"}, "ConfigMap": {"istio", "istio-sidecar-injector", "values"}, "CustomResourceDefinition": crdsOf(t)},
 		},
 		"annotation over configMap": {
 			reason: "what the resource says about itself wins",
@@ -194,10 +194,10 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// crdsOf are the names of Istio's own CRDs in a release, in order.
-func crdsOf(t *testing.T, version string) []string {
+// crdsOf are the names of Istio's own CRDs in v1.28.3, in order.
+func crdsOf(t *testing.T) []string {
 	t.Helper()
-	r, err := release.Bundled().Resolve(version, nil)
+	r, err := release.Bundled().Resolve("v1.28.3", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +354,7 @@ func TestCRDsOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := run(t, in)
-			if diff := cmp.Diff(crdsOf(t, "v1.28.3"), names(out, "CustomResourceDefinition")); diff != "" {
+			if diff := cmp.Diff(crdsOf(t), names(out, "CustomResourceDefinition")); diff != "" {
 				t.Errorf("the CRDs are there once, of the newest version (-want +got)\n%s", diff)
 			}
 			for _, o := range out.Items {
@@ -388,7 +388,7 @@ func TestCRDsOfTwoMutators(t *testing.T) {
 			out := read(t, text)
 			got := names(out, "CustomResourceDefinition")
 			slices.Sort(got)
-			if diff := cmp.Diff(crdsOf(t, "v1.28.3"), got); diff != "" {
+			if diff := cmp.Diff(crdsOf(t), got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 			for _, o := range out.Items {

@@ -42,8 +42,8 @@ func left(owner, label string) string {
 		"}\n  annotations: {lateen.io/owner: "+owner+"}\n")
 }
 
-func namespaceWith(name, labels string) string {
-	return placed("ns-"+name, "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: "+name+"\n  labels: {"+labels+"}\n")
+func namespaceWith(labels string) string {
+	return placed("ns-app", "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: app\n  labels: {"+labels+"}\n")
 }
 
 func usageOf(cluster, revision, inUse string) string {
@@ -135,7 +135,7 @@ func TestRemoval(t *testing.T) {
 		{
 			"one of two, which a namespace names", expand.RenderIstio,
 			append(append(generated("Istio/default", "default", "{}"), staying...),
-				namespaceWith("app", "istio-injection: enabled")), "", false,
+				namespaceWith("istio-injection: enabled")), "", false,
 			[]string{
 				refused("Istio/default", 1,
 					"Namespace app in the package names default (label istio-injection=enabled)"),
@@ -144,7 +144,7 @@ func TestRemoval(t *testing.T) {
 		{
 			"a report does not overrule what the package says", expand.RenderIstio,
 			append(append(generated("Istio/default", "default", "{}"), staying...),
-				namespaceWith("app", "istio.io/rev: default"), usageOf("west", "default", "False")), "", false,
+				namespaceWith("istio.io/rev: default"), usageOf("west", "default", "False")), "", false,
 			[]string{
 				refused("Istio/default", 1, "Namespace app in the package names default (label istio.io/rev=default)"),
 			},
@@ -168,7 +168,7 @@ func TestRemoval(t *testing.T) {
 		{
 			"an earlier revision, removed by hand, which a namespace names", expand.RenderIstio,
 			append(append(generated("Istio/stays", "stays-v1-27-0", "{}")[1:], staying...),
-				namespaceWith("app", "istio.io/rev: stays-v1-27-0")), "", false,
+				namespaceWith("istio.io/rev: stays-v1-27-0")), "", false,
 			[]string{
 				refused("IstioRevision/stays-v1-27-0", 1,
 					"Namespace app in the package names stays-v1-27-0 (label istio.io/rev=stays-v1-27-0)"),
@@ -191,7 +191,7 @@ func TestRemoval(t *testing.T) {
 		{
 			"a tag that workloads name", expand.RevisionTag,
 			append([]string{left("IstioRevisionTag/prod", "lateen.io/tag: prod")},
-				append(staying, namespaceWith("app", "istio.io/rev: prod"))...), "", false,
+				append(staying, namespaceWith("istio.io/rev: prod"))...), "", false,
 			[]string{refused("IstioRevisionTag/prod", 1,
 				"Namespace app in the package names prod (label istio.io/rev=prod)")},
 		},
@@ -204,7 +204,7 @@ func TestRemoval(t *testing.T) {
 		{
 			"a tag whose name a revision takes over", expand.RevisionTag,
 			append([]string{left("IstioRevisionTag/stays", "lateen.io/tag: stays")},
-				append(staying, namespaceWith("app", "istio.io/rev: stays"))...), "", false,
+				append(staying, namespaceWith("istio.io/rev: stays"))...), "", false,
 			[]string{"warning IstioRevisionTag/stays: is not in the package any more, and the 1 objects that were " +
 				"generated for it were removed"},
 		},

@@ -49,7 +49,7 @@ type config struct {
 }
 
 // workOf finds out from the functionConfig which items are to be migrated, and to which version.
-func workOf(in *krm.List, options *config) ([]manifest.Object, fn.Results) {
+func workOf(in *krm.List, options *config) ([]manifest.Object, fn.Results) { //nolint:cyclop // one case a kind of input
 	var work []manifest.Object
 	for _, o := range in.Items {
 		if IsOperator(o) {

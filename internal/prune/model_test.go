@@ -863,26 +863,26 @@ func cmpOr(all ...int) int {
 }
 
 // tagUsers are the tags that hold a revision.
-func (w *world) tagUsers(revision string) []user {
+func (w *world) tagUsers(name string) []user {
 	var out []user
 	for t, target := range w.tags {
-		if target == revision {
+		if target == name {
 			out = append(out, user{"", "IstioRevisionTag", t, byTag})
 		}
 	}
-	r := w.revisions[revision]
+	r := w.revisions[name]
 	if r == nil {
 		return out
 	}
 	active := w.istios[r.istio].active
 	for _, t := range r.tags {
 		switch {
-		case active == revision:
+		case active == name:
 		case w.revisions[active] != nil && slices.Contains(w.revisions[active].tags, t), len(w.users(t, true)) == 0:
 			continue
 		}
 		rule := byValuesTag
-		if only(w.users(t, true)) == byZTunnelTag { // which names no revision
+		if only(w.users(t, true)) == byZTunnelTag { // which names no name
 			rule = byZTunnelTag
 		}
 		out = append(out, user{"", "Tag", t, rule})
@@ -922,7 +922,7 @@ func (w *world) lastAmbient(name string) bool {
 }
 
 // podUses is the rule by which a pod, or what makes pods, uses a name.
-func (w *world) podUses(id string, p thing, name string, tag bool) string {
+func (w *world) podUses(id string, p thing, name string, tag bool) string { //nolint:cyclop // the rules of use, written again
 	namespace, kind, _ := parts(id)
 	runs, rule := p.injected, byAnnotation
 	switch {

@@ -2,6 +2,7 @@ package render_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -93,14 +94,14 @@ func TestCheckSelections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		have := ""
+		var have strings.Builder
 		for _, p := range problems {
 			if p.Warning {
 				t.Errorf("%s: a warning: %s", c.reason, p)
 			}
-			have += p.String()
+			have.WriteString(p.String())
 		}
-		if diff := cmp.Diff(c.want, have); diff != "" {
+		if diff := cmp.Diff(c.want, have.String()); diff != "" {
 			t.Errorf("%s: -want +have:\n%s", c.reason, diff)
 		}
 		// What is no error here, the charts have; what is one, they fail on.
@@ -198,14 +199,14 @@ func TestWithoutEffect(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		have := ""
+		var have strings.Builder
 		for _, p := range problems {
 			if !p.Warning {
 				t.Errorf("%s: an error: %s", c.reason, p)
 			}
-			have += p.String()
+			have.WriteString(p.String())
 		}
-		if diff := cmp.Diff(c.want, have); diff != "" {
+		if diff := cmp.Diff(c.want, have.String()); diff != "" {
 			t.Errorf("%s: -want +have:\n%s", c.reason, diff)
 		}
 	}

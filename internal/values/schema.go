@@ -303,7 +303,7 @@ func (c *checker) written(v any, at place) string {
 	return fmt.Sprint(v)
 }
 
-func (c *checker) check(n *node, v any, at place, top bool) {
+func (c *checker) check(n *node, v any, at place, top bool) { //nolint:cyclop // one case a type of the schema
 	if v == nil {
 		return
 	}

@@ -429,7 +429,7 @@ func TestImmutable(t *testing.T) {
 }
 
 // TestFailurePolicy has validating webhooks created, changed by istiod, deleted and created again.
-func TestFailurePolicy(t *testing.T) {
+func TestFailurePolicy(t *testing.T) { //nolint:cyclop // a story, step by step
 	s := connect(t)
 	a := s.controls(t, "policy")
 	n := 0

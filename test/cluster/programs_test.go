@@ -12,7 +12,7 @@ import (
 )
 
 // TestPrograms is about which files are used. It builds nothing.
-func TestPrograms(t *testing.T) {
+func TestPrograms(t *testing.T) { //nolint:cyclop // a story, step by step
 	kubernetes := []string{etcdProgram, apiServerProgram, controllerManagerProgram, schedulerProgram}
 	everything := append([]string{kwokProgram, stagesFile}, kubernetes...)
 	const assets, kubernetesCache, kwokCache = "assets", "the cache of Kubernetes", "the cache of kwok"
