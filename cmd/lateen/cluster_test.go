@@ -79,6 +79,13 @@ func TestClusterGolden(t *testing.T) {
 	s.deleteRevision(old)
 }
 
+// server is a cluster, and what the test does to it.
+type server struct {
+	*cluster.Cluster
+	t   *testing.T
+	api client.Client
+}
+
 // deleteRevision: what nothing uses goes, of every kind, and nothing else does.
 func (s server) deleteRevision(old []manifest.Object) { //nolint:cyclop // a story, step by step
 	s.t.Helper()
@@ -285,13 +292,6 @@ kind: IstioRevisionTag
 metadata: {name: fresh}
 spec: {targetRef: {kind: Istio, name: default}}
 `
-
-// server is a cluster, and what the test does to it.
-type server struct {
-	*cluster.Cluster
-	t   *testing.T
-	api client.Client
-}
 
 // create makes the objects of YAML documents, and gives them the status that is in them.
 func (s server) create(text string) {

@@ -123,6 +123,46 @@ func TestModelFindsEachRule(t *testing.T) {
 	}
 }
 
+type world struct {
+	t    *testing.T
+	rand *rand.Rand
+	step int
+	log  []string
+	seen map[string]int
+
+	// What there is.
+	namespaces map[string]thing
+	pods       map[string]thing // namespace/Kind/name
+	gateways   map[string]gateway
+	classes    map[string]string // controllerName
+	validator  string
+	tags       map[string]string
+	revisions  map[string]*rev
+	istios     map[string]*istio
+	// What of the namespaces and pods has been seen: events come late.
+	seenNamespaces, seenPods map[string]thing
+	seenGateways             map[string]gateway
+	seenClasses              map[string]string
+	seenValidator            string
+	// keys: "namespace x", "pod x/Kind/y", "gateway x/y", "class c", "validator "
+	late map[string]bool
+	// off is a rule that what is tested does not know; wrongs is what has been found.
+	off    string
+	wrongs []string
+
+	// Time: what has really passed, what the clock shows, and when somebody last set it, and last forward.
+	real              time.Duration
+	clock             time.Time
+	lastSet, lastJump time.Duration
+
+	// What is tested.
+	index    *usage.Index
+	complete bool
+	// known is what somebody knows who asks again only when a Change names a name; used likewise, for Flipped.
+	known map[string]string
+	used  map[string][2]bool
+}
+
 // run lets so many things happen, unless something is wrong before.
 func (w *world) run(steps int) {
 	for range steps {
@@ -174,46 +214,6 @@ type thing struct {
 type gateway struct {
 	class  string
 	labels labels
-}
-
-type world struct {
-	t    *testing.T
-	rand *rand.Rand
-	step int
-	log  []string
-	seen map[string]int
-
-	// What there is.
-	namespaces map[string]thing
-	pods       map[string]thing // namespace/Kind/name
-	gateways   map[string]gateway
-	classes    map[string]string // controllerName
-	validator  string
-	tags       map[string]string
-	revisions  map[string]*rev
-	istios     map[string]*istio
-	// What of the namespaces and pods has been seen: events come late.
-	seenNamespaces, seenPods map[string]thing
-	seenGateways             map[string]gateway
-	seenClasses              map[string]string
-	seenValidator            string
-	// keys: "namespace x", "pod x/Kind/y", "gateway x/y", "class c", "validator "
-	late map[string]bool
-	// off is a rule that what is tested does not know; wrongs is what has been found.
-	off    string
-	wrongs []string
-
-	// Time: what has really passed, what the clock shows, and when somebody last set it, and last forward.
-	real              time.Duration
-	clock             time.Time
-	lastSet, lastJump time.Duration
-
-	// What is tested.
-	index    *usage.Index
-	complete bool
-	// known is what somebody knows who asks again only when a Change names a name; used likewise, for Flipped.
-	known map[string]string
-	used  map[string][2]bool
 }
 
 // istio owns revisions.
@@ -882,7 +882,7 @@ func (w *world) tagUsers(name string) []user {
 			continue
 		}
 		rule := byValuesTag
-		if only(w.users(t, true)) == byZTunnelTag { // which names no name
+		if only(w.users(t, true)) == byZTunnelTag { // which names no revision
 			rule = byZTunnelTag
 		}
 		out = append(out, user{"", "Tag", t, rule})
