@@ -48,7 +48,7 @@ func TestCalls(t *testing.T) {
 		code                   int
 		stdout, stderr         string // contained; empty means nothing at all
 	}{
-		{reason: "no command", stdout: "usage       Who uses which revision"},
+		{reason: "no command", stdout: "usage           Who uses which revision"},
 		{reason: "the name of the program is in examples", args: []string{"usage", "--help"}, stdout: "\n  lateen usage -o yaml --name west > usage-west.yaml"},
 		{reason: "a plugin of kubectl", program: "/x/kubectl-lateen", args: []string{"usage", "--help"}, stdout: "Usage:\n  kubectl lateen usage [NAME...] [flags]"},
 		{reason: "the help of a plugin", program: "kubectl-lateen.exe", args: []string{"--help"}, stdout: "Use \"kubectl lateen [command] --help\""},
