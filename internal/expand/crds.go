@@ -17,26 +17,18 @@ import (
 const kindCRD = "CustomResourceDefinition"
 
 // crds chooses the jobs that bring Istio's CRDs, if any control plane of the package asks for them: the one with the
-// newest version, and among those the first, brings all that it has. What only another version has comes with that one.
+// newest version brings all that it has; among several, one that asks, so that it does not depend on which file is read
+// first. What only another version has comes with that one.
 func crds(jobs []*job) {
-	var newest *job
-	wanted := false
-	for _, j := range jobs {
-		if j.output.Revision == nil || j.Resource.Tag != nil {
-			continue
-		}
-		wanted = wanted || j.Options[krm.OptionCRDs] == "include"
-		if newest == nil || j.output.Release.NewerThan(newest.output.Release) {
-			newest = j
-		}
-	}
-	if !wanted {
+	planes := byVersion(jobs)
+	if !slices.ContainsFunc(planes, (*job).asksForCRDs) {
 		return
 	}
+	newest := planes[0]
 	newest.crds = func(string) bool { return true }
 	seen := map[string]bool{newest.output.Release.Version: true}
 	var have map[string]bool
-	for _, j := range byVersion(jobs) {
+	for _, j := range planes {
 		rel := j.output.Release
 		if seen[rel.Version] {
 			continue
@@ -57,7 +49,10 @@ func crds(jobs []*job) {
 	}
 }
 
-// byVersion are the jobs of control planes, those of the newest version first.
+func (j *job) asksForCRDs() bool { return j.Options[krm.OptionCRDs] == "include" }
+
+// byVersion are the jobs of control planes, those of the newest version first, and of one version those that ask for
+// CRDs.
 func byVersion(jobs []*job) []*job {
 	var out []*job
 	for _, j := range jobs {
@@ -70,6 +65,11 @@ func byVersion(jobs []*job) []*job {
 		case a.output.Release.NewerThan(b.output.Release):
 			return -1
 		case b.output.Release.NewerThan(a.output.Release):
+			return 1
+		case a.asksForCRDs() != b.asksForCRDs():
+			if a.asksForCRDs() {
+				return -1
+			}
 			return 1
 		}
 		return 0

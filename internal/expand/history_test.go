@@ -168,7 +168,8 @@ func (h *history) report(cluster string) {
 // render puts the sources and what was generated before together, as kpt reads a package, and renders.
 func (h *history) render() {
 	h.t.Helper()
-	var list []string
+	// kpt passes the Kptfile to the function as well: a package is never empty.
+	list := []string{"apiVersion: kpt.dev/v1\nkind: Kptfile\nmetadata: {name: mesh, " + inFile("Kptfile") + "}\n"}
 	for _, file := range slices.Sorted(maps.Keys(h.sources)) {
 		list = append(list, h.sources[file])
 	}
