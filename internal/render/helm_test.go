@@ -399,7 +399,8 @@ func withoutAdditions(objects map[manifest.ID]map[string]any) map[manifest.ID]ma
 	for id, o := range objects {
 		meta, _ := o["metadata"].(map[string]any)
 		strip(meta, "labels", manifest.LabelRevision, manifest.LabelTag, manifest.LabelManagedBy)
-		strip(meta, "annotations", manifest.AnnotationOwner, manifest.AnnotationVersion, manifest.AnnotationFluxSubstitute, manifest.AnnotationFluxPrune, manifest.AnnotationArgoSync)
+		strip(meta, "annotations", manifest.AnnotationOwner, manifest.AnnotationVersion, manifest.AnnotationFluxSubstitute, manifest.AnnotationFluxPrune, manifest.AnnotationArgoSync,
+			manifest.AnnotationArgoCompare)
 		if hooks, ok := o["webhooks"].([]any); ok && id.Kind == "ValidatingWebhookConfiguration" {
 			for _, h := range hooks {
 				if hook := h.(map[string]any); hook["failurePolicy"] == "Ignore" {
