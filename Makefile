@@ -44,6 +44,7 @@ GENERATED := $(wildcard api config/crd config/rbac config/components internal/re
 
 # Tools, all of the versions in go.tools.mod. Those that tests start as programs are built once.
 HELM := bin/tools/helm
+HELMS := bin/tools/helmtemplates
 KUSTOMIZE := bin/tools/kustomize
 LINTER := bin/tools/golangci-lint
 TOOL := go tool -modfile=go.tools.mod
@@ -114,7 +115,7 @@ test-unit: bundles ## Run the quick tests: -short, and nothing below test/
 # Not cached: tests run binaries through kustomize and kpt, and the go command does not see those change. The packages that take longest
 # begin first. Without vet, whose checks and more are the linters', and which reads all dependencies for them.
 .PHONY: test
-test: build bundles cluster-programs $(HELM) $(KUSTOMIZE) ## Run all tests
+test: build bundles cluster-programs $(HELM) $(HELMS) $(KUSTOMIZE) ## Run all tests
 	go test -vet=off -count=1 -timeout=$(TEST_TIMEOUT) ./test/controller ./test/operation ./internal/render ./test/e2e ./...
 	if compgen -G 'releases/*/*_test.go' >/dev/null; then
 	  cd releases && go test -modfile=$(NEWEST_ISTIO).mod -vet=off -count=1 -timeout=$(TEST_TIMEOUT) ./...
@@ -176,7 +177,7 @@ bundles: $(BUNDLES) ## Export the charts of the bundled Istio versions (internal
 generate: generate-deepcopy generate-schemas generate-crds generate-rbac ## Write deepcopy code, values schemas, CRDs and roles
 
 .PHONY: golden
-golden: build bundles $(HELM) $(KUSTOMIZE) ## Rewrite the golden files; review the diff
+golden: build bundles $(HELM) $(HELMS) $(KUSTOMIZE) ## Rewrite the golden files; review the diff
 	UPDATE_GOLDEN=1 go test -count=1 -timeout=$(TEST_TIMEOUT) ./... -run Golden
 
 .PHONY: verify
@@ -234,6 +235,11 @@ cluster-programs:
 $(HELM): go.tools.mod go.tools.sum
 	$(call say,building helm)
 	go build -modfile=go.tools.mod -ldflags "-s -w" -o $@ helm.sh/helm/v3/cmd/helm
+
+# Beside helm, where the tests look for it.
+$(HELMS): $(wildcard test/helmtemplates/*)
+	$(call say,building helmtemplates)
+	cd test/helmtemplates && go build -ldflags "-s -w" -o ../../$@ .
 
 $(KUSTOMIZE): go.tools.mod go.tools.sum
 	$(call say,building kustomize)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -20,7 +19,6 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
-	"github.com/lateen-io/lateen/internal/chart"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/render"
@@ -153,9 +151,10 @@ meshConfig: {defaultConfig: {concurrency: 0, terminationDrainDuration: 1000000s}
 }
 
 // TestRenderEqualsHelm is the promise of the project: over all bundled versions, all profiles and all value sets above,
-// the objects are those of `helm template`.
+// the objects are those of `helm template`: of Helm's library for all, and of its program for each profile of each
+// version with one of the value sets, in turn.
 func TestRenderEqualsHelm(t *testing.T) {
-	bin := helm(t)
+	processes := helmProcesses(t)
 	versions := release.Bundled().Versions()
 	if testing.Short() {
 		versions = versions[len(versions)-1:]
@@ -166,15 +165,18 @@ func TestRenderEqualsHelm(t *testing.T) {
 	}
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var wg sync.WaitGroup
+	turn := 0
 	for _, version := range versions {
 		for _, profile := range values.Profiles {
-			for _, set := range valueSets {
+			turn++
+			for i, set := range valueSets {
+				check := i == turn%len(valueSets)
 				wg.Add(1)
 				slots <- struct{}{}
 				go func() {
 					defer func() { <-slots; wg.Done() }()
 					name := version + "/" + profile + "/" + set.name
-					if diff, err := compareWithHelm(t.Context(), bin, base, version, profile, set.namespace, set.revision, set.values); err != nil {
+					if diff, err := compareWithHelm(t.Context(), processes, check, base, version, profile, set.namespace, set.revision, set.values); err != nil {
 						t.Errorf("%s: %v", name, err)
 					} else if diff != "" {
 						t.Errorf("%s: -helm +lateen:\n%s", name, diff)
@@ -204,7 +206,7 @@ func copyWithoutCRDs(t *testing.T, from string) string {
 
 // compareWithHelm renders one Istio and the same by helm, from values that this test puts together on its own: Istio's
 // profile file, the user's values, and the few settings that belong to the resource.
-func compareWithHelm(ctx context.Context, bin string, baseWithoutCRDs map[string]string, version, profile, namespace, revision, user string) (string, error) {
+func compareWithHelm(ctx context.Context, p *processes, check bool, baseWithoutCRDs map[string]string, version, profile, namespace, revision, user string) (string, error) {
 	if namespace == "" {
 		namespace = "istio-system"
 	}
@@ -235,7 +237,7 @@ func compareWithHelm(ctx context.Context, bin string, baseWithoutCRDs map[string
 		}
 	}
 	got, gotErr := renderIstio(version, profile, namespace, revision, user, false)
-	want, err := template(ctx, bin, revision+"-istiod", namespace, filepath.Join(bundles, version, main), layers)
+	want, err := p.template(ctx, check, revision+"-istiod", namespace, filepath.Join(bundles, version, main), layers)
 	if twice, ok := errors.AsType[*twiceError](err); ok { // a chart that gives two objects of one name cannot be installed by Helm either
 		if gotErr == nil || !strings.Contains(gotErr.Error(), fmt.Sprintf("render %s twice", twice.id)) {
 			return "", fmt.Errorf("helm renders %s twice, Lateen says: %w", twice.id, gotErr)
@@ -249,7 +251,7 @@ func compareWithHelm(ctx context.Context, bin string, baseWithoutCRDs map[string
 		maps.DeleteFunc(want, func(id manifest.ID, _ map[string]any) bool { return id.Kind == "CustomResourceDefinition" })
 	}
 	if revision == "default" && main == "istiod" {
-		base, err := template(ctx, bin, "default-base", namespace, baseWithoutCRDs[version],
+		base, err := p.template(ctx, check, "default-base", namespace, baseWithoutCRDs[version],
 			append(layers, "{defaultRevision: default, global: {remotePilotAddress: ''}}"))
 		if err != nil {
 			return "", err
@@ -277,30 +279,16 @@ func profileValues(version, profile string) (string, error) {
 	return string(out), err
 }
 
+// template gives what the helm program makes of a chart.
 func template(ctx context.Context, bin, releaseName, namespace, chartDir string, layers []string, more ...string) (map[manifest.ID]map[string]any, error) {
-	dir, err := os.MkdirTemp("", "lateen-helm-")
+	files, remove, err := valuesFiles(layers)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	args := []string{
-		"template", releaseName, chartDir, "--namespace", namespace, "--include-crds",
-		"--kube-version", chart.DefaultKubeVersion,
-	}
-	args = append(args, more...)
-	for i, layer := range layers {
-		file := filepath.Join(dir, fmt.Sprintf("%d.yaml", i))
-		if err := os.WriteFile(file, []byte(layer), 0o600); err != nil {
-			return nil, err
-		}
-		args = append(args, "--values", file)
-	}
-	cmd := exec.CommandContext(ctx, bin, args...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	defer remove()
+	out, err := helmTemplate(ctx, bin, releaseName, namespace, chartDir, files, more...)
 	if err != nil {
-		return nil, fmt.Errorf("helm %s: %w: %s", strings.Join(args, " "), err, stderr.String())
+		return nil, err
 	}
 	return parseAll(out)
 }
@@ -525,7 +513,7 @@ func TestProfileLayers(t *testing.T) {
 
 // TestCNIEqualsHelm does for the CNI plugin what TestRenderEqualsHelm does for control planes.
 func TestCNIEqualsHelm(t *testing.T) {
-	bin := helm(t)
+	processes := helmProcesses(t)
 	sets := map[string]string{
 		"nothing":        "",
 		"the guide's":    "cni: {cniConfDir: /etc/cni/net.d, excludeNamespaces: [kube-system]}",
@@ -559,7 +547,7 @@ func TestCNIEqualsHelm(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				want, err := template(t.Context(), bin, "istio-cni", "kube-system", filepath.Join(bundles, version, "cni"), []string{layer, user})
+				want, err := processes.template(t.Context(), name == "own image", "istio-cni", "kube-system", filepath.Join(bundles, version, "cni"), []string{layer, user})
 				if err != nil {
 					t.Fatal(err)
 				}
