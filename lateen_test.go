@@ -122,6 +122,88 @@ func TestTransform(t *testing.T) {
 	}
 }
 
+// TestStrict: under Strict warnings are errors, in both forms of the API.
+func TestStrict(t *testing.T) {
+	const warned = `apiVersion: sailoperator.io/v1
+kind: Istio
+metadata: {name: default}
+spec: {version: v1.28.3, updateStrategy: {type: RevisionBased}}
+`
+	list := "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- " +
+		strings.ReplaceAll(strings.TrimSpace(warned), "\n", "\n  ") + "\n  status: {}\n"
+	for _, c := range []struct {
+		options lateen.Options
+		wrong   bool
+	}{
+		{lateen.Options{}, false},
+		{lateen.Options{Strict: true}, true},
+	} {
+		_, err := lateen.Render([]byte(warned), c.options)
+		if _, ok := errors.AsType[*lateen.Error](err); ok != c.wrong || !ok && err != nil {
+			t.Errorf("Render with %+v: %v", c.options, err)
+		}
+		var out bytes.Buffer
+		local := strings.Replace(list, "{name: default}",
+			"{name: default, annotations: {config.kubernetes.io/local-config: 'true'}}", 1)
+		err = lateen.Transform(strings.NewReader(local), &out, c.options)
+		if _, ok := errors.AsType[*lateen.Error](err); ok != c.wrong || !ok && err != nil {
+			t.Errorf("Transform with %+v: %v", c.options, err)
+		}
+		if rendered := strings.Contains(out.String(), "kind: Deployment"); rendered == c.wrong {
+			t.Errorf("Transform with %+v rendered: %v", c.options, rendered)
+		}
+	}
+}
+
+// TestAllowRemoval: a control plane leaves a package that remembers only if that is allowed by name.
+func TestAllowRemoval(t *testing.T) {
+	const (
+		head = "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n" +
+			"- apiVersion: kpt.dev/v1\n  kind: Kptfile\n  metadata:\n    name: mesh\n    annotations:\n" +
+			"      internal.config.kubernetes.io/path: Kptfile\n"
+		mesh = "- apiVersion: sailoperator.io/v1\n  kind: Istio\n  metadata:\n    name: default\n    annotations:\n" +
+			"      internal.config.kubernetes.io/path: istio.yaml\n  spec:\n    version: v1.28.3\n"
+	)
+	var rendered bytes.Buffer
+	if err := lateen.Transform(strings.NewReader(head+mesh), &rendered, lateen.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	var list map[string]any
+	if err := yaml.Unmarshal(rendered.Bytes(), &list); err != nil {
+		t.Fatal(err)
+	}
+	items, ok := list["items"].([]any)
+	if !ok || len(items) < 10 {
+		t.Fatalf("%d items were rendered", len(items))
+	}
+	list["items"] = slices.DeleteFunc(items, func(item any) bool {
+		o, ok := item.(map[string]any)
+		return ok && o["kind"] == "Istio"
+	})
+	delete(list, "results")
+	without, err := yaml.Marshal(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		allowed []string
+		gone    bool
+	}{
+		{nil, false},
+		{[]string{"Istio/other"}, false},
+		{[]string{"IstioCNI/default", "Istio/default"}, true},
+	} {
+		var out bytes.Buffer
+		err := lateen.Transform(bytes.NewReader(without), &out, lateen.Options{AllowRemoval: c.allowed})
+		if _, refused := errors.AsType[*lateen.Error](err); refused == c.gone || !refused && err != nil {
+			t.Errorf("with %q allowed: %v", c.allowed, err)
+		}
+		if stays := strings.Contains(out.String(), "kind: Deployment"); stays == c.gone {
+			t.Errorf("with %q allowed the Deployment stays: %v", c.allowed, stays)
+		}
+	}
+}
+
 // TestWholeMesh: a control plane, its CNI plugin and a tag in one call, in both forms of the API.
 func TestWholeMesh(t *testing.T) {
 	const mesh = istio + "  updateStrategy: {type: RevisionBased}\n---\napiVersion: sailoperator.io/v1\nkind: IstioCNI\nmetadata: {name: default}\n---\n" +
