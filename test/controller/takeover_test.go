@@ -55,6 +55,15 @@ func TestTakeOver(t *testing.T) {
 			installed[c.name] = append(installed[c.name], o)
 		}
 	}
+	refused := map[string][]*unstructured.Unstructured{}
+	for _, name := range []string{"refused", "allowed"} {
+		e.must("create", "namespace", name)
+		for _, o := range charts(t, name) {
+			labelled(o, "Helm")
+			annotated(o, name)
+			refused[name] = append(refused[name], e.installed(o, "helm", false))
+		}
+	}
 	e.controller()
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -76,6 +85,39 @@ func TestTakeOver(t *testing.T) {
 			e.takenOver(c.name, installed[c.name])
 		})
 	}
+	for _, c := range []struct {
+		name, reason string
+		// recover makes what was refused right.
+		recover func(e *env, name string)
+	}{
+		{"refused", "the version that is there is asked for instead", func(e *env, name string) {
+			e.patch("istio", name, `{"spec":{"version":"v1.27.0"}}`)
+		}},
+		{"allowed", "the annotation allows the change of the version", func(e *env, name string) {
+			e.must("annotate", "istio", name, "lateen.io/take-over=true")
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			parallel(t, 10)
+			t.Log(c.reason)
+			e := e.in(t)
+			e.apply(resource("Istio", c.name, "version: v1.28.3, namespace: "+c.name))
+			e.refusesTakeOver(c.name, refused[c.name])
+			c.recover(e, c.name)
+			e.healthy("istio", c.name)
+			if c.name == "refused" {
+				e.takenOver(c.name, refused[c.name])
+				return
+			}
+			e.is("docker.io/istio/pilot:1.28.3", "{.spec.template.spec.containers[0].image}", "deployment",
+				"istiod-"+c.name, "-n", c.name)
+			for _, o := range refused[c.name] {
+				if o.GetKind() == "Deployment" {
+					e.is(string(o.GetUID()), "{.metadata.uid}", "deployment", o.GetName(), "-n", c.name)
+				}
+			}
+		})
+	}
 	t.Run("finalizers", func(t *testing.T) {
 		parallel(t, 10)
 		e := e.in(t)
@@ -84,6 +126,31 @@ func TestTakeOver(t *testing.T) {
 			e.gone(kind, "sail-gone")
 		}
 	})
+}
+
+// refusesTakeOver waits until the controller says that it does not touch a control plane of another version, and expects
+// that it has not.
+func (e *env) refusesTakeOver(name string, installed []*unstructured.Unstructured) {
+	e.t.Helper()
+	says := fmt.Sprintf(`, installed by Helm release %[1]s/%[1]s-istiod, is of Istio v1.27.0, and v1.28.3 is asked `+
+		`for: ask for v1.27.0 and upgrade afterwards, or set the annotation lateen.io/take-over: "true" to take it `+
+		`over and change its version`, name)
+	e.exists("revision", name)
+	e.eventually("the take-over is refused", func() error {
+		got := e.message("revision", name, "Reconciled")
+		if !strings.HasPrefix(got, "False TakeoverRefused: Deployment "+name+"/istiod-"+name) || !strings.Contains(got, says) {
+			return errors.New(got)
+		}
+		return nil
+	})
+	for _, o := range installed {
+		got := o.DeepCopy()
+		if err := e.client.Get(e.t.Context(), client.ObjectKeyFromObject(o), got); err != nil {
+			e.t.Errorf("%s %s: %v", o.GetKind(), o.GetName(), err)
+		} else if appliers(got) != "helm" {
+			e.t.Errorf("%s %s was written by %s", o.GetKind(), o.GetName(), appliers(got))
+		}
+	}
 }
 
 // sailResources are those that the Sail Operator leaves when it is uninstalled.
