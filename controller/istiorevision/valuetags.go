@@ -39,13 +39,15 @@ type claimant struct {
 	name string
 	// active says that the Istio asks for this revision, ready that it is ready, and works that it may still inject.
 	active, ready, works bool
-	// has says that the objects of the tag are its own at this moment.
-	has bool
+	// has says that the objects of the tag are its own at this moment, lists that they are in its inventory, be they
+	// there or not.
+	has, lists bool
 }
 
 // carrier is the one of the revisions of an Istio, all of which ask for a tag, that has its objects: one tag cannot
 // inject from two of them. It is the active one, as soon as that is ready; until then the one that has them stays, as
-// long as it works. So a tag of the values moves as an IstioRevisionTag does.
+// long as it works. So a tag of the values moves as an IstioRevisionTag does. If the active one does not ask for the tag,
+// an earlier one keeps what it has, but none brings it back: the values that count do not have it any more.
 func carrier(claimants []claimant) string {
 	active := slices.IndexFunc(claimants, func(c claimant) bool { return c.active })
 	if active >= 0 && (claimants[active].ready || claimants[active].has) {
@@ -57,15 +59,16 @@ func carrier(claimants []claimant) string {
 			best = i
 		}
 	}
-	switch {
-	case best >= 0:
-		return claimants[best].name
-	case active >= 0:
-		return claimants[active].name
-	case len(claimants) > 0:
-		return claimants[0].name
+	if active < 0 {
+		if i := slices.IndexFunc(claimants, func(c claimant) bool { return c.lists }); i >= 0 {
+			return claimants[i].name
+		}
+		return ""
 	}
-	return ""
+	if best >= 0 {
+		return claimants[best].name
+	}
+	return claimants[active].name
 }
 
 // shared takes the objects of those tags out of what a revision should have that another revision of the same Istio
@@ -91,7 +94,7 @@ func (r *Reconciler) shared(ctx context.Context, s *scope, objects desired.Objec
 		if err != nil {
 			return request, err
 		}
-		if name := carrier(claimants); len(claimants) > 1 && name != s.rev.Name {
+		if name := carrier(claimants); name != s.rev.Name {
 			elsewhere[tag] = true
 			if !s.facts.inactive {
 				s.facts.waiting = append(s.facts.waiting,
@@ -142,6 +145,7 @@ func (r *Reconciler) claimants(
 		}
 		out = append(out, claimant{
 			name: rev.Name, active: rev.Name == s.active, has: holder != nil && rev.UID == holder.UID,
+			lists: lists(rev, tag, objects),
 			ready: rev.Status.ObservedGeneration == rev.Generation && rev.Status.Conditions.IsTrue(v1.ConditionReady),
 			works: Works(rev) && rev.DeletionTimestamp == nil && !outcome.PipelineRendered(rev),
 		})
@@ -149,12 +153,25 @@ func (r *Reconciler) claimants(
 	return out, nil
 }
 
+// lists reports whether the webhooks of a tag are in the inventory of a revision.
+func lists(rev *v1.IstioRevision, tag string, objects []*unstructured.Unstructured) bool {
+	return slices.ContainsFunc(objects, func(o *unstructured.Unstructured) bool {
+		return isTagWebhook(o, tag) && slices.ContainsFunc(rev.Status.Inventory, func(ref v1.ObjectReference) bool {
+			return ref.Kind == o.GetKind() && ref.Name == o.GetName()
+		})
+	})
+}
+
+func isTagWebhook(o *unstructured.Unstructured, tag string) bool {
+	return o.GetLabels()[labelChartTag] == tag && o.GetKind() == "MutatingWebhookConfiguration"
+}
+
 // holder is who controls the webhooks of a tag, or nil.
 func (r *Reconciler) holder(ctx context.Context, tag string,
 	objects []*unstructured.Unstructured,
 ) (*metav1.OwnerReference, error) {
 	for _, o := range objects {
-		if o.GetLabels()[labelChartTag] != tag || o.GetKind() != "MutatingWebhookConfiguration" {
+		if !isTagWebhook(o, tag) {
 			continue
 		}
 		live := cluster.Metadata(o.GroupVersionKind())

@@ -49,8 +49,18 @@ func TestCarrier(t *testing.T) {
 		},
 		{
 			"The active one does not ask for it: one of the others has it, and stays the one.",
-			[]claimant{{name: "a", works: true}, {name: "b", works: true, has: true}},
+			[]claimant{{name: "a", works: true}, {name: "b", works: true, has: true, lists: true}},
 			"b",
+		},
+		{
+			"The active one does not ask for it, and somebody has deleted what an earlier one had.",
+			[]claimant{{name: "a", works: true}, {name: "b", works: true, lists: true}},
+			"b",
+		},
+		{
+			"It is taken out of the values: no earlier one brings it back.",
+			[]claimant{{name: "a", works: true}, {name: "b", works: true}},
+			"",
 		},
 		{
 			"The version goes back: the old one is ready, and active again.",

@@ -43,6 +43,7 @@ func TestLifecycle(t *testing.T) {
 		{"refused", "what the API server refuses is for a person to mend, and no success", refused},
 		{"packaged", "what a package in Git still has is not removed behind its back", packaged},
 		{"pipeline", "the controller observes what a pipeline renders, and prunes it", pipeline},
+		{"tags of values", "a tag has one resource, and goes with the active revision", valueTags},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			parallel(t, 10)
