@@ -1,6 +1,7 @@
 package engines
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -29,7 +30,10 @@ const (
 )
 
 // argo is Argo CD: its application-controller, its repo-server, a plugin beside that, and redis.
-type argo struct{}
+type argo struct {
+	// log is what the application-controller says.
+	log string
+}
 
 // startArgo starts a control plane with Argo CD in it.
 func startArgo(t *testing.T) *world {
@@ -39,7 +43,6 @@ func startArgo(t *testing.T) *world {
 		"and Argo CD's application-controller listens on all interfaces")
 	needsProgram(t, redis)
 	w := launch(t, programs[argoCDCRDs])
-	w.engine = argo{}
 	w.configureArgo()
 	loopback, plugins := "127.0.0.1", t.TempDir()
 	redisPort, repoPort := cluster.Port(t), cluster.Port(t)
@@ -73,10 +76,11 @@ func startArgo(t *testing.T) *world {
 		}
 		return connection.Close()
 	})
-	w.Run(t, argoController, named(argoController, "ARGOCD_FAKE_IN_CLUSTER=true"), programs[argoCD],
+	controller := w.Run(t, argoController, named(argoController, "ARGOCD_FAKE_IN_CLUSTER=true"), programs[argoCD],
 		"--namespace="+argoNamespace, "--repo-server="+loopback+":"+repoPort, "--repo-server-plaintext",
 		"--metrics-port="+cluster.Port(t), "--persist-resource-health", "--app-resync=15", "--app-resync-jitter=0",
 		"--status-processors=4", "--operation-processors=4")
+	w.engine = argo{log: controller.Log()}
 	return w
 }
 
@@ -195,7 +199,6 @@ type argoStatus struct {
 	}
 	OperationState struct {
 		Phase, Message string
-		RetryCount     int
 		SyncResult     struct{ Revision string }
 	}
 }
@@ -222,7 +225,6 @@ func (argo) state(w *world, name string) (state, error) {
 		healthy: status.Health.Status == "Healthy",
 		failed:  status.Health.Status == "Degraded" || phase == "Failed" || phase == "Error",
 		syncs:   len(status.History),
-		retries: status.OperationState.RetryCount,
 	}
 	var messages []string
 	for _, c := range status.Conditions {
@@ -254,15 +256,63 @@ func (argo) remove(w *world, name string) {
 	w.eventually("the Application "+name+" is gone", func() error { return w.absent(o) })
 }
 
-// rounds counts the comparisons: each notes down its time in the status.
-func (argo) rounds(w *world, name string) int {
+// argoEntry is a line of the application-controller's log.
+type argoEntry struct {
+	Message     string `json:"msg"`
+	Application string
+	Kind, Name  string
+	SyncID      string
+	Compared    *int `json:"compare_app_state_ms"`
+}
+
+// entries are the lines about an application.
+func (a argo) entries(w *world, name string) []argoEntry {
 	w.t.Helper()
-	n := 0
-	for _, write := range w.Writes(w.t) {
-		ours := write.User == w.engine.user() && write.Verb == "patch"
-		if ours && write.Resource == "applications" && write.Name == name {
-			n++
+	text, err := os.ReadFile(a.log)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var entries []argoEntry
+	for line := range bytes.Lines(text) {
+		var entry argoEntry
+		// The last line may not be there in full.
+		if json.Unmarshal(line, &entry) == nil && entry.Application == name {
+			entries = append(entries, entry)
 		}
 	}
-	return n
+	return entries
+}
+
+// rounds counts the comparisons, which are noted down when they are done. A round that came to no comparison, since
+// only the tree of resources was read again, lacks the time that it took.
+func (a argo) rounds(w *world, name string) int {
+	w.t.Helper()
+	return len(filter(a.entries(w, name), func(e argoEntry) bool {
+		return e.Message == "Reconciliation completed" && e.Compared != nil
+	}))
+}
+
+// failures leaves one thing aside that is Argo CD's own: it asks the API server for the kinds when it begins a sync,
+// asks again only if it finds that its answer is an old one, and does not if it has it from this sync. So an object may
+// fail once whose kind has come with it, and is there when Argo CD tries again by itself.
+func (a argo) failures(w *world, name string) []string {
+	w.t.Helper()
+	var failures []string
+	known := map[string]bool{}
+	for _, e := range a.entries(w, name) {
+		switch {
+		case strings.Contains(e.Message, "'SyncFailed'"):
+			if e.Kind == "PeerAuthentication" && strings.Contains(e.Message, "no matches for kind") {
+				known[e.SyncID] = true
+				continue
+			}
+			failures = append(failures, e.Kind+" "+e.Name+": "+e.Message)
+		case !strings.Contains(e.Message, "Updating operation state"):
+		case strings.Contains(e.Message, "-> Failed"), strings.Contains(e.Message, "-> Error"):
+			if !known[e.SyncID] {
+				failures = append(failures, e.Message)
+			}
+		}
+	}
+	return failures
 }

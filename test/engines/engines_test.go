@@ -1,21 +1,9 @@
 package engines
 
 import (
-	"os"
+	"path/filepath"
 	"testing"
 )
-
-// unproven is set in the environment to run what has never passed yet as well.
-const unproven = "LATEEN_UNPROVEN"
-
-// needsProof skips what has never passed yet, with either engine or with this one: it is not known whether the test is
-// wrong or Lateen. Who has seen it pass takes the call away.
-func needsProof(t *testing.T) {
-	t.Helper()
-	if os.Getenv(unproven) == "" {
-		t.Skip("has not passed yet: " + unproven + "=1 runs it")
-	}
-}
 
 // TestFlux is Flux with what is rendered before it looks: kpt packages and rendered branches, and with resources for
 // the controller.
@@ -27,11 +15,8 @@ func TestFlux(t *testing.T) {
 }
 
 // TestArgoCD is Argo CD with the same, with kustomize that calls the functions, and with a plugin.
-//
-// None of it has passed yet.
 func TestArgoCD(t *testing.T) {
 	t.Parallel()
-	needsProof(t)
 	live(t, startArgo(t), []form{renderedBranch, kptPackage, inPlugin, inEngine}, inEngine, map[string]func(*world){
 		"without exec": func(w *world) { w.withoutExec() },
 	})
@@ -45,6 +30,10 @@ func live(t *testing.T, w *world, forms []form, memoryless form, more map[string
 	part := func(name string, do func(w *world)) {
 		t.Run(name, func(t *testing.T) { do(w.in(t)) })
 	}
+	part("examples/kpt", func(w *world) { w.example(kptPackage, filepath.Join(w.packages(), exampleName)) })
+	part("examples/kustomize", func(w *world) {
+		w.example(memoryless, filepath.Join(root, "examples/kustomize", exampleName))
+	})
 	var resting *idle
 	for i, f := range forms {
 		part("first sync/"+f.name, func(w *world) {
@@ -61,8 +50,8 @@ func live(t *testing.T, w *world, forms []form, memoryless form, more map[string
 	if t.Failed() || resting == nil {
 		return
 	}
-	part("upgrade with memory", func(w *world) { needsProof(w.t); w.upgradeWithMemory() })
-	part("upgrade without memory", func(w *world) { needsProof(w.t); w.upgradeWithoutMemory(memoryless) })
+	part("upgrade with memory", func(w *world) { w.upgradeWithMemory() })
+	part("upgrade without memory", func(w *world) { w.upgradeWithoutMemory(memoryless) })
 	part("mistakes/kpt package", func(w *world) { w.mistaken(kptPackage, "slip-kpt") })
 	part("mistakes/"+memoryless.name, func(w *world) { w.mistaken(memoryless, "slip-kustomize") })
 	for name, do := range more {

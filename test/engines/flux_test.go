@@ -135,10 +135,7 @@ func (flux) state(w *world, name string) (state, error) {
 		LastAppliedRevision, LastAttemptedRevision string
 		ObservedGeneration                         int64
 		Conditions                                 []struct{ Type, Status, Reason, Message string }
-		History                                    []struct {
-			LastReconciledStatus string
-			TotalReconciliations int
-		}
+		History                                    []struct{}
 	}
 	if err := convert(o, &status, "status"); err != nil {
 		return state{}, err
@@ -156,13 +153,19 @@ func (flux) state(w *world, name string) (state, error) {
 			s.message += " " + c.Reason + ": " + c.Message
 		}
 	}
-	for _, h := range status.History {
-		s.syncs++
+	s.syncs = len(status.History)
+	return s, nil
+}
+
+func (flux) failures(w *world, name string) []string {
+	w.t.Helper()
+	var failures []string
+	for _, h := range w.history(name) {
 		if h.LastReconciledStatus != "ReconciliationSucceeded" {
-			s.retries += h.TotalReconciliations
+			failures = append(failures, fmt.Sprintf("%s, %d times", h.LastReconciledStatus, h.TotalReconciliations))
 		}
 	}
-	return s, nil
+	return failures
 }
 
 // commitOf is the commit in what Flux calls a revision.
@@ -191,19 +194,30 @@ func (w *world) absent(o *unstructured.Unstructured) error {
 
 func (flux) rounds(w *world, name string) int {
 	w.t.Helper()
+	n := 0
+	for _, h := range w.history(name) {
+		n += h.TotalReconciliations
+	}
+	return n
+}
+
+// fluxHistory is how often a Kustomization has been reconciled with the same outcome.
+type fluxHistory struct {
+	LastReconciledStatus string
+	TotalReconciliations int
+}
+
+func (w *world) history(name string) []fluxHistory {
+	w.t.Helper()
 	o, err := w.get(kustomizeAPI, kustomization, fluxNamespace, name)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var history []struct{ TotalReconciliations int }
+	var history []fluxHistory
 	if err := convert(o, &history, "status", "history"); err != nil {
 		w.t.Fatal(err)
 	}
-	n := 0
-	for _, h := range history {
-		n += h.TotalReconciliations
-	}
-	return n
+	return history
 }
 
 // convert reads a part of an object into a struct.

@@ -95,7 +95,7 @@ func certificate(t *testing.T) string {
 
 // stir does what istiod does: it writes its certificate, and whether it can answer, by its own field manager.
 func (i *idle) stir(ctx context.Context, c client.Client, bundles []string) {
-	const pause = 2 * time.Second
+	const pause = 5 * time.Second
 	policies := []string{"Ignore", "Fail"}
 	for n := 0; ctx.Err() == nil; n++ {
 		for _, o := range i.objects {

@@ -21,7 +21,7 @@ import (
 // What the environment says: whether these tests are to run at all. `make test-engines` sets it.
 const (
 	engines = "ENGINES"
-	// required says that a missing program is a failure, and no reason to skip.
+	// required says that what is missing is a failure, and no reason to skip: a program, or time.
 	required = "required"
 )
 
@@ -138,9 +138,10 @@ func needsProgram(t *testing.T, name string) string {
 // needsEngine gives the files of an engine.
 func needsEngine(t *testing.T, names ...string) {
 	t.Helper()
-	if os.Getenv(engines) == "" || testing.Short() {
+	if os.Getenv(engines) == "" {
 		t.Skip("needs the engines: `make test-engines`")
 	}
+	needs(t, !testing.Short(), "takes longer than -short allows")
 	for _, name := range names {
 		needs(t, programs[name] != "", name+" is not built (`make test-engines`)")
 	}

@@ -220,6 +220,14 @@ func policy(namespace string) string {
 		"metadata:\n  name: default\n  namespace: " + namespace + "\nspec:\n  mtls:\n    mode: STRICT\n"
 }
 
+// inOneGo looks whether the engine had to try again what it applied.
+func (w *world) inOneGo(name string) {
+	w.t.Helper()
+	if failures := w.engine.failures(w, name); failures != nil {
+		w.t.Errorf("not in one go: %q", failures)
+	}
+}
+
 // firstSync brings a mesh with everything that it needs into a cluster that has nothing of it.
 func (w *world) firstSync(f form, name string) (*repository, []*unstructured.Unstructured) {
 	w.t.Helper()
@@ -228,10 +236,8 @@ func (w *world) firstSync(f form, name string) (*repository, []*unstructured.Uns
 		annotations: map[string]string{"lateen.io/crds": "include"},
 		more:        files{"policy.yaml": policy("istio-system")},
 	}
-	r, objects, s := w.deploy(f, m, name)
-	if s.retries != 0 {
-		w.t.Errorf("not in one go: %+v", s)
-	}
+	r, objects, _ := w.deploy(f, m, name)
+	w.inOneGo(name)
 	if gone := w.gone(objects); gone != nil {
 		w.t.Errorf("%q are not in the cluster", gone)
 	}
@@ -284,21 +290,32 @@ func (w *world) empty(objects []*unstructured.Unstructured) {
 // steady watches an application while the engine compares it a few times more: it has to be, and stay, as Git has it.
 func (w *world) steady(name string, before state) {
 	w.t.Helper()
-	const rounds = 3
-	target := w.engine.rounds(w, name) + rounds
-	w.eventually("the engine looks again", func() error {
-		now, err := w.engine.state(w, name)
-		if err != nil {
-			return err
-		}
+	w.looks(name, func(now state) {
 		if !now.synced || now.syncs != before.syncs {
 			w.t.Fatalf("nothing has changed in Git, and the engine says %+v", now)
 		}
-		if n := w.engine.rounds(w, name); n < target {
-			return fmt.Errorf("%d comparisons of %d", n, target)
-		}
-		return nil
 	})
+}
+
+// looks asks the engine for three comparisons of an application, one after the other, and shows what it says
+// meanwhile.
+func (w *world) looks(name string, see func(state)) {
+	w.t.Helper()
+	for range 3 {
+		before := w.engine.rounds(w, name)
+		w.engine.pull(w, name)
+		w.eventually("the engine looks again", func() error {
+			now, err := w.engine.state(w, name)
+			if err != nil {
+				return err
+			}
+			see(now)
+			if w.engine.rounds(w, name) == before {
+				return fmt.Errorf("no comparison after %d, and the engine says %+v", before, now)
+			}
+			return nil
+		})
+	}
 }
 
 // upgradeWithMemory is an upgrade by revisions in a kpt package, up to the end of the old one.
@@ -317,8 +334,8 @@ func (w *world) upgradeWithMemory() {
 	if diff := cmp.Diff(before, w.versions(old)); diff != "" {
 		w.t.Errorf("the new version changes the old revision: -want +got:\n%s", diff)
 	}
-	if writes := w.written(since, old); len(writes) > 0 {
-		w.t.Errorf("the new version writes to the old revision: %v", writes)
+	if deleted := w.deleted(since); deleted != nil {
+		w.t.Errorf("the engine has deleted %q", deleted)
 	}
 	fresh := of(m.revision(), kptPackage.rendered(w.t, r))
 	if gone := w.gone(fresh); len(fresh) < 10 || gone != nil {
@@ -326,20 +343,16 @@ func (w *world) upgradeWithMemory() {
 	}
 
 	kept := without(kptPackage.rendered(w.t, r), old)
-	w.settled(kept)
+	before = w.settled(kept)
 	since = len(w.Writes(w.t))
 	r.write(w.t, files{"mesh/usage.yaml": usageReport(oldRevision, m.revision())})
 	w.sync(m.name, kptPackage.commit(w.t, r, "nothing uses the old revision"))
 	w.awaitGone(old)
-	if gone := w.gone(kept); gone != nil {
-		w.t.Errorf("%q went as well", gone)
+	if diff := cmp.Diff(ids(old), w.deleted(since)); diff != "" {
+		w.t.Errorf("what the engine deletes: -want +got:\n%s", diff)
 	}
-	for _, write := range w.written(since, nil) {
-		if write.Verb != "delete" && slices.ContainsFunc(kept, func(o *unstructured.Unstructured) bool {
-			return o.GetName() == write.Name && o.GetNamespace() == write.Namespace
-		}) {
-			w.t.Errorf("the end of the old revision is none of the new one's business: %s", write)
-		}
+	if diff := cmp.Diff(before, w.versions(kept)); diff != "" {
+		w.t.Errorf("the end of the old revision is none of the new one's business: -want +got:\n%s", diff)
 	}
 }
 
@@ -367,6 +380,7 @@ func (w *world) upgradeWithoutMemory(f form) {
 	r, objects, _ := w.deploy(f, m, m.name)
 	old := of(m.revision(), objects)
 	before := w.settled(old)
+	since := len(w.Writes(w.t))
 	m.version = newVersion
 	f.write(w.t, r, m)
 	bumped := w.sync(m.name, f.commit(w.t, r, "the next version"))
@@ -375,6 +389,9 @@ func (w *world) upgradeWithoutMemory(f form) {
 			len(left))
 	}
 	w.steady(m.name, bumped)
+	if deleted := w.deleted(since); deleted != nil {
+		w.t.Errorf("the engine has deleted %q", deleted)
+	}
 	if diff := cmp.Diff(before, w.versions(old)); diff != "" {
 		w.t.Errorf("the old revision has left Git, and not the cluster: -want +got:\n%s", diff)
 	}
@@ -389,10 +406,12 @@ var mistakes = map[string]mesh{
 }
 
 // mistaken makes them one after the other in a mesh that is in the cluster. A rendering that fails is the end of it:
-// nothing is pushed. Where the engine renders, it has to say so, and to leave the cluster alone.
+// nothing is pushed. Where the engine renders, it has to say so, and to leave the cluster alone; each mistake is mended
+// before the next, so that what the engine says is said of this one.
 func (w *world) mistaken(f form, name string) {
 	m := mesh{name: name, version: newVersion, strategy: "InPlace"}
 	r, objects, _ := w.deploy(f, m, name)
+	before := w.settled(objects)
 	since := len(w.Writes(w.t))
 	for _, mistake := range mistakes {
 		wrong := m
@@ -403,6 +422,15 @@ func (w *world) mistaken(f form, name string) {
 			r.push(w.t, "a mistake: "+said)
 			w.engine.pull(w, name)
 			w.refused(name, "render-istio", said)
+			w.looks(name, func(state) {})
+			if writes := w.written(since, nil); len(writes) > 0 {
+				w.t.Errorf("%s: the engine has written %v", said, writes)
+			}
+			f.write(w.t, r, m)
+			if s := w.sync(name, r.push(w.t, "mended")); s.message != "" {
+				w.t.Errorf("it is mended, and the engine says %+v", s)
+			}
+			since = len(w.Writes(w.t))
 			continue
 		}
 		before := ids(f.rendered(w.t, r))
@@ -414,10 +442,10 @@ func (w *world) mistaken(f form, name string) {
 			w.t.Errorf("%s: the directory that the engine looks at has changed: -want +got:\n%s", said, diff)
 		}
 	}
-	if gone := w.gone(objects); gone != nil {
-		w.t.Errorf("%q went", gone)
+	if diff := cmp.Diff(before, w.versions(objects)); diff != "" {
+		w.t.Errorf("the mistakes have changed what is in the cluster: -want +got:\n%s", diff)
 	}
-	if writes := w.written(since, objects); len(writes) > 0 {
+	if writes := w.written(since, nil); len(writes) > 0 {
 		w.t.Errorf("the engine has written %v", writes)
 	}
 	f.write(w.t, r, m)
@@ -446,19 +474,14 @@ func (w *world) withoutExec() {
 	if gone := w.gone(objects); len(objects) < 10 || gone != nil {
 		w.t.Fatalf("nothing would be proved: %d objects, of which %q are missing", len(objects), gone)
 	}
-	since, rounds := len(w.Writes(w.t)), w.engine.rounds(w, m.name)+3
+	before := w.settled(objects)
+	since := len(w.Writes(w.t))
 	a.noExec = true
 	w.engine.deploy(w, a)
-	w.engine.pull(w, m.name)
-	w.eventually("the engine looks at what is left", func() error {
-		if n := w.engine.rounds(w, m.name); n < rounds {
-			return fmt.Errorf("%d comparisons of %d", n, rounds)
-		}
-		return nil
-	})
+	w.looks(m.name, func(state) {})
 	w.await(m.name, commit)
-	if gone := w.gone(objects); gone != nil {
-		w.t.Errorf("protect is set, and %q went", gone)
+	if diff := cmp.Diff(before, w.versions(objects)); diff != "" {
+		w.t.Errorf("protect is set: -want +got:\n%s", diff)
 	}
 	if writes := w.written(since, objects); len(writes) > 0 {
 		w.t.Errorf("the engine has written %v", writes)

@@ -49,6 +49,8 @@ type engine interface {
 	pull(w *world, name string)
 	// state is what the engine says of an application.
 	state(w *world, name string) (state, error)
+	// failures are the attempts to bring an application into the cluster that did not work, so that there was another.
+	failures(w *world, name string) []string
 	// remove removes the application, and with it its objects.
 	remove(w *world, name string)
 	// rounds counts how often the engine has compared the application with the cluster.
@@ -83,8 +85,8 @@ type state struct {
 	// failed says that something is wrong that time does not mend; message says what.
 	failed  bool
 	message string
-	// syncs counts the runs that were to change something, and retries those of them that did not work at once.
-	syncs, retries int
+	// syncs counts the runs that were to change something.
+	syncs int
 }
 
 // launch starts a control plane for an engine. No webhook is called: the istiod that it names is a pod that only
@@ -352,6 +354,30 @@ func (w *world) written(since int, objects []*unstructured.Unstructured) []clust
 		}
 	}
 	return found
+}
+
+// deleted names what the engine has deleted since a moment, but for what it keeps for itself.
+func (w *world) deleted(since int) []string {
+	w.t.Helper()
+	var names []string
+	for _, write := range w.written(since, nil) {
+		if !strings.HasPrefix(write.Verb, "delete") {
+			continue
+		}
+		kind, err := w.client.RESTMapper().KindFor(schema.GroupVersionResource{
+			Group: write.Group, Resource: write.Resource,
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		o := &unstructured.Unstructured{}
+		o.SetGroupVersionKind(kind)
+		o.SetNamespace(write.Namespace)
+		o.SetName(write.Name)
+		names = append(names, id(o))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // ofEngines tells whether a write is to what engines keep for themselves.
