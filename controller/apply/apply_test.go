@@ -35,6 +35,8 @@ type world struct {
 	// reads and writes are requests for objects other than Lateen's resources; dry runs are neither.
 	reads, writes int
 	awaited       []string
+	// meanwhile is what others do between the reading of an object and its dry run.
+	meanwhile func()
 }
 
 func (w *world) Watch(context.Context, schema.GroupVersionKind) error { return nil }
@@ -66,6 +68,9 @@ func newWorld(t *testing.T, resources ...client.Object) *world {
 			var all client.PatchOptions
 			all.ApplyOptions(opts)
 			if len(all.DryRun) > 0 {
+				if w.meanwhile != nil {
+					w.meanwhile()
+				}
 				return w.dryRun(ctx, o, p)
 			}
 			w.writes++
@@ -461,6 +466,107 @@ func TestFailurePolicy(t *testing.T) {
 		if e.Manager == FieldManager && strings.Contains(e.FieldsV1.GetRawString(), "failurePolicy") {
 			t.Errorf("the controller owns a failurePolicy: %s", e.FieldsV1.GetRawString())
 		}
+	}
+}
+
+// meanwhile is what others do while the controller looks at a validating webhook.
+type meanwhile struct {
+	name, reason string
+	// before is done before the controller reads it, and after between that and its dry run, the first time or always.
+	before, after func(w *world, desired *unstructured.Unstructured)
+	always        bool
+	writes        int
+	policy        any
+}
+
+func certified(w *world, desired *unstructured.Unstructured) {
+	w.edit(desired, "pilot-discovery", func(o map[string]any) {
+		in(o, "webhooks", 0)["failurePolicy"] = "Fail"
+		in(o, "webhooks", 0, "clientConfig")["caBundle"] = "Y2VydGlmaWNhdGU="
+	})
+}
+
+func drifted(w *world, desired *unstructured.Unstructured) {
+	w.edit(desired, "kubectl-edit", func(o map[string]any) { in(o, "webhooks", 0)["sideEffects"] = "NoneOnDryRun" })
+}
+
+var meanwhiles = []meanwhile{
+	{name: "istiod", reason: "its certificate is no difference", after: certified, policy: "Fail"},
+	{name: "drift", reason: "it is put right, be it the next time", after: drifted, writes: 1, policy: "Ignore"},
+	{
+		name: "drift before, istiod after", reason: "the one is put right, the other stays",
+		before: drifted, after: certified, writes: 1, policy: "Fail",
+	},
+	{
+		name: "it goes", reason: "it comes back as a new one does, open", before: certified, writes: 2, policy: "Ignore",
+		after: func(w *world, desired *unstructured.Unstructured) {
+			if err := w.client.Delete(w.t.Context(), w.live(desired)); err != nil {
+				w.t.Error(err)
+			}
+		},
+	},
+	{
+		name: "no rest", reason: "drift of what never stands still is put right", before: drifted, always: true,
+		writes: 1, policy: "Ignore",
+		after: func(w *world, desired *unstructured.Unstructured) {
+			w.edit(desired, "somebody", func(o map[string]any) {
+				in(o, "metadata", "labels")["example.com/version"] = in(o, "metadata")["resourceVersion"]
+			})
+		},
+	},
+}
+
+// TestMeanwhile has others write between the moment in which the controller reads an object and that of its dry run: what
+// they have done is not taken for a difference, nor is it lost.
+func TestMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, c := range meanwhiles {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			owner := lateens(v1.KindIstioRevision, "default", 0)
+			w := newWorld(t, owner)
+			desired := object(t, webhook)
+			s := w.set(owner, desired)
+			s.Previous = w.bring(s).Inventory
+			s.Digest = "2" // as after a restart, or with other values: everything is looked at
+			if c.before != nil {
+				c.before(w, desired)
+			}
+			before := w.writes
+			w.meanwhile = func() {
+				if !c.always {
+					w.meanwhile = nil
+				}
+				c.after(w, desired)
+			}
+			changes := w.bring(s).Changes
+			w.meanwhile = nil
+			changes = append(changes, w.bring(s).Changes...) // what others have written brings the controller here again
+			if got := w.writes - before; got != c.writes || len(changes) != min(c.writes, 1) {
+				t.Errorf("%s: %d writes, want %d; changes: %v", c.reason, got, c.writes, changes)
+			}
+			hook := in(w.live(desired).Object, "webhooks", 0)
+			if hook["failurePolicy"] != c.policy || hook["sideEffects"] != "None" {
+				t.Errorf("%s: failurePolicy %v, sideEffects %v", c.reason, hook["failurePolicy"], hook["sideEffects"])
+			}
+		})
+	}
+}
+
+// TestMeanwhileTaken has an older resource create an object that was not there when the controller looked: it is the
+// older one's.
+func TestMeanwhileTaken(t *testing.T) {
+	t.Parallel()
+	first, second := lateens(v1.KindIstioRevision, "mesh", 1), lateens(v1.KindIstioRevisionTag, "stable", 2)
+	w := newWorld(t, first, second)
+	desired := object(t, webhook)
+	w.meanwhile = func() {
+		w.meanwhile = nil
+		w.bring(w.set(first, desired))
+	}
+	_, err := w.applier.Bring(t.Context(), w.set(second, desired))
+	if held := (*HeldError)(nil); !errors.As(err, &held) || !metav1.IsControlledBy(w.live(desired), first) {
+		t.Errorf("the owners are %v, and the younger says: %v", w.live(desired).GetOwnerReferences(), err)
 	}
 }
 

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -32,8 +33,27 @@ func (r *run) get(ctx context.Context, i *item) (*unstructured.Unstructured, err
 	return i.live, nil
 }
 
-// apply makes one object as it should be. kept are the keys that others have added and that stay.
+// apply makes one object as it should be. kept are the keys that others have added and that stay. If the object is
+// another one by the time of the dry run, it is read once more: the difference to what was read before may be that of
+// somebody who has just written, as istiod does when a webhook is new, and is nothing to put right. An object that
+// never stands still is applied in the end all the same.
 func (r *run) apply(ctx context.Context, i *item) (c Change, kept []string, err error) {
+	const tries = 3
+	for try := 1; ; try++ {
+		removed := c.Removed
+		c, kept, err = r.applyOnce(ctx, i, try == tries)
+		c.Removed = slices.Concat(removed, c.Removed)
+		if !errors.Is(err, errStale) {
+			return c, kept, err
+		}
+		i.read, i.live = false, nil
+	}
+}
+
+// errStale says that an object has changed since it was read.
+var errStale = errors.New("it has changed meanwhile")
+
+func (r *run) applyOnce(ctx context.Context, i *item, last bool) (c Change, kept []string, err error) {
 	c.Object = i.ref
 	live, err := r.get(ctx, i)
 	if err != nil {
@@ -43,7 +63,7 @@ func (r *run) apply(ctx context.Context, i *item) (c Change, kept []string, err 
 	if r.refs != nil {
 		o.SetOwnerReferences(r.refs)
 	}
-	w := &work{run: r, desired: i.desired, live: live}
+	w := &work{run: r, desired: i.desired, live: live, last: last}
 	if live != nil && !ignored(live) {
 		if err := r.held(ctx, i.ref, i.desired, live); err != nil {
 			return c, nil, err
@@ -78,6 +98,8 @@ type work struct {
 
 	// desired is the object as it is rendered, and live what the server has of it, or nil.
 	desired, live *unstructured.Unstructured
+	// last says that nobody will try again if live is out of date.
+	last bool
 }
 
 // claim makes fields of others the controller's own, which the next apply removes then, and names the elements that
@@ -119,10 +141,11 @@ func (w *work) write(ctx context.Context, m *managers) error {
 	return w.applier.live.Patch(ctx, w.live, patch, client.FieldOwner(FieldManager))
 }
 
-// apply applies an object, if a dry run says that it changes something.
+// apply applies an object, if a dry run says that it changes something. It is errStale if live is not what the dry run
+// has changed.
 func (w *work) apply(ctx context.Context, o *unstructured.Unstructured) (ssa.Action, error) {
 	o, open := failOpen(o, w.live)
-	server := &server{Client: w.applier.live, live: w.live}
+	server := &server{Client: w.applier.live, live: w.live, last: w.last}
 	manager := ssa.NewResourceManager(server, nil, ssa.Owner{Field: FieldManager, Group: "lateen.io"})
 	entry, err := manager.Apply(ctx, o, options())
 	if err != nil {
@@ -184,12 +207,15 @@ func nameOf(item any) any {
 	return m["name"]
 }
 
-// server is a client of the server for the library, which gives it what was read already, and keeps what it has
-// applied.
+// server is a client of the server for the library, which gives it what was read already, keeps what it has applied,
+// and applies nothing that is compared with an object which has changed since, unless it is the last time.
 type server struct {
 	client.Client
 
 	live, applied *unstructured.Unstructured
+	// tried is the resource version of the object that the dry run has changed, "" if there was none.
+	tried string
+	last  bool
 }
 
 // Get gives the object that was read.
@@ -208,12 +234,27 @@ func (s *server) Get(_ context.Context, key client.ObjectKey, o client.Object, _
 
 // Patch keeps what was applied.
 func (s *server) Patch(ctx context.Context, o client.Object, patch client.Patch, options ...client.PatchOption) error {
-	err := s.Client.Patch(ctx, o, patch, options...)
 	var all client.PatchOptions
 	all.ApplyOptions(options)
-	if out, ok := o.(*unstructured.Unstructured); ok && err == nil && patch.Type() == types.ApplyPatchType &&
-		len(all.DryRun) == 0 {
+	applies, dry := patch.Type() == types.ApplyPatchType, len(all.DryRun) > 0
+	if applies && !dry && !s.last && s.tried != storedVersion(s.live) {
+		return errStale
+	}
+	err := s.Client.Patch(ctx, o, patch, options...)
+	if !applies || err != nil {
+		return err
+	}
+	if out, ok := o.(*unstructured.Unstructured); dry {
+		s.tried = o.GetResourceVersion()
+	} else if ok {
 		s.applied = out
 	}
-	return err
+	return nil
+}
+
+func storedVersion(o *unstructured.Unstructured) string {
+	if o == nil {
+		return ""
+	}
+	return o.GetResourceVersion()
 }
