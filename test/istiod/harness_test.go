@@ -99,24 +99,39 @@ type env struct {
 	t      *testing.T
 	client client.Client
 	routes *routes
+	// lateen is the controller.
+	lateen *process
+}
+
+// asked skips the test unless somebody has asked for real istiods, and there are some.
+func asked(t *testing.T) {
+	t.Helper()
+	switch {
+	case os.Getenv("ENGINES") == "":
+		t.Skip("starts a real istiod: make test-engines")
+	case testing.Short():
+		leftOut(t, "it starts a control plane, which is not short")
+	case programs.missing != "":
+		leftOut(t, programs.missing)
+	}
+}
+
+// leftOut skips a test that somebody has asked for, or fails it if all of them are required.
+func leftOut(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("ENGINES") == "required" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
 }
 
 // start gives the test a cluster of its own, with Lateen's CRDs, the controller, and a way for the API server to the
 // webhooks.
-func start(t *testing.T) *env {
+func start(t *testing.T, options ...cluster.Option) *env {
 	t.Helper()
-	switch asked := os.Getenv("ENGINES"); {
-	case testing.Short():
-		t.Skip("starts a control plane")
-	case asked == "":
-		t.Skip("starts a real istiod: make test-engines")
-	case programs.missing != "" && asked == "required":
-		t.Fatal(programs.missing)
-	case programs.missing != "":
-		t.Skip(programs.missing)
-	}
-	e := &env{Cluster: cluster.Start(t, cluster.WithNodes(2), cluster.WithAudit(),
-		cluster.WithCRDs("../../config/crd")), t: t}
+	asked(t)
+	options = append(options, cluster.WithNodes(2), cluster.WithAudit(), cluster.WithCRDs("../../config/crd"))
+	e := &env{Cluster: cluster.Start(t, options...), t: t}
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1.AddToScheme(scheme))
@@ -126,7 +141,7 @@ func start(t *testing.T) *env {
 	}
 	e.put("{apiVersion: v1, kind: Namespace, metadata: {name: " + system + "}}")
 	e.routes = e.route()
-	e.controller()
+	e.lateen = e.controller()
 	return e
 }
 
@@ -162,6 +177,9 @@ func (e *env) run(name, dir string, environ []string, program string, args ...st
 		}
 		if e.t.Failed() {
 			const most = 8000
+			text = bytes.Join(slices.DeleteFunc(bytes.SplitAfter(text, []byte("\n")), func(line []byte) bool {
+				return bytes.Contains(line, []byte(`"msg":"Starting EventSource"`))
+			}), nil)
 			e.t.Logf("the log of %s ends:\n%s", name, text[max(0, len(text)-most):])
 		}
 	})

@@ -71,6 +71,7 @@ func (e *env) istiod(revision string) *istiod {
 	i.process = e.run(name, e.t.TempDir(), environ, programs.istiod, args...)
 	e.eventually("istiod of "+revision+" is ready", func() error { return isReady(e.t.Context(), i.address) })
 	e.routes.add(i)
+	e.t.Cleanup(func() { e.routes.drop(i) })
 	return i
 }
 
@@ -145,8 +146,8 @@ func (e *env) route() *routes {
 			e.t.Cleanup(func() { closeQuietly(lock) })
 			r.first = first
 		} else if errors.Is(err, fs.ErrPermission) {
-			e.t.Skipf("the API server calls webhooks on port %s, on which this user may not listen: %v", servicePort,
-				err)
+			leftOut(e.t, fmt.Sprintf("the API server calls webhooks on port %s, on which this user may not listen: %v",
+				servicePort, err))
 		}
 	}
 	if r.first == "" {

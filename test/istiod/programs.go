@@ -7,8 +7,11 @@ package istiod
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"os/exec"
+	"path/filepath"
 
 	"github.com/lateen-io/lateen/test/cluster"
 )
@@ -38,4 +41,20 @@ func Program(ctx context.Context, progress io.Writer) (string, error) {
 func Missing() (bool, error) {
 	names, err := cluster.Missing(modules)
 	return len(names) > 0, err
+}
+
+// GatewayAPI gives the directory with the CustomResourceDefinitions of the Gateway API that istiod is built with. They
+// are in a module that has been downloaded to build it.
+func GatewayAPI(ctx context.Context) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", "sigs.k8s.io/gateway-api")
+	cmd.Dir = "programs"
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("looking for the module of the Gateway API: %w\n%s", err, out)
+	}
+	var module struct{ Dir string }
+	if err := json.Unmarshal(out, &module); err != nil {
+		return "", fmt.Errorf("looking for the module of the Gateway API: %w", err)
+	}
+	return filepath.Join(module.Dir, "config", "crd", "standard"), nil
 }

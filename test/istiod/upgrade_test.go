@@ -1,11 +1,13 @@
 package istiod
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -42,6 +44,7 @@ func TestUpgrade(t *testing.T) {
 		}
 	}
 	e.inUse(old, true)
+	used := e.podNames("app")
 
 	e.relabel("app", map[string]string{"istio.io/rev": current})
 	e.injected("app", old) // until they are made anew
@@ -53,46 +56,144 @@ func TestUpgrade(t *testing.T) {
 	e.gone(&admissionv1.MutatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "istio-sidecar-injector-" + old},
 	})
+	e.goneBefore(used, old)
 	e.stop(first)
 	e.ready(current)
 	e.patched(current)
 	if got := e.made(podIn("app", "last", nil, nil), client.DryRunAll); got.Status != current {
 		t.Errorf("when the old revision is gone, a pod was injected by %q", got.Status)
 	}
-	e.peaceful(current)
+	e.peaceful(current, func(round int) {
+		// Other values: all is rendered and applied again.
+		e.put(istio("default", version, strategy+fmt.Sprintf(", values: {meshConfig: {accessLogFile: /dev/round-%d}}", round)))
+		e.eventually("the new values are applied", func() error {
+			config := &corev1.ConfigMap{}
+			key := client.ObjectKey{Namespace: system, Name: "istio-" + current}
+			if err := e.client.Get(e.t.Context(), key, config); err != nil {
+				return err
+			}
+			return contains(config.Data["mesh"], fmt.Sprintf("/dev/round-%d", round))
+		})
+	})
 }
 
-// peaceful shows from the audit log that the controller and istiod leave each other's fields alone: somebody takes
-// istiod's certificate out of the webhooks, and istiod puts it back; somebody makes the controller look at everything,
-// and it has nothing to say about them.
-func (e *env) peaceful(revision string) {
+// podNames are those of the pods in a namespace.
+func (e *env) podNames(namespace string) []string {
+	e.t.Helper()
+	var pods corev1.PodList
+	if err := e.client.List(e.t.Context(), &pods, client.InNamespace(namespace)); err != nil {
+		e.t.Fatal(err)
+	}
+	var names []string
+	for _, pod := range pods.Items {
+		names = append(names, pod.Name)
+	}
+	return names
+}
+
+// goneBefore shows from the audit log that pods were deleted before somebody deleted anything of a revision.
+func (e *env) goneBefore(pods []string, revision string) {
+	e.t.Helper()
+	deleted := map[string]bool{}
+	for _, w := range e.Writes(e.t) {
+		switch {
+		case w.Verb != "delete" || w.DryRun || w.Code >= 300:
+		case w.Resource == "pods" && slices.Contains(pods, w.Name):
+			deleted[w.Name] = true
+		case strings.HasSuffix(w.Name, revision) && len(deleted) < len(pods):
+			e.t.Errorf("%s, while only %d of the pods %v that it had injected were deleted", w, len(deleted), pods)
+		}
+	}
+	if len(pods) == 0 || len(deleted) != len(pods) {
+		e.t.Errorf("of the pods %v only %v were deleted, by the audit log", pods, deleted)
+	}
+}
+
+// peaceful shows from the audit log that the controller and istiod leave each other's fields alone. What istiod has
+// written is taken away: istiod puts it back. Then the controller looks at everything, renders anew, and starts anew: it
+// has nothing to say about the webhooks, and what istiod wrote stays as it is.
+func (e *env) peaceful(revision string, change func(round int)) {
 	e.t.Helper()
 	e.looks(revision)
 	before := len(e.hookWrites())
-	const rounds = 5
-	for range rounds {
+	const rounds = 3
+	for round := range rounds {
 		e.emptied()
 		e.patched(revision)
+		stored := e.hookVersions()
 		e.looks(revision)
-	}
-	writes := e.hookWrites()[before:]
-	by := map[string]int{}
-	for _, w := range writes {
-		switch {
-		case strings.Contains(w.User, "istiod"):
-			by["istiod"]++
-		case w.UserAgent == "lateen-controller":
-			by["the controller"]++
-			e.t.Errorf("the controller had nothing to write: %s", w)
-		default:
-			by["the test"]++
+		change(round)
+		e.lateen.kill()
+		e.lateen = e.controller()
+		e.looks(revision)
+		if diff := gocmp.Diff(stored, e.hookVersions()); diff != "" {
+			e.t.Errorf("somebody wrote webhooks that were as they should be, -before +after:\n%s", diff)
 		}
 	}
-	e.t.Logf("writes of webhooks in %d rounds: %v", rounds, by)
-	// Each time it may write twice: the certificate, and that the webhook answers.
-	if by["istiod"] > 2*by["the test"] {
-		e.t.Errorf("istiod wrote %d times after the test had written %d times", by["istiod"], by["the test"])
+	all := e.hookWrites()
+	if by := writers(all[:before]); by[byController] == 0 || by[byIstiod] == 0 {
+		e.t.Fatalf("both write webhooks when they are made, or nothing is counted: %v", by)
 	}
+	by := writers(all[before:])
+	e.t.Logf("writes of webhooks in %d rounds: %v", rounds, by)
+	if by[byController] > 0 {
+		e.t.Errorf("the controller had nothing to write:\n%s", lines(all[before:]))
+	}
+	// Each time it may write twice: the certificate, and that the webhook answers.
+	if by[byIstiod] > 2*by[byTest] {
+		e.t.Errorf("istiod wrote %d times after the test had written %d times", by[byIstiod], by[byTest])
+	}
+}
+
+func lines(writes []cluster.Write) string {
+	var b strings.Builder
+	for _, w := range writes {
+		fmt.Fprintln(&b, w)
+	}
+	return b.String()
+}
+
+// Those who write webhooks.
+const (
+	byController = "the controller"
+	byIstiod     = "istiod"
+	byTest       = "the test"
+)
+
+func writer(w cluster.Write) string {
+	switch {
+	case strings.HasPrefix(w.User, "system:serviceaccount:"+system+":istiod"):
+		return byIstiod
+	case w.UserAgent == "lateen-controller":
+		return byController
+	}
+	return byTest
+}
+
+func writers(writes []cluster.Write) map[string]int {
+	by := map[string]int{}
+	for _, w := range writes {
+		by[writer(w)]++
+	}
+	return by
+}
+
+// hookVersions are the resource versions of all webhook configurations.
+func (e *env) hookVersions() map[string]string {
+	e.t.Helper()
+	var mutating admissionv1.MutatingWebhookConfigurationList
+	var validating admissionv1.ValidatingWebhookConfigurationList
+	if err := errors.Join(e.client.List(e.t.Context(), &mutating), e.client.List(e.t.Context(), &validating)); err != nil {
+		e.t.Fatal(err)
+	}
+	versions := map[string]string{}
+	for _, o := range mutating.Items {
+		versions["mutating "+o.Name] = o.ResourceVersion
+	}
+	for _, o := range validating.Items {
+		versions["validating "+o.Name] = o.ResourceVersion
+	}
+	return versions
 }
 
 // hookWrites are the writes of webhook configurations.
@@ -103,23 +204,32 @@ func (e *env) hookWrites() []cluster.Write {
 	})
 }
 
-// emptied takes the certificates out of all webhooks, as somebody does who applies the charts anew.
+// emptied takes all that istiod writes out of all webhooks, as somebody does who applies the charts anew: the
+// certificates, and that the validating ones are strict.
 func (e *env) emptied() {
 	e.t.Helper()
-	e.eventually("the webhooks without certificates", func() error {
+	e.eventually("the webhooks as the charts have them", func() error {
 		var mutating admissionv1.MutatingWebhookConfigurationList
-		if err := e.client.List(e.t.Context(), &mutating); err != nil {
+		var validating admissionv1.ValidatingWebhookConfigurationList
+		if err := errors.Join(e.client.List(e.t.Context(), &mutating),
+			e.client.List(e.t.Context(), &validating)); err != nil {
 			return err
 		}
+		var errs []error
 		for _, config := range mutating.Items {
 			for i := range config.Webhooks {
 				config.Webhooks[i].ClientConfig.CABundle = nil
 			}
-			if err := e.client.Update(e.t.Context(), &config); err != nil {
-				return err
-			}
+			errs = append(errs, e.client.Update(e.t.Context(), &config))
 		}
-		return nil
+		for _, config := range validating.Items {
+			for i := range config.Webhooks {
+				config.Webhooks[i].ClientConfig.CABundle = nil
+				config.Webhooks[i].FailurePolicy = new(admissionv1.Ignore)
+			}
+			errs = append(errs, e.client.Update(e.t.Context(), &config))
+		}
+		return errors.Join(errs...)
 	})
 }
 
