@@ -145,35 +145,23 @@ func start(t *testing.T, options ...cluster.Option) *env {
 	return e
 }
 
-// process is a program that runs until the test ends, or it is killed.
-type process struct {
-	cmd  *exec.Cmd
-	kill func()
-}
+// process is a program that runs until the test ends, or it is killed. If it ends by itself the test fails, and it does
+// not outlive the test, however that ends.
+type process struct{ kill func() }
 
-// run starts a program. Its log is shown if the test fails.
-func (e *env) run(name, dir string, environ []string, program string, args ...string) *process {
+// run starts a program beside the control plane. Its log is shown if the test fails.
+func (e *env) run(name string, environ []string, program string, args ...string) *process {
 	e.t.Helper()
-	file := filepath.Join(e.t.TempDir(), name+".log")
-	out, err := os.Create(file)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	p := &process{cmd: exec.CommandContext(e.t.Context(), program, args...)}
-	p.cmd.Dir, p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = dir, environ, out, out
-	if err := p.cmd.Start(); err != nil {
-		e.t.Fatal(err)
-	}
-	p.kill = sync.OnceFunc(func() {
-		_ = p.cmd.Process.Kill()
-		_ = p.cmd.Wait()
-	})
+	companion := e.Run(e.t, name, environ, program, args...)
+	p := &process{kill: sync.OnceFunc(companion.Stop)}
 	e.t.Cleanup(func() {
 		p.kill()
-		_ = out.Close()
-		text, _ := os.ReadFile(file)
+		text, err := os.ReadFile(companion.Log())
+		if err != nil {
+			e.t.Error(err)
+		}
 		if bytes.Contains(text, []byte("panic:")) {
-			e.t.Errorf("%s crashed", name)
+			e.t.Errorf("%s panicked", name)
 		}
 		if e.t.Failed() {
 			const most = 8000
@@ -189,7 +177,7 @@ func (e *env) run(name, dir string, environ []string, program string, args ...st
 // controller starts Lateen's.
 func (e *env) controller() *process {
 	e.t.Helper()
-	return e.run("lateen-controller", "", os.Environ(), programs.controller, "--kubeconfig="+e.Kubeconfig,
+	return e.run("lateen-controller", nil, programs.controller, "--kubeconfig="+e.Kubeconfig,
 		"--leader-elect=false",
 		"--metrics-bind-address=0", "--health-probe-bind-address=0")
 }

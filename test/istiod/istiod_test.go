@@ -67,8 +67,8 @@ func (e *env) istiod(revision string) *istiod {
 		"--monitoringAddr=" + i.address + ":15014",
 		"--ctrlz_address=" + i.address,
 	})
-	// What the chart mounts is optional or in memory. An empty directory is that.
-	i.process = e.run(name, e.t.TempDir(), environ, programs.istiod, args...)
+	// What the chart mounts is optional or in memory. A directory that has nothing of it is that.
+	i.process = e.run(name, environ, programs.istiod, args...)
 	e.eventually("istiod of "+revision+" is ready", func() error { return isReady(e.t.Context(), i.address) })
 	e.routes.add(i)
 	e.t.Cleanup(func() { e.routes.drop(i) })
