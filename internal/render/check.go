@@ -88,7 +88,7 @@ func check(rel release.Release, from Source, all ...given) ([]Problem, error) {
 		for _, p := range selections(rel, g, v, path) {
 			out = append(out, Problem{p, false})
 		}
-		for _, p := range append(values.CheckSelectors(v, path), variables(from, v, path)...) {
+		for _, p := range append(selectors(from, v, path), variables(from, v, path)...) {
 			out = append(out, Problem{p, true})
 		}
 	}

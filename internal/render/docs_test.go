@@ -41,6 +41,7 @@ func TestDocumentedMessages(t *testing.T) {
 		{`{"defaultRevision":"canary"}`, ""},
 		{`{"pilot":{"env":{"CLUSTER_ID":"cluster1"}}}`, ""},
 		{`{"meshConfig":{"discoverySelectors":[{"matchExpressions":[{"key":"a","operator":"in"}]}]}}`, ""},
+		{`{"meshConfig":{"discoverySelectors":[{"matchExpressions":[{"key":"a","operator":"In"}]}]}}`, ""},
 		{`{"global":{"meshID":"${mesh}"}}`, ""},
 	} {
 		istio := &v1.Istio{Spec: v1.IstioSpec{Version: "v1.28.3", Values: &v1.Values{Raw: []byte(c.values)}}}

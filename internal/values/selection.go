@@ -113,36 +113,3 @@ func fileNames(c Charts, chart string, s selection) []string {
 func ChartPlatforms(c Charts, chart string) []string {
 	return fileNames(c, chart, selection{noun: "platform", prefix: "files/profile-platform-"})
 }
-
-// selectorOperators are those of a label selector; a node selector has two more.
-var selectorOperators = []string{"In", "NotIn", "Exists", "DoesNotExist"}
-
-// CheckSelectors returns the operators among values that no selector can have. Their schema only knows that they are
-// text; istiod drops a selector that it cannot read, and then selects everything.
-func CheckSelectors(v any, path string) []Problem {
-	var out []Problem
-	walk(v, place{path: path, pointer: strings.Split(path, ".")}, func(v any, at place) {
-		n := len(at.pointer)
-		text, isText := v.(string)
-		if !isText || at.pointer[n-1] != "operator" || n < 3 || at.pointer[n-3] != "matchExpressions" {
-			return
-		}
-		known := selectorOperators
-		if slices.Contains(at.pointer, "nodeAffinity") {
-			known = append(slices.Clone(known), "Gt", "Lt")
-		}
-		if slices.Contains(known, text) || Variable(text) != "" {
-			return
-		}
-		p := at.problem(fmt.Sprintf("the operator %q is none that a selector can have: %s", text,
-			strings.Join(known, ", ")))
-		for _, name := range known {
-			if simplify(name) == simplify(text) {
-				p.Suggestion = name
-				p.Message += "; did you mean " + name + "?"
-			}
-		}
-		out = append(out, p)
-	})
-	return out
-}

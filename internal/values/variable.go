@@ -99,6 +99,16 @@ func Variables(v any, path string) []Problem {
 	return out
 }
 
+// Walk visits values and all that is in them, in the order of keys. at is the place, a problem without a message.
+func Walk(v any, path string, visit func(v any, at Problem)) {
+	walk(v, place{path: path, pointer: strings.Split(path, ".")}, func(v any, at place) { visit(v, at.problem("")) })
+}
+
+// Below is the problem of a field of the one that p is about.
+func (p Problem) Below(key, message string) Problem {
+	return place{path: p.Path, pointer: p.Pointer}.key(key).problem(message)
+}
+
 // walk visits values and all that is in them, in the order of keys.
 func walk(v any, at place, visit func(v any, at place)) {
 	visit(v, at)
