@@ -60,6 +60,8 @@ type scope struct {
 	// istio is the name of the Istio that owns the revision, and active that of the revision it asks for, if that
 	// exists; "" for none.
 	istio, active string
+	// clash says why a tag of the values is not brought; "" for nothing.
+	clash string
 	// changed says that this run has changed the Deployment of istiod: the cache does not know it yet.
 	changed bool
 	facts   facts
@@ -178,6 +180,10 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		s.facts.inventory, s.retry = r.keeper().Withdraw(ctx, s.rev, s.rev.Status.Inventory)
 		return nil
 	}
+	if why := outcome.TagOfTheName(s.rev, s.all); why != "" {
+		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists, errors.New(why))
+		return nil
+	}
 	problem, err := outcome.NamespaceProblem(ctx, r.Client, s.rev.Spec.Namespace)
 	if err != nil || problem != nil {
 		s.facts.reconciled = problem
@@ -208,6 +214,9 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	s.facts.inventory, s.facts.reconciled, s.retry = brought.Inventory, brought.Problem, brought.Retry
 	if brought.Problem == nil {
 		s.facts.reconciled = crds
+	}
+	if s.facts.reconciled == nil && s.clash != "" {
+		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists, errors.New(s.clash))
 	}
 	s.changed = brought.Changed("Deployment")
 	return nil

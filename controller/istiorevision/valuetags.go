@@ -18,22 +18,6 @@ import (
 // labelChartTag is the label that Istio's charts give to the objects of a tag.
 const labelChartTag = "istio.io/tag"
 
-// ValueTags are the tags that the values of a revision ask for: values.revisionTags.
-func ValueTags(rev *v1.IstioRevision) []string {
-	v, err := rev.Spec.Values.Map()
-	if err != nil {
-		return nil
-	}
-	list, _ := v["revisionTags"].([]any)
-	var out []string
-	for _, item := range list {
-		if tag, ok := item.(string); ok && tag != "" {
-			out = append(out, tag)
-		}
-	}
-	return out
-}
-
 // claimant is a revision whose values ask for a tag.
 type claimant struct {
 	name string
@@ -80,9 +64,9 @@ func (r *Reconciler) shared(ctx context.Context, s *scope, objects desired.Objec
 		}
 		return r.keeper().Precedes(ctx, s.rev, holder)
 	}}
-	tags := ValueTags(s.rev)
-	if len(tags) == 0 || s.istio == "" {
-		return request, nil
+	tags := outcome.ValueTags(s.rev)
+	if err := r.clashing(ctx, s, tags, &request); err != nil || len(tags) == 0 || s.istio == "" {
+		return request, err
 	}
 	siblings, err := r.claiming(ctx, s)
 	if err != nil {
@@ -105,8 +89,9 @@ func (r *Reconciler) shared(ctx context.Context, s *scope, objects desired.Objec
 	if len(elsewhere) == 0 {
 		return request, nil
 	}
+	all := request.Objects.List
 	request.Objects.List = nil // what is left of it is of the same content, so the digest stays
-	for _, o := range objects.List {
+	for _, o := range all {
 		if elsewhere[o.GetLabels()[labelChartTag]] {
 			request.Left = append(request.Left, v1.ObjectReference{
 				APIVersion: o.GetAPIVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName(),
@@ -116,6 +101,26 @@ func (r *Reconciler) shared(ctx context.Context, s *scope, objects desired.Objec
 		request.Objects.List = append(request.Objects.List, o)
 	}
 	return request, nil
+}
+
+// clashing takes the objects of those tags out of what a revision should have that another resource brings, or whose
+// name another revision has, and notes why.
+func (r *Reconciler) clashing(ctx context.Context, s *scope, tags []string, request *outcome.Request) error {
+	for _, tag := range tags {
+		why, err := r.keeper().TagClash(ctx, s.rev, tag, s.tags, s.all)
+		if err != nil {
+			return err
+		}
+		if why == "" {
+			continue
+		}
+		if !s.facts.inactive && s.clash == "" {
+			s.clash = why
+		}
+		request.Objects.List = slices.DeleteFunc(slices.Clone(request.Objects.List),
+			func(o *unstructured.Unstructured) bool { return o.GetLabels()[labelChartTag] == tag })
+	}
+	return nil
 }
 
 // claiming are the revisions of the Istio, this one included.
@@ -140,26 +145,17 @@ func (r *Reconciler) claimants(
 	var out []claimant
 	for i := range revisions {
 		rev := &revisions[i]
-		if !slices.Contains(ValueTags(rev), tag) {
+		if !slices.Contains(outcome.ValueTags(rev), tag) {
 			continue
 		}
 		out = append(out, claimant{
 			name: rev.Name, active: rev.Name == s.active, has: holder != nil && rev.UID == holder.UID,
-			lists: lists(rev, tag, objects),
+			lists: outcome.ListsTag(rev, tag),
 			ready: rev.Status.ObservedGeneration == rev.Generation && rev.Status.Conditions.IsTrue(v1.ConditionReady),
 			works: Works(rev) && rev.DeletionTimestamp == nil && !outcome.PipelineRendered(rev),
 		})
 	}
 	return out, nil
-}
-
-// lists reports whether the webhooks of a tag are in the inventory of a revision.
-func lists(rev *v1.IstioRevision, tag string, objects []*unstructured.Unstructured) bool {
-	return slices.ContainsFunc(objects, func(o *unstructured.Unstructured) bool {
-		return isTagWebhook(o, tag) && slices.ContainsFunc(rev.Status.Inventory, func(ref v1.ObjectReference) bool {
-			return ref.Kind == o.GetKind() && ref.Name == o.GetName()
-		})
-	})
 }
 
 func isTagWebhook(o *unstructured.Unstructured, tag string) bool {

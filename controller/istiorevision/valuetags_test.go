@@ -2,10 +2,6 @@ package istiorevision
 
 import (
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
-
-	v1 "github.com/lateen-io/lateen/api/v1"
 )
 
 func TestCarrier(t *testing.T) {
@@ -70,25 +66,6 @@ func TestCarrier(t *testing.T) {
 	} {
 		if got := carrier(c.claimants); got != c.want {
 			t.Errorf("%s got %q, want %q", c.reason, got, c.want)
-		}
-	}
-}
-
-func TestValueTags(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		reason, values string
-		want           []string
-	}{
-		{"None.", `{"pilot": {}}`, nil},
-		{"Some.", `{"revisionTags": ["stable", "prod"]}`, []string{"stable", "prod"}},
-		{"An empty name names nothing.", `{"revisionTags": ["", "prod"]}`, []string{"prod"}},
-		{"Another type is for the schema to refuse.", `{"revisionTags": "stable"}`, nil},
-	} {
-		rev := &v1.IstioRevision{}
-		rev.Spec.Values = &v1.Values{Raw: []byte(c.values)}
-		if diff := cmp.Diff(c.want, ValueTags(rev)); diff != "" {
-			t.Errorf("%s -want +got:\n%s", c.reason, diff)
 		}
 	}
 }

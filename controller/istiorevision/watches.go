@@ -3,6 +3,7 @@ package istiorevision
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -39,7 +40,8 @@ func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options contr
 		For(&v1.IstioRevision{}, builder.WithPredicates(cluster.Edited())).
 		Watches(&v1.Istio{}, handler.EnqueueRequestsFromMapFunc(r.ofIstio), builder.WithPredicates(cluster.AsksForAnother())).
 		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.siblings), builder.WithPredicates(cluster.ComesOrGoes())).
-		Watches(&v1.IstioRevisionTag{}, handler.EnqueueRequestsFromMapFunc(ofTag)).
+		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.ofNames), builder.WithPredicates(cluster.BesideUsers())).
+		Watches(&v1.IstioRevisionTag{}, handler.EnqueueRequestsFromMapFunc(r.ofTag)).
 		Watches(&v1.IstioCNI{}, handler.EnqueueRequestsFromMapFunc(r.where(func(*v1.IstioRevision) bool { return true }))).
 		WatchesMetadata(cluster.Metadata(cluster.NamespaceKind), handler.EnqueueRequestsFromMapFunc(r.inNamespace),
 			builder.WithPredicates(cluster.ComesOrGoes())).
@@ -110,8 +112,22 @@ func (r *Reconciler) all() []string {
 	return out
 }
 
-// ofTag are the revisions that a tag points at or pointed at, and the one that has its name.
-func ofTag(_ context.Context, o client.Object) []reconcile.Request {
+// ofNames are the revisions whose name, or a tag of whose values, is the name or a tag of another one.
+func (r *Reconciler) ofNames(ctx context.Context, o client.Object) []reconcile.Request {
+	rev, ok := o.(*v1.IstioRevision)
+	if !ok {
+		return nil
+	}
+	names := append(outcome.ValueTags(rev), rev.Name)
+	return r.where(func(other *v1.IstioRevision) bool {
+		return other.Name != rev.Name && (slices.Contains(names[:len(names)-1], other.Name) ||
+			slices.ContainsFunc(outcome.ValueTags(other), func(tag string) bool { return slices.Contains(names, tag) }))
+	})(ctx, o)
+}
+
+// ofTag are the revisions that a tag points at or pointed at, and those that have its name, or a tag of this name in their
+// values.
+func (r *Reconciler) ofTag(ctx context.Context, o client.Object) []reconcile.Request {
 	tag, ok := o.(*v1.IstioRevisionTag)
 	if !ok {
 		return nil
@@ -123,7 +139,9 @@ func ofTag(_ context.Context, o client.Object) []reconcile.Request {
 	if tag.Spec.TargetRef.Kind == v1.TargetIstioRevision {
 		out = append(out, cluster.Named(tag.Spec.TargetRef.Name)...)
 	}
-	return out
+	return append(out, r.where(func(rev *v1.IstioRevision) bool {
+		return slices.Contains(outcome.ValueTags(rev), tag.Name)
+	})(ctx, o)...)
 }
 
 // ofLabel is the revision whose objects something is one of, whoever applied it.

@@ -147,6 +147,13 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		s.facts.inventory, s.retry = r.keeper().Withdraw(ctx, s.tag, s.tag.Status.Inventory)
 		return nil
 	}
+	if why, err := r.clash(ctx, s.tag); err != nil || why != "" {
+		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists, errors.New(why))
+		if err == nil {
+			s.facts.inventory, s.retry = r.keeper().Withdraw(ctx, s.tag, s.tag.Status.Inventory)
+		}
+		return err
+	}
 	if s.target == nil {
 		s.facts.on = s.current
 		return nil
@@ -184,6 +191,15 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		r.Events.Eventf(s.tag, on, corev1.EventTypeNormal, "TagMoved", "Apply", "moved from IstioRevision %s to %s", s.current.Name, on.Name)
 	}
 	return nil
+}
+
+// clash says why the tag is another resource's, or "".
+func (r *Reconciler) clash(ctx context.Context, tag *v1.IstioRevisionTag) (string, error) {
+	var all v1.IstioRevisionList
+	if err := r.Client.List(ctx, &all); err != nil {
+		return "", err
+	}
+	return r.keeper().TagClash(ctx, tag, tag.Name, nil, all.Items)
 }
 
 // stays tells whether the tag has to stay on its revision for now: that one works, and the other one does not yet.

@@ -2,6 +2,7 @@ package istiorevisiontag
 
 import (
 	"context"
+	"slices"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -13,6 +14,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/cluster"
+	"github.com/lateen-io/lateen/controller/outcome"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
@@ -41,11 +43,16 @@ func (r *Reconciler) ofIstio(ctx context.Context, o client.Object) []reconcile.R
 	})
 }
 
-// ofRevision are the tags that are on a revision, or ask for it themselves or by way of an Istio, or have its name.
+// ofRevision are the tags that are on a revision, or ask for it themselves or by way of an Istio, or have its name or
+// that of a tag in its values.
 func (r *Reconciler) ofRevision(ctx context.Context, o client.Object) []reconcile.Request {
+	var names []string
+	if rev, ok := o.(*v1.IstioRevision); ok {
+		names = outcome.ValueTags(rev)
+	}
 	return r.where(ctx, func(t *v1.IstioRevisionTag) bool {
 		return t.Name == o.GetName() || t.Status.IstioRevision == o.GetName() || t.Spec.TargetRef.Name == o.GetName() ||
-			t.Spec.TargetRef.Kind == v1.TargetIstio
+			t.Spec.TargetRef.Kind == v1.TargetIstio || slices.Contains(names, t.Name)
 	})
 }
 

@@ -44,6 +44,7 @@ func TestLifecycle(t *testing.T) {
 		{"packaged", "what a package in Git still has is not removed behind its back", packaged},
 		{"pipeline", "the controller observes what a pipeline renders, and prunes it", pipeline},
 		{"tags of values", "a tag has one resource, and goes with the active revision", valueTags},
+		{"names of tags", "a name means one control plane, in whatever namespaces they are", namesOfTags},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			parallel(t, 10)

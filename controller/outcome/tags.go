@@ -1,0 +1,105 @@
+package outcome
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/values"
+)
+
+// ValueTags are the tags that the values of a revision ask for: values.revisionTags.
+func ValueTags(rev *v1.IstioRevision) []string {
+	v, err := rev.Spec.Values.Map()
+	if err != nil { // which the CRD does not allow
+		return nil
+	}
+	return values.Tags(v)
+}
+
+// ListsTag reports whether a revision lists the webhooks of a tag among its objects, be they there or not.
+func ListsTag(rev *v1.IstioRevision, tag string) bool {
+	name := "istio-revision-tag-" + tag
+	return slices.ContainsFunc(rev.Status.Inventory, func(ref v1.ObjectReference) bool {
+		return ref.Kind == "MutatingWebhookConfiguration" &&
+			(ref.Name == name || ref.Name == name+"-"+rev.Spec.Namespace)
+	})
+}
+
+// TagClash says why a resource may not bring a revision tag, or "": a revision of the cluster has the name, or a resource
+// with precedence brings the tag. Wherever the two control planes are, both would inject what has the tag's label, and
+// the objects need not have one name: it has the namespace in it. o is an IstioRevisionTag, or a revision whose values
+// have the tag.
+//
+// A revision that has come after the tag does not take its name; see TagOfTheName.
+func (k Keeper) TagClash(ctx context.Context, o client.Object, tag string, tags []v1.IstioRevisionTag,
+	revisions []v1.IstioRevision,
+) (string, error) {
+	own, isRevision := o.(*v1.IstioRevision)
+	if isRevision {
+		for i := range revisions {
+			named := &revisions[i]
+			if named.Name == tag && named.DeletionTimestamp == nil &&
+				(len(named.Status.Inventory) > 0 || PipelineRendered(named) || !ListsTag(own, tag)) {
+				return fmt.Sprintf("spec.values.revisionTags: a revision has the name of the tag, %s: workloads with "+
+					"the label istio.io/rev=%[1]s would be injected twice; rename the tag", tag), nil
+			}
+		}
+	}
+	var holders []client.Object
+	for i := range tags {
+		if isRevision && tags[i].Name == tag && tags[i].DeletionTimestamp == nil {
+			holders = append(holders, &tags[i])
+		}
+	}
+	for i := range revisions {
+		rev := &revisions[i]
+		if rev.UID != o.GetUID() && rev.DeletionTimestamp == nil && rev.Status.InactiveSince == nil &&
+			slices.Contains(ValueTags(rev), tag) {
+			holders = append(holders, rev)
+		}
+	}
+	for _, holder := range holders {
+		if takes, err := k.Precedes(ctx, o, holder); err != nil || takes {
+			if err != nil {
+				return "", err
+			}
+			continue
+		}
+		return fmt.Sprintf("%s and %s are the same revision tag, %s: namespaces with the label istio.io/rev=%[3]s "+
+			"would be injected by both; remove one of the two", tagSource(o), tagSource(holder), tag), nil
+	}
+	return "", nil
+}
+
+// tagSource is where a user has written a tag.
+func tagSource(o client.Object) string {
+	rev, ok := o.(*v1.IstioRevision)
+	switch {
+	case !ok:
+		return v1.KindIstioRevisionTag + "/" + o.GetName()
+	case OwningIstio(rev) != "":
+		return "spec.values.revisionTags of " + v1.KindIstio + "/" + OwningIstio(rev)
+	}
+	return "spec.values.revisionTags of " + v1.KindIstioRevision + "/" + rev.Name
+}
+
+// TagOfTheName says why a revision that has no objects yet may not have its name, or "": the values of another one have
+// brought a tag of this name. Workloads that have its label would go over to the new control plane.
+func TagOfTheName(rev *v1.IstioRevision, revisions []v1.IstioRevision) string {
+	if len(rev.Status.Inventory) > 0 {
+		return ""
+	}
+	for i := range revisions {
+		other := &revisions[i]
+		if other.UID != rev.UID && other.DeletionTimestamp == nil && slices.Contains(ValueTags(other), rev.Name) &&
+			ListsTag(other, rev.Name) {
+			return fmt.Sprintf("%s is there already, as a tag: %s; a revision and a tag cannot have the same name",
+				rev.Name, tagSource(other))
+		}
+	}
+	return ""
+}
