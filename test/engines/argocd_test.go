@@ -51,6 +51,8 @@ func startArgo(t *testing.T) *world {
 	kubeconfig := w.account(argoNamespace, argoController)
 	common := []string{
 		"KUBECONFIG=" + kubeconfig, "REDIS_SERVER=" + loopback + ":" + redisPort,
+		// On a busy machine nothing takes too long.
+		"ARGOCD_GIT_REQUEST_TIMEOUT=5m", "ARGOCD_EXEC_TIMEOUT=5m",
 		"ARGOCD_GPG_ENABLED=false", "ARGOCD_PLUGINSOCKFILEPATH=" + plugins,
 	}
 	named := func(name string, more ...string) []string {
@@ -78,6 +80,7 @@ func startArgo(t *testing.T) *world {
 	})
 	controller := w.Run(t, argoController, named(argoController, "ARGOCD_FAKE_IN_CLUSTER=true"), programs[argoCD],
 		"--namespace="+argoNamespace, "--repo-server="+loopback+":"+repoPort, "--repo-server-plaintext",
+		"--repo-server-timeout-seconds=300",
 		"--metrics-port="+cluster.Port(t), "--persist-resource-health", "--app-resync=15", "--app-resync-jitter=0",
 		"--status-processors=4", "--operation-processors=4")
 	w.engine = argo{log: controller.Log()}
@@ -254,6 +257,18 @@ func (argo) remove(w *world, name string) {
 		w.t.Fatal(err)
 	}
 	w.eventually("the Application "+name+" is gone", func() error { return w.absent(o) })
+}
+
+func (argo) forget(w *world, name string) {
+	w.t.Helper()
+	w.patch(argoAPI, "Application", argoNamespace, name, `{"metadata": {"finalizers": null}}`)
+	o, err := w.get(argoAPI, "Application", argoNamespace, name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.client.Delete(w.t.Context(), o); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // argoEntry is a line of the application-controller's log.

@@ -254,6 +254,7 @@ func (w *world) substituted() {
 	a.substitute = map[string]string{"cluster": "cluster-west"}
 	w.engine.deploy(w, a)
 	w.await(m.name, commit)
+	defer w.engine.forget(w, m.name)
 	deployment, err := w.get("apps/v1", "Deployment", m.name, "istiod-"+m.name)
 	if err != nil {
 		t.Fatal(err)

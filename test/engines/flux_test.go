@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -79,7 +80,7 @@ func (flux) deploy(w *world, a application) {
 apiVersion: %s
 kind: GitRepository
 metadata: {name: %s, namespace: %s}
-spec: {url: %q, interval: %s, ref: {branch: %s}}
+spec: {url: %q, interval: %s, timeout: 5m, ref: {branch: %s}}
 ---
 apiVersion: %s
 kind: Kustomization
@@ -113,15 +114,23 @@ func (flux) pull(w *world, name string) {
 // annotate sets an annotation of an object.
 func (w *world) annotate(apiVersion, kind, namespace, name, key, value string) {
 	w.t.Helper()
-	o, err := w.get(apiVersion, kind, namespace, name)
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]any{key: value}}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := w.client.Patch(w.t.Context(), o, client.RawPatch("application/merge-patch+json", patch)); err != nil {
+	w.patch(apiVersion, kind, namespace, name, string(patch))
+}
+
+// patch merges JSON into an object.
+func (w *world) patch(apiVersion, kind, namespace, name, patch string) {
+	w.t.Helper()
+	o := &unstructured.Unstructured{}
+	o.SetAPIVersion(apiVersion)
+	o.SetKind(kind)
+	o.SetNamespace(namespace)
+	o.SetName(name)
+	merge := client.RawPatch(types.MergePatchType, []byte(patch))
+	if err := w.client.Patch(w.t.Context(), o, merge); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -190,6 +199,11 @@ func (w *world) absent(o *unstructured.Unstructured) error {
 		return fmt.Errorf("%s is still there", id(o))
 	}
 	return client.IgnoreNotFound(err)
+}
+
+func (flux) forget(w *world, name string) {
+	w.t.Helper()
+	w.patch(kustomizeAPI, kustomization, fluxNamespace, name, `{"spec": {"suspend": true}}`)
 }
 
 func (flux) rounds(w *world, name string) int {

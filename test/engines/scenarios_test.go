@@ -354,6 +354,7 @@ func (w *world) upgradeWithMemory() {
 	if diff := cmp.Diff(before, w.versions(kept)); diff != "" {
 		w.t.Errorf("the end of the old revision is none of the new one's business: -want +got:\n%s", diff)
 	}
+	w.engine.forget(w, m.name)
 }
 
 func usageReport(unused, used string) string {
@@ -395,6 +396,7 @@ func (w *world) upgradeWithoutMemory(f form) {
 	if diff := cmp.Diff(before, w.versions(old)); diff != "" {
 		w.t.Errorf("the old revision has left Git, and not the cluster: -want +got:\n%s", diff)
 	}
+	w.engine.forget(w, m.name)
 }
 
 // mistakes are slips of the pen in an Istio.
@@ -486,4 +488,5 @@ func (w *world) withoutExec() {
 	if writes := w.written(since, objects); len(writes) > 0 {
 		w.t.Errorf("the engine has written %v", writes)
 	}
+	w.engine.forget(w, m.name)
 }

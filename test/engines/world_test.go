@@ -27,7 +27,7 @@ import (
 
 // patience is how long a cluster and an engine may take to come to what is expected of them. It is no measure of
 // anything.
-const patience = 4 * time.Minute
+const patience = 10 * time.Minute
 
 // world is a cluster, an engine that keeps it as Git has it, and a Git server.
 type world struct {
@@ -49,6 +49,8 @@ type engine interface {
 	pull(w *world, name string)
 	// state is what the engine says of an application.
 	state(w *world, name string) (state, error)
+	// forget makes the engine leave an application alone, with its objects as they are.
+	forget(w *world, name string)
 	// failures are the attempts to bring an application into the cluster that did not work, so that there was another.
 	failures(w *world, name string) []string
 	// remove removes the application, and with it its objects.
