@@ -7,10 +7,11 @@ import (
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/lateen-io/lateen/internal/manifest"
 )
 
 // MalformedError says that an object cannot be one of its kind, whatever the cluster is like. The API server
@@ -78,8 +79,8 @@ func amount(path string, amounts map[string]any) string {
 		if !ok {
 			continue
 		}
-		if _, err := resource.ParseQuantity(text); err != nil {
-			return fmt.Sprintf("%s.%s: %q is no quantity; write it like 500m, 2 or 128Mi", path, name, text)
+		if wrong := manifest.NoQuantity(text); wrong != "" {
+			return path + "." + name + ": " + wrong
 		}
 	}
 	return ""

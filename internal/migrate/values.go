@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/values"
 )
 
@@ -296,7 +297,7 @@ func (m *migration) fit(root string, n *yaml.Node) {
 // writtenIn looks up scalars as they are written in a tree, so that advice quotes them: 1.20, of which the value is
 // 1.2.
 func writtenIn(n *yaml.Node) values.Source {
-	return values.Source{Written: func(pointer []string) (string, bool) {
+	return values.Source{NoQuantity: manifest.NoQuantity, Written: func(pointer []string) (string, bool) {
 		at := seek(n, pointer)
 		if at == nil {
 			return "", false

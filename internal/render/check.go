@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/values"
 )
@@ -81,7 +82,10 @@ func check(rel release.Release, from Source, all ...given) ([]Problem, error) {
 		if v == nil {
 			continue
 		}
-		source := values.Source{Written: from.Written, Substituted: from.FluxSubstitute == "true"}
+		source := values.Source{
+			Written: from.Written, Substituted: from.FluxSubstitute == "true",
+			NoQuantity: manifest.NoQuantity,
+		}
 		for _, p := range schema.CheckFrom(source, g.root, v, path) {
 			out = append(out, Problem{p, p.Unknown && of != rel.Version})
 		}

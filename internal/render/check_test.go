@@ -3,6 +3,8 @@ package render_test
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -106,6 +108,56 @@ func TestMeant(t *testing.T) {
 	} {
 		if got := render.Meant(c.version, fmt.Errorf("resolving: %w", c.err)); got != c.want {
 			t.Errorf("%s: %s: got %q, want %q", c.reason, c.version, got, c.want)
+		}
+	}
+}
+
+// TestQuantities: what the API server would refuse as an amount of a resource is an error where it is written, wherever
+// the schema has one.
+func TestQuantities(t *testing.T) {
+	for _, version := range release.Bundled().Versions() {
+		rel, err := release.Bundled().Resolve(version, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{
+			"pilot.resources.requests.cpu", "pilot.resources.limits.memory", "global.proxy.resources.requests.cpu",
+			"global.proxy_init.resources.limits.cpu", "global.defaultResources.requests.memory",
+			"global.waypoint.resources.requests.memory", "cni.resources.requests.cpu",
+		} {
+			if strings.Contains(path, "waypoint") && rel.Before(1, 24) {
+				continue // not in this version
+			}
+			for value, want := range map[string]string{
+				"2": "", `"2"`: "", "0.5": "", `"128Mi"`: "", "null": "",
+				`"100 m"`: `"100 m" is no quantity; write it like 500m, 2 or 128Mi`,
+				`"1GB"`:   `"1GB" is no quantity; write it like 500m, 2 or 128Mi`,
+				"-1":      `"-1" is negative; write it like 500m, 2 or 128Mi`,
+			} {
+				text := value
+				keys := strings.Split(path, ".")
+				for _, key := range slices.Backward(keys) {
+					text = fmt.Sprintf(`{%q:%s}`, key, text)
+				}
+				given := &v1.Values{Raw: []byte(text)}
+				istio := &v1.Istio{Spec: v1.IstioSpec{Values: given}}
+				istio.Name = "default"
+				var got []render.Problem
+				if keys[0] == "cni" {
+					got, err = render.CheckCNI(rel, v1.IstioCNISpec{Values: given}, render.Source{})
+				} else {
+					got, err = render.CheckIstio(rel, istio, render.Source{})
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want == "" && len(got) == 0 {
+					continue
+				}
+				if len(got) != 1 || got[0].String() != "spec.values."+path+": "+want || got[0].Warning {
+					t.Errorf("%s: %s: got %v, want %q", version, text, got, want)
+				}
+			}
 		}
 	}
 }

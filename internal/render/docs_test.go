@@ -34,6 +34,7 @@ func TestDocumentedMessages(t *testing.T) {
 	for _, c := range []struct{ values, written string }{
 		{`{"meshConfig":{"connectTimeout":30}}`, "30"},
 		{`{"global":{"tag":1.2}}`, "1.20"},
+		{`{"pilot":{"resources":{"requests":{"cpu":"100 m"}}}}`, ""},
 		{`{"global":{"platform":"eks"}}`, ""},
 		{`{"compatibilityVersion":"1.20"}`, ""},
 		{`{"profile":"nope"}`, ""},

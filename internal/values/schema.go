@@ -133,6 +133,8 @@ type Source struct {
 	Written func(pointer []string) (text string, known bool)
 	// Substituted says that ${name} in a text stands for what is only put in after rendering (see Variable).
 	Substituted bool
+	// NoQuantity says what is wrong with a text that should be an amount of a resource, such as 128Mi. nil finds nothing.
+	NoQuantity func(text string) string
 }
 
 // CheckFrom is Check for values of which more is known.
@@ -335,6 +337,7 @@ func (c *checker) check(n *node, v any, at place, top bool) { //nolint:cyclop //
 			c.quoting(n.Type, have, v, at)))
 		return
 	}
+	c.quantity(n, v, at)
 	switch v := v.(type) {
 	case map[string]any:
 		for _, key := range slices.Sorted(maps.Keys(v)) {
@@ -355,6 +358,22 @@ func (c *checker) check(n *node, v any, at place, top bool) { //nolint:cyclop //
 			}
 			c.problems = append(c.problems, p)
 		}
+	}
+}
+
+// quantity checks the amount of a resource: nothing else in the schemas may be a number as well as a text.
+func (c *checker) quantity(n *node, v any, at place) {
+	if c.source.NoQuantity == nil || !slices.Equal(n.Type, types{"number", "string"}) {
+		return
+	}
+	text, isText := v.(string)
+	if f, isFloat := v.(float64); isFloat {
+		text = strconv.FormatFloat(f, 'f', -1, 64)
+	} else if !isText {
+		text = fmt.Sprint(v)
+	}
+	if wrong := c.source.NoQuantity(text); wrong != "" {
+		c.problems = append(c.problems, at.problem(wrong))
 	}
 }
 
