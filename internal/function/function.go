@@ -5,6 +5,7 @@ package function
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -100,8 +101,8 @@ func (s *session) parse() error {
 	flags := flag.NewFlagSet(s.Name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	fromFlags := krm.Options{}
-	for _, name := range s.Program.options {
-		flags.Func(name, "", func(value string) error { return fromFlags.Set(name, value) })
+	for _, opt := range s.Program.options() {
+		flags.Func(opt.Name, "", func(value string) error { return fromFlags.Set(opt.Name, value) })
 	}
 	flags.Func("f", "", func(file string) error { s.files = append(s.files, file); return nil })
 	flags.BoolVar(&s.version, "version", false, "")
@@ -119,10 +120,11 @@ func (s *session) parse() error {
 	return err
 }
 
-// bareSwitches gives --crds, --track, --protect and --strict their value when they stand alone: include and true.
+// bareSwitches gives flags such as --crds and --strict their value when they stand alone: include and true.
 func bareSwitches(args []string) []string {
 	bare := map[string]string{
 		krm.OptionCRDs: "include", krm.OptionTrack: "true", krm.OptionProtect: "true", krm.OptionStrict: "true",
+		krm.OptionFluxSubstitute: "true",
 	}
 	var out []string
 	for i, a := range args {
@@ -374,12 +376,11 @@ Examples:
 Options, each also as annotation lateen.io/<option> on the resource, as key of a ConfigMap functionConfig and as
 environment variable LATEEN_<OPTION>; the annotation wins, then the ConfigMap, the flag, the environment:
 `, s.Name, s.what, s.resource, file, s.examples)
-	for _, name := range s.Program.options {
-		opt := option(name)
+	for _, opt := range s.Program.options() {
 		value, help := opt.Placeholder, opt.Help
 		if len(opt.Values) > 0 {
 			value = strings.Join(opt.Values, "|")
-			help += " (default " + opt.Values[0] + ")"
+			help += " (" + cmp.Or(opt.Without, "default "+opt.Values[0]) + ")"
 		}
 		if opt.Name == krm.OptionKubeVersion {
 			help += " (default " + chart.DefaultKubeVersion + ")"

@@ -1,6 +1,8 @@
 package function
 
 import (
+	"slices"
+
 	"github.com/lateen-io/lateen/internal/expand"
 	"github.com/lateen-io/lateen/internal/krm"
 )
@@ -12,8 +14,15 @@ type Program struct {
 	what, resource string
 	// examples are further examples for --help.
 	examples string
-	// options are those that make a difference here.
-	options []string
+	// without are the options that make no difference here: all others have a flag and a line in the help.
+	without []string
+}
+
+// options are those that make a difference for the program.
+func (prog Program) options() []krm.Option {
+	return slices.DeleteFunc(slices.Clone(krm.AllOptions), func(o krm.Option) bool {
+		return slices.Contains(prog.without, o.Name)
+	})
 }
 
 // The programs.
@@ -27,10 +36,6 @@ var (
   # With Istio's CRDs, for OpenShift
   render-istio -f istio.yaml --crds --platform openshift
 `,
-		options: []string{
-			krm.OptionCharts, krm.OptionKubeVersion, krm.OptionPlatform, krm.OptionCRDs, krm.OptionTrack, krm.OptionFailurePolicy,
-			krm.OptionProtect, krm.OptionClusters, krm.OptionStrict, krm.OptionAllowRemoval,
-		},
 	}
 	RenderCNI = Program{
 		Function: expand.RenderCNI,
@@ -40,10 +45,8 @@ var (
   # For GKE, whose plugins are elsewhere
   render-cni -f istiocni.yaml --platform gke
 `,
-		options: []string{
-			krm.OptionCharts, krm.OptionKubeVersion, krm.OptionPlatform, krm.OptionTrack, krm.OptionStrict,
-			krm.OptionAllowRemoval,
-		},
+		// The plugin has no CRDs, no webhooks and no revisions.
+		without: []string{krm.OptionCRDs, krm.OptionFailurePolicy, krm.OptionProtect, krm.OptionClusters},
 	}
 	RevisionTag = Program{
 		Function: expand.RevisionTag,
@@ -51,10 +54,7 @@ var (
 			"The target of a tag, an Istio or IstioRevision, must be among the resources: give its file as well.",
 		resource: "tag.yaml -f istio.yaml",
 		examples: "",
-		options: []string{
-			krm.OptionCharts, krm.OptionKubeVersion, krm.OptionPlatform, krm.OptionTrack, krm.OptionFailurePolicy,
-			krm.OptionStrict,
-			krm.OptionAllowRemoval,
-		},
+		// These belong to the Istio.
+		without: []string{krm.OptionCRDs, krm.OptionProtect, krm.OptionClusters},
 	}
 )

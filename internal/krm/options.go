@@ -26,6 +26,8 @@ type Option struct {
 	Values []string
 	// Help is one line, Placeholder stands for the value in it.
 	Help, Placeholder string
+	// Without says what holds without the option, if that is not the first of the values.
+	Without string
 }
 
 // The names of the options.
@@ -90,7 +92,7 @@ var AllOptions = []Option{
 		Help: "resources that have left the package and whose objects may go, although something may depend on them",
 	},
 	{
-		Name: OptionFluxSubstitute, Values: []string{"false", "true"},
+		Name: OptionFluxSubstitute, Values: []string{"false", "true"}, Without: "no default: a value with one is a warning",
 		Help: "whether Flux replaces ${name} in your values after rendering (postBuild.substitute); with false " +
 			"they are literal",
 	},
