@@ -157,36 +157,71 @@ func (p plane) hasCRD(name string) bool {
 	return err != nil || names[name]
 }
 
-// withoutCRDs warns if Istio's CRDs leave a package because nobody asks for them any more.
+// withoutCRDs warns if Istio's CRDs leave a package: because nobody asks for them any more, or because no version in it
+// has them any more.
 func withoutCRDs(before, after []manifest.Object) fn.Results {
 	left := map[manifest.ID]bool{}
-	stays := false // a control plane
+	stays, asked := false, false // a control plane; others of the CRDs
 	for _, o := range after {
 		left[o.ID()] = true
 		stays = stays || krm.IsRevision(o)
+		asked = asked || isGeneratedCRD(o)
 	}
 	var gone []manifest.Object
 	for _, o := range before {
-		if o.Kind() == kindCRD && o.Annotation(manifest.AnnotationOwner) != "" && !left[o.ID()] {
+		if isGeneratedCRD(o) && !left[o.ID()] {
 			gone = append(gone, o)
 		}
 	}
 	if len(gone) == 0 || !stays {
 		return nil
 	}
-	owner := gone[0].Annotation(manifest.AnnotationOwner)
-	kind, name, _ := strings.Cut(owner, "/")
+	kind, name, _ := strings.Cut(gone[0].Annotation(manifest.AnnotationOwner), "/")
+	const deleted = "Argo CD and Flux leave them in the cluster; who prunes by other means (kpt live apply, kubectl apply " +
+		"--prune) deletes them, and with them every resource of their kinds"
+	message := fmt.Sprintf("%d of Istio's CRDs leave the package. %s. To keep them, set %s: include", len(gone), deleted,
+		krm.OptionPrefix+krm.OptionCRDs)
+	if asked {
+		message = fmt.Sprintf("%d of Istio's CRDs leave the package, since no version of Istio in it has them any more: %s. %s. "+
+			"To keep one, put its file back without the annotation %s", len(gone), enumerate(gone, func(o manifest.Object) string {
+			return o.ID().Name
+		}), deleted, manifest.AnnotationOwner)
+	}
+	if used := ofKinds(gone, after); len(used) > 0 {
+		message += "; the package has " + enumerate(used, func(o manifest.Object) string { return o.ID().String() })
+	}
 	return fn.Results{{
-		Severity: fn.Warning, ResourceRef: &fn.ResourceRef{
-			APIVersion: v1.GroupVersion.String(), Kind: kind,
-			Name: name,
-		},
-		Message: fmt.Sprintf("%d of Istio's CRDs leave the package. Argo CD and Flux leave them in the cluster; who "+
-			"prunes by other means "+
-			"(kpt live apply, kubectl apply --prune) deletes them, and with them every resource of their kinds. To "+
-			"keep them, set %s: include",
-			len(gone), krm.OptionPrefix+krm.OptionCRDs),
+		Severity: fn.Warning, Message: message,
+		ResourceRef: &fn.ResourceRef{APIVersion: v1.GroupVersion.String(), Kind: kind, Name: name},
 	}}
+}
+
+func isGeneratedCRD(o manifest.Object) bool {
+	return o.Kind() == kindCRD && o.Annotation(manifest.AnnotationOwner) != ""
+}
+
+// ofKinds are the items of the kinds that CRDs define.
+func ofKinds(crds, items []manifest.Object) []manifest.Object {
+	kinds := map[[2]string]bool{}
+	for _, o := range crds {
+		kinds[[2]string{krm.Text(o, "spec", "group"), krm.Text(o, "spec", "names", "kind")}] = true
+	}
+	var out []manifest.Object
+	for _, item := range items {
+		if kinds[[2]string{item.ID().Group, item.Kind()}] {
+			out = append(out, item)
+		}
+	}
+	return out
+}
+
+// enumerate names objects, with commas.
+func enumerate(objects []manifest.Object, name func(manifest.Object) string) string {
+	names := make([]string, len(objects))
+	for i, o := range objects {
+		names[i] = name(o)
+	}
+	return strings.Join(names, ", ")
 }
 
 // istioGroup reports whether an API group is one of Istio's own resources.

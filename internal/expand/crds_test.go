@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func broughtCRD(t *testing.T, versions ...string) string {
 				t.Fatal(err)
 			}
 			more := "\n---\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: " +
-				oneMore + "\nspec:\n  group: extensions.istio.io\n"
+				oneMore + "\nspec:\n  group: extensions.istio.io\n  names: {kind: Gadget, plural: gadgets}\n"
 			if err := os.WriteFile(file,
 				append([]byte(strings.TrimSuffix(strings.TrimRight(string(text), "\n"), "---")), more...),
 				0o600); err != nil {
@@ -215,6 +216,59 @@ func TestCRDsUndecided(t *testing.T) {
 			got = append(got, string(r.Severity)+": "+r.Message)
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
+		}
+	}
+}
+
+// TestCRDsLeave: who asks for Istio's CRDs and gets fewer than before hears why, and what is in the package of their
+// kinds.
+func TestCRDsLeave(t *testing.T) {
+	charts := krm.Options{krm.OptionCharts: broughtCRD(t, "1.30.0")}
+	const gadget = "apiVersion: extensions.istio.io/v1\nkind: Gadget\nmetadata: {name: a, namespace: app, annotations: " +
+		"{internal.config.kubernetes.io/path: gadget.yaml}}\n"
+	mesh := func(version, crds string) string {
+		return "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata: {name: default, annotations: " +
+			"{config.kubernetes.io/local-config: 'true', internal.config.kubernetes.io/path: istio.yaml, lateen.io/crds: " +
+			crds + "}}\nspec: {version: " + version + ", namespace: istio-system}\n"
+	}
+	const deleted = " Argo CD and Flux leave them in the cluster; who prunes by other means (kpt live apply, kubectl apply " +
+		"--prune) deletes them, and with them every resource of their kinds."
+	all := strconv.Itoa(len(crdsOf(t)) + 1)
+	for _, c := range []struct {
+		reason, crds string
+		more         []string
+		want         string
+	}{
+		{
+			"the version has one less", "include", nil, "1 of Istio's CRDs leave the package, since no version of Istio in " +
+				"it has them any more: " + oneMore + "." + deleted + " To keep one, put its file back without the annotation lateen.io/owner",
+		},
+		{
+			"which the package has a resource of", "include", []string{gadget}, "1 of Istio's CRDs leave the package, since no " +
+				"version of Istio in it has them any more: " + oneMore + "." + deleted + " To keep one, put its file back " +
+				"without the annotation lateen.io/owner; the package has Gadget app/a (extensions.istio.io)",
+		},
+		{
+			"nobody asks", "exclude", []string{gadget}, all + " of Istio's CRDs leave the package." + deleted +
+				" To keep them, set lateen.io/crds: include; the package has Gadget app/a (extensions.istio.io)",
+		},
+	} {
+		in := read(t, resourceList("", append(c.more, mesh("v1.30.0", "include"))...))
+		before := expand.RenderIstio.List(in, charts)
+		next := read(t, resourceList("", append(c.more, mesh("v1.28.3", c.crds))...))
+		for _, o := range read(t, write(t, &krm.List{Items: before.Items})).Items {
+			if o.Annotation(manifest.AnnotationOwner) != "" {
+				next.Items = append(next.Items, o)
+			}
+		}
+		var got []string
+		for _, r := range expand.RenderIstio.List(next, charts).Results {
+			if strings.Contains(r.Message, "CRDs leave") || r.Severity == "error" {
+				got = append(got, string(r.Severity)+": "+r.Message)
+			}
+		}
+		if diff := cmp.Diff([]string{"warning: " + c.want}, got); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
 		}
 	}

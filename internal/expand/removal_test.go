@@ -68,6 +68,8 @@ func said(results fn.Results) []string {
 
 // TestRemoval: what was generated for a resource goes with it, unless that is likely to be a mistake.
 func TestRemoval(t *testing.T) {
+	const byHand = "is not in the package any more, and its 1 objects were removed; no usage report has released it: see to it " +
+		"that no proxy is connected to it before this is applied"
 	const (
 		putBack = ". Put it back; or, if it has to go, allow that: LATEEN_ALLOW_REMOVAL=%s, or the key allow-removal " +
 			"of the functionConfig"
@@ -178,8 +180,26 @@ func TestRemoval(t *testing.T) {
 		},
 		{
 			"an earlier revision, removed by hand", expand.RenderIstio,
+			append(generated("Istio/stays", "stays-v1-27-0", "{}")[1:], staying...), "", false,
+			[]string{"warning IstioRevision/stays-v1-27-0: " + byHand},
+		},
+		{
+			"an earlier revision, removed by hand, under strict", expand.RenderIstio,
 			append(generated("Istio/stays", "stays-v1-27-0", "{}")[1:], staying...), "", true,
+			[]string{"error IstioRevision/stays-v1-27-0: " + byHand + " (a warning, which option strict makes an error)"},
+		},
+		{
+			"an earlier revision, removed by hand and by name", expand.RenderIstio,
+			append(generated("Istio/stays", "stays-v1-27-0", "{}")[1:], staying...), "IstioRevision/stays-v1-27-0", true,
+			[]string{"info IstioRevision/stays-v1-27-0: " + byHand},
+		},
+		{
+			"an earlier revision, removed by hand, that nothing uses by a report", expand.RenderIstio,
+			append(append(generated("Istio/stays", "stays-v1-27-0", "{}")[1:], staying...),
+				usageOf("prod", "stays-v1-27-0", "False")), "", false,
 			[]string{
+				"warning UsageReport/prod: the usage report mentions no revision of the package (it has: stays); is it " +
+					"about another mesh?",
 				"info IstioRevision/stays-v1-27-0: is not in the package any more, and its 1 objects were removed",
 			},
 		},
