@@ -205,6 +205,47 @@ func TestKustomizeError(t *testing.T) {
 	}
 }
 
+// TestKustomizeCRDsTwice: what kustomize says to two generators that give the same CRDs is in the README, for each way to
+// put them together.
+func TestKustomizeCRDsTwice(t *testing.T) {
+	_, quoted, _ := strings.Cut(read(t, root+"/functions/render-istio/README.md"), "* **Two generators with")
+	quoted, _, _ = strings.Cut(quoted, "\n* ")
+	generator := func(name string) string {
+		return "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: " + name + "\n  annotations:\n" +
+			"    lateen.io/crds: include\n    config.kubernetes.io/function: 'exec: {path: render-istio}'\n" +
+			"spec: {version: v1.28.3, namespace: " + name + "}\n"
+	}
+	const generators, kustomization = "generators: [istio.yaml]\n", "kustomization.yaml"
+	for _, c := range []struct {
+		reason string
+		files  map[string]string
+		// from and to cut what does not change from run to run out of the message.
+		from, to string
+	}{
+		{"in one kustomization", map[string]string{
+			"a.yaml": generator("a"), "b.yaml": generator("b"), kustomization: "generators: [a.yaml, b.yaml]\n",
+		}, "id resid.ResId{", "must be merge or replace"},
+		{"in two bases", map[string]string{
+			"a/istio.yaml": generator("a"), "b/istio.yaml": generator("b"), "a/" + kustomization: generators,
+			"b/" + kustomization: generators, kustomization: "resources: [a, b]\n",
+		}, "may not add", "[noNs]"},
+	} {
+		dir := t.TempDir()
+		for name, text := range c.files {
+			write(t, filepath.Join(dir, name), text)
+		}
+		out, err := kustomizeBuild(t, dir)
+		from, to := strings.Index(out.stderr, c.from), strings.Index(out.stderr, c.to)
+		if err == nil || out.stdout != "" || from < 0 || to < from {
+			t.Errorf("%s: error %v, stderr %s", c.reason, err, out.stderr)
+			continue
+		}
+		if said := out.stderr[from : to+len(c.to)]; !strings.Contains(quoted, said) {
+			t.Errorf("%s: the README does not quote: %s", c.reason, said)
+		}
+	}
+}
+
 // TestKustomizeRevisionBasedWalkThrough is the update with revisions under kustomize, which remembers nothing: the bump takes
 // the old revision out of the output, and all of it asks Argo CD and Flux to leave it in the cluster.
 func TestKustomizeRevisionBasedWalkThrough(t *testing.T) {
