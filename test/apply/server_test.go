@@ -56,7 +56,19 @@ var prepared struct {
 // connect gives a test the shared server, and starts it if this is the first.
 func connect(t *testing.T) server {
 	t.Helper()
-	s := server{Cluster: cluster.Shared(t), warnings: &warnings{}}
+	s := connectTo(t, cluster.Shared(t))
+	prepared.once.Do(func() { prepared.err = s.installCRDs(t.Context()) })
+	if prepared.err != nil {
+		t.Fatalf("installing the CRDs: %v", prepared.err)
+	}
+	s.warnings.take() // about Istio's CRDs
+	return s
+}
+
+// connectTo gives a test a server that has no CRDs yet.
+func connectTo(t *testing.T, c *cluster.Cluster) server {
+	t.Helper()
+	s := server{Cluster: c, warnings: &warnings{}}
 	var err error
 	s.client, err = client.New(&rest.Config{
 		Host:                      s.URL,
@@ -70,11 +82,6 @@ func connect(t *testing.T) server {
 	}
 	s.manager = ssa.NewResourceManager(s.client, polling.NewStatusPoller(s.client, s.client.RESTMapper(), polling.Options{}), owner)
 	s.manager.SetConcurrency(4)
-	prepared.once.Do(func() { prepared.err = s.installCRDs(t.Context()) })
-	if prepared.err != nil {
-		t.Fatalf("installing the CRDs: %v", prepared.err)
-	}
-	s.warnings.take() // about Istio's CRDs
 	return s
 }
 
