@@ -139,14 +139,14 @@ func (a *around) missing(u use, known string, memory bool) (fn.Severity, string)
 		if u.unsure {
 			return fn.Info, "" // its namespace may well have a label
 		}
-		return fn.Warning, fmt.Sprintf("%s means the revision or tag named default, and the package has none (it has: %s): use the label istio.io/rev, "+
-			"or add an IstioRevisionTag named default", asked[key], known)
+		return fn.Warning, fmt.Sprintf("%s means the revision or tag named default, and the package has none%s: use the label istio.io/rev, "+
+			"or add an IstioRevisionTag named default", asked[key], itHas(known))
 	}
 	if p := a.earlier(u.name); p != nil && !memory {
 		return fn.Info, fmt.Sprintf("istio.io/rev: %s is not in the package, but may be an earlier revision of Istio/%s that is in the cluster; "+
 			"move the label to %s when that one is ready", u.name, p.istio, p.name)
 	}
-	says := fmt.Sprintf("istio.io/rev: %s is no revision or tag of the package (it has: %s): ", u.name, known)
+	says := fmt.Sprintf("istio.io/rev: %s is no revision or tag of the package%s: ", u.name, itHas(known))
 	switch {
 	case u.item.Kind() == "Gateway":
 		return fn.Warning, says + "no control plane would deploy the Gateway"
@@ -154,6 +154,14 @@ func (a *around) missing(u use, known string, memory bool) (fn.Severity, string)
 		return fn.Info, says + "nothing would be injected, unless the namespace, which is not in the package, has a label of its own"
 	}
 	return fn.Warning, says + "nothing would be injected, and Pods may fail to start"
+}
+
+// itHas adds the names that there are to what there is not; nothing if there are none.
+func itHas(known string) string {
+	if known == "" {
+		return ""
+	}
+	return " (it has: " + known + ")"
 }
 
 // asked is how the labels that mean the name default are written.

@@ -430,3 +430,18 @@ func TestStrict(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingToName: where no control plane of a package can be read, there are no names to list.
+func TestNothingToName(t *testing.T) {
+	out := expand.RenderIstio.List(read(t, resourceList("",
+		"apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata: {name: default}\nspec: {versoin: v1.28.3}\n",
+		namespaceWith("istio.io/rev: canary"))), krm.Options{})
+	want := []string{
+		"error Istio/default: spec.versoin: unknown field; did you mean version?",
+		"warning Namespace/app: istio.io/rev: canary is no revision or tag of the package: nothing would be injected, and " +
+			"Pods may fail to start",
+	}
+	if diff := cmp.Diff(want, said(out.Results)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

@@ -86,10 +86,9 @@ func check(rel release.Release, from Source, all ...given) ([]Problem, error) {
 			Written: from.Written, Substituted: from.FluxSubstitute == "true",
 			NoQuantity: manifest.NoQuantity,
 		}
-		for _, p := range schema.CheckFrom(source, g.root, v, path) {
-			out = append(out, Problem{p, p.Unknown && of != rel.Version})
-		}
-		for _, p := range selections(rel, g, v, path) {
+		said := fields(schema.CheckFrom(source, g.root, v, path), selections(rel, g, v, path), of != rel.Version)
+		out = append(out, said...)
+		for _, p := range append(images(g, v, path), tagsTwice(g, v, path)...) {
 			out = append(out, Problem{p, false})
 		}
 		for _, p := range append(selectors(from, v, path), variables(from, v, path)...) {
@@ -97,6 +96,27 @@ func check(rel release.Release, from Source, all ...given) ([]Problem, error) {
 		}
 	}
 	return out, nil
+}
+
+// fields puts together what the schema says, and which profiles and the like there are not. One field has one message: if
+// there is none of the name, what it selects does not matter. Charts of another version than the schema's may have it.
+func fields(schema, selected []values.Problem, other bool) []Problem {
+	at := func(p values.Problem) func(values.Problem) bool {
+		return func(o values.Problem) bool { return o.Path == p.Path }
+	}
+	var out []Problem
+	for _, p := range schema {
+		if other && p.Unknown && slices.ContainsFunc(selected, at(p)) {
+			continue
+		}
+		out = append(out, Problem{p, other && p.Unknown})
+	}
+	for _, p := range selected {
+		if other || !slices.ContainsFunc(schema, at(p)) {
+			out = append(out, Problem{p, false})
+		}
+	}
+	return out
 }
 
 // selections are the profiles, platforms and compatibility versions among values that the charts do not have.

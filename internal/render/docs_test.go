@@ -35,6 +35,8 @@ func TestDocumentedMessages(t *testing.T) {
 		{`{"meshConfig":{"connectTimeout":30}}`, "30"},
 		{`{"global":{"tag":1.2}}`, "1.20"},
 		{`{"pilot":{"resources":{"requests":{"cpu":"100 m"}}}}`, ""},
+		{`{"global":{"tag":""}}`, ""},
+		{`{"revisionTags":["a","a"]}`, ""},
 		{`{"global":{"platform":"eks"}}`, ""},
 		{`{"compatibilityVersion":"1.20"}`, ""},
 		{`{"profile":"nope"}`, ""},

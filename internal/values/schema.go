@@ -172,6 +172,7 @@ var elsewhere = map[string]map[string]string{
 		"ztunnel":  "ztunnel is not part of the control plane: deploy it with Istio's ztunnel chart",
 	},
 	RootCNI: {
+		"profile":    "the profile has a field of its own: move this to spec.profile",
 		"pilot":      "istiod is not part of the CNI plugin: move this to spec.values.pilot of an Istio",
 		"meshConfig": "a mesh is configured at its control plane: move this to spec.meshConfig of an Istio",
 		"ztunnel":    "ztunnel is not part of the CNI plugin: deploy it with Istio's ztunnel chart",

@@ -1,6 +1,7 @@
 package values
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -88,12 +89,14 @@ func Escape(text string) string {
 	return b.String()
 }
 
-// Variables lists the texts among values that have a variable, in the order of keys, with the variable as message.
+// Variables lists the texts and keys among values that have a variable, in the order of keys, with the variable as
+// message.
 func Variables(v any, path string) []Problem {
 	var out []Problem
 	walk(v, place{path: path, pointer: strings.Split(path, ".")}, func(v any, at place) {
-		if text, isText := v.(string); isText && Variable(text) != "" {
-			out = append(out, at.problem(Variable(text)))
+		text, _ := v.(string)
+		if found := cmp.Or(Variable(at.pointer[len(at.pointer)-1]), Variable(text)); found != "" {
+			out = append(out, at.problem(found))
 		}
 	})
 	return out
@@ -107,6 +110,11 @@ func Walk(v any, path string, visit func(v any, at Problem)) {
 // Below is the problem of a field of the one that p is about.
 func (p Problem) Below(key, message string) Problem {
 	return place{path: p.Path, pointer: p.Pointer}.key(key).problem(message)
+}
+
+// Item is the problem of an item of the list that p is about.
+func (p Problem) Item(i int, message string) Problem {
+	return place{path: p.Path, pointer: p.Pointer}.index(i).problem(message)
 }
 
 // walk visits values and all that is in them, in the order of keys.
