@@ -38,11 +38,13 @@ type Process struct {
 	Terminal bool
 	// Getenv looks up environment variables.
 	Getenv func(string) (string, bool)
+	// Environ are all environment variables, as NAME=value.
+	Environ []string
 }
 
 // This is the Process that the program runs in.
 func This() Process {
-	p := Process{Args: os.Args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.LookupEnv}
+	p := Process{Args: os.Args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.LookupEnv, Environ: os.Environ()}
 	if info, err := os.Stdin.Stat(); err == nil {
 		p.Terminal = info.Mode()&os.ModeCharDevice != 0 && info.Mode()&os.ModeDevice != 0 && !isNull(info)
 	}
@@ -115,6 +117,9 @@ func (s *session) parse() error {
 	}
 	// A file as a plain argument is how kustomize calls its exec plugins.
 	s.files = append(s.files, flags.Args()...)
+	if err := krm.CheckEnvironment(s.Environ); err != nil {
+		return err
+	}
 	fromEnv, err := krm.OptionsOfEnvironment(s.Getenv)
 	s.options = fromFlags.Over(fromEnv)
 	return err

@@ -24,9 +24,18 @@ func call(t *testing.T, stdin string, env map[string]string, args ...string) res
 	var stdout, stderr bytes.Buffer
 	code := function.RenderIstio.Main(function.Process{
 		Args: append([]string{"render-istio"}, args...), Stdin: strings.NewReader(stdin), Stdout: &stdout, Stderr: &stderr,
-		Getenv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+		Getenv:  func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+		Environ: environ(env),
 	})
 	return result{code, stdout.String(), stderr.String()}
+}
+
+func environ(env map[string]string) []string {
+	var out []string
+	for name, value := range env {
+		out = append(out, name+"="+value)
+	}
+	return out
 }
 
 func file(t *testing.T, content string) string {
@@ -155,6 +164,10 @@ func TestCalls(t *testing.T) {
 		{reason: "an unknown flag is a usage error", args: []string{"--chart", "x"}, code: 2, stderr: "flag provided but not defined"},
 		{reason: "a bad option value is a usage error", args: []string{"--crds=all"}, code: 2, stderr: "possible are: exclude, include"},
 		{reason: "a bad environment variable is named", env: map[string]string{"LATEEN_CRDS": "all"}, code: 2, stderr: "LATEEN_CRDS"},
+		{
+			reason: "a misspelled environment variable", env: map[string]string{"LATEEN_PROTEC": "true"}, code: 2,
+			stderr: "environment variable LATEEN_PROTEC: no option has this name; did you mean LATEEN_PROTECT?",
+		},
 		{reason: "a missing file", args: []string{"-f", "/does/not/exist.yaml"}, code: 1, stderr: "no such file"},
 		{reason: "empty standard input", code: 1, stderr: "a ResourceList is expected"},
 		{reason: "a plain resource on standard input says how to render it", stdin: head, code: 1, stderr: "-f istio.yaml"},

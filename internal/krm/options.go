@@ -112,10 +112,7 @@ var reserved = []string{
 func (o Options) Set(name, value string) error {
 	i := slices.IndexFunc(AllOptions, func(opt Option) bool { return opt.Name == name })
 	if i < 0 {
-		names := make([]string, len(AllOptions))
-		for i, opt := range AllOptions {
-			names[i] = opt.Name
-		}
+		names := optionNames()
 		if best := values.Closest(name, names); best != "" {
 			return fmt.Errorf("unknown option %q; did you mean %s?", name, best)
 		}
@@ -178,6 +175,10 @@ func OptionsOf(o manifest.Object) (Options, fn.Results) {
 	annotations := o.Annotations()
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		name, ok := strings.CutPrefix(key, OptionPrefix)
+		if meant := misprefixed(key); meant != "" {
+			results = append(results, Result(o, fn.Error, []string{"metadata", "annotations", key},
+				fmt.Sprintf("annotation %s: no option has this prefix; did you mean %s?", key, meant)))
+		}
 		if !ok || slices.Contains(reserved, key) {
 			continue
 		}
@@ -186,6 +187,29 @@ func OptionsOf(o manifest.Object) (Options, fn.Results) {
 		}
 	}
 	return out, results
+}
+
+// misprefixed is the annotation of an option that was meant by one whose prefix is nearly that of options, or empty.
+// Others have prefixes of their own: the name must be that of an option as well, or near it.
+func misprefixed(key string) string {
+	prefix, name, _ := strings.Cut(key, "/")
+	ours := strings.TrimSuffix(OptionPrefix, "/")
+	bare, _, _ := strings.Cut(ours, ".")
+	if prefix == ours || !values.Near(prefix, ours, 2) && !values.Near(prefix, bare, 1) {
+		return ""
+	}
+	if best := values.Closest(name, optionNames()); best != "" {
+		return OptionPrefix + best
+	}
+	return ""
+}
+
+func optionNames() []string {
+	names := make([]string, len(AllOptions))
+	for i, opt := range AllOptions {
+		names[i] = opt.Name
+	}
+	return names
 }
 
 // OptionsOfConfig reads the options in a ConfigMap functionConfig.
@@ -206,12 +230,32 @@ func OptionsOfConfig(config manifest.Object) (Options, fn.Results) {
 	return out, results
 }
 
+const environmentPrefix = "LATEEN_"
+
+func environmentName(option string) string {
+	return environmentPrefix + strings.ReplaceAll(strings.ToUpper(option), "-", "_")
+}
+
+// CheckEnvironment finds a variable, of those in the form NAME=value, that is nearly one of an option: LATEEN_PROTEC. It
+// is an error, as the annotation is: what protects a mesh must not be off by a typing error. Names that are near none
+// are left alone; tests and builds have some.
+func CheckEnvironment(variables []string) error {
+	for _, variable := range slices.Sorted(slices.Values(variables)) {
+		name, _, _ := strings.Cut(variable, "=")
+		option, ours := strings.CutPrefix(name, environmentPrefix)
+		if best := values.Closest(option, optionNames()); ours && best != "" && name != environmentName(best) {
+			return fmt.Errorf("environment variable %s: no option has this name; did you mean %s?", name, environmentName(best))
+		}
+	}
+	return nil
+}
+
 // OptionsOfEnvironment reads LATEEN_<NAME> variables. The kustomize and kpt of a developer share the environment with
-// other tools, so names that are no option are left alone.
+// other tools, so names that are no option are left alone; see CheckEnvironment.
 func OptionsOfEnvironment(lookup func(string) (string, bool)) (Options, error) {
 	out := Options{}
 	for _, opt := range AllOptions {
-		env := "LATEEN_" + strings.ReplaceAll(strings.ToUpper(opt.Name), "-", "_")
+		env := environmentName(opt.Name)
 		if value, set := lookup(env); set && value != "" {
 			if err := out.Set(opt.Name, value); err != nil {
 				return nil, fmt.Errorf("environment variable %s: %w", env, err)

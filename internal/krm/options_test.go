@@ -1,6 +1,7 @@
 package krm_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
@@ -204,5 +205,56 @@ func TestOptionsOfConfig(t *testing.T) {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
 		})
+	}
+}
+
+// TestNearOptions: what is nearly an option is an error in annotations and in the environment; what is somebody else's is
+// left alone.
+func TestNearOptions(t *testing.T) {
+	for key, want := range map[string]string{
+		"latteen.io/protect":       "lateen.io/protect",
+		"lateen/protect":           "lateen.io/protect",
+		"lateen.oi/protect":        "lateen.io/protect",
+		"Lateen.io/protect":        "lateen.io/protect",
+		"latteen.io/protec":        "lateen.io/protect",
+		"leteen.io/allow_removal":  "lateen.io/allow-removal",
+		"lateen.io/protect":        "",
+		"example.com/protect":      "",
+		"latency.io/protect":       "",
+		"kustomize.io/track":       "",
+		"latteen.io/something":     "",
+		"protect":                  "",
+		"sailoperator.io/ignore":   "",
+		"argocd.argoproj.io/crds":  "",
+		"later.example.com/strict": "",
+	} {
+		_, results := krm.OptionsOf(object(t, "metadata: {annotations: {"+key+": 'true'}}"))
+		got := ""
+		if len(results) > 0 {
+			got = results[0].Message
+		}
+		if want != "" {
+			want = "annotation " + key + ": no option has this prefix; did you mean " + want + "?"
+		}
+		if got != want || len(results) > 0 && results[0].Severity != fn.Error {
+			t.Errorf("%s: got %q, want %q", key, got, want)
+		}
+	}
+	for variable, want := range map[string]string{
+		"LATEEN_PROTEC=true":      "LATEEN_PROTECT",
+		"LATEEN_STRCIT=":          "LATEEN_STRICT",
+		"LATEEN_ALOW_REMOVAL=a/b": "LATEEN_ALLOW_REMOVAL",
+		"LATEEN_KUBEVERSION=1.34": "LATEEN_KUBE_VERSION",
+		"LATEEN_PROTECT=true":     "", "LATEEN_BIN=/bin": "", "LATEEN_HELM=helm": "", "LATEEN_KUSTOMIZE=kustomize": "",
+		"LATEEN_SEED=2": "", "LATEEN_SOAK=1": "", "LATEEN_STEADY=30s": "", "LATEEN_OWN_NETWORK=1": "", "LATEEN_VERSION=v1": "",
+		"LATEEN_ISTIO_VERSION=v1.28.3": "", "LATEEN_TEST_CLUSTER_HELPER=1": "", "LATEEN_TEST_DEV=1": "", "PROTEC=true": "",
+	} {
+		if want != "" {
+			name, _, _ := strings.Cut(variable, "=")
+			want = "environment variable " + name + ": no option has this name; did you mean " + want + "?"
+		}
+		if got := message(krm.CheckEnvironment([]string{"PATH=/bin", variable})); got != want {
+			t.Errorf("%s: got %q, want %q", variable, got, want)
+		}
 	}
 }

@@ -84,6 +84,9 @@ func (s *session) parse() error {
 	if env, _ := s.Getenv(environment); s.istio == "" {
 		s.istio = env
 	}
+	if err := krm.CheckEnvironment(s.Environ); err != nil {
+		return err
+	}
 	options, err := krm.OptionsOfEnvironment(s.Getenv)
 	s.strict = s.strict || options.Strict()
 	return err
