@@ -38,41 +38,48 @@ func ListsTag(rev *v1.IstioRevision, tag string) bool {
 func (k Keeper) TagClash(ctx context.Context, o client.Object, tag string, tags []v1.IstioRevisionTag,
 	revisions []v1.IstioRevision,
 ) (string, error) {
-	own, isRevision := o.(*v1.IstioRevision)
-	if isRevision {
-		for i := range revisions {
-			named := &revisions[i]
-			if named.Name == tag && named.DeletionTimestamp == nil &&
-				(len(named.Status.Inventory) > 0 || PipelineRendered(named) || !ListsTag(own, tag)) {
-				return fmt.Sprintf("spec.values.revisionTags: a revision has the name of the tag, %s: workloads with "+
-					"the label istio.io/rev=%[1]s would be injected twice; rename the tag", tag), nil
-			}
+	if own, ok := o.(*v1.IstioRevision); ok && nameIsTaken(own, tag, revisions) {
+		return fmt.Sprintf("spec.values.revisionTags: a revision has the name of the tag, %s: workloads with "+
+			"the label istio.io/rev=%[1]s would be injected twice; rename the tag", tag), nil
+	}
+	for _, holder := range tagHolders(o, tag, tags, revisions) {
+		takes, err := k.Precedes(ctx, o, holder)
+		if err != nil {
+			return "", err
+		}
+		if !takes {
+			return fmt.Sprintf("%s and %s are the same revision tag, %s: namespaces with the label "+
+				"istio.io/rev=%[3]s would be injected by both; remove one of the two", tagSource(o), tagSource(holder),
+				tag), nil
 		}
 	}
-	var holders []client.Object
+	return "", nil
+}
+
+// nameIsTaken reports whether a revision has the name of a tag that another one is to bring, or brings.
+func nameIsTaken(by *v1.IstioRevision, tag string, revisions []v1.IstioRevision) bool {
+	return slices.ContainsFunc(revisions, func(named v1.IstioRevision) bool {
+		return named.Name == tag && named.DeletionTimestamp == nil &&
+			(len(named.Status.Inventory) > 0 || PipelineRendered(&named) || !ListsTag(by, tag))
+	})
+}
+
+// tagHolders are the other resources that ask for a tag.
+func tagHolders(o client.Object, tag string, tags []v1.IstioRevisionTag, revisions []v1.IstioRevision) []client.Object {
+	var out []client.Object
 	for i := range tags {
-		if isRevision && tags[i].Name == tag && tags[i].DeletionTimestamp == nil {
-			holders = append(holders, &tags[i])
+		if tags[i].Name == tag && tags[i].UID != o.GetUID() && tags[i].DeletionTimestamp == nil {
+			out = append(out, &tags[i])
 		}
 	}
 	for i := range revisions {
 		rev := &revisions[i]
 		if rev.UID != o.GetUID() && rev.DeletionTimestamp == nil && rev.Status.InactiveSince == nil &&
 			slices.Contains(ValueTags(rev), tag) {
-			holders = append(holders, rev)
+			out = append(out, rev)
 		}
 	}
-	for _, holder := range holders {
-		if takes, err := k.Precedes(ctx, o, holder); err != nil || takes {
-			if err != nil {
-				return "", err
-			}
-			continue
-		}
-		return fmt.Sprintf("%s and %s are the same revision tag, %s: namespaces with the label istio.io/rev=%[3]s "+
-			"would be injected by both; remove one of the two", tagSource(o), tagSource(holder), tag), nil
-	}
-	return "", nil
+	return out
 }
 
 // tagSource is where a user has written a tag.

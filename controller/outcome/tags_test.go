@@ -78,25 +78,31 @@ func TestTagClash(t *testing.T) {
 	}{
 		{"Nobody else asks for it.", &young, nil, []v1.IstioRevision{young, asking("a", "", 1, `"other"`)}, ""},
 		{
-			"A resource that is older has it.", &young, []v1.IstioRevisionTag{tag(50)}, []v1.IstioRevision{young},
+			"A resource that is older has it.", &young,
+			[]v1.IstioRevisionTag{tag(50)},
+			[]v1.IstioRevision{young},
 			"spec.values.revisionTags of Istio/young and IstioRevisionTag/stable" + rivals,
 		},
 		{"One that is younger has not.", &young, []v1.IstioRevisionTag{tag(150)}, []v1.IstioRevision{young}, ""},
 		{
-			"An older Istio, in another namespace.", &young, nil, []v1.IstioRevision{young, asking("old-v1", "old", 300, stable)},
+			"An older Istio, in another namespace.", &young, nil,
+			[]v1.IstioRevision{young, asking("old-v1", "old", 300, stable)},
 			"spec.values.revisionTags of Istio/young and spec.values.revisionTags of Istio/old" + rivals,
 		},
 		{
 			"Its revision is not the active one any more.", &young, nil,
-			[]v1.IstioRevision{young, inactive(asking("old-v1", "old", 1, stable))}, "",
+			[]v1.IstioRevision{young, inactive(asking("old-v1", "old", 1, stable))},
+			"",
 		},
 		{
 			"Its revision is being deleted.", &young, nil,
-			[]v1.IstioRevision{young, going(asking("old-v1", "old", 1, stable))}, "",
+			[]v1.IstioRevision{young, going(asking("old-v1", "old", 1, stable))},
+			"",
 		},
 		{
 			"Another revision of the same Istio is no other resource.", &young, nil,
-			[]v1.IstioRevision{young, asking("young-v0", "young", 1, stable)}, "",
+			[]v1.IstioRevision{young, asking("young-v0", "young", 1, stable)},
+			"",
 		},
 		{
 			"A tag beside the values of an older control plane.", asTag(300), nil,
@@ -106,19 +112,23 @@ func TestTagClash(t *testing.T) {
 		{"A tag that is older.", asTag(0), nil, []v1.IstioRevision{asking("by-hand", "", 1, stable)}, ""},
 		{
 			"A revision has the name, older or not.", &young, nil,
-			[]v1.IstioRevision{young, tagged(asking("stable", "", 900, ""), "")}, named,
+			[]v1.IstioRevision{young, tagged(asking("stable", "", 900, ""), "")},
+			named,
 		},
 		{
 			"It is to have the name, and the tag is not there yet either.", &young, nil,
-			[]v1.IstioRevision{young, asking("stable", "", 900, "")}, named,
+			[]v1.IstioRevision{young, asking("stable", "", 900, "")},
+			named,
 		},
 		{
 			"The revision itself has the name.", new(asking("stable", "stable", 1, stable)), nil,
-			[]v1.IstioRevision{asking("stable", "stable", 1, stable)}, named,
+			[]v1.IstioRevision{asking("stable", "stable", 1, stable)},
+			named,
 		},
 		{
 			"The tag was there before a revision came with its name: it stays.", new(tagged(young, "stable")), nil,
-			[]v1.IstioRevision{tagged(young, "stable"), asking("stable", "", 900, "")}, "",
+			[]v1.IstioRevision{tagged(young, "stable"), asking("stable", "", 900, "")},
+			"",
 		},
 	} {
 		scheme := runtime.NewScheme()
@@ -151,7 +161,8 @@ func TestTagOfTheName(t *testing.T) {
 	}{
 		{"Nobody has the tag.", stable, []v1.IstioRevision{stable, holder}, ""},
 		{
-			"Another one has brought it.", stable, []v1.IstioRevision{stable, tagged(holder, "stable")},
+			"Another one has brought it.", stable,
+			[]v1.IstioRevision{stable, tagged(holder, "stable")},
 			"stable is there already, as a tag: spec.values.revisionTags of Istio/old; a revision and a tag cannot have " +
 				"the same name",
 		},

@@ -22,13 +22,13 @@ func TestEveryOption(t *testing.T) {
 		{function.RenderCNI, []string{krm.OptionCRDs, krm.OptionFailurePolicy, krm.OptionProtect, krm.OptionClusters}},
 		{function.RevisionTag, []string{krm.OptionCRDs, krm.OptionProtect, krm.OptionClusters}},
 	} {
-		run := func(args ...string) (code int, stdout, stderr string) {
+		run := func(args ...string) (stdout, stderr string) {
 			var out, err bytes.Buffer
-			code = c.program.Main(function.Process{
+			c.program.Main(function.Process{
 				Args: append([]string{c.program.Name}, args...), Stdin: strings.NewReader(""), Stdout: &out, Stderr: &err,
 				Getenv: func(string) (string, bool) { return "", false },
 			})
-			return code, out.String(), err.String()
+			return out.String(), err.String()
 		}
 		data, err := os.ReadFile("../../functions/" + c.program.Name + "/README.md")
 		if err != nil {
@@ -36,7 +36,7 @@ func TestEveryOption(t *testing.T) {
 		}
 		_, readme, _ := strings.Cut(string(data), "\n## Options\n")
 		readme, _, _ = strings.Cut(readme, "\n## ")
-		_, help, _ := run("--help")
+		help, _ := run("--help")
 		for _, opt := range krm.AllOptions {
 			want := !slices.Contains(c.without, opt.Name)
 			if got := strings.Contains(help, "\n  --"+opt.Name+" "); got != want {
@@ -51,7 +51,7 @@ func TestEveryOption(t *testing.T) {
 			if len(opt.Values) > 0 {
 				value = opt.Values[len(opt.Values)-1]
 			}
-			_, _, stderr := run("--"+opt.Name+"="+value, "--version")
+			_, stderr := run("--"+opt.Name+"="+value, "--version")
 			if got := stderr == ""; got != want {
 				t.Errorf("%s --%s=%s: %t, want %t: %s", c.program.Name, opt.Name, value, got, want, stderr)
 			}

@@ -98,7 +98,7 @@ func valuesFiles(layers []string) ([]string, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	remove := func() { os.RemoveAll(dir) } //nolint:errcheck // a directory for temporary files
+	remove := func() { os.RemoveAll(dir) } //nolint:errcheck,gosec // a directory for temporary files
 	var files []string
 	for i, layer := range layers {
 		files = append(files, filepath.Join(dir, fmt.Sprintf("%d.yaml", i)))

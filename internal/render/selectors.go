@@ -117,24 +117,34 @@ func (e expression) problems(at values.Problem) []values.Problem {
 	if !e.settled || e.readable() {
 		return nil
 	}
+	var out []values.Problem
+	switch {
+	case e.key == "":
+		out = append(out, said(at, "", "a selector's expression needs a key, the name of a label"))
+	case !isKey(filled(e.from, e.key)):
+		out = append(out, said(at, "key", "%s", noKey(e.key)))
+	}
+	return append(out, e.operands(at, len(out) == 0)...)
+}
+
+// said is a problem with a field of an expression, or with all of it.
+func said(at values.Problem, field, format string, args ...any) values.Problem {
+	message := fmt.Sprintf(format, args...)
+	if field != "" {
+		return at.Below(field, message)
+	}
+	at.Message = message
+	return at
+}
+
+// operands says what is wrong with the operator and the values. alone says that nothing else is.
+func (e expression) operands(at values.Problem, alone bool) []values.Problem {
 	known := selectorOperators
 	if e.node {
 		known = append(slices.Clone(known), "Gt", "Lt")
 	}
 	var out []values.Problem
-	say := func(field, format string, args ...any) {
-		p := at
-		if p.Message = fmt.Sprintf(format, args...); field != "" {
-			p = at.Below(field, p.Message)
-		}
-		out = append(out, p)
-	}
-	switch {
-	case e.key == "":
-		say("", "a selector's expression needs a key, the name of a label")
-	case !isKey(filled(e.from, e.key)):
-		say("key", "%s", noKey(e.key))
-	}
+	say := func(field, format string, args ...any) { out = append(out, said(at, field, format, args...)) }
 	switch {
 	case e.operator == "":
 		say("", "a selector's expression needs an operator: %s", strings.Join(known, ", "))
@@ -144,7 +154,7 @@ func (e expression) problems(at values.Problem) []values.Problem {
 		say("", "the operator %s needs values, at least one", e.operator)
 	case (e.operator == "Exists" || e.operator == "DoesNotExist") && len(e.values) > 0:
 		say("values", "the operator %s has no values; leave them out, or use In or NotIn", e.operator)
-	case (e.operator == "Gt" || e.operator == "Lt") && len(out) == 0:
+	case (e.operator == "Gt" || e.operator == "Lt") && alone:
 		say("", "the operator %s needs one value, which is an integer in quotes", e.operator)
 	default:
 		for _, v := range e.values {

@@ -306,7 +306,7 @@ func (c *checker) written(v any, at place) string {
 	return fmt.Sprint(v)
 }
 
-func (c *checker) check(n *node, v any, at place, top bool) { //nolint:cyclop // one case a type of the schema
+func (c *checker) check(n *node, v any, at place, top bool) {
 	if v == nil {
 		return
 	}
@@ -352,14 +352,20 @@ func (c *checker) check(n *node, v any, at place, top bool) { //nolint:cyclop //
 			c.check(n.Items, item, at.index(i), false)
 		}
 	case string:
-		if len(n.Enum) > 0 && !slices.Contains(n.Enum, v) {
-			p := at.problem(fmt.Sprintf("must be one of %s; is %q", strings.Join(n.Enum, ", "), v))
-			if p.Suggestion = Closest(v, n.Enum); p.Suggestion != "" {
-				p.Message += "; did you mean " + p.Suggestion + "?"
-			}
-			c.problems = append(c.problems, p)
-		}
+		c.enum(n, v, at)
 	}
+}
+
+// enum checks a text that may only be one of a few.
+func (c *checker) enum(n *node, v string, at place) {
+	if len(n.Enum) == 0 || slices.Contains(n.Enum, v) {
+		return
+	}
+	p := at.problem(fmt.Sprintf("must be one of %s; is %q", strings.Join(n.Enum, ", "), v))
+	if p.Suggestion = Closest(v, n.Enum); p.Suggestion != "" {
+		p.Message += "; did you mean " + p.Suggestion + "?"
+	}
+	c.problems = append(c.problems, p)
 }
 
 // quantity checks the amount of a resource: nothing else in the schemas may be a number as well as a text.

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/lateen-io/lateen/test/cluster"
@@ -41,7 +42,7 @@ func valueTags(e *env, _ *process) {
 	tagged := func(w cluster.Write) bool { return strings.Contains(w.Name, tag) && w.Group != "sailoperator.io" }
 	before := e.written(tagged)
 	for i := range 3 {
-		value := fmt.Sprint(i)
+		value := strconv.Itoa(i)
 		e.patch("istiorevisiontag", tag, `{"metadata":{"labels":{"try":"`+value+`"}}}`)
 		e.patch("istio", "valuetags", `{"spec":{"values":{"pilot":{"env":{"TRY":"`+value+`"}}}}}`)
 		e.is(value, `{.spec.template.spec.containers[0].env[?(@.name=="TRY")].value}`, "deployment", "istiod-"+newName,

@@ -209,7 +209,7 @@ func (w *world) takenDown(f form) {
 			"other.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: of-the-user\n  namespace: default\n",
 		},
 	}
-	r, objects, _ := w.deploy(f, m, m.name)
+	r, objects := w.deploy(f, m, m.name)
 	rendered := of(m.revision(), objects)
 	webhook := w.first(rendered, "MutatingWebhookConfiguration")
 	if webhook.GetAnnotations()["kustomize.toolkit.fluxcd.io/prune"] != "disabled" {

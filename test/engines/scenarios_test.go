@@ -204,14 +204,14 @@ func (f form) application(name string, r *repository) application {
 }
 
 // deploy brings a mesh into the cluster, and gives its repository and its objects.
-func (w *world) deploy(f form, m mesh, name string) (*repository, []*unstructured.Unstructured, state) {
+func (w *world) deploy(f form, m mesh, name string) (*repository, []*unstructured.Unstructured) {
 	w.t.Helper()
 	r := w.git.repository(w.t, name)
 	f.write(w.t, r, m)
 	commit := f.commit(w.t, r, "the first commit")
 	w.engine.deploy(w, f.application(name, r))
-	s := w.await(name, commit)
-	return r, f.rendered(w.t, r), s
+	w.await(name, commit)
+	return r, f.rendered(w.t, r)
 }
 
 // policy is Istio configuration beside the control plane, whose kind comes with it.
@@ -236,7 +236,7 @@ func (w *world) firstSync(f form, name string) (*repository, []*unstructured.Uns
 		annotations: map[string]string{"lateen.io/crds": "include"},
 		more:        files{"policy.yaml": policy("istio-system")},
 	}
-	r, objects, _ := w.deploy(f, m, name)
+	r, objects := w.deploy(f, m, name)
 	w.inOneGo(name)
 	if gone := w.gone(objects); gone != nil {
 		w.t.Errorf("%q are not in the cluster", gone)
@@ -321,7 +321,7 @@ func (w *world) looks(name string, see func(state)) {
 // upgradeWithMemory is an upgrade by revisions in a kpt package, up to the end of the old one.
 func (w *world) upgradeWithMemory() {
 	m := mesh{name: "up", version: oldVersion, strategy: "RevisionBased"}
-	r, objects, _ := w.deploy(kptPackage, m, m.name)
+	r, objects := w.deploy(kptPackage, m, m.name)
 	old := of(m.revision(), objects)
 	before := w.settled(old)
 	since := len(w.Writes(w.t))
@@ -378,7 +378,7 @@ spec:
 // upgradeWithoutMemory is an upgrade by revisions where the rendering has the new one only.
 func (w *world) upgradeWithoutMemory(f form) {
 	m := mesh{name: "keep", version: oldVersion, strategy: "RevisionBased"}
-	r, objects, _ := w.deploy(f, m, m.name)
+	r, objects := w.deploy(f, m, m.name)
 	old := of(m.revision(), objects)
 	before := w.settled(old)
 	since := len(w.Writes(w.t))
@@ -412,7 +412,7 @@ var mistakes = map[string]mesh{
 // before the next, so that what the engine says is said of this one.
 func (w *world) mistaken(f form, name string) {
 	m := mesh{name: name, version: newVersion, strategy: "InPlace"}
-	r, objects, _ := w.deploy(f, m, name)
+	r, objects := w.deploy(f, m, name)
 	before := w.settled(objects)
 	since := len(w.Writes(w.t))
 	for _, mistake := range mistakes {
