@@ -17,11 +17,6 @@ import (
 	"github.com/lateen-io/lateen/internal/migrate/command"
 )
 
-// failure is an error of a command that was called correctly.
-type failure struct{ error }
-
-func (f failure) Unwrap() error { return f.error }
-
 // told is the exit code of a command that has written its errors itself.
 type told int
 
@@ -31,6 +26,8 @@ func (c told) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 func Main(p function.Process) int {
 	// A first interrupt ends what is under way, and what is buffered is not written.
 	root := newRoot(p)
+	running := false // the call was right: commands check all of it before they run
+	root.PersistentPreRun = func(*cobra.Command, []string) { running = true }
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	err := root.ExecuteContext(ctx)
@@ -42,7 +39,7 @@ func Main(p function.Process) int {
 		return int(code)
 	}
 	fmt.Fprintf(p.Stderr, "%s: %v\n", calledAs(p.Args[0]), err)
-	if errors.As(err, new(failure)) {
+	if running {
 		return exit.Wrong
 	}
 	fmt.Fprintf(p.Stderr, "Run '%s --help' for usage.\n", calledAs(p.Args[0]))

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lateen-io/lateen/internal/exit"
 	"github.com/lateen-io/lateen/internal/function"
 	"github.com/lateen-io/lateen/internal/release"
 )
@@ -99,6 +101,26 @@ func TestCalls(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// full is a file on a disk without space.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// TestCannotWrite: what cannot be written is no wrong call.
+func TestCannotWrite(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"versions"}, {"versions", "-o", "json"}, {"version"}, {"completion", "bash"}} {
+		var stderr bytes.Buffer
+		code := Main(function.Process{
+			Args: append([]string{"/bin/lateen"}, args...), Stdin: strings.NewReader(""), Stdout: full{}, Stderr: &stderr,
+			Getenv: func(string) (string, bool) { return "", false },
+		})
+		if want := "lateen: no space left on device\n"; code != exit.Wrong || stderr.String() != want {
+			t.Errorf("%s: exit code %d, stderr %q, want 1 and %q", args, code, stderr.String(), want)
+		}
 	}
 }
 

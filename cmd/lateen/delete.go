@@ -49,10 +49,7 @@ refused. Take the revision out of Git first, or whatever applies it brings it ba
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(c.Context(), o.timeout)
 			defer cancel()
-			if err := o.run(ctx, p.Stdout, args[0]); err != nil {
-				return failure{err}
-			}
-			return nil
+			return o.run(ctx, p.Stdout, args[0])
 		},
 	}
 	f := c.Flags()

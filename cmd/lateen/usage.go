@@ -76,10 +76,7 @@ What cannot be seen completely is an error: nothing is called unused that was no
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(c.Context(), o.timeout)
 			defer cancel()
-			if err := o.run(ctx, p.Stdout, args, time.Now()); err != nil {
-				return failure{err}
-			}
-			return nil
+			return o.run(ctx, p.Stdout, args, time.Now())
 		},
 	}
 	f := c.Flags()

@@ -104,7 +104,9 @@ func (s *session) parse() error {
 	flags.SetOutput(io.Discard)
 	fromFlags := krm.Options{}
 	for _, opt := range s.Program.options() {
-		flags.Func(opt.Name, "", func(value string) error { return fromFlags.Set(opt.Name, value) })
+		flags.Func(opt.Name, "", func(value string) error {
+			return cmp.Or(fromFlags.Set(opt.Name, value), isKubeVersion(opt.Name, value))
+		})
 	}
 	flags.Func("f", "", func(file string) error { s.files = append(s.files, file); return nil })
 	flags.BoolVar(&s.version, "version", false, "")
@@ -121,7 +123,20 @@ func (s *session) parse() error {
 		return err
 	}
 	fromEnv, err := krm.OptionsOfEnvironment(s.Getenv)
+	if err := isKubeVersion(krm.OptionKubeVersion, fromEnv[krm.OptionKubeVersion]); err != nil {
+		return fmt.Errorf("environment variable LATEEN_KUBE_VERSION: %w", err)
+	}
 	s.options = fromFlags.Over(fromEnv)
+	return err
+}
+
+// isKubeVersion checks the value of the option kube-version where it is part of a call; that of a resource is a fault of
+// the resource.
+func isKubeVersion(option, value string) error {
+	if option != krm.OptionKubeVersion {
+		return nil
+	}
+	_, err := chart.ParseKubeVersion(value)
 	return err
 }
 

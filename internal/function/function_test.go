@@ -174,7 +174,17 @@ func TestCalls(t *testing.T) {
 		{reason: "a bare --crds means include", stdin: head, args: []string{"--crds", "-f", "-"}, stdout: "kind: CustomResourceDefinition"},
 		{reason: "--crds takes a value as well", stdin: head, args: []string{"--crds", "include", "-f", "-"}, stdout: "kind: CustomResourceDefinition"},
 		{reason: "charts that are not there", stdin: head, args: []string{"--charts", "/does/not/exist", "-f", "-"}, code: 1, stderr: "charts directory"},
-		{reason: "a Kubernetes version that is none", stdin: head, args: []string{"--kube-version", "x", "-f", "-"}, code: 1, stderr: "is not a Kubernetes version"},
+		{reason: "a Kubernetes version that is none", stdin: head, args: []string{"--kube-version", "x", "-f", "-"}, code: 2, stderr: `invalid value "x" for flag -kube-version: kube-version "x" is not a Kubernetes version`},
+		{
+			reason: "one in the environment", stdin: head, env: map[string]string{"LATEEN_KUBE_VERSION": "x"},
+			args: []string{"-f", "-"}, code: 2,
+			stderr: `render-istio: environment variable LATEEN_KUBE_VERSION: kube-version "x" is not a Kubernetes version`,
+		},
+		{
+			reason: "one on the resource is a fault of the resource", code: 1,
+			stdin: strings.Replace(head, "name: default", "name: default\n  annotations: {lateen.io/kube-version: x}", 1),
+			args:  []string{"-f", "-"}, stderr: `option kube-version "x" is not a Kubernetes version`,
+		},
 		{
 			reason: "the platform is an input: OpenShift selects its profile",
 			stdin:  head, args: []string{"--platform", "openshift", "-f", "-"}, stdout: `"platform": "openshift"`,
