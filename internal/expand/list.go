@@ -271,11 +271,13 @@ func (t task) run() ([]manifest.Object, fn.Results) { //nolint:cyclop // the pha
 	if err != nil {
 		return nil, failure(err)
 	}
-	results := t.removal(&e, items, seen, expansions).results(t.function.Kinds)
+	leaving := t.removal(&e, items, seen, expansions)
+	results := leaving.results(t.function.Kinds)
 	if HasError(results) {
 		return nil, append(e.Results, results...)
 	}
 	results = append(results, e.withoutDefault(t.items, items)...)
+	results = append(results, e.elsewhere(t.items, leaving.namedIn)...)
 	if t.memory {
 		results = append(results, withoutCRDs(t.items, items)...)
 		e.releasedByPackage(items)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 
+	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
@@ -46,4 +47,63 @@ func isProtected(o manifest.Object) bool {
 		}
 	}
 	return o.Annotation(manifest.AnnotationFluxPrune) == "disabled"
+}
+
+// elsewhere warns of a control plane that moves to another namespace: what is connected to it in the one before loses it.
+// A Namespace that is not in the package, while that of before is, has probably been forgotten. A package without
+// memory knows only where a control plane is by default. namedBy says what in the package names a revision, or "".
+func (e *Expanded) elsewhere(before []manifest.Object, namedBy func(revision string) string) fn.Results {
+	there, used := map[string]bool{}, map[string]bool{}
+	for _, item := range e.around.items {
+		if id := item.ID(); id.Kind == "Namespace" && id.Group == "" {
+			there[id.Name] = true
+		}
+	}
+	for _, p := range e.around.controlPlanes() {
+		if p.revision != nil {
+			used[p.revision.Spec.Namespace] = true
+		}
+	}
+	var results fn.Results
+	for i, out := range e.Outputs {
+		if out.Revision == nil || e.Sources[i].Tag != nil {
+			continue
+		}
+		now, from := out.Revision.Spec.Namespace, movedFrom(before, out)
+		var says []string
+		if from != "" {
+			says = append(says, fmt.Sprintf("the control plane moves from the namespace %s to %s: the istiod that proxies "+
+				"are connected to goes when this is applied", from, now))
+			if why := namedBy(out.Revision.Name); why != "" {
+				says[0] += ", and " + why
+			}
+		} else if from = v1.DefaultIstioNamespace; used[from] {
+			continue
+		}
+		if there[from] && !there[now] {
+			says = append(says, fmt.Sprintf("the Namespace %s is not in the package, while %s is: add it, unless something "+
+				"else creates it", now, from))
+		}
+		if len(says) > 0 {
+			results = append(results, krm.Result(e.Sources[i].Object, fn.Warning, []string{"spec", "namespace"},
+				strings.Join(says, "; ")))
+		}
+	}
+	return results
+}
+
+// movedFrom is the namespace in which an earlier run has put the control plane of an output, if it is another one.
+func movedFrom(before []manifest.Object, out Output) string {
+	key, from := out.Owner+" "+out.Revision.Name, ""
+	for _, o := range before {
+		id := o.ID()
+		switch {
+		case id.Kind != "Deployment" && id.Kind != "Service" || revisionKey(o) != key:
+		case id.Namespace == out.Revision.Spec.Namespace:
+			return ""
+		default:
+			from = id.Namespace
+		}
+	}
+	return from
 }

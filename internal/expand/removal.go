@@ -223,6 +223,16 @@ func (r *removal) namedBy(name string) string {
 	return ""
 }
 
+// namedIn is what in the package names a revision, whether or not it stays.
+func (r *removal) namedIn(name string) string {
+	for _, use := range usesOf(r.after) {
+		if use.name == name {
+			return fmt.Sprintf("%s in the package names %s (%s)", use.item.ID(), name, use.reason)
+		}
+	}
+	return ""
+}
+
 // last reports whether no control plane stays that an earlier run has rendered. A new one in its place does not count:
 // nothing is connected to that.
 func (r *removal) last() bool {
