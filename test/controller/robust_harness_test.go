@@ -32,6 +32,7 @@ import (
 
 	"github.com/lateen-io/lateen"
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
@@ -428,7 +429,7 @@ func (e *env) fresh(p picture) ([]*unstructured.Unstructured, error) {
 		return nil, err
 	}
 	var out []*unstructured.Unstructured
-	render := func(items ...*unstructured.Unstructured) error {
+	renderAll := func(items ...*unstructured.Unstructured) error {
 		var documents [][]byte
 		for _, o := range items {
 			bare := map[string]any{
@@ -461,12 +462,12 @@ func (e *env) fresh(p picture) ([]*unstructured.Unstructured, error) {
 				items = append(items, tag)
 			}
 		}
-		if err := render(items...); err != nil {
+		if err := renderAll(items...); err != nil {
 			return nil, err
 		}
 	}
 	for _, cni := range p[v1.KindIstioCNI] {
-		if err := render(cni); err != nil {
+		if err := renderAll(cni); err != nil {
 			return nil, err
 		}
 	}
@@ -541,6 +542,9 @@ func (e *env) nothingElse(objects []*unstructured.Unstructured) error {
 			continue
 		}
 		ref := metav1.GetControllerOf(&o)
+		if inherited := ref == nil && len(o.OwnerReferences) > 0; inherited && render.Shared(o.Kind, o.Name) {
+			continue // who brought it is gone, and those that rely on it are not: see above
+		}
 		ours := ref == nil || strings.HasPrefix(ref.APIVersion, v1.GroupVersion.Group+"/")
 		if ours && (o.Labels["lateen.io/revision"] != "" || o.Labels["lateen.io/tag"] != "") && !should[what] {
 			return fmt.Errorf("%s should not be there: labels %v", what, o.Labels)
