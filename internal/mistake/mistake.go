@@ -77,12 +77,24 @@ func Of(i Item, around Around) *Mistake {
 		return i.report()
 	case values.Near(has, group, mostErrors), values.Near(has, formerGroup, mostErrors):
 		return i.apiVersion(i.meantAPI(), "")
+	case namedAsOurs(has), istios(has) && slices.Contains(kinds, i.Kind):
+		return i.apiVersion(i.meantAPI(), "")
 	case values.Near(has, operatorGroup, mostErrors), values.Near(has, reportGroup, mostErrors) &&
 		values.Near(i.Kind, reportKind, mostErrors):
 		return i.apiVersion(i.meantAPI(), "")
 	}
 	return i.foreign(around)
 }
+
+// namedAsOurs reports whether a group has the name of Lateen's and something else, or nothing, behind it.
+func namedAsOurs(has string) bool {
+	own, _, _ := strings.Cut(group, ".")
+	name, _, _ := strings.Cut(has, ".")
+	return values.Near(name, own, 1)
+}
+
+// istios reports whether a group is one of Istio's, none of which has a kind of Lateen's.
+func istios(has string) bool { return has == "istio.io" || strings.HasSuffix(has, ".istio.io") }
 
 // isVersion reports whether a text is the version of an API, as the core group has it without a name: v1, v1beta1.
 func isVersion(text string) bool {

@@ -55,6 +55,36 @@ func TestOf(t *testing.T) {
 		},
 
 		{
+			"the end of the group is missing",
+			item{APIVersion: "sailoperator/v1", Kind: "Istio"},
+			mistake.Around{},
+			api("sailoperator/v1", "Istio", "", ours),
+		},
+		{
+			"the end of the group is another one",
+			item{APIVersion: "sailoperator.istio.io/v1", Kind: "IstioCNI"},
+			mistake.Around{},
+			api("sailoperator.istio.io/v1", "IstioCNI", "", ours),
+		},
+		{
+			"both",
+			item{APIVersion: "sailoperatr.com/v1", Kind: "IstioRevision"},
+			mistake.Around{},
+			api("sailoperatr.com/v1", "IstioRevision", "", ours),
+		},
+		{
+			"Istio's own group has no such kind",
+			item{APIVersion: "istio.io/v1", Kind: "Istio"},
+			mistake.Around{},
+			api("istio.io/v1", "Istio", "", ours),
+		},
+		{
+			"nor have its others",
+			item{APIVersion: "networking.istio.io/v1", Kind: "IstioRevisionTag"},
+			mistake.Around{},
+			api("networking.istio.io/v1", "IstioRevisionTag", "", ours),
+		},
+		{
 			"a letter is missing",
 			item{APIVersion: ours, Kind: "Isto"},
 			mistake.Around{},
