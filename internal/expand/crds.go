@@ -177,13 +177,13 @@ func withoutCRDs(before, after []manifest.Object) fn.Results {
 		return nil
 	}
 	kind, name, _ := strings.Cut(gone[0].Annotation(manifest.AnnotationOwner), "/")
-	const deleted = "Argo CD and Flux leave them in the cluster; who prunes by other means (kpt live apply, kubectl apply " +
-		"--prune) deletes them, and with them every resource of their kinds"
+	const deleted = "Argo CD and Flux leave them in the cluster; who prunes by other means (kpt live apply, kubectl " +
+		"apply --prune) deletes them, and with them every resource of their kinds"
 	message := fmt.Sprintf("%d of Istio's CRDs leave the package. %s. To keep them, set %s: include", len(gone), deleted,
 		krm.OptionPrefix+krm.OptionCRDs)
 	if asked {
-		message = fmt.Sprintf("%d of Istio's CRDs leave the package, since no version of Istio in it has them any more: %s. %s. "+
-			"To keep one, put its file back without the annotation %s", len(gone), enumerate(gone, func(o manifest.Object) string {
+		message = fmt.Sprintf("%d of Istio's CRDs leave the package, since no version of Istio in it has them any more: "+
+			"%s. %s. To keep one, put its file back without the annotation %s", len(gone), enumerate(gone, func(o manifest.Object) string {
 			return o.ID().Name
 		}), deleted, manifest.AnnotationOwner)
 	}

@@ -344,7 +344,8 @@ func (r *removal) revisionGone(key string) *fn.Result {
 		message = fmt.Sprintf("is not in the package any more, and its %d objects were removed", n)
 		if !r.released[key] && !r.unused([]string{name}) {
 			severity = r.severity(v1.KindIstioRevision + "/" + name)
-			message += "; no usage report has released it: see to it that no proxy is connected to it before this is applied"
+			message += "; no usage report has released it: see to it that no proxy is connected to it before this is " +
+				"applied"
 		}
 	}
 	return &fn.Result{

@@ -106,7 +106,8 @@ func tagsTwice(g given, v map[string]any, path string) []values.Problem {
 		case !isText:
 		case twice:
 			at := values.Problem{Path: path, Pointer: strings.Split(path, ".")}.Below("revisionTags", "")
-			out = append(out, at.Item(i, fmt.Sprintf("the tag %q is there twice, also in revisionTags[%d]; leave one out", tag, first)))
+			out = append(out, at.Item(i,
+				fmt.Sprintf("the tag %q is there twice, also in revisionTags[%d]; leave one out", tag, first)))
 		default:
 			seen[tag] = i
 		}

@@ -17,9 +17,9 @@ import (
 // selectorOperators are those of a label selector; a node selector has two more.
 var selectorOperators = []string{"In", "NotIn", "Exists", "DoesNotExist"}
 
-// selectors are the label selectors among values that Kubernetes cannot read. Their schema only knows that they are made
-// of texts; istiod drops a selector that it cannot read, and then selects everything. What is right is for the library
-// to say with which istiod reads them; here it is only put into words.
+// selectors are the label selectors among values that Kubernetes cannot read. Their schema only knows that they are
+// made of texts; istiod drops a selector that it cannot read, and then selects everything. What is right is for the
+// library to say with which istiod reads them; here it is only put into words.
 func selectors(from Source, v any, path string) []values.Problem {
 	var out []values.Problem
 	values.Walk(v, path, func(v any, at values.Problem) {
@@ -181,13 +181,13 @@ func noOperator(at values.Problem, operator string, known []string) values.Probl
 func isKey(key string) bool { return len(validation.IsQualifiedName(key)) == 0 }
 
 func noKey(key string) string {
-	return fmt.Sprintf("%q cannot be the name of a label: letters, digits, -, _ and ., at most 63, the first and the last "+
-		"a letter or a digit, and before them perhaps a DNS name and a /", key)
+	return fmt.Sprintf("%q cannot be the name of a label: letters, digits, -, _ and ., at most 63, the first and the "+
+		"last a letter or a digit, and before them perhaps a DNS name and a /", key)
 }
 
 func noValue(value string) string {
-	return fmt.Sprintf("%q cannot be the value of a label: letters, digits, -, _ and ., at most 63, the first and the last a "+
-		"letter or a digit", value)
+	return fmt.Sprintf("%q cannot be the value of a label: letters, digits, -, _ and ., at most 63, the first and the "+
+		"last a letter or a digit", value)
 }
 
 // filled is a text with something in the place of the variables that Flux puts in, unless the user has said that it
