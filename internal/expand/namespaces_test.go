@@ -42,7 +42,8 @@ func TestElsewhere(t *testing.T) {
 		{"kustomize, where it is by default", []string{mesh("istio-system"), namespace("app")}, ""},
 		{
 			"kustomize, another control plane is there",
-			[]string{mesh("mesh"), namespace("istio-system"), strings.Replace(mesh("istio-system"), "name: default", "name: b", 1)}, "",
+			[]string{mesh("mesh"), namespace("istio-system"), strings.Replace(mesh("istio-system"), "name: default", "name: b", 1)},
+			"",
 		},
 		{"kpt, the Namespace of before", []string{remembered(mesh("mesh")), namespace("istio-system"), earlier}, moves + "; " + lacks},
 		{"kpt, both", []string{remembered(mesh("mesh")), namespace("istio-system"), namespace("mesh"), earlier}, moves},
@@ -56,14 +57,14 @@ func TestElsewhere(t *testing.T) {
 		if expand.HasError(out.Results) {
 			t.Errorf("%s: %v", c.reason, out.Results)
 		}
-		got := ""
+		var got []string
 		for _, r := range out.Results {
 			if r.Field != nil && r.Field.Path == "spec.namespace" && r.Severity == "warning" &&
 				!strings.Contains(r.Message, "can discover") {
-				got += r.Message
+				got = append(got, r.Message)
 			}
 		}
-		if diff := cmp.Diff(c.want, got); diff != "" {
+		if diff := cmp.Diff(c.want, strings.Join(got, "")); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
 		}
 	}
