@@ -48,7 +48,8 @@ func TestElsewhere(t *testing.T) {
 		{"kpt, the Namespace of before", []string{remembered(mesh("mesh")), namespace("istio-system"), earlier}, moves + "; " + lacks},
 		{"kpt, both", []string{remembered(mesh("mesh")), namespace("istio-system"), namespace("mesh"), earlier}, moves},
 		{
-			"kpt, and who is connected", []string{remembered(mesh("mesh")), namespace("mesh"), injected, earlier},
+			"kpt, and who is connected",
+			[]string{remembered(mesh("mesh")), namespace("mesh"), injected, earlier},
 			moves + ", and Namespace app in the package names default (label istio.io/rev=default)",
 		},
 		{"kpt, no move", []string{remembered(mesh("istio-system")), injected, earlier}, ""},
