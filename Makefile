@@ -116,6 +116,7 @@ test-unit: bundles ## Run the quick tests: -short, and nothing below test/
 # begin first. Without vet, whose checks and more are the linters', and which reads all dependencies for them.
 .PHONY: test
 test: build bundles cluster-programs $(HELM) $(HELMS) $(KUSTOMIZE) ## Run all tests
+	unset ENGINES # the engines have a target of their own
 	go test -vet=off -count=1 -timeout=$(TEST_TIMEOUT) ./test/controller ./test/operation ./internal/render ./test/e2e ./...
 	if compgen -G 'releases/*/*_test.go' >/dev/null; then
 	  cd releases && go test -modfile=$(NEWEST_ISTIO).mod -vet=off -count=1 -timeout=$(TEST_TIMEOUT) ./...
