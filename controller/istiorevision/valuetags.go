@@ -34,7 +34,13 @@ type claimant struct {
 // an earlier one keeps what it has, but none brings it back: the values that count do not have it any more.
 func carrier(claimants []claimant) string {
 	active := slices.IndexFunc(claimants, func(c claimant) bool { return c.active })
-	if active >= 0 && (claimants[active].ready || claimants[active].has) {
+	if active < 0 {
+		if i := slices.IndexFunc(claimants, func(c claimant) bool { return c.lists }); i >= 0 {
+			return claimants[i].name
+		}
+		return ""
+	}
+	if claimants[active].ready || claimants[active].has {
 		return claimants[active].name
 	}
 	best := -1
@@ -42,12 +48,6 @@ func carrier(claimants []claimant) string {
 		if c.works && !c.active && (best < 0 || c.has && !claimants[best].has) {
 			best = i
 		}
-	}
-	if active < 0 {
-		if i := slices.IndexFunc(claimants, func(c claimant) bool { return c.lists }); i >= 0 {
-			return claimants[i].name
-		}
-		return ""
 	}
 	if best >= 0 {
 		return claimants[best].name
@@ -68,10 +68,7 @@ func (r *Reconciler) shared(ctx context.Context, s *scope, objects desired.Objec
 	if err := r.clashing(ctx, s, tags, &request); err != nil || len(tags) == 0 || s.istio == "" {
 		return request, err
 	}
-	siblings, err := r.claiming(ctx, s)
-	if err != nil {
-		return request, err
-	}
+	siblings := s.siblings()
 	elsewhere := map[string]bool{}
 	for _, tag := range tags {
 		claimants, err := r.claimants(ctx, s, siblings, tag, objects.List)
@@ -123,15 +120,11 @@ func (r *Reconciler) clashing(ctx context.Context, s *scope, tags []string, requ
 	return nil
 }
 
-// claiming are the revisions of the Istio, this one included.
-func (r *Reconciler) claiming(ctx context.Context, s *scope) ([]v1.IstioRevision, error) {
-	var list v1.IstioRevisionList
-	if err := r.Client.List(ctx, &list); err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(list.Items, func(rev v1.IstioRevision) bool {
+// siblings are the revisions of the Istio, this one included.
+func (s *scope) siblings() []v1.IstioRevision {
+	return slices.DeleteFunc(slices.Clone(s.all), func(rev v1.IstioRevision) bool {
 		return outcome.OwningIstio(&rev) != s.istio
-	}), nil
+	})
 }
 
 // claimants are those of the revisions that ask for a tag.
@@ -158,16 +151,12 @@ func (r *Reconciler) claimants(
 	return out, nil
 }
 
-func isTagWebhook(o *unstructured.Unstructured, tag string) bool {
-	return o.GetLabels()[labelChartTag] == tag && o.GetKind() == "MutatingWebhookConfiguration"
-}
-
 // holder is who controls the webhooks of a tag, or nil.
 func (r *Reconciler) holder(ctx context.Context, tag string,
 	objects []*unstructured.Unstructured,
 ) (*metav1.OwnerReference, error) {
 	for _, o := range objects {
-		if !isTagWebhook(o, tag) {
+		if o.GetLabels()[labelChartTag] != tag || o.GetKind() != "MutatingWebhookConfiguration" {
 			continue
 		}
 		live := cluster.Metadata(o.GroupVersionKind())

@@ -118,10 +118,12 @@ func (r *Reconciler) ofNames(ctx context.Context, o client.Object) []reconcile.R
 	if !ok {
 		return nil
 	}
-	names := append(outcome.ValueTags(rev), rev.Name)
+	tags := outcome.ValueTags(rev)
 	return r.where(func(other *v1.IstioRevision) bool {
-		return other.Name != rev.Name && (slices.Contains(names[:len(names)-1], other.Name) ||
-			slices.ContainsFunc(outcome.ValueTags(other), func(tag string) bool { return slices.Contains(names, tag) }))
+		return other.Name != rev.Name && (slices.Contains(tags, other.Name) ||
+			slices.ContainsFunc(outcome.ValueTags(other), func(tag string) bool {
+				return tag == rev.Name || slices.Contains(tags, tag)
+			}))
 	})(ctx, o)
 }
 

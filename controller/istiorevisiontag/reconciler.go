@@ -147,12 +147,14 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		s.facts.inventory, s.retry = r.keeper().Withdraw(ctx, s.tag, s.tag.Status.Inventory)
 		return nil
 	}
-	if why, err := r.clash(ctx, s.tag); err != nil || why != "" {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists, errors.New(why))
-		if err == nil {
-			s.facts.inventory, s.retry = r.keeper().Withdraw(ctx, s.tag, s.tag.Status.Inventory)
-		}
+	why, err := r.clash(ctx, s.tag)
+	if err != nil {
 		return err
+	}
+	if why != "" {
+		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists, errors.New(why))
+		s.facts.inventory, s.retry = r.keeper().Withdraw(ctx, s.tag, s.tag.Status.Inventory)
+		return nil
 	}
 	if s.target == nil {
 		s.facts.on = s.current
