@@ -39,8 +39,7 @@ func (k Keeper) TagClash(ctx context.Context, o client.Object, tag string, tags 
 	revisions []v1.IstioRevision,
 ) (string, error) {
 	if own, ok := o.(*v1.IstioRevision); ok && nameIsTaken(own, tag, revisions) {
-		return fmt.Sprintf("spec.values.revisionTags: a revision has the name of the tag, %s: workloads with "+
-			"the label istio.io/rev=%[1]s would be injected twice; rename the tag", tag), nil
+		return values.TagOfRevision(tag, "rename the tag"), nil
 	}
 	for _, holder := range tagHolders(o, tag, tags, revisions) {
 		takes, err := k.Precedes(ctx, o, holder)
@@ -48,9 +47,7 @@ func (k Keeper) TagClash(ctx context.Context, o client.Object, tag string, tags 
 			return "", err
 		}
 		if !takes {
-			return fmt.Sprintf("%s and %s are the same revision tag, %s: namespaces with the label "+
-				"istio.io/rev=%[3]s would be injected by both; remove one of the two", tagSource(o), tagSource(holder),
-				tag), nil
+			return values.SameTag(tagSource(o), tagSource(holder), tag), nil
 		}
 	}
 	return "", nil

@@ -277,7 +277,7 @@ func (t task) run() ([]manifest.Object, fn.Results) { //nolint:cyclop // the pha
 		return nil, append(e.Results, results...)
 	}
 	results = append(results, e.withoutDefault(t.items, items)...)
-	results = append(results, e.elsewhere(t.items, leaving.namedIn)...)
+	results = append(results, e.elsewhere(leaving)...)
 	if t.memory {
 		results = append(results, withoutCRDs(t.items, items)...)
 		e.releasedByPackage(items)

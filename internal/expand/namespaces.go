@@ -51,8 +51,8 @@ func isProtected(o manifest.Object) bool {
 
 // elsewhere warns of a control plane that moves to another namespace: what is connected to it in the one before loses it.
 // A Namespace that is not in the package, while that of before is, has probably been forgotten. A package without
-// memory knows only where a control plane is by default. namedBy says what in the package names a revision, or "".
-func (e *Expanded) elsewhere(before []manifest.Object, namedBy func(revision string) string) fn.Results {
+// memory knows only where a control plane is by default.
+func (e *Expanded) elsewhere(leaving *removal) fn.Results {
 	there, used := map[string]bool{}, map[string]bool{}
 	for _, item := range e.around.items {
 		if id := item.ID(); id.Kind == "Namespace" && id.Group == "" {
@@ -69,12 +69,12 @@ func (e *Expanded) elsewhere(before []manifest.Object, namedBy func(revision str
 		if out.Revision == nil || e.Sources[i].Tag != nil {
 			continue
 		}
-		now, from := out.Revision.Spec.Namespace, movedFrom(before, out)
+		now, from := out.Revision.Spec.Namespace, movedFrom(leaving.before, out)
 		var says []string
 		if from != "" {
 			says = append(says, fmt.Sprintf("the control plane moves from the namespace %s to %s: the istiod that proxies "+
 				"are connected to goes when this is applied", from, now))
-			if why := namedBy(out.Revision.Name); why != "" {
+			if why := leaving.namedIn(out.Revision.Name, true); why != "" {
 				says[0] += ", and " + why
 			}
 		} else if from = v1.DefaultIstioNamespace; used[from] {

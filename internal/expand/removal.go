@@ -215,18 +215,14 @@ func (r *removal) namedBy(name string) string {
 			return "the tag " + item.ID().Name + " in the package points at it"
 		}
 	}
-	for _, use := range usesOf(r.after) {
-		if use.name == name && (use.past || !r.provided[name]) {
-			return fmt.Sprintf("%s in the package names %s (%s)", use.item.ID(), name, use.reason)
-		}
-	}
-	return ""
+	return r.namedIn(name, !r.provided[name])
 }
 
-// namedIn is what in the package names a revision, whether or not it stays.
-func (r *removal) namedIn(name string) string {
+// namedIn is what in the package names a revision, or "": whatever does, or only what means the revision and no tag of
+// its name.
+func (r *removal) namedIn(name string, all bool) string {
 	for _, use := range usesOf(r.after) {
-		if use.name == name {
+		if use.name == name && (all || use.past) {
 			return fmt.Sprintf("%s in the package names %s (%s)", use.item.ID(), name, use.reason)
 		}
 	}

@@ -2,7 +2,6 @@ package expand
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 
 	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
@@ -10,6 +9,7 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/values"
 )
 
 // labelTag is what Istio's charts write on the objects of a revision tag.
@@ -74,9 +74,7 @@ func (e *Expanded) tagClashes() fn.Results {
 		if p := slices.IndexFunc(e.around.controlPlanes(), func(p plane) bool { return p.name == h.tag }); p >= 0 &&
 			h.item.Kind() != v1.KindIstioRevisionTag {
 			results = append(results, krm.Result(h.item, fn.Error, h.field,
-				fmt.Sprintf("spec.values.revisionTags: a revision has the name of the tag, "+
-					"%s: workloads with the label istio.io/rev=%[1]s would be injected twice; %s", h.tag,
-					e.around.makeWay(e.around.controlPlanes()[p]))))
+				values.TagOfRevision(h.tag, e.around.makeWay(e.around.controlPlanes()[p]))))
 			continue
 		}
 		other := slices.IndexFunc(holders, func(o tagHolder) bool {
@@ -87,8 +85,7 @@ func (e *Expanded) tagClashes() fn.Results {
 			continue
 		}
 		results = append(results, krm.Result(h.item, fn.Error, h.field,
-			fmt.Sprintf("%s and %s are the same revision tag, %s: namespaces with the "+
-				"label istio.io/rev=%[3]s would be injected by both; remove one of the two", h, holders[other], h.tag)))
+			values.SameTag(h.String(), holders[other].String(), h.tag)))
 	}
 	return results
 }

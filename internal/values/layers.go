@@ -103,6 +103,19 @@ func Tags(v map[string]any) []string {
 	return out
 }
 
+// SameTag says that two sources, as a user has written them, ask for one revision tag. It is said in packages and in
+// clusters.
+func SameTag(one, other, tag string) string {
+	return fmt.Sprintf("%s and %s are the same revision tag, %s: namespaces with the label istio.io/rev=%[3]s would be "+
+		"injected by both; remove one of the two", one, other, tag)
+}
+
+// TagOfRevision says that a tag among values has the name of a revision, and what to do.
+func TagOfRevision(tag, remedy string) string {
+	return fmt.Sprintf("spec.values.revisionTags: a revision has the name of the tag, %s: workloads with the label "+
+		"istio.io/rev=%[1]s would be injected twice; %s", tag, remedy)
+}
+
 // Set puts a value at a path, making the maps on the way. What stands in the way and is not a map is replaced.
 func Set(v map[string]any, value any, path ...string) {
 	for _, key := range path[:len(path)-1] {
