@@ -41,13 +41,16 @@ func helm(t *testing.T) string {
 	return path
 }
 
-// valueSets are what users set, the samples of the user guide among them.
-var valueSets = []struct {
+// valueSet is what a user sets.
+type valueSet struct {
 	name      string
 	namespace string // istio-system if empty
 	revision  string // default if empty
 	values    string // YAML
-}{
+}
+
+// valueSets have the samples of the user guide among them.
+var valueSets = []valueSet{
 	{name: "nothing"},
 	{name: "named revision in its own namespace (two meshes)", namespace: "istio-system1", revision: "mesh1", values: `
 meshConfig:
@@ -176,7 +179,7 @@ func TestRenderEqualsHelm(t *testing.T) {
 				go func() {
 					defer func() { <-slots; wg.Done() }()
 					name := version + "/" + profile + "/" + set.name
-					if diff, err := compareWithHelm(t.Context(), processes, check, base, version, profile, set.namespace, set.revision, set.values); err != nil {
+					if diff, err := compareWithHelm(t.Context(), processes, check, base[version], version, profile, set); err != nil {
 						t.Errorf("%s: %v", name, err)
 					} else if diff != "" {
 						t.Errorf("%s: -helm +lateen:\n%s", name, diff)
@@ -206,7 +209,10 @@ func copyWithoutCRDs(t *testing.T, from string) string {
 
 // compareWithHelm renders one Istio and the same by helm, from values that this test puts together on its own: Istio's
 // profile file, the user's values, and the few settings that belong to the resource.
-func compareWithHelm(ctx context.Context, p *processes, check bool, baseWithoutCRDs map[string]string, version, profile, namespace, revision, user string) (string, error) {
+func compareWithHelm(ctx context.Context, p *processes, check bool, baseWithoutCRDs, version, profile string,
+	set valueSet,
+) (string, error) {
+	namespace, revision, user := set.namespace, set.revision, set.values
 	if namespace == "" {
 		namespace = "istio-system"
 	}
@@ -251,7 +257,7 @@ func compareWithHelm(ctx context.Context, p *processes, check bool, baseWithoutC
 		maps.DeleteFunc(want, func(id manifest.ID, _ map[string]any) bool { return id.Kind == "CustomResourceDefinition" })
 	}
 	if revision == "default" && main == "istiod" {
-		base, err := p.template(ctx, check, "default-base", namespace, baseWithoutCRDs[version],
+		base, err := p.template(ctx, check, "default-base", namespace, baseWithoutCRDs,
 			append(layers, "{defaultRevision: default, global: {remotePilotAddress: ''}}"))
 		if err != nil {
 			return "", err
