@@ -42,16 +42,43 @@ func TestOneMessage(t *testing.T) {
 		{"a space, for the plugin", "IstioCNI", `{"cni":{"tag":"a b"}}`, []string{`cni.tag: "a b"` + tag}},
 		{"a digest", "Istio", `{"global":{"tag":"1.28.3@sha256:` + strings.Repeat("0a", 32) + `"}}`, nil},
 		{"a hub with a port and a path", "Istio", `{"global":{"hub":"localhost:5000/istio/release"}}`, nil},
-		{"a hub that ends with a slash", "Istio", `{"global":{"hub":"docker.io/istio/"}}`, []string{`global.hub: "docker.io/istio/" cannot be in the name of an image`}},
-		{"a hub with a space", "Istio", `{"global":{"hub":"docker.io istio"}}`, []string{`global.hub: "docker.io istio" cannot be in the name of an image`}},
-		{"an image with a space", "Istio", `{"global":{"proxy":{"image":"proxy v2"}}}`, []string{`global.proxy.image: "proxy v2" cannot be in the name of an image`}},
+		{
+			"a hub that ends with a slash", "Istio", `{"global":{"hub":"docker.io/istio/"}}`,
+			[]string{`global.hub: "docker.io/istio/" cannot be in the name of an image`},
+		},
+		{
+			"a hub with a space", "Istio", `{"global":{"hub":"docker.io istio"}}`,
+			[]string{`global.hub: "docker.io istio" cannot be in the name of an image`},
+		},
+		{
+			"an image with a space", "Istio", `{"global":{"proxy":{"image":"proxy v2"}}}`,
+			[]string{`global.proxy.image: "proxy v2" cannot be in the name of an image`},
+		},
 		{"one tag", "Istio", `{"revisionTags":["a","b"]}`, nil},
-		{"a tag twice", "Istio", `{"revisionTags":["a","b","a"]}`, []string{`revisionTags[2]: the tag "a" is there twice, also in revisionTags[0]; leave one out`}},
-		{"a profile in the plugin's values", "IstioCNI", `{"profile":"nope"}`, []string{"profile: the profile has a field of its own: move this to spec.profile"}},
-		{"one that there is", "IstioCNI", `{"profile":"ambient"}`, []string{"profile: the profile has a field of its own: move this to spec.profile"}},
-		{"a compatibility version there", "IstioCNI", `{"compatibilityVersion":"1.20"}`, []string{"compatibilityVersion: unknown field in v1.28.3"}},
-		{"a variable in a key", "Istio", `{"pilot":{"nodeSelector":{"${k}":"v"}}}`, []string{"pilot.nodeSelector.${k}" + flux}},
-		{"a variable in a key and its value", "Istio", `{"pilot":{"nodeSelector":{"${k}":"${v}"}}}`, []string{"pilot.nodeSelector.${k}" + flux}},
+		{
+			"a tag twice", "Istio", `{"revisionTags":["a","b","a"]}`,
+			[]string{`revisionTags[2]: the tag "a" is there twice, also in revisionTags[0]; leave one out`},
+		},
+		{
+			"a profile in the plugin's values", "IstioCNI", `{"profile":"nope"}`,
+			[]string{"profile: the profile has a field of its own: move this to spec.profile"},
+		},
+		{
+			"one that there is", "IstioCNI", `{"profile":"ambient"}`,
+			[]string{"profile: the profile has a field of its own: move this to spec.profile"},
+		},
+		{
+			"a compatibility version there", "IstioCNI", `{"compatibilityVersion":"1.20"}`,
+			[]string{"compatibilityVersion: unknown field in v1.28.3"},
+		},
+		{
+			"a variable in a key", "Istio", `{"pilot":{"nodeSelector":{"${k}":"v"}}}`,
+			[]string{"pilot.nodeSelector.${k}" + flux},
+		},
+		{
+			"a variable in a key and its value", "Istio", `{"pilot":{"nodeSelector":{"${k}":"${v}"}}}`,
+			[]string{"pilot.nodeSelector.${k}" + flux},
+		},
 	} {
 		given := &v1.Values{Raw: []byte(c.values)}
 		var problems []render.Problem

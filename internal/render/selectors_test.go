@@ -28,11 +28,26 @@ func TestSelectors(t *testing.T) {
 		reason, selector string
 		want             []string // behind the path of the selector
 	}{
-		{"right", `{"matchLabels":{"a.b/c":"d","e":""},"matchExpressions":[{"key":"a","operator":"In","values":["b"]}]}`, nil},
-		{"right without values", expression(`{"key":"a","operator":"Exists"},{"key":"b","operator":"DoesNotExist","values":[]}`), nil},
-		{"In without values", expression(`{"key":"a","operator":"In"}`), []string{".matchExpressions[0]: the operator In needs values, at least one"}},
-		{"In with no values", expression(`{"key":"a","operator":"In","values":[]}`), []string{".matchExpressions[0]: the operator In needs values, at least one"}},
-		{"the second, NotIn", expression(`{"key":"a","operator":"Exists"},{"key":"a","operator":"NotIn"}`), []string{".matchExpressions[1]: the operator NotIn needs values, at least one"}},
+		{
+			"right", `{"matchLabels":{"a.b/c":"d","e":""},"matchExpressions":[{"key":"a","operator":"In","values":["b"]}]}`,
+			nil,
+		},
+		{
+			"right without values",
+			expression(`{"key":"a","operator":"Exists"},{"key":"b","operator":"DoesNotExist","values":[]}`), nil,
+		},
+		{
+			"In without values", expression(`{"key":"a","operator":"In"}`),
+			[]string{".matchExpressions[0]: the operator In needs values, at least one"},
+		},
+		{
+			"In with no values", expression(`{"key":"a","operator":"In","values":[]}`),
+			[]string{".matchExpressions[0]: the operator In needs values, at least one"},
+		},
+		{
+			"the second, NotIn", expression(`{"key":"a","operator":"Exists"},{"key":"a","operator":"NotIn"}`),
+			[]string{".matchExpressions[1]: the operator NotIn needs values, at least one"},
+		},
 		{
 			"Exists with values", expression(`{"key":"a","operator":"Exists","values":["b"]}`),
 			[]string{".matchExpressions[0].values: the operator Exists has no values; leave them out, or use In or NotIn"},
@@ -41,8 +56,14 @@ func TestSelectors(t *testing.T) {
 			"DoesNotExist with values", expression(`{"key":"a","operator":"DoesNotExist","values":["b"]}`),
 			[]string{".matchExpressions[0].values: the operator DoesNotExist has no values; leave them out, or use In or NotIn"},
 		},
-		{"no operator", expression(`{"key":"a"}`), []string{".matchExpressions[0]: a selector's expression needs an operator: " + operators}},
-		{"no key", expression(`{"operator":"Exists"}`), []string{".matchExpressions[0]: a selector's expression needs a key, the name of a label"}},
+		{
+			"no operator", expression(`{"key":"a"}`),
+			[]string{".matchExpressions[0]: a selector's expression needs an operator: " + operators},
+		},
+		{
+			"no key", expression(`{"operator":"Exists"}`),
+			[]string{".matchExpressions[0]: a selector's expression needs a key, the name of a label"},
+		},
 		{
 			"a misspelled operator", expression(`{"key":"a","operator":"in","values":["b"]}`),
 			[]string{`.matchExpressions[0].operator: the operator "in" is none that a selector can have: ` + operators + "; did you mean In?"},
@@ -51,12 +72,24 @@ func TestSelectors(t *testing.T) {
 			"an operator of node selectors", expression(`{"key":"a","operator":"Gt","values":["1"]}`),
 			[]string{`.matchExpressions[0].operator: the operator "Gt" is none that a selector can have: ` + operators},
 		},
-		{"a key with a space", expression(`{"key":"a b","operator":"Exists"}`), []string{`.matchExpressions[0].key: "a b"` + key}},
-		{"a value with a space", expression(`{"key":"a","operator":"In","values":["x","c d"]}`), []string{`.matchExpressions[0].values: "c d"` + value}},
+		{
+			"a key with a space", expression(`{"key":"a b","operator":"Exists"}`),
+			[]string{`.matchExpressions[0].key: "a b"` + key},
+		},
+		{
+			"a value with a space", expression(`{"key":"a","operator":"In","values":["x","c d"]}`),
+			[]string{`.matchExpressions[0].values: "c d"` + value},
+		},
 		{"a label's value with a space", `{"matchLabels":{"a":"c d"}}`, []string{`.matchLabels.a: "c d"` + value}},
 		{"a label's name with a space", `{"matchLabels":{"a b":"c"}}`, []string{`.matchLabels["a b"]: "a b"` + key}},
-		{"two at once", expression(`{"key":"a b"}`), []string{`.matchExpressions[0].key: "a b"` + key, ".matchExpressions[0]: a selector's expression needs an operator: " + operators}},
-		{"variables, that may be right", `{"matchLabels":{"${a}":"${b}"},"matchExpressions":[{"key":"${k}","operator":"${o}","values":["${v}"]}]}`, nil},
+		{
+			"two at once", expression(`{"key":"a b"}`),
+			[]string{`.matchExpressions[0].key: "a b"` + key, ".matchExpressions[0]: a selector's expression needs an operator: " + operators},
+		},
+		{
+			"variables, that may be right",
+			`{"matchLabels":{"${a}":"${b}"},"matchExpressions":[{"key":"${k}","operator":"${o}","values":["${v}"]}]}`, nil,
+		},
 		{
 			"what a variable cannot mend", expression(`{"key":"${k}","operator":"In"},{"key":"a","operator":"In","values":["c ${d}"]}`),
 			[]string{".matchExpressions[0]: the operator In needs values, at least one", `.matchExpressions[1].values: "c ${d}"` + value},
@@ -68,8 +101,14 @@ func TestSelectors(t *testing.T) {
 				"spec.values.meshConfig.serviceScopeConfigs[0].namespaceSelector",
 				`{"meshConfig":{"serviceScopeConfigs":[{"scope":"GLOBAL","namespaceSelector":%s}]}}`,
 			},
-			{"spec.values.sidecarInjectorWebhook.neverInjectSelector[0]", `{"sidecarInjectorWebhook":{"neverInjectSelector":[%s]}}`},
-			{"spec.values.sidecarInjectorWebhook.alwaysInjectSelector[0]", `{"sidecarInjectorWebhook":{"alwaysInjectSelector":[%s]}}`},
+			{
+				"spec.values.sidecarInjectorWebhook.neverInjectSelector[0]",
+				`{"sidecarInjectorWebhook":{"neverInjectSelector":[%s]}}`,
+			},
+			{
+				"spec.values.sidecarInjectorWebhook.alwaysInjectSelector[0]",
+				`{"sidecarInjectorWebhook":{"alwaysInjectSelector":[%s]}}`,
+			},
 		} {
 			var want []string
 			for _, w := range c.want {
