@@ -60,8 +60,8 @@ type Usage struct {
 	speaks  bool
 	// flips is when each name was last seen to become used or unused.
 	flips map[string]time.Time
-	// settles is until when news of each name wait already: what happens until then is told with them.
-	settles map[string]time.Time
+	// waits are the names of which there are news that wait: what happens until they are told is told with them.
+	waits map[string]struct{}
 }
 
 // subscriber is a controller that wants to know of changes; all names the objects that it reconciles.
@@ -74,7 +74,7 @@ type subscriber struct {
 func NewUsage(reader Reader) *Usage {
 	u := &Usage{
 		reader: reader, index: usage.NewIndex(), wake: func() {}, flips: map[string]time.Time{},
-		settles: map[string]time.Time{},
+		waits: map[string]struct{}{},
 	}
 	for _, s := range subjects() {
 		u.feeds = append(u.feeds, newFeed(reader, s, s.sink(u.index), u.publish))
@@ -166,7 +166,6 @@ func (u *Usage) Source(all func() []string) source.Source {
 		u.mutex.Lock()
 		defer u.mutex.Unlock()
 		u.queues = append(u.queues, subscriber{queue, all})
-		clear(u.settles) // what waits for the others does not wait for this one
 		return nil
 	})
 }
@@ -177,15 +176,21 @@ func (u *Usage) subscribers() []subscriber {
 	return u.queues
 }
 
-func (u *Usage) enqueue(name string, after time.Duration) {
+func (u *Usage) enqueue(name string) {
 	for _, s := range u.subscribers() {
-		request := reconcile.Request{NamespacedName: types.NamespacedName{Name: name}}
-		if after == 0 {
-			s.queue.Add(request)
-		} else {
-			s.queue.AddAfter(request, after)
-		}
+		s.queue.Add(reconcile.Request{NamespacedName: types.NamespacedName{Name: name}})
 	}
+}
+
+// settled tells the controllers of the news of a name that have waited. What happens from now on waits anew.
+//
+// They do not wait in the queues of the controllers: a queue has each name once, and a name that is looked at for
+// another reason meanwhile is not in it any more. What happens after that look would never be told.
+func (u *Usage) settled(name string) {
+	u.mutex.Lock()
+	delete(u.waits, name)
+	u.mutex.Unlock()
+	u.enqueue(name)
 }
 
 func (u *Usage) enqueueAll() {
@@ -210,7 +215,7 @@ func (u *Usage) Flipped(name string) time.Time {
 }
 
 // Recheck makes the controllers look at a revision or tag once more.
-func (u *Usage) Recheck(name string) { u.enqueue(name, 0) }
+func (u *Usage) Recheck(name string) { u.enqueue(name) }
 
 // publish tells the controllers what an event has changed. There are as many events as pods come and go, and most of them find
 // their news waiting already.
@@ -229,23 +234,21 @@ func (u *Usage) publish(c usage.Change) {
 	}
 	var later []string
 	for _, name := range c.Touched {
-		if _, flipped := slices.BinarySearch(c.Flipped, name); !flipped && !now.Before(u.settles[name]) {
-			u.settles[name] = now.Add(settling)
+		_, flipped := slices.BinarySearch(c.Flipped, name)
+		if _, waits := u.waits[name]; !flipped && !waits {
+			u.waits[name] = struct{}{}
 			later = append(later, name)
 		}
 	}
 	if len(u.flips) > manyNames { // whoever can create a pod can make up names
 		maps.DeleteFunc(u.flips, func(_ string, at time.Time) bool { return now.Sub(at) > time.Hour })
 	}
-	if len(u.settles) > manyNames {
-		maps.DeleteFunc(u.settles, func(_ string, until time.Time) bool { return !now.Before(until) })
-	}
 	u.mutex.Unlock()
 	for _, name := range c.Flipped {
-		u.enqueue(name, 0)
+		u.enqueue(name)
 	}
 	for _, name := range later {
-		u.enqueue(name, settling)
+		time.AfterFunc(settling, func() { u.settled(name) })
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lateen-io/lateen/internal/usage"
@@ -23,18 +25,23 @@ import (
 // queue notes what is added to it.
 type queue struct {
 	workqueue.TypedRateLimitingInterface[reconcile.Request]
-	now, later []string
+	added []string
 }
 
-func (q *queue) Add(r reconcile.Request) { q.now = append(q.now, r.Name) }
+func (q *queue) Add(r reconcile.Request) { q.added = append(q.added, r.Name) }
 
-func (q *queue) AddAfter(r reconcile.Request, _ time.Duration) { q.later = append(q.later, r.Name) }
+func (q *queue) take() []string {
+	added := q.added
+	q.added = nil
+	slices.Sort(added)
+	return added
+}
 
-func (q *queue) take() (now, later []string) {
-	now, later = q.now, q.later
-	q.now, q.later = nil, nil
-	slices.Sort(now)
-	return now, later
+// takeLater is take of what waits. It needs the clock of a synctest bubble.
+func (q *queue) takeLater() []string {
+	time.Sleep(settling)
+	synctest.Wait()
+	return q.take()
 }
 
 // subscribe makes a Usage whose feeds the test fills, and a queue that hears of it.
@@ -55,6 +62,11 @@ func object(namespace, name string, labels, annotations map[string]string) *meta
 
 func TestUsageEvents(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, usageEvents)
+}
+
+func usageEvents(t *testing.T) {
+	t.Helper()
 	u, q := subscribe(t)
 	namespaces, pods := u.feed("namespaces"), u.feed("pods")
 	uses := func(rev string) map[string]string { return map[string]string{usage.LabelRevision: rev} }
@@ -79,8 +91,7 @@ func TestUsageEvents(t *testing.T) {
 		if err := step.do(); err != nil {
 			t.Fatalf("%s: %v", step.reason, err)
 		}
-		now, later := q.take()
-		if diff := cmp.Diff([][]string{step.now, step.later}, [][]string{now, later}); diff != "" {
+		if diff := cmp.Diff([][]string{step.now, step.later}, [][]string{q.take(), q.takeLater()}); diff != "" {
 			t.Errorf("%s: -want +got (at once, later):\n%s", step.reason, diff)
 		}
 	}
@@ -139,9 +150,9 @@ func TestUsageSpeaks(t *testing.T) {
 		if got := u.Index().Revision(info, nil, 1).InUse; got != c.want {
 			t.Errorf("%s: got %s, want %s", c.reason, got, c.want)
 		}
-		now, _ := q.take()
+		now := q.take()
 		u.judge(start.Add(c.after))
-		again, _ := q.take()
+		again := q.take()
 		if c.speaks && !slices.Equal(now, []string{"a", "b"}) || again != nil {
 			t.Errorf("%s: everything is looked at once when that is news: got %v, then %v", c.reason, now, again)
 		}
@@ -345,57 +356,88 @@ func TestFeedReadsPages(t *testing.T) {
 // TestUsageStorm counts the reconciles that many events ask for: how many there are of them does not matter.
 func TestUsageStorm(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, usageStorm)
+}
+
+func usageStorm(t *testing.T) {
+	t.Helper()
 	u, q := subscribe(t)
 	fill(u)
 	f := u.feed("pods")
 	pod := func(i int, more string) *metav1.PartialObjectMetadata {
 		return object("n", strconv.Itoa(i), nil, map[string]string{usage.LabelRevision: []string{"a", "b"}[i%2], "example.com/more": more})
 	}
+	q.take()
 	const storm = 1000
 	for _, c := range []struct {
-		reason     string
-		do         func(i int) error
-		now, later []string
+		reason string
+		do     func(i int) error
+		want   []string
 	}{
-		{"A thousand pods come: the first of each revision is news at once, and all others are one piece of news, later.", func(i int) error {
+		{"A thousand pods come: the first of each revision is news at once.", func(i int) error {
 			return f.Add(pod(i, ""))
-		}, []string{"a", "b"}, []string{"a", "b"}},
-		{"All of them change, but not whom they use.", func(i int) error { return f.Update(pod(i, strconv.Itoa(i))) }, nil, nil},
+		}, []string{"a", "b"}},
+		{"All of them change, but not whom they use.", func(i int) error { return f.Update(pod(i, strconv.Itoa(i))) }, nil},
 		{"Each is replaced while the news waits.", func(i int) error {
 			return errors.Join(f.Add(pod(i+storm, "")), f.Delete(pod(i, "")))
-		}, nil, nil},
-		{"All of them go: that nothing is left is news at once, for each revision.", func(i int) error { return f.Delete(pod(i+storm, "")) }, []string{"a", "b"}, nil},
+		}, nil},
+		{"All of them go: that nothing is left is news at once, for each revision.", func(i int) error { return f.Delete(pod(i+storm, "")) }, []string{"a", "b"}},
 	} {
 		for i := range storm {
 			must(c.do(i))
 		}
-		now, later := q.take()
-		if diff := cmp.Diff([][]string{c.now, c.later}, [][]string{now, later}); diff != "" {
-			t.Errorf("%s: -want +got (at once, later):\n%s", c.reason, diff)
+		if diff := cmp.Diff(c.want, q.take()); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
 		}
 	}
-	// Whoever comes later has not been told what waits for the others.
+	// Whoever comes while news waits hears of it with the others.
 	second := &queue{}
 	if err := u.Source(func() []string { return nil }).Start(t.Context(), second); err != nil {
 		t.Fatal(err)
 	}
-	must(f.Add(pod(0, "")))
-	must(f.Add(pod(2, "")))
-	if _, later := second.take(); !slices.Equal(later, []string{"a"}) {
-		t.Errorf("a controller that came while news waited was told %v, later", later)
+	want := []string{"a", "b"} // all that a storm has for later, once
+	if diff := cmp.Diff([][]string{want, want}, [][]string{q.takeLater(), second.take()}); diff != "" {
+		t.Errorf("after the wait: -want +got (who was there, who came):\n%s", diff)
 	}
-	must(errors.Join(f.Delete(pod(0, "")), f.Delete(pod(2, ""))))
-	q.take()
-	// When the news has been told, more of it waits again.
-	for name := range u.settles {
-		u.settles[name] = time.Now()
+	if got := q.takeLater(); got != nil {
+		t.Errorf("nothing has happened since, and %v were told", got)
 	}
-	for i := range 4 {
-		must(f.Add(pod(i, "")))
-	}
-	now, later := q.take()
-	slices.Sort(later)
-	if diff := cmp.Diff([][]string{{"a", "b"}, {"a", "b"}}, [][]string{now, later}); diff != "" {
-		t.Errorf("after the wait: -want +got (at once, later):\n%s", diff)
-	}
+}
+
+// TestUsageAfterALook has the queue of a real controller: a name that is looked at for another reason while news waits is
+// looked at once more for what happens after that look.
+func TestUsageAfterALook(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		u := NewUsage(nil)
+		q := priorityqueue.New[reconcile.Request](t.Name())
+		defer q.ShutDown()
+		if err := u.Source(func() []string { return nil }).Start(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		pods := u.feed("pods")
+		come := func(name string) { must(pods.Add(object("n", name, nil, map[string]string{usage.LabelRevision: "a"}))) }
+		look := func(want int) {
+			t.Helper()
+			r, _ := q.Get()
+			if got := users(u, r.Name); got != want {
+				t.Errorf("a look at %s sees %d users, want %d", r.Name, got, want)
+			}
+			q.Done(r)
+			synctest.Wait()
+		}
+		come("first")
+		look(1)
+		come("second") // waits
+		synctest.Wait()
+		u.Recheck("a")
+		look(2)
+		come("third") // waits with it
+		time.Sleep(settling)
+		synctest.Wait()
+		if q.Len() == 0 {
+			t.Fatal("nobody is told of the third pod")
+		}
+		look(3)
+	})
 }
