@@ -211,10 +211,10 @@ func (o options) add(mgr ctrl.Manager, pipeline *desired.Pipeline) error {
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Pipeline: pipeline, Applier: applier, CRDs: crds, Usage: usage, Prober: prober, Events: record, Now: time.Now,
 		}).Setup(mgr, drift, with),
 		(&istiorevisiontag.Reconciler{
-			Client: mgr.GetClient(), Pipeline: pipeline, Applier: applier, Usage: usage, Events: record, Now: time.Now,
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Pipeline: pipeline, Applier: applier, Usage: usage, Events: record, Now: time.Now,
 		}).Setup(mgr, drift, with),
 		(&istiocni.Reconciler{
-			Client: mgr.GetClient(), Pipeline: pipeline, Applier: applier, Events: record, Now: time.Now,
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Pipeline: pipeline, Applier: applier, Events: record, Now: time.Now,
 		}).Setup(mgr, drift, with),
 	)
 }

@@ -72,7 +72,7 @@ type scope struct {
 // Reconcile brings the cluster closer to what an Istio asks for.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	istio := &v1.Istio{}
-	if err := r.Client.Get(ctx, req.NamespacedName, istio); err != nil {
+	if err := r.reporter.Read(ctx, r.Client, r.Live, req.Name, istio); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if istio.DeletionTimestamp != nil { // its revisions go with it, by their owner references

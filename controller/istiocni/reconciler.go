@@ -22,7 +22,9 @@ import (
 // Reconciler reconciles the IstioCNI.
 type Reconciler struct {
 	// Client reads from the cache and writes to the server.
-	Client   client.Client
+	Client client.Client
+	// Live reads from the server, when the cache does not know yet what was written.
+	Live     client.Reader
 	Pipeline *desired.Pipeline
 	Applier  *apply.Applier
 	Events   events.EventRecorder
@@ -46,7 +48,7 @@ type scope struct {
 // Reconcile brings the cluster closer to what an IstioCNI asks for.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	cni := &v1.IstioCNI{}
-	if err := r.Client.Get(ctx, req.NamespacedName, cni); err != nil {
+	if err := r.reporter.Read(ctx, r.Client, r.Live, req.Name, cni); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	cni.Default()

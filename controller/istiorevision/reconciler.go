@@ -74,7 +74,7 @@ type scope struct {
 // Reconcile brings the cluster closer to what an IstioRevision asks for.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	rev := &v1.IstioRevision{}
-	if err := r.Client.Get(ctx, req.NamespacedName, rev); err != nil {
+	if err := r.reporter.Read(ctx, r.Client, r.Live, req.Name, rev); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.Prober.Forget(req.Name)
 			r.recheckTagged(ctx, req.Name)

@@ -29,7 +29,9 @@ import (
 // Reconciler reconciles IstioRevisionTags.
 type Reconciler struct {
 	// Client reads from the cache and writes to the server.
-	Client   client.Client
+	Client client.Client
+	// Live reads from the server, when the cache does not know yet what was written.
+	Live     client.Reader
 	Pipeline *desired.Pipeline
 	Applier  *apply.Applier
 	Usage    *cluster.Usage
@@ -53,7 +55,7 @@ type scope struct {
 // Reconcile brings the cluster closer to what an IstioRevisionTag asks for.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	tag := &v1.IstioRevisionTag{}
-	if err := r.Client.Get(ctx, req.NamespacedName, tag); err != nil {
+	if err := r.reporter.Read(ctx, r.Client, r.Live, req.Name, tag); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if tag.DeletionTimestamp != nil {

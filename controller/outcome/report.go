@@ -6,7 +6,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,12 +24,40 @@ type Reporter struct {
 	// warned has, for each condition that somebody was warned of since it is not well, since when it has not been
 	// well.
 	warned sync.Map
+	// written has, by name, the resource version of what a run has left, until the cache knows it.
+	written sync.Map
 }
 
 // warning names a condition of a resource.
 type warning struct {
 	kind, name string
 	condition  v1.ConditionType
+}
+
+// Read reads what a run is about from the cache, or from the server if the cache does not know yet what an earlier run
+// has written. No event tells of our own status: what is decided by an old one would stay, and so would the new one
+// if it were right again. It returns the server's error if there is no such resource.
+func (r *Reporter) Read(ctx context.Context, cache, live client.Reader, name string, o client.Object) error {
+	key := client.ObjectKey{Name: name}
+	err := cache.Get(ctx, key, o)
+	last, known := r.written.Load(name)
+	if apierrors.IsNotFound(err) {
+		r.written.Delete(name)
+	}
+	if err != nil || !known {
+		return err
+	}
+	if version, ok := last.(string); ok && behind(o.GetResourceVersion(), version) {
+		return live.Get(ctx, key, o)
+	}
+	r.written.Delete(name)
+	return nil
+}
+
+// behind tells whether a resource version is of before another one. What cannot be compared is not.
+func behind(version, other string) bool {
+	order, err := resourceversion.CompareResourceVersion(version, other)
+	return err == nil && order < 0
 }
 
 // Report writes the status if it differs from what it was, and then tells of the conditions that have changed, or
@@ -38,6 +68,7 @@ func (r *Reporter) Report(
 	if err := Write(ctx, c, before, after); err != nil {
 		return 0, err
 	}
+	r.written.Store(after.GetName(), after.GetResourceVersion())
 	return r.notify(record, now, before, after), nil
 }
 

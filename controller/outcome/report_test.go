@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
@@ -237,6 +238,63 @@ func TestFirstStatus(t *testing.T) {
 		}
 		if patch != step.want {
 			t.Errorf("%s want %s, got %s", step.reason, step.want, patch)
+		}
+	}
+}
+
+// TestRead is what a run reads, by what the cache knows of what an earlier one has written.
+func TestRead(t *testing.T) {
+	t.Parallel()
+	istio := func(version string) *v1.Istio {
+		return &v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "default", ResourceVersion: version}}
+	}
+	for _, c := range []struct {
+		reason string
+		// cached and live are resource versions, "" for a resource that is not there; written is that of the last run.
+		cached, written, live string
+		want                  string
+		gone                  bool
+		// later says that the next run asks once more whether the cache knows.
+		later bool
+	}{
+		{"Nothing was written.", "9", "", "10", "9", false, false},
+		{"The cache knows what was written.", "10", "10", "11", "10", false, false},
+		{"The cache knows more.", "11", "10", "12", "11", false, false},
+		{"The cache does not know it yet.", "9", "10", "10", "10", false, true},
+		{"It does not, and the resource is gone.", "9", "10", "", "", true, true},
+		{"The resource is gone, and the cache knows.", "", "10", "", "", true, false},
+		{"Versions of a server that does not number them.", "b", "a", "c", "b", false, false},
+	} {
+		scheme := runtime.NewScheme()
+		if err := v1.AddToScheme(scheme); err != nil {
+			t.Fatal(err)
+		}
+		reader := func(version string) client.Client {
+			b := fake.NewClientBuilder().WithScheme(scheme)
+			if version == "" {
+				return b.Build()
+			}
+			return interceptor.NewClient(b.Build(), interceptor.Funcs{
+				Get: func(_ context.Context, _ client.WithWatch, _ client.ObjectKey, o client.Object, _ ...client.GetOption) error {
+					o.SetResourceVersion(version)
+					return nil
+				},
+			})
+		}
+		r := &Reporter{}
+		if c.written != "" {
+			r.written.Store("default", c.written)
+		}
+		got := istio("")
+		err := r.Read(t.Context(), reader(c.cached), reader(c.live), "default", got)
+		if apierrors.IsNotFound(err) != c.gone || !c.gone && err != nil {
+			t.Errorf("%s got the error %v", c.reason, err)
+		}
+		if !c.gone && got.ResourceVersion != c.want {
+			t.Errorf("%s got the version %q, want %q", c.reason, got.ResourceVersion, c.want)
+		}
+		if _, known := r.written.Load("default"); known != c.later {
+			t.Errorf("%s asks again: got %t", c.reason, known)
 		}
 	}
 }
