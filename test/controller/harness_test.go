@@ -4,6 +4,7 @@ package controller
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -75,6 +76,9 @@ type env struct {
 	client client.Client
 	// environ is added to the environment of the controller.
 	environ []string
+	// requests does what kubectl need not do, unless verbatim says that all commands are kubectl's.
+	requests *requests
+	verbatim bool
 }
 
 // patience is how long the cluster may take to come to what is expected of it. It is no measure of anything.
@@ -98,6 +102,9 @@ func startWith(t *testing.T, crds string, options ...cluster.Option) *env {
 	utilruntime.Must(v1.AddToScheme(scheme))
 	var err error
 	if e.client, err = client.New(e.RESTConfig(), client.Options{Scheme: scheme}); err != nil {
+		t.Fatal(err)
+	}
+	if e.requests, err = newRequests(e.RESTConfig()); err != nil {
 		t.Fatal(err)
 	}
 	e.installedOnce()
@@ -206,8 +213,17 @@ func (e *env) kubectlCommand(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// kubectl runs kubectl and gives what it prints.
+// kubectl runs kubectl, or does what it would, and gives what it prints.
 func (e *env) kubectl(args ...string) (string, error) {
+	if !e.verbatim {
+		out, err := e.requests.do(e.t.Context(), args)
+		if err == nil {
+			return out, nil
+		}
+		if !errors.Is(err, errForKubectl) {
+			return out, fmt.Errorf("kubectl %s: %w", strings.Join(args, " "), err)
+		}
+	}
 	cmd := e.kubectlCommand(args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -227,7 +243,7 @@ func (e *env) must(args ...string) string {
 	return out
 }
 
-// apply applies YAML with kubectl.
+// apply applies YAML, as kubectl does.
 func (e *env) apply(text string) {
 	e.t.Helper()
 	if err := e.tryApply(text); err != nil {
@@ -237,6 +253,9 @@ func (e *env) apply(text string) {
 
 // tryApply is apply of what the server may refuse.
 func (e *env) tryApply(text string) error {
+	if !e.verbatim {
+		return e.requests.apply(e.t.Context(), text)
+	}
 	cmd := e.kubectlCommand("apply", "-f", "-")
 	cmd.Stdin = strings.NewReader("---\n" + text) // else kubectl takes a text that begins with { for JSON
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -35,6 +35,7 @@ func TestMultiCluster(t *testing.T) {
 	parallel(t, 115)
 	istiod := newRemoteIstiod(t, "istiod.istio-system.svc", "istiod-external-istiod.external-istiod.svc")
 	one, two := start(t), start(t, cluster.WithAudit())
+	one.verbatim, two.verbatim = true, true
 	one.controller()
 	// The names of Services mean something inside of clusters only. Lateen's Deployment may have to use a proxy as well.
 	two.environ = []string{"HTTPS_PROXY=" + istiod.proxy.URL, "NO_PROXY=", "no_proxy="}

@@ -28,6 +28,7 @@ spec:
 func TestWalkthroughs(t *testing.T) {
 	parallel(t, 125)
 	e := start(t)
+	e.verbatim = true
 	controller := e.controller()
 	e.inject()
 	before := e.snapshot()
