@@ -51,7 +51,7 @@ TOOL := go tool -modfile=go.tools.mod
 
 # --- Knobs ------------------------------------------------------------------------------------------------------------
 
-TEST_TIMEOUT ?= 30m
+TEST_TIMEOUT ?= 60m
 FUZZTIME ?= 30s
 PODS ?= 10000
 ONLY ?=
