@@ -182,9 +182,13 @@ func Named(name string) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: name}}}
 }
 
-// Edited selects the events of a resource that somebody has changed: not those of its status.
+// Edited selects the events of a resource that somebody has changed: not those of its status. Who owns it is in what
+// is rendered, and changes without a new generation.
 func Edited() predicate.Predicate {
-	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{})
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{},
+		predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+			return !equality.Semantic.DeepEqual(e.ObjectOld.GetOwnerReferences(), e.ObjectNew.GetOwnerReferences())
+		}})
 }
 
 // AsksForAnother selects the events of an Istio that may ask for another revision than before.

@@ -10,6 +10,36 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 )
 
+// TestEdited is what brings a resource up for another look.
+func TestEdited(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		reason string
+		change func(rev *v1.IstioRevision)
+		want   bool
+	}{
+		{"Its spec, and its deletion.", func(rev *v1.IstioRevision) { rev.Generation = 2 }, true},
+		{"A label.", func(rev *v1.IstioRevision) { rev.Labels = map[string]string{"a": "b"} }, true},
+		{"An annotation.", func(rev *v1.IstioRevision) { rev.Annotations = map[string]string{"a": "b"} }, true},
+		{"It is left as an orphan.", func(rev *v1.IstioRevision) { rev.OwnerReferences = nil }, true},
+		{"What the controller writes into its status does not.", func(rev *v1.IstioRevision) {
+			rev.Status.State = "Healthy"
+			rev.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m"}}
+		}, false},
+	} {
+		before := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{
+			Name: "a", ResourceVersion: "1", Generation: 1,
+			OwnerReferences: []metav1.OwnerReference{{Kind: v1.KindIstio, Name: "a", UID: "1"}},
+		}}
+		after := before.DeepCopy()
+		after.ResourceVersion = "2"
+		c.change(after)
+		if got := Edited().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after}); got != c.want {
+			t.Errorf("%s got %t, want %t", c.reason, got, c.want)
+		}
+	}
+}
+
 func TestBesideUsers(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
