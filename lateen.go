@@ -149,7 +149,7 @@ func Render(resources []byte, o Options) (*Result, error) {
 	strict := false
 	for _, f := range functions {
 		expanded := f.Items(items, items, o.options(), false)
-		if !expand.HasError(expanded.Results) {
+		if !krm.HasError(expanded.Results) {
 			objects, err := expanded.Plain()
 			if err != nil {
 				return nil, err
@@ -165,7 +165,7 @@ func Render(resources []byte, o Options) (*Result, error) {
 			r.Revisions = append(r.Revisions, out.Revision)
 		}
 	}
-	if r.Warnings = krm.Strictly(r.Warnings, strict); expand.HasError(r.Warnings) {
+	if r.Warnings = krm.Strictly(r.Warnings, strict); krm.HasError(r.Warnings) {
 		return nil, &Error{r.Warnings}
 	}
 	if id, twice := manifest.Duplicate(r.objects); twice {
@@ -197,7 +197,7 @@ func Transform(in io.Reader, out io.Writer, o Options) error {
 	for _, f := range functions {
 		next := f.List(&done, o.options())
 		done.Items, done.Results = next.Items, merge(done.Results, next.Results)
-		if expand.HasError(next.Results) {
+		if krm.HasError(next.Results) {
 			done.Items = list.Items
 			break
 		}
@@ -205,7 +205,7 @@ func Transform(in io.Reader, out io.Writer, o Options) error {
 	if err := done.Write(out); err != nil {
 		return err
 	}
-	if expand.HasError(done.Results) {
+	if krm.HasError(done.Results) {
 		return &Error{done.Results}
 	}
 	return nil

@@ -463,7 +463,7 @@ func (p *pack) render(sources ...string) {
 	}
 	for _, f := range []expand.Function{expand.RenderIstio, expand.RevisionTag} {
 		out := f.List(list, krm.Options{})
-		if expand.HasError(out.Results) {
+		if krm.HasError(out.Results) {
 			p.t.Fatalf("%v", out.Results)
 		}
 		var b bytes.Buffer

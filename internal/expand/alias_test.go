@@ -45,7 +45,7 @@ func TestAliasStays(t *testing.T) {
 		},
 	} {
 		first := c.function.List(read(t, resourceList("", c.item("v1.28-latest"))), krm.Options{})
-		if expand.HasError(first.Results) {
+		if krm.HasError(first.Results) {
 			t.Fatal(first.Results)
 		}
 		// Somebody else has rendered it, with newer charts.

@@ -47,7 +47,7 @@ func BenchmarkHundred(b *testing.B) {
 			b.Fatal(err)
 		}
 		out := expand.RenderIstio.List(list, nil)
-		if expand.HasError(out.Results) || len(out.Items) < 1500 {
+		if krm.HasError(out.Results) || len(out.Items) < 1500 {
 			b.Fatal(out.Results, len(out.Items))
 		}
 		if err := out.Write(io.Discard); err != nil {

@@ -126,7 +126,7 @@ func TestCRDsStay(t *testing.T) { //nolint:cyclop // a table and its harness
 				}
 			}
 			out := expand.RenderIstio.List(in, options)
-			if expand.HasError(out.Results) {
+			if krm.HasError(out.Results) {
 				t.Fatalf("%s: %v", c.reason, out.Results)
 			}
 			if generated = nil; len(names(out, "Istio")) != len(sources) {

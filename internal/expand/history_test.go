@@ -188,7 +188,7 @@ func (h *history) render() {
 		options[krm.OptionAllowRemoval], h.allowed = h.allowed, ""
 	}
 	out := expand.RenderIstio.List(in, options)
-	if expand.HasError(out.Results) {
+	if krm.HasError(out.Results) {
 		h.t.Errorf("%v", out.Results)
 		return
 	}

@@ -44,7 +44,7 @@ func (f Function) Items(items, all []manifest.Object, options krm.Options, memor
 		}
 		r, results := krm.Decode(item)
 		e.Results = append(e.Results, results...)
-		if HasError(results) {
+		if krm.HasError(results) {
 			continue
 		}
 		if first, twice := seen[r.Name()]; twice {
@@ -128,11 +128,11 @@ func (f Function) List(in *krm.List, options krm.Options) *krm.List {
 	out := *in
 	out.Config = nil
 	t, results := f.newTask(in, options)
-	if !HasError(results) {
+	if !krm.HasError(results) {
 		out.Items, results = t.run()
 	}
 	results = krm.Strictly(results, isStrict(t.options, union(in.Items, t.work)))
-	if HasError(results) {
+	if krm.HasError(results) {
 		out.Items = in.Items
 	}
 	// kpt shows the first few: what matters most comes first.
@@ -206,7 +206,7 @@ func failure(err error) fn.Results { return fn.Results{{Message: err.Error(), Se
 // run expands the resources and puts what they give among the items.
 func (t task) run() ([]manifest.Object, fn.Results) { //nolint:cyclop // the phases of a run in their order
 	e := t.function.Items(t.work, t.items, t.options, t.memory)
-	if HasError(e.Results) {
+	if krm.HasError(e.Results) {
 		return nil, e.Results
 	}
 	if !t.memory && !t.generator {
@@ -216,7 +216,7 @@ func (t task) run() ([]manifest.Object, fn.Results) { //nolint:cyclop // the pha
 	if t.function.Name == RenderIstio.Name {
 		var results fn.Results
 		seen, results = reports(t.items, t.memory)
-		if e.Results = append(e.Results, append(results, e.strangers(seen)...)...); HasError(results) {
+		if e.Results = append(e.Results, append(results, e.strangers(seen)...)...); krm.HasError(results) {
 			return nil, e.Results
 		}
 	}
@@ -251,7 +251,7 @@ func (t task) run() ([]manifest.Object, fn.Results) { //nolint:cyclop // the pha
 				u.note(rev, t.memory)
 				u.run()
 				u.release()
-				if e.Results = append(e.Results, u.results...); HasError(u.results) {
+				if e.Results = append(e.Results, u.results...); krm.HasError(u.results) {
 					return nil, e.Results
 				}
 				x.Released = u.released
@@ -273,7 +273,7 @@ func (t task) run() ([]manifest.Object, fn.Results) { //nolint:cyclop // the pha
 	}
 	leaving := t.removal(&e, items, seen, expansions)
 	results := leaving.results(t.function.Kinds)
-	if HasError(results) {
+	if krm.HasError(results) {
 		return nil, append(e.Results, results...)
 	}
 	results = append(results, e.withoutDefault(t.items, items)...)
@@ -352,9 +352,4 @@ func Remembers(items []manifest.Object) bool {
 		files = files || krm.LocationOf(o).Path != "" && o.Annotation(manifest.AnnotationOwner) == ""
 	}
 	return files
-}
-
-// HasError tells whether a result is an error.
-func HasError(results fn.Results) bool {
-	return slices.ContainsFunc(results, func(r *fn.Result) bool { return r.Severity == fn.Error })
 }

@@ -77,7 +77,7 @@ func write(t testing.TB, l *krm.List) string {
 func run(t *testing.T, in string) *krm.List {
 	t.Helper()
 	out := expand.RenderIstio.List(read(t, in), krm.Options{})
-	if expand.HasError(out.Results) {
+	if krm.HasError(out.Results) {
 		t.Fatal(out.Results)
 	}
 	return out
@@ -379,7 +379,7 @@ func TestCRDsOfTwoMutators(t *testing.T) {
 					in := read(t, text)
 					in.Config = read(t, resourceList(config)).Config
 					out := expand.RenderIstio.List(in, krm.Options{})
-					if expand.HasError(out.Results) {
+					if krm.HasError(out.Results) {
 						t.Fatal(out.Results)
 					}
 					text = write(t, &krm.List{Items: out.Items})

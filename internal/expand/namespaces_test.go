@@ -55,7 +55,7 @@ func TestElsewhere(t *testing.T) {
 		{"kpt, no move", []string{remembered(mesh("istio-system")), injected, earlier}, ""},
 	} {
 		out := expand.RenderIstio.List(read(t, resourceList("", c.items...)), krm.Options{})
-		if expand.HasError(out.Results) {
+		if krm.HasError(out.Results) {
 			t.Errorf("%s: %v", c.reason, out.Results)
 		}
 		var got []string

@@ -96,7 +96,7 @@ func (r *removal) results(kinds []string) fn.Results {
 				d.objects, why, d.owner(), krm.OptionAllowRemoval),
 		})
 	}
-	if HasError(out) {
+	if krm.HasError(out) {
 		return out
 	}
 	return append(out, r.removed()...)

@@ -278,7 +278,7 @@ func TestRemoval(t *testing.T) {
 			if diff := cmp.Diff(c.want, said(out.Results)); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
-			if expand.HasError(out.Results) {
+			if krm.HasError(out.Results) {
 				if diff := cmp.Diff(before, write(t, &krm.List{Items: out.Items})); diff != "" {
 					t.Errorf("on an error the items are as they came (-before +after)\n%s", diff)
 				}

@@ -39,7 +39,7 @@ func TestStrangers(t *testing.T) {
 		{"a list for the whole package", configMap + "data: {clusters: 'west, east'}\n", []string{mesh("a", ""), report("east", "a"), report("north", "a")}, []string{"north the package is not applied"}},
 	} {
 		out := expand.RenderIstio.List(read(t, resourceList(c.config, c.items...)), krm.Options{})
-		if expand.HasError(out.Results) {
+		if krm.HasError(out.Results) {
 			t.Fatalf("%s: %v", c.reason, out.Results)
 		}
 		var got []string

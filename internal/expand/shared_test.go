@@ -79,10 +79,10 @@ func TestSharedStays(t *testing.T) {
 			out := expand.RenderIstio.List(read(t, resourceList("", items...)), krm.Options{
 				krm.OptionAllowRemoval: "IstioRevision/default",
 			})
-			if expand.HasError(out.Results) {
+			if krm.HasError(out.Results) {
 				t.Fatalf("%s %v", c.reason, out.Results)
 			}
-			if out = expand.RevisionTag.List(out, krm.Options{}); expand.HasError(out.Results) {
+			if out = expand.RevisionTag.List(out, krm.Options{}); krm.HasError(out.Results) {
 				t.Fatalf("%s %v", c.reason, out.Results)
 			}
 			return out

@@ -57,7 +57,7 @@ func showOptions(t *testing.T, template string) {
 func pipeline(t *testing.T, text string, istio, tag krm.Options) *krm.List {
 	t.Helper()
 	out := expand.RenderIstio.List(read(t, text), istio)
-	if expand.HasError(out.Results) {
+	if krm.HasError(out.Results) {
 		t.Fatal(out.Results)
 	}
 	return expand.RevisionTag.List(read(t, write(t, &krm.List{Items: out.Items})), tag)
@@ -120,7 +120,7 @@ func TestTagOptions(t *testing.T) {
 			t.Error("with the charts, nothing is rendered")
 		}
 		out := pipeline(t, text, charts, krm.Options{})
-		if !expand.HasError(out.Results) || !strings.Contains(out.Results[0].Message, "Istio/mesh cannot be rendered: Istio v1.26.9 is not bundled") ||
+		if !krm.HasError(out.Results) || !strings.Contains(out.Results[0].Message, "Istio/mesh cannot be rendered: Istio v1.26.9 is not bundled") ||
 			!strings.HasSuffix(out.Results[0].Message, ". If render-istio has the option charts, give revision-tag the same") {
 			t.Errorf("got %v", out.Results)
 		}

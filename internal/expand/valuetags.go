@@ -1,7 +1,6 @@
 package expand
 
 import (
-	"encoding/json"
 	"slices"
 
 	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
@@ -53,13 +52,11 @@ func (a *around) tagHolders() []tagHolder {
 
 // revisionTags are the tags in the values of a control plane.
 func revisionTags(v *v1.Values) []string {
-	var tags struct {
-		RevisionTags []string `json:"revisionTags"`
-	}
-	if v == nil || json.Unmarshal(v.Raw, &tags) != nil {
+	all, err := v.Map()
+	if err != nil {
 		return nil // the schema says what is wrong with them
 	}
-	return tags.RevisionTags
+	return values.Tags(all)
 }
 
 // tagClashes refuses a tag that two resources bring: both would have a webhook for its label, and a pod would be

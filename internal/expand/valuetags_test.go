@@ -97,7 +97,7 @@ func TestValueTagsMove(t *testing.T) {
 			}
 		}
 		out := expand.RenderIstio.List(&krm.List{Items: items}, krm.Options{})
-		if expand.HasError(out.Results) {
+		if krm.HasError(out.Results) {
 			t.Fatalf("%s: %v", c.reason, out.Results)
 		}
 		got := map[string]string{}

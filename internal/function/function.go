@@ -245,7 +245,7 @@ func (s *session) standAlone() int {
 
 // plain gives the objects of what has been expanded, if nothing is wrong with it. The results are complete then.
 func (s *session) plain(e *expand.Expanded) ([]manifest.Object, error) {
-	if expand.HasError(e.Results) {
+	if krm.HasError(e.Results) {
 		return nil, nil
 	}
 	objects, err := e.Plain()

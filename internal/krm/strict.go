@@ -14,7 +14,7 @@ const tagSeverity = "severity"
 
 // Strictly makes the warnings errors, if strict says so and nothing is wrong anyway.
 func Strictly(results fn.Results, strict bool) fn.Results {
-	if !strict || hasError(results) {
+	if !strict || HasError(results) {
 		return results
 	}
 	out := make(fn.Results, len(results))
@@ -49,6 +49,7 @@ func ExitCode(results fn.Results) int {
 	return code
 }
 
-func hasError(results fn.Results) bool {
+// HasError tells whether a result is an error.
+func HasError(results fn.Results) bool {
 	return slices.ContainsFunc(results, func(r *fn.Result) bool { return r.Severity == fn.Error })
 }

@@ -30,13 +30,13 @@ func List(in *krm.List, version string, strict bool) *krm.List {
 			l.used[path.Clean(p)] = true
 		}
 	}
-	if !hasError(l.results) {
+	if !krm.HasError(l.results) {
 		for _, o := range work {
 			l.add(o, options.version)
 			options.strict = options.strict || o.Annotation(annotationStrict) == "true"
 		}
 	}
-	if out.Results = krm.Strictly(l.results, options.strict); !hasError(out.Results) {
+	if out.Results = krm.Strictly(l.results, options.strict); !krm.HasError(out.Results) {
 		out.Items = l.items
 	}
 	return &out
@@ -108,7 +108,7 @@ type origin struct {
 
 func (l *lister) add(operator manifest.Object, version string) {
 	out := Operator(operator, version)
-	if hasError(out.Results) {
+	if krm.HasError(out.Results) {
 		l.results = append(l.results, out.Results...)
 		return
 	}
@@ -123,7 +123,7 @@ func (l *lister) add(operator manifest.Object, version string) {
 			added = append(added, o)
 		}
 	}
-	if len(out.Objects) > 0 && len(added) == 0 && !hasError(said) { // done before: nothing to say about the rest
+	if len(out.Objects) > 0 && len(added) == 0 && !krm.HasError(said) { // done before: nothing to say about the rest
 		l.results = append(l.results, said...)
 		l.retire(operator)
 		return

@@ -81,16 +81,11 @@ func Operator(item manifest.Object, version string) Output {
 		m.assemble,
 	} {
 		step()
-		if hasError(m.results) {
+		if krm.HasError(m.results) {
 			return Output{Results: m.results}
 		}
 	}
 	return Output{Objects: m.objects, Results: m.results}
-}
-
-// hasError tells whether a result is an error.
-func hasError(results fn.Results) bool {
-	return slices.ContainsFunc(results, func(r *fn.Result) bool { return r.Severity == fn.Error })
 }
 
 // The new resources, as origins and the schema call them.

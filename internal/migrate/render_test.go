@@ -29,7 +29,7 @@ func render(t testing.TB, text string) string {
 	var all []manifest.Object
 	for _, f := range []expand.Function{expand.RenderIstio, expand.RenderCNI} {
 		expanded := f.Items(items, items, krm.Options{}, true)
-		if expand.HasError(expanded.Results) {
+		if krm.HasError(expanded.Results) {
 			t.Fatalf("%v in:\n%s", expanded.Results, text)
 		}
 		objects, err := expanded.Plain()
