@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -383,11 +384,47 @@ func (e *env) converges() {
 	})
 }
 
+// letGo waits until no revision is being deleted. Those that are held, because something has begun to use them just when they
+// went, it lets go as a person does. It says how many there were.
+func (e *env) letGo() (held int) {
+	e.t.Helper()
+	allowed := map[types.UID]bool{}
+	e.eventually("what is being deleted is gone", func() error {
+		var list v1.IstioRevisionList
+		if err := e.client.List(e.t.Context(), &list); err != nil {
+			return err
+		}
+		var errs []error
+		for i := range list.Items {
+			rev := &list.Items[i]
+			if rev.DeletionTimestamp == nil {
+				continue
+			}
+			errs = append(errs, fmt.Errorf("IstioRevision %s is being deleted since %s", rev.Name, rev.DeletionTimestamp))
+			stalled := rev.Status.Conditions.Get(v1.ConditionStalled)
+			if stalled == nil || stalled.Reason != v1.ReasonDeletionHeld || allowed[rev.UID] {
+				continue
+			}
+			err := e.client.Patch(e.t.Context(), rev, patch(map[string]any{"annotations": map[string]any{"lateen.io/allow-deletion": "true"}}))
+			if err == nil {
+				allowed[rev.UID] = true
+			}
+			errs = append(errs, client.IgnoreNotFound(err))
+		}
+		return errors.Join(errs...)
+	})
+	return len(allowed)
+}
+
 // right tells whether there are the revisions that there should be.
 func (p picture) right() error {
 	for name, istio := range p[v1.KindIstio] {
-		if rev := p[v1.KindIstioRevision][active(istio)]; rev == nil || rev.GetDeletionTimestamp() != nil {
+		switch rev := p[v1.KindIstioRevision][active(istio)]; {
+		case rev == nil:
 			return fmt.Errorf("Istio %s asks for the revision %s, which is not there", name, active(istio))
+		case rev.GetDeletionTimestamp() != nil:
+			return fmt.Errorf("Istio %s asks for the revision %s, which is being deleted since %s: Stalled is %s",
+				name, active(istio), rev.GetDeletionTimestamp(), conditionOf(rev, v1.ConditionStalled))
 		}
 		if got := text(istio, "status", "activeRevisionName"); got != active(istio) {
 			return fmt.Errorf("Istio %s says that its active revision is %q", name, got)

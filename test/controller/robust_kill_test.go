@@ -144,10 +144,11 @@ func TestKills(t *testing.T) {
 	}
 	stop()
 	d.keep()
+	held := e.letGo()
 	e.converges()
 	j = o.blameless()
-	t.Logf("seed %d: %d kills, %d things done, %d revisions removed, %d kept by their users; ended by itself: %d times",
-		seed, kills, h.done.Load(), j.removed, j.kept, ended)
+	t.Logf("seed %d: %d kills, %d things done, %d revisions removed, %d kept by their users, %d held; ended by itself: %d times",
+		seed, kills, h.done.Load(), j.removed, j.kept, held, ended)
 }
 
 // progress lets the controller live until it has done something that it had not at a judgement. However slow the

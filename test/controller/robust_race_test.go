@@ -46,6 +46,7 @@ func TestRace(t *testing.T) {
 		return nil
 	})
 	stop()
+	e.letGo()
 	e.converges()
 	o.blameless()
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
