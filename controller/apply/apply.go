@@ -216,7 +216,7 @@ func (a *Applier) state(ctx context.Context, ref v1.ObjectReference) (*metav1.Pa
 		}
 	}
 	for _, r := range o.OwnerReferences {
-		fmt.Fprintf(&b, " %s", r.UID)
+		fmt.Fprintf(&b, " %s/%t", r.UID, r.Controller != nil && *r.Controller)
 	}
 	for _, f := range o.ManagedFields {
 		fmt.Fprintf(&b, " %s %s %s %s", f.Manager, f.Operation, f.Time, f.FieldsV1)

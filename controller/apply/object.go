@@ -64,7 +64,7 @@ func (r *run) applyOnce(ctx context.Context, i *item, last bool) (c Change, kept
 		o.SetOwnerReferences(r.refs)
 	}
 	w := &work{run: r, desired: i.desired, live: live, last: last}
-	if live != nil && !ignored(live) {
+	if live != nil && !Ignored(live) {
 		if err := r.held(ctx, i.ref, i.desired, live); err != nil {
 			return c, nil, err
 		}
@@ -88,7 +88,8 @@ func (r *run) applyOnce(ctx context.Context, i *item, last bool) (c Change, kept
 	return c, kept, err
 }
 
-func ignored(o metav1.Object) bool {
+// Ignored tells whether somebody has asked that an object be left alone.
+func Ignored(o metav1.Object) bool {
 	return o.GetLabels()[Ignore] == "true" || o.GetAnnotations()[Ignore] == "true"
 }
 

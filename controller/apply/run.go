@@ -195,7 +195,7 @@ func (r *run) examine(ctx context.Context, i *item) error {
 		}
 		return err
 	}
-	if live == nil || ignored(live) {
+	if live == nil || Ignored(live) {
 		return nil
 	}
 	if err := r.held(ctx, i.ref, i.desired, live); err != nil {

@@ -182,29 +182,49 @@ func Named(name string) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: name}}}
 }
 
-// Edited selects the events of a resource that somebody has changed: not those of its status. Who owns it is in what
-// is rendered, and changes without a new generation.
+// Edited selects the events of a resource that somebody has changed: not those of its status. Who owns it and what holds
+// its deletion up change without a new generation; and after a time without news another one may have its name.
 func Edited() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{},
 		predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-			return !equality.Semantic.DeepEqual(e.ObjectOld.GetOwnerReferences(), e.ObjectNew.GetOwnerReferences())
+			return another(e) || !slices.Equal(e.ObjectOld.GetFinalizers(), e.ObjectNew.GetFinalizers()) ||
+				!equality.Semantic.DeepEqual(e.ObjectOld.GetOwnerReferences(), e.ObjectNew.GetOwnerReferences())
 		}})
 }
+
+// another tells whether an event is that of an object that was deleted and created again: a cache that was without news
+// meanwhile tells of it as of a change.
+func another(e event.UpdateEvent) bool { return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() }
 
 // AsksForAnother selects the events of an Istio that may ask for another revision than before.
 func AsksForAnother() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1.Istio)
 		after, also := e.ObjectNew.(*v1.Istio)
-		return !ok || !also || before.Generation != after.Generation || before.Status.ActiveRevisionName != after.Status.ActiveRevisionName
+		return !ok || !also || another(e) || before.Generation != after.Generation || before.Status.ActiveRevisionName != after.Status.ActiveRevisionName
 	}}
 }
 
 // ComesOrGoes selects the events of an object that appears, disappears or begins to.
 func ComesOrGoes() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
+		return another(e) || e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
 	}}
+}
+
+// Standing selects the events of a revision that appears, disappears or begins to, becomes the active one of its Istio or
+// ceases to be, or has other values: what others are by.
+func Standing() predicate.Predicate {
+	return predicate.Or(ComesOrGoes(), predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false }, // ComesOrGoes has them
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, ok := e.ObjectOld.(*v1.IstioRevision)
+			after, also := e.ObjectNew.(*v1.IstioRevision)
+			return !ok || !also || before.Generation != after.Generation ||
+				(before.Status.InactiveSince == nil) != (after.Status.InactiveSince == nil)
+		},
+	})
 }
 
 // BesideUsers selects the events of a revision but those of who its users are: pods come and go, and its status names the first of them

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,13 +23,15 @@ func TestEdited(t *testing.T) {
 		{"A label.", func(rev *v1.IstioRevision) { rev.Labels = map[string]string{"a": "b"} }, true},
 		{"An annotation.", func(rev *v1.IstioRevision) { rev.Annotations = map[string]string{"a": "b"} }, true},
 		{"It is left as an orphan.", func(rev *v1.IstioRevision) { rev.OwnerReferences = nil }, true},
+		{"Somebody takes the finalizer off.", func(rev *v1.IstioRevision) { rev.Finalizers = nil }, true},
+		{"It is another one of the same name.", func(rev *v1.IstioRevision) { rev.UID = "2" }, true},
 		{"What the controller writes into its status does not.", func(rev *v1.IstioRevision) {
 			rev.Status.State = "Healthy"
 			rev.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m"}}
 		}, false},
 	} {
 		before := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{
-			Name: "a", ResourceVersion: "1", Generation: 1,
+			Name: "a", UID: "1", ResourceVersion: "1", Generation: 1, Finalizers: []string{"a"},
 			OwnerReferences: []metav1.OwnerReference{{Kind: v1.KindIstio, Name: "a", UID: "1"}},
 		}}
 		after := before.DeepCopy()
@@ -37,6 +40,34 @@ func TestEdited(t *testing.T) {
 		if got := Edited().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after}); got != c.want {
 			t.Errorf("%s got %t, want %t", c.reason, got, c.want)
 		}
+	}
+}
+
+// TestStanding is what brings others up that are by what a revision is.
+func TestStanding(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		reason string
+		change func(rev *v1.IstioRevision)
+		want   bool
+	}{
+		{"It ceases to be the active one.", func(rev *v1.IstioRevision) { rev.Status.InactiveSince = &metav1.Time{} }, true},
+		{"It has other values.", func(rev *v1.IstioRevision) { rev.Generation = 2 }, true},
+		{"It begins to go.", func(rev *v1.IstioRevision) { rev.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }, true},
+		{"It is another one of the same name.", func(rev *v1.IstioRevision) { rev.UID = "2" }, true},
+		{"It gets ready.", func(rev *v1.IstioRevision) { rev.Status.State = "Healthy" }, false},
+	} {
+		before := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "1", Generation: 1}}
+		after := before.DeepCopy()
+		c.change(after)
+		for _, e := range []event.UpdateEvent{{ObjectOld: before, ObjectNew: after}, {ObjectOld: after, ObjectNew: before}} {
+			if got := Standing().Update(e); got != c.want {
+				t.Errorf("%s got %t, want %t", c.reason, got, c.want)
+			}
+		}
+	}
+	if !Standing().Create(event.CreateEvent{}) || !Standing().Delete(event.DeleteEvent{}) {
+		t.Error("it appears, or disappears: that is news")
 	}
 }
 

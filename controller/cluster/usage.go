@@ -226,12 +226,12 @@ func (u *Usage) publish(c usage.Change) {
 	if slices.Contains(c.Flipped, usage.Enrolment) {
 		u.enqueueAll() // whichever revision is the last that serves ambient
 	}
-	c.Flipped, c.Touched = without(c.Flipped, usage.Enrolment), without(c.Touched, usage.Enrolment)
 	now := time.Now()
 	u.mutex.Lock()
 	for _, name := range c.Flipped {
 		u.flips[name] = now
 	}
+	c.Flipped, c.Touched = without(c.Flipped, usage.Enrolment), without(c.Touched, usage.Enrolment)
 	var later []string
 	for _, name := range c.Touched {
 		_, flipped := slices.BinarySearch(c.Flipped, name)

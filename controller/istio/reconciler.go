@@ -5,6 +5,7 @@ package istio
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -196,7 +197,8 @@ func (r *Reconciler) update(ctx context.Context, s *scope) error {
 	r.label(want)
 	allow(s.istio, want)
 	asked := attempt{s.planned.Spec.DeepCopy(), s.live.Generation}
-	if sameJSON(s.live, want) || r.tried(s.live.UID, asked) {
+	notes := !maps.Equal(s.live.Labels, want.Labels) || !maps.Equal(s.live.Annotations, want.Annotations)
+	if sameJSON(s.live, want) || !notes && r.tried(s.live.UID, asked) {
 		return nil
 	}
 	// Not a merge patch, in which a null would mean something else than in values.
@@ -362,14 +364,30 @@ func (r *Reconciler) candidate(rev *v1.IstioRevision, all []v1.IstioRevision, ta
 		c.InUse = status
 	} else {
 		c.UnusedSince = rev.Status.Conditions.Get(v1.ConditionInUse).LastTransitionTime.Time
-		if flipped := r.Usage.Flipped(rev.Name); flipped.After(c.UnusedSince) {
-			c.UnusedSince = flipped
+		for _, name := range countedFor(rev, tags) {
+			if flipped := r.Usage.Flipped(name); flipped.After(c.UnusedSince) {
+				c.UnusedSince = flipped
+			}
 		}
 	}
 	if since := rev.Status.InactiveSince; since != nil {
 		c.InactiveSince = since.Time
 	}
 	return c
+}
+
+// countedFor are the names whose users count for a revision: its own, those of the tags in its values, and ambient.
+func countedFor(rev *v1.IstioRevision, tags []usage.Tag) []string {
+	names := []string{rev.Name}
+	for _, tag := range tags {
+		if tag.ByValues && tag.Revision == rev.Name {
+			names = append(names, tag.Name)
+		}
+	}
+	if v, err := rev.Spec.Values.Map(); err == nil && values.Ambient(v) {
+		names = append(names, usage.Enrolment)
+	}
+	return names
 }
 
 // outdated tells whether a moment in the status lies in the future: somebody has set the clock back. The revision's reconciler has
@@ -411,6 +429,17 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 		return nil
 	}
 	if outcome.PipelineRendered(rev) {
+		// To look for users may take long, and what is deleted now only the pipeline can bring back.
+		same, err := r.same(ctx, s, rev)
+		if err != nil {
+			s.retry = fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether it has changed: %w", rev.Name, err)
+			return nil
+		}
+		if !same {
+			log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name, "reason", "it or its Istio has changed meanwhile")
+			s.wake(r.Now().Add(recheck))
+			return nil
+		}
 		if err := istiorevision.RemoveObjects(ctx, r.Applier, r.Events, s.istio, rev, s.all); err != nil {
 			s.retry = fmt.Errorf("removing the objects of the unused IstioRevision %s: %w", rev.Name, err)
 			return nil
@@ -453,6 +482,18 @@ func (r *Reconciler) confirm(ctx context.Context, s *scope) (confirmed, error) {
 	}
 	current := istio.UID == s.istio.UID && istio.Generation == s.istio.Generation && istio.DeletionTimestamp == nil
 	return confirmed{current, revisions.Items, tags.Items}, nil
+}
+
+// same asks the server whether the Istio and a revision of it are what this run has decided by.
+func (r *Reconciler) same(ctx context.Context, s *scope, rev *v1.IstioRevision) (bool, error) {
+	istio := &v1.Istio{}
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(s.istio), istio); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	if istio.UID != s.istio.UID || istio.Generation != s.istio.Generation || istio.DeletionTimestamp != nil {
+		return false, nil
+	}
+	return istiorevision.Same(ctx, r.Live, rev)
 }
 
 // recheck is when to look again at a revision of which the watch said another thing than the server.

@@ -13,6 +13,7 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/cluster"
 	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/internal/render"
 )
 
 // Setup adds the reconciler to a manager, and says what brings an Istio up for another look. Who uses its revisions comes by
@@ -34,7 +35,10 @@ func (r *Reconciler) ofRevision(ctx context.Context, o client.Object) []reconcil
 		return nil
 	}
 	return r.where(ctx, func(istio *v1.Istio) bool {
-		return istio.Name == outcome.OwningIstio(rev) || istio.Status.ActiveRevisionName == rev.Name
+		// By its spec: what the status says of that may not be in the cache yet.
+		asked, wrong := render.RevisionName(istio)
+		return istio.Name == outcome.OwningIstio(rev) || wrong == nil && asked == rev.Name ||
+			istio.Status.ActiveRevisionName == rev.Name
 	})
 }
 

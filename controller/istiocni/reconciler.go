@@ -118,7 +118,14 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 		return nil
 	}
 	d := &appsv1.DaemonSet{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: s.cni.Spec.Namespace, Name: daemonSet}, d)
+	key := client.ObjectKey{Namespace: s.cni.Spec.Namespace, Name: daemonSet}
+	err := r.Client.Get(ctx, key, d)
+	if apierrors.IsNotFound(err) && s.pipeline {
+		// The cache has what is labelled as Lateen's. A kustomization may have given it another label, and then no
+		// event tells of it.
+		s.again = unlabelled
+		err = r.Live.Get(ctx, key, d)
+	}
 	switch {
 	case apierrors.IsNotFound(err):
 		s.facts.ready = health.CNI(health.DaemonSet{})
@@ -133,6 +140,9 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	return nil
 }
 
+// unlabelled is how often a DaemonSet is looked at of which no events come.
+const unlabelled = 30 * time.Second
+
 // daemonSet is the name that the chart gives to the plugin's DaemonSet.
 const daemonSet = "istio-cni-node"
 
@@ -141,6 +151,6 @@ func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.cni.DeepCopy()
 	s.cni.Status = status(r.Now(), s.cni, s.facts)
 	again, err := r.reporter.Report(ctx, r.Client, r.Events, r.Now(), before, s.cni)
-	s.again = again
+	s.again = outcome.Sooner(s.again, again)
 	return err
 }

@@ -86,6 +86,14 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, useless bool, why str
 		s.wake(recheck)
 		return nil
 	}
+	// To look for users may take long, and what is deleted now only the pipeline can bring back.
+	switch same, err := r.same(ctx, s); {
+	case err != nil:
+		return fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether it has changed: %w", s.rev.Name, err)
+	case !same:
+		s.wake(recheck)
+		return nil
+	}
 	if err := RemoveObjects(ctx, r.Applier, r.Events, s.rev, s.rev, s.all); err != nil {
 		return fmt.Errorf("removing the objects of the abandoned IstioRevision %s: %w", s.rev.Name, err)
 	}
@@ -97,6 +105,25 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, useless bool, why str
 	r.Events.Eventf(s.rev, nil, corev1.EventTypeNormal, "RevisionPruned", "Prune",
 		"removed IstioRevision %s: %s", s.rev.Name, why)
 	return nil
+}
+
+// same asks the server whether the Istio is still gone, and the revision what this run has decided by.
+func (r *Reconciler) same(ctx context.Context, s *scope) (bool, error) {
+	err := r.Live.Get(ctx, client.ObjectKey{Name: outcome.OwningIstio(s.rev)}, &v1.Istio{})
+	if err == nil || !apierrors.IsNotFound(err) {
+		return false, err
+	}
+	return Same(ctx, r.Live, s.rev)
+}
+
+// Same asks the server whether a revision is what somebody has read: another write to it, its status included, makes it
+// another one.
+func Same(ctx context.Context, live client.Reader, rev *v1.IstioRevision) (bool, error) {
+	current := &v1.IstioRevision{}
+	if err := live.Get(ctx, client.ObjectKeyFromObject(rev), current); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	return current.UID == rev.UID && current.ResourceVersion == rev.ResourceVersion, nil
 }
 
 // recheck is when to look again if the server knows more than the cache.

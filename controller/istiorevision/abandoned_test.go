@@ -128,14 +128,16 @@ func TestAbandon(t *testing.T) {
 	}
 	kept := []string{"ConfigMap other"}
 	for _, c := range []struct {
-		reason   string
-		cache    []client.Object // what the cache has besides
-		live     []client.Object // what only the server has
-		rev      func(*v1.IstioRevision)
-		istio    bool // whether the cache has the Istio
-		want     []string
-		deleted  []string // in this order
-		repeated bool
+		reason string
+		cache  []client.Object // what the cache has besides
+		live   []client.Object // what only the server has
+		rev    func(*v1.IstioRevision)
+		// meanwhile happens while the server is asked whether the revision may go.
+		meanwhile func(ctx context.Context, server client.Client) error
+		istio     bool // whether the cache has the Istio
+		want      []string
+		deleted   []string // in this order
+		repeated  bool
 	}{
 		{
 			reason: "The Istio and the namespace are gone: webhooks go first.", want: kept,
@@ -156,6 +158,23 @@ func TestAbandon(t *testing.T) {
 			reason: "The server has the namespace.",
 			live:   []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}}, want: all,
 			repeated: true,
+		},
+		{
+			reason: "The Istio comes back while the server is asked for what may hold the revision.", want: all, repeated: true,
+			meanwhile: func(ctx context.Context, server client.Client) error {
+				return server.Create(ctx, &v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}})
+			},
+		},
+		{
+			reason: "The revision is changed meanwhile.", want: all, repeated: true,
+			meanwhile: func(ctx context.Context, server client.Client) error {
+				rev := &v1.IstioRevision{}
+				if err := server.Get(ctx, client.ObjectKey{Name: "mesh-v1-28-3"}, rev); err != nil {
+					return err
+				}
+				rev.Labels = map[string]string{"a": "b"}
+				return server.Update(ctx, rev)
+			},
 		},
 		{
 			reason: "A package has the revision, and would bring it back.",
@@ -179,9 +198,19 @@ func TestAbandon(t *testing.T) {
 		}, c.cache...)
 		var deleted []string
 		w := abandonedWorld(t, &deleted, objects...)
+		if err := w.Get(t.Context(), client.ObjectKeyFromObject(rev), rev); err != nil {
+			t.Fatal(err)
+		}
 		live := w
 		if c.live != nil {
-			live = abandonedWorld(t, &deleted, append(slices.Clone(c.live), rev)...)
+			live = abandonedWorld(t, &deleted, append(slices.Clone(c.live), rendered())...)
+		}
+		if c.meanwhile != nil {
+			live = interceptor.NewClient(w, interceptor.Funcs{
+				List: func(ctx context.Context, server client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+					return errors.Join(server.List(ctx, list, opts...), c.meanwhile(ctx, server))
+				},
+			})
 		}
 		r := &Reconciler{
 			Client: w, Live: live, Applier: apply.New(w, w, watcher{}), Events: events.NewFakeRecorder(20),
@@ -210,7 +239,7 @@ func TestAbandon(t *testing.T) {
 }
 
 // abandonedWorld is a cluster that notes what is deleted, and can select by name as the API server can.
-func abandonedWorld(t *testing.T, deleted *[]string, objects ...client.Object) client.Client {
+func abandonedWorld(t *testing.T, deleted *[]string, objects ...client.Object) client.WithWatch {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(v1.AddToScheme(scheme), clientgoscheme.AddToScheme(scheme)); err != nil {

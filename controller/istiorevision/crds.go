@@ -50,6 +50,8 @@ type brought struct {
 	names      []string
 	found      crdState
 	err        error
+	// stale says that somebody has changed or deleted a CRD since, be it one of these or another.
+	stale bool
 	// until is when to look again although no event tells of a change; zero for never. tries counts failures in a
 	// row.
 	until time.Time
@@ -76,7 +78,7 @@ func (c *CRDs) Changed() {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	for uid, b := range c.brought {
-		b.until = time.Time{}
+		b.stale = true
 		c.brought[uid] = b
 	}
 }
@@ -123,6 +125,8 @@ func (c *CRDs) ensure(ctx context.Context, rev *v1.IstioRevision) (crdState, err
 // is somebody else's, has been looked at a short while ago.
 func (c *CRDs) settled(ctx context.Context, now time.Time, b brought) (bool, error) {
 	switch {
+	case b.stale:
+		return false, nil
 	case b.err != nil:
 		return now.Before(b.until), nil //nolint:nilerr // the earlier error is told until it is time to try again
 	case b.found.again > 0 && !now.Before(b.until):

@@ -371,6 +371,11 @@ func TestCRDs(t *testing.T) {
 		{"The first revision brings them.", ensure("a", "v1.28.3", 1), "v1.28.3", "IstioRevision/a", false},
 		{"The second of the same version leaves them.", ensure("b", "v1.28.3", 1), "v1.28.3", "IstioRevision/a", false},
 		{"An older one leaves them as well.", ensure("old", "v1.27.0", 1), "v1.28.3", "IstioRevision/a", false},
+		{"They are deleted, and the controller is told.", func() error {
+			defer crds.Changed()
+			return each(func(o *unstructured.Unstructured) error { return c.Delete(t.Context(), o) })()
+		}, "", "", false},
+		{"The older one, which had none of its own among them, brings them back.", ensure("old", "v1.27.0", 1), "v1.27.0", "IstioRevision/old", false},
 		{"They are deleted.", each(func(o *unstructured.Unstructured) error { return c.Delete(t.Context(), o) }), "", "", false},
 		{"Whoever comes first brings them back, and be it the older one.", ensure("old", "v1.27.0", 2), "v1.27.0", "IstioRevision/old", false},
 		{"A revision that has brought newer ones before makes them new again.", ensure("a", "v1.28.3", 1), "v1.28.3", "IstioRevision/a", false},

@@ -41,9 +41,14 @@ func (r *Reconciler) held(ctx context.Context, rev *v1.IstioRevision) (string, e
 	if err := r.Client.List(ctx, &revisions); err != nil {
 		return "", err
 	}
+	inactive, err := r.inactive(ctx, &scope{rev: rev})
+	if err != nil {
+		return "", err
+	}
+	all := standing(revisions.Items, rev, inactive)
 	use := usage.Use{InUse: usage.Unknown, Why: "the controller has just started"}
 	if r.Usage.Speaks() {
-		use = r.Usage.Index().Revision(Info(rev, revisions.Items), Tags(tags.Items, revisions.Items), NamedUsers)
+		use = r.Usage.Index().Revision(Info(rev, all), Tags(tags.Items, all), NamedUsers)
 	}
 	return heldBecause(rev, use), nil
 }

@@ -118,3 +118,45 @@ func TestOwnWrites(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnTag has the Istio of a revision go. The tag in the revision's own values has no users: it holds the active revision
+// only, and from this very run on this one is not that any more. No event tells of our own status.
+func TestOwnTag(t *testing.T) {
+	t.Parallel()
+	rev := rendered()
+	rev.Finalizers = nil
+	rev.Spec.Values = &v1.Values{Raw: []byte(`{"revisionTags": ["stable"]}`)}
+	for _, c := range []struct {
+		reason string
+		istio  bool
+		want   metav1.ConditionStatus
+	}{
+		{"The Istio is there, and this is its revision.", true, metav1.ConditionTrue},
+		{"The Istio is gone.", false, metav1.ConditionUnknown}, // nothing has been watched here
+	} {
+		objects := []client.Object{rev.DeepCopy(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}}
+		if c.istio {
+			istio := &v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}
+			istio.Spec.Version, istio.Spec.Namespace = "v1.28.3", "mesh"
+			istio.Spec.UpdateStrategy = &v1.IstioUpdateStrategy{Type: v1.UpdateStrategyRevisionBased}
+			objects = append(objects, istio)
+		}
+		var deleted []string
+		w := abandonedWorld(t, &deleted, objects...)
+		r := &Reconciler{
+			Client: w, Live: w, Pipeline: &desired.Pipeline{}, Usage: cluster.NewUsage(nil), Prober: &cluster.Prober{},
+			Events: events.NewFakeRecorder(100), Now: func() time.Time { return now },
+		}
+		if _, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(rev)}); err != nil {
+			t.Fatal(err)
+		}
+		got := &v1.IstioRevision{}
+		if err := w.Get(t.Context(), client.ObjectKeyFromObject(rev), got); err != nil {
+			t.Fatal(err)
+		}
+		use := got.Status.Conditions.Get(v1.ConditionInUse)
+		if use == nil || use.Status != c.want {
+			t.Errorf("%s InUse: got %v, want %s", c.reason, use, c.want)
+		}
+	}
+}

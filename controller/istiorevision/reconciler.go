@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -134,11 +135,29 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 	if err := r.Client.List(ctx, &revisions); err != nil {
 		return err
 	}
-	s.all = revisions.Items
 	s.facts.remote = render.Remote(s.rev)
 	inactive, err := r.inactive(ctx, s)
 	s.facts.inactive = inactive
+	s.all = standing(revisions.Items, s.rev, inactive)
 	return err
+}
+
+// standing are all revisions with this one as this run sees it: by its status it may still be what it was before, and
+// its own tags would hold it for ever, since no event tells of our own status.
+func standing(all []v1.IstioRevision, rev *v1.IstioRevision, inactive bool) []v1.IstioRevision {
+	out := slices.Clone(all)
+	for i := range out {
+		if out[i].Name != rev.Name {
+			continue
+		}
+		rev.DeepCopyInto(&out[i])
+		if !inactive {
+			out[i].Status.InactiveSince = nil
+		} else if rev.Status.InactiveSince == nil {
+			out[i].Status.InactiveSince = &metav1.Time{} // since when does not matter here
+		}
+	}
+	return out
 }
 
 // inactive tells whether an Istio owns the revision and asks for another one.
@@ -306,8 +325,8 @@ func (r *Reconciler) deployment(ctx context.Context, s *scope) health.Deployment
 	if apierrors.IsNotFound(err) {
 		// The cache has what is labelled as Lateen's. Somebody may have given it another label, and then no event
 		// tells of it.
-		if err = r.Live.Get(ctx, key, d); err == nil {
-			s.wake(unlabelled)
+		if err = r.Live.Get(ctx, key, d); err == nil || s.pipeline {
+			s.wake(unlabelled) // a pipeline may bring it later, without the label
 		}
 	}
 	switch {

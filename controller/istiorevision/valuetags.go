@@ -28,6 +28,18 @@ type claimant struct {
 	has, lists bool
 }
 
+// before tells which of two has a tag rather: all of them have to come to the same answer, in whatever order they see
+// each other.
+func (c claimant) before(other claimant) bool {
+	switch {
+	case c.has != other.has:
+		return c.has
+	case c.lists != other.lists:
+		return c.lists
+	}
+	return c.name < other.name
+}
+
 // carrier is the one of the revisions of an Istio, all of which ask for a tag, that has its objects: one tag cannot
 // inject from two of them. It is the active one, as soon as that is ready; until then the one that has them stays, as
 // long as it works. So a tag of the values moves as an IstioRevisionTag does. If the active one does not ask for the tag,
@@ -45,7 +57,7 @@ func carrier(claimants []claimant) string {
 	}
 	best := -1
 	for i, c := range claimants {
-		if c.works && !c.active && (best < 0 || c.has && !claimants[best].has) {
+		if c.works && !c.active && (best < 0 || c.before(claimants[best])) {
 			best = i
 		}
 	}

@@ -44,6 +44,16 @@ func TestCarrier(t *testing.T) {
 			"b",
 		},
 		{
+			"Somebody has deleted it: the one that has it in its inventory brings it back, wherever it comes in the list.",
+			[]claimant{{name: "a", works: true}, {name: "b", works: true, lists: true}, {name: "c", active: true}},
+			"b",
+		},
+		{
+			"Nobody has it in an inventory: the first by name brings it back, wherever it comes in the list.",
+			[]claimant{{name: "b", works: true}, {name: "a", works: true}, {name: "c", active: true}},
+			"a",
+		},
+		{
 			"The active one does not ask for it: one of the others has it, and stays the one.",
 			[]claimant{{name: "a", works: true}, {name: "b", works: true, has: true, lists: true}},
 			"b",

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
 	"github.com/lateen-io/lateen/controller/outcome"
 	"github.com/lateen-io/lateen/internal/manifest"
@@ -31,7 +32,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options contr
 			builder.WithPredicates(predicate.Funcs{
 				CreateFunc: func(event.CreateEvent) bool { return false },
 				UpdateFunc: func(e event.UpdateEvent) bool {
-					return versionOf(e.ObjectOld.GetAnnotations(),
+					return apply.Ignored(e.ObjectOld) != apply.Ignored(e.ObjectNew) || versionOf(e.ObjectOld.GetAnnotations(),
 						e.ObjectOld.GetLabels()) != versionOf(e.ObjectNew.GetAnnotations(), e.ObjectNew.GetLabels())
 				},
 			}))
@@ -39,7 +40,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options contr
 	c, err := b.
 		For(&v1.IstioRevision{}, builder.WithPredicates(cluster.Edited())).
 		Watches(&v1.Istio{}, handler.EnqueueRequestsFromMapFunc(r.ofIstio), builder.WithPredicates(cluster.AsksForAnother())).
-		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.siblings), builder.WithPredicates(cluster.ComesOrGoes())).
+		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.siblings), builder.WithPredicates(cluster.Standing())).
 		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.ofNames), builder.WithPredicates(cluster.BesideUsers())).
 		Watches(&v1.IstioRevisionTag{}, handler.EnqueueRequestsFromMapFunc(r.ofTag)).
 		Watches(&v1.IstioCNI{}, handler.EnqueueRequestsFromMapFunc(r.where(func(*v1.IstioRevision) bool { return true }))).
@@ -70,7 +71,7 @@ func (r *Reconciler) ofIstio(ctx context.Context, o client.Object) []reconcile.R
 }
 
 // siblings are the revisions of the same Istio, of which another may have become inactive when one appears, and those
-// that serve ambient, of which another may have become the last.
+// that serve ambient, of which another may have become the last, or may not be it any more.
 func (r *Reconciler) siblings(ctx context.Context, o client.Object) []reconcile.Request {
 	rev, ok := o.(*v1.IstioRevision)
 	if !ok {
