@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -53,7 +54,7 @@ type options struct {
 	charts, platform             string
 	installCRDs                  bool
 	concurrency                  int
-	probePeriod                  time.Duration
+	probePeriod, probeTimeout    time.Duration
 }
 
 func main() {
@@ -72,6 +73,7 @@ func main() {
 	flag.BoolVar(&o.installCRDs, "install-istio-crds", true, "bring Istio's own CustomResourceDefinitions")
 	flag.IntVar(&o.concurrency, "concurrency", 4, "how many resources of a kind are reconciled at the same time")
 	flag.DurationVar(&o.probePeriod, "remote-probe-period", 10*time.Second, "how often a remote istiod is asked whether it is ready")
+	flag.DurationVar(&o.probeTimeout, "remote-probe-timeout", 0, "how long a remote istiod may take to answer; half of the period if 0")
 	logs := zap.Options{TimeEncoder: zapcore.RFC3339TimeEncoder}
 	logs.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -189,7 +191,7 @@ func (o options) add(mgr ctrl.Manager, pipeline *desired.Pipeline) error {
 	drift := cluster.NewDrift(mgr.GetCache())
 	applier := apply.New(live, mgr.GetCache(), drift)
 	usage := cluster.NewUsage(reader)
-	prober := &cluster.Prober{Period: o.probePeriod, Timeout: o.probePeriod / 2}
+	prober := &cluster.Prober{Period: o.probePeriod, Timeout: cmp.Or(o.probeTimeout, o.probePeriod/2)}
 	record := mgr.GetEventRecorder(name)
 	with := controller.Options{MaxConcurrentReconciles: o.concurrency}
 	var crds *istiorevision.CRDs

@@ -194,8 +194,7 @@ func (r *requests) target(kind, namespace, name string) (target, error) {
 	partial := schema.GroupVersionResource{Group: group, Resource: resource}
 	gvk, err := r.mapper.KindFor(partial)
 	if meta.IsNoMatchError(err) {
-		r.known.Invalidate()
-		meta.MaybeResetRESTMapper(r.mapper)
+		r.forget()
 		gvk, err = r.mapper.KindFor(partial)
 	}
 	if err != nil {
@@ -204,9 +203,19 @@ func (r *requests) target(kind, namespace, name string) (target, error) {
 	return r.of(gvk, namespace, name)
 }
 
+// forget makes the mapper ask the server for its kinds again.
+func (r *requests) forget() {
+	r.known.Invalidate()
+	meta.MaybeResetRESTMapper(r.mapper)
+}
+
 // of needs the mutex.
 func (r *requests) of(gvk schema.GroupVersionKind, namespace, name string) (target, error) {
 	m, err := r.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if meta.IsNoMatchError(err) {
+		r.forget()
+		m, err = r.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	}
 	if err != nil {
 		return target{}, err
 	}

@@ -123,7 +123,6 @@ func namespaceDeleted(e *env, p *process) {
 	e.says("False IstiodNotReady: istiod Deployment not found", "istio", "going", "Ready")
 	e.must("create", "namespace", "going")
 	e.healthy("istio", "going")
-	p.notRetried(e, "going")
 }
 
 func unknownVersion(e *env, p *process) {

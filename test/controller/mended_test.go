@@ -26,6 +26,11 @@ func owners(e *env, _ *process) {
 
 	// Who keeps the control plane keeps all of it, and gets it back under the same name.
 	e.must("delete", "istio", "owners", "--cascade=orphan")
+	// The controller notes the new owner on all objects; a run that is about it would be in the way of the next deletion.
+	for _, what := range [][]string{{"deployment", "istiod-owners", "-n", "owners"}, {"mutatingwebhookconfiguration", "istio-sidecar-injector-owners-owners"}} {
+		e.is("IstioRevision/owners", `{.metadata.annotations.lateen\.io/owner}`, what...)
+	}
+	e.healthy("revision", "owners")
 	e.must("delete", "istiorevision", "owners", "--cascade=orphan")
 	e.gone("revision", "owners")
 	e.is("", path, "mutatingwebhookconfiguration", "istio-sidecar-injector-owners-owners")

@@ -39,7 +39,7 @@ func TestMultiCluster(t *testing.T) {
 	one.controller()
 	// The names of Services mean something inside of clusters only. Lateen's Deployment may have to use a proxy as well.
 	two.environ = []string{"HTTPS_PROXY=" + istiod.proxy.URL, "NO_PROXY=", "no_proxy="}
-	two.controller("--remote-probe-period=2s")
+	two.controller("--remote-probe-period=2s", "--remote-probe-timeout="+patience.String())
 	beforeOne, beforeTwo := one.snapshot(), two.snapshot()
 	for _, w := range []struct {
 		name string

@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
 )
 
 // TestGracePeriod looks at the clock by which an unused revision goes.
@@ -84,9 +88,8 @@ func TestGracePeriod(t *testing.T) {
 	}
 	t.Run("inactive or unused since a moment in the future", func(t *testing.T) {
 		e := e.in(t)
-		// Not so long that one has to wait, and long enough for a busy machine to come to the patches below before it
-		// is over.
-		const grace = "type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 45"
+		// It is not over before the patches below, however busy the machine is.
+		const grace = "type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 3600"
 		for _, c := range future {
 			// Without an autoscaler, whose status makes the controller look at the revision every now and then.
 			e.put("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: " + c.name +
@@ -103,6 +106,16 @@ func TestGracePeriod(t *testing.T) {
 			e.must("patch", "istiorevision", c.name+"-v1-26-0", "--subresource=status", "--type=merge", "-p",
 				fmt.Sprintf(c.patch, time.Now().Add(1000*time.Hour).UTC().Format(time.RFC3339)))
 		}
+		for _, c := range future {
+			e.eventually(c.name+": the period begins again", func() error {
+				rev, err := e.read("revision", c.name+"-v1-26-0")
+				if err != nil {
+					return err
+				}
+				return past(rev)
+			})
+			e.patch("istio", c.name, `{"spec":{"updateStrategy":{"inactiveRevisionDeletionGracePeriodSeconds":1}}}`)
+		}
 		e.remain("inactive-v1-28-3", "unused-v1-28-3")
 		if t.Failed() {
 			for _, c := range future {
@@ -110,4 +123,25 @@ func TestGracePeriod(t *testing.T) {
 			}
 		}
 	})
+}
+
+// past tells whether the moments in the status of a revision, from which the grace period counts, are not in the future.
+func past(rev *unstructured.Unstructured) error {
+	moments := []string{text(rev, "status", "inactiveSince")}
+	all, _, _ := unstructured.NestedSlice(rev.Object, "status", "conditions")
+	for _, c := range all {
+		if c, ok := c.(map[string]any); ok && c["type"] == string(v1.ConditionInUse) {
+			moments = append(moments, fmt.Sprint(c["lastTransitionTime"]))
+		}
+	}
+	for _, moment := range moments {
+		at, err := time.Parse(time.RFC3339, moment)
+		if err != nil {
+			return err
+		}
+		if at.After(time.Now().Add(time.Minute)) {
+			return fmt.Errorf("it counts from %s", moment)
+		}
+	}
+	return nil
 }

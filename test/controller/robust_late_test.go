@@ -15,6 +15,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -26,7 +29,12 @@ type way struct {
 	// held are the resources of which nothing new is told; wake tells of a change.
 	held map[string]bool
 	wake *sync.Cond
+	// passed is the newest resource version that has passed, by resource.
+	passed map[string]uint64
 }
+
+// resourceVersions are those in what a watch of custom resources brings, which is JSON.
+var resourceVersions = regexp.MustCompile(`"resourceVersion":"([0-9]+)"`)
 
 // way makes a way, and gives a kubeconfig that leads there.
 func (e *env) way() (*way, string) {
@@ -35,7 +43,7 @@ func (e *env) way() (*way, string) {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	w := &way{held: map[string]bool{}}
+	w := &way{held: map[string]bool{}, passed: map[string]uint64{}}
 	w.wake = sync.NewCond(&w.mutex)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(e.CA)
@@ -46,7 +54,7 @@ func (e *env) way() (*way, string) {
 	proxy.ModifyResponse = func(r *http.Response) error {
 		path := strings.Split(r.Request.URL.Path, "/")
 		if r.Request.URL.Query().Get("watch") != "" {
-			r.Body = &lateBody{r.Body, w, path[len(path)-1]}
+			r.Body = &lateBody{ReadCloser: r.Body, way: w, resource: path[len(path)-1]}
 		}
 		return nil
 	}
@@ -76,6 +84,32 @@ func (w *way) hold(resources ...string) {
 	}
 }
 
+// holdAfter is hold of the news of one custom resource, from what it is at this moment on: all of that has passed. A controller
+// that knows less than what it has written itself asks the server, and nothing can be held back.
+func (w *way) holdAfter(e *env, resource, kind, name string) {
+	e.t.Helper()
+	for {
+		now := e.get(kind, name).GetResourceVersion()
+		version, err := strconv.ParseUint(now, 10, 64)
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		e.eventually("the news of "+name+" passes", func() error {
+			w.mutex.Lock()
+			defer w.mutex.Unlock()
+			if passed := w.passed[resource]; passed < version {
+				return fmt.Errorf("version %d has, and it is of %d", passed, version)
+			}
+			return nil
+		})
+		w.hold(resource)
+		if e.get(kind, name).GetResourceVersion() == now {
+			return
+		}
+		w.release()
+	}
+}
+
 // release lets all news pass.
 func (w *way) release() {
 	w.mutex.Lock()
@@ -90,6 +124,8 @@ type lateBody struct {
 
 	way      *way
 	resource string
+	// rest is the end of what has passed: a version may come in two parts.
+	rest []byte
 }
 
 func (b *lateBody) Read(p []byte) (int, error) {
@@ -99,6 +135,14 @@ func (b *lateBody) Read(p []byte) (int, error) {
 	for b.way.held[b.resource] {
 		b.way.wake.Wait()
 	}
+	b.rest = append(b.rest, p[:n]...)
+	for _, m := range resourceVersions.FindAllSubmatch(b.rest, -1) {
+		if v, err := strconv.ParseUint(string(m[1]), 10, 64); err == nil {
+			b.way.passed[b.resource] = max(b.way.passed[b.resource], v)
+		}
+	}
+	const longest = 64
+	b.rest = slices.Clone(b.rest[max(0, len(b.rest)-longest):])
 	return n, err
 }
 
@@ -166,7 +210,12 @@ func TestLateNews(t *testing.T) {
 				}
 				return nil
 			})
-			w.hold(c.held)
+			if c.held == "istios" {
+				e.healthy("istio", "prod")
+				w.holdAfter(e, c.held, "istio", "prod")
+			} else {
+				w.hold(c.held)
+			}
 			c.begin(e)
 			if c.held != "istios" { // else the controller would not hear of it
 				e.asked("prod", "v1.28.3", short)
@@ -208,7 +257,11 @@ func TestLateOrphans(t *testing.T) {
 	e.must("delete", "istio", "prod", "--cascade=orphan")
 	deployment, webhook := []string{"deployment", "istiod-prod", "-n", "istio-system"}, []string{"mutatingwebhookconfiguration", "istio-sidecar-injector-prod"}
 	const path = "{.metadata.ownerReferences[*].kind}"
-	w.hold("istiorevisions")
+	for _, what := range [][]string{deployment, webhook} { // the new owner is noted on all objects
+		e.is("IstioRevision/prod", `{.metadata.annotations.lateen\.io/owner}`, what...)
+	}
+	e.healthy("revision", "prod")
+	w.holdAfter(e, "istiorevisions", "revision", "prod")
 	e.must("delete", "istiorevision", "prod", "--cascade=orphan", "--wait=false")
 	e.eventually("the controller sees objects that are nobody's", func() error {
 		if !d.said("leaving objects alone") {

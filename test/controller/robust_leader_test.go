@@ -59,11 +59,11 @@ func TestLeader(t *testing.T) {
 		}
 		return err
 	})
-	first.kill()
-	e.asked("prod", "v1.28.3", "type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 2")
 	if second.said(leads) {
 		t.Fatal("the second was the leader while the first was")
 	}
+	first.kill()
+	e.asked("prod", "v1.28.3", "type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 2")
 	e.remain("prod-v1-28-3")
 	e.healthy("istio", "prod")
 	e.is("prod-v1-28-3", "{.status.istioRevision}", "istiorevisiontag", "stable")

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -60,9 +61,12 @@ func TestPermission(t *testing.T) {
 	e.asked("prod", "v1.27.0", grace)
 	e.healthy("istio", "prod")
 	e.says(unknown, "revision", "prod-v1-26-0", "InUse")
-	if got := e.get("revision", "prod-v1-26-0"); text(got, "status", "inactiveSince") == "" {
-		t.Error("it is not known since when the old revision has been inactive, although that has nothing to do with pods")
-	}
+	e.eventually("since when the old revision has been inactive is known, which has nothing to do with pods", func() error {
+		if rev, err := e.read("revision", "prod-v1-26-0"); err != nil || text(rev, "status", "inactiveSince") == "" {
+			return fmt.Errorf("it is not: %w", err)
+		}
+		return nil
+	})
 	// It may see them again: what is unused goes, what is used is known.
 	e.binding("pods")
 	e.remain("prod-v1-27-0")

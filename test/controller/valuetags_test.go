@@ -39,7 +39,9 @@ func valueTags(e *env, _ *process) {
 	e.apply(resource("IstioRevisionTag", tag, "targetRef: {kind: IstioRevision, name: "+oldName+"}"))
 	e.says(sameTag("IstioRevisionTag/"+tag, "Istio/valuetags", tag), "tag", tag, "Reconciled")
 	// Each of the two is looked at three times more.
-	tagged := func(w cluster.Write) bool { return strings.Contains(w.Name, tag) && w.Group != "sailoperator.io" }
+	tagged := func(w cluster.Write) bool {
+		return strings.Contains(w.Name, tag) && w.Group != "sailoperator.io" && !strings.HasPrefix(w.Resource, "event")
+	}
 	before := e.written(tagged)
 	for i := range 3 {
 		value := strconv.Itoa(i)

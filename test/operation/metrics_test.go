@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,12 +13,13 @@ import (
 	"testing"
 
 	"github.com/lateen-io/lateen"
+	"github.com/lateen-io/lateen/test/cluster"
 )
 
 // TestMetrics scrapes the endpoint as nobody, as somebody who may not, and as somebody who may.
 func TestMetrics(t *testing.T) {
 	e := installed(t)
-	address := freeAddress(t)
+	address := "127.0.0.1:" + cluster.Port(t)
 	e.start(t, "--metrics-bind-address="+address)
 	e.kubectl(t, "---\n{apiVersion: v1, kind: ServiceAccount, metadata: {name: prometheus, namespace: default}}", "apply", "-f", "-")
 	e.kubectl(t, "---\n{apiVersion: v1, kind: ServiceAccount, metadata: {name: visitor, namespace: default}}", "apply", "-f", "-")
@@ -54,9 +54,13 @@ func TestMetrics(t *testing.T) {
 		{"nor any ServiceAccount", e.TokenFor(t, "default", "visitor"), http.StatusForbidden},
 		{"but one with lateen-metrics-reader", reader, http.StatusOK},
 	} {
-		if status, _, err := scrape(c.token); err != nil || status != c.want {
-			t.Errorf("%s: HTTP status %d (%v), want %d", c.reason, status, err, c.want)
-		}
+		eventually(t, c.reason, func() error { // the server learns of a binding a moment after it is written
+			status, _, err := scrape(c.token)
+			if err != nil || status != c.want {
+				return fmt.Errorf("HTTP status %d (%w), want %d", status, err, c.want)
+			}
+			return nil
+		})
 	}
 
 	newest := lateen.Versions()[len(lateen.Versions())-1]
@@ -114,17 +118,6 @@ func TestMetrics(t *testing.T) {
 		}
 		return err
 	})
-}
-
-// freeAddress is one on loopback that nobody listens at.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // documented expects that the documentation has a text.

@@ -261,15 +261,22 @@ func TestRoleAllowsNoMore(t *testing.T) {
 		"istio's configuration":    {"istiod reads it", authorizationv1.ResourceAttributes{Verb: "list", Group: "networking.istio.io", Resource: "virtualservices"}, true},
 		"write Istio's config":     {"nobody asked it to", authorizationv1.ResourceAttributes{Verb: "create", Group: "networking.istio.io", Resource: "virtualservices", Namespace: "a"}, false},
 	}
+	asked := func(attributes authorizationv1.ResourceAttributes, want bool) error {
+		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &attributes}}
+		if err := as.Create(t.Context(), review); err != nil {
+			return err
+		}
+		if review.Status.Allowed != want {
+			return fmt.Errorf("allowed is %v: %s", review.Status.Allowed, review.Status.Reason)
+		}
+		return nil
+	}
+	// The server learns of roles and bindings a moment after they are written: of those of the installation, and that those of
+	// another test are gone.
+	eventually(t, "the server knows the role", func() error { return asked(cases["watch pods"].attributes, true) })
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &c.attributes}}
-			if err := as.Create(t.Context(), review); err != nil {
-				t.Fatal(err)
-			}
-			if review.Status.Allowed != c.allowed {
-				t.Errorf("%s: allowed is %v: %s", c.reason, review.Status.Allowed, review.Status.Reason)
-			}
+			eventually(t, c.reason, func() error { return asked(c.attributes, c.allowed) })
 		})
 	}
 	t.Run("make itself administrator", func(t *testing.T) {
