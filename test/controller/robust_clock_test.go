@@ -47,6 +47,7 @@ func TestGracePeriod(t *testing.T) {
 			return nil
 		})
 		e.remain("prod-v1-28-3")
+		o.blameless() // it has seen all by now
 		var last string
 		for _, s := range o.history() {
 			if s.object.GetName() != "prod-v1-26-0" {

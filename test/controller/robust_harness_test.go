@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"os"
 	"os/exec"
@@ -631,9 +630,6 @@ func everything(ctx context.Context, c *cluster.Cluster) ([]metav1.PartialObject
 	}
 	return out, nil
 }
-
-// sortedKeys are the keys of a map.
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // upgrade asks for another version of an Istio.
 func (e *env) upgrade(name, version string) {

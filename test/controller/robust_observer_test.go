@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -230,6 +231,18 @@ func istioOf(rev *unstructured.Unstructured) string {
 	return ""
 }
 
+// seen are the resource versions of all that an observer watches, by kind and name. Its watches are independent: one may be
+// late when another is not.
+func (p picture) seen() map[string]string {
+	out := map[string]string{}
+	for _, kind := range []string{v1.KindIstio, v1.KindIstioRevision, v1.KindIstioRevisionTag, "Namespace", "Pod"} {
+		for name, o := range p[kind] {
+			out[kind+" "+name] = o.GetResourceVersion()
+		}
+	}
+	return out
+}
+
 // blameless fails the test if a revision was removed that was used.
 func (o *observer) blameless() judgement {
 	o.e.t.Helper()
@@ -242,8 +255,8 @@ func (o *observer) blameless() judgement {
 		for _, s := range o.history() {
 			p.set(s.object, s.gone)
 		}
-		if got, want := fmt.Sprint(sortedKeys(p[v1.KindIstioRevision])), fmt.Sprint(sortedKeys(now[v1.KindIstioRevision])); got != want {
-			return fmt.Errorf("it has seen %s, there are %s", got, want)
+		if diff := gocmp.Diff(now.seen(), p.seen()); diff != "" {
+			return fmt.Errorf("-there is +it has seen:\n%s", diff)
 		}
 		return nil
 	})
