@@ -75,12 +75,14 @@ func scaler(e *env, _ *process) {
 	undone()
 	each := tries() - before
 	before = tries()
-	for i := range 20 {
+	const changes = 50
+	for i := range changes {
 		e.must(append(in("patch", "--subresource=status", "--type=merge"), "-p", fmt.Sprintf(`{"status":{"currentReplicas":%d,"desiredReplicas":1}}`, i+1))...)
 	}
 	undone()
-	if got := tries() - before; got > each+3 { // the writes of a drift may be seen in one step or in two
-		e.t.Errorf("20 changes of the status of an HorizontalPodAutoscaler led to %d requests, and a drift leads to %d", got, each)
+	// Not one for each. What a drift leads to is not the same each time: its writes may be seen in one step or in several.
+	if got := tries() - before; got > each+changes/2 {
+		e.t.Errorf("%d changes of the status of an HorizontalPodAutoscaler led to %d requests, and a drift leads to %d", changes, got, each)
 	}
 }
 
