@@ -404,7 +404,10 @@ func (e *env) letGo() (held int) {
 			if stalled == nil || stalled.Reason != v1.ReasonDeletionHeld || allowed[rev.UID] {
 				continue
 			}
-			err := e.client.Patch(e.t.Context(), rev, patch(map[string]any{"annotations": map[string]any{"lateen.io/allow-deletion": "true"}}))
+			err := e.untag(rev.Name)
+			if err == nil {
+				err = e.client.Patch(e.t.Context(), rev, patch(map[string]any{"annotations": map[string]any{"lateen.io/allow-deletion": "true"}}))
+			}
 			if err == nil {
 				allowed[rev.UID] = true
 			}
@@ -413,6 +416,23 @@ func (e *env) letGo() (held int) {
 		return errors.Join(errs...)
 	})
 	return len(allowed)
+}
+
+// untag deletes the tags that name a revision which goes: the webhooks of a tag stay when its target is missing.
+func (e *env) untag(revision string) error {
+	var tags v1.IstioRevisionTagList
+	if err := e.client.List(e.t.Context(), &tags); err != nil {
+		return err
+	}
+	for i := range tags.Items {
+		if ref := tags.Items[i].Spec.TargetRef; ref.Kind != v1.TargetIstioRevision || ref.Name != revision {
+			continue
+		}
+		if err := e.client.Delete(e.t.Context(), &tags.Items[i]); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // right tells whether there are the revisions that there should be.
