@@ -413,9 +413,32 @@ func (e *env) letGo() (held int) {
 			}
 			errs = append(errs, client.IgnoreNotFound(err))
 		}
+		if len(errs) == 0 {
+			return e.untagMissing(&list)
+		}
 		return errors.Join(errs...)
 	})
 	return len(allowed)
+}
+
+// untagMissing deletes the tags that name a revision which is not there: one may have been pointed at it in the moment between
+// the controller's question who uses the revision and its removal.
+func (e *env) untagMissing(revisions *v1.IstioRevisionList) error {
+	var tags v1.IstioRevisionTagList
+	if err := e.client.List(e.t.Context(), &tags); err != nil {
+		return err
+	}
+	for i := range tags.Items {
+		ref := tags.Items[i].Spec.TargetRef
+		if ref.Kind != v1.TargetIstioRevision ||
+			slices.ContainsFunc(revisions.Items, func(rev v1.IstioRevision) bool { return rev.Name == ref.Name }) {
+			continue
+		}
+		if err := e.client.Delete(e.t.Context(), &tags.Items[i]); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // untag deletes the tags that name a revision which goes: the webhooks of a tag stay when its target is missing.
