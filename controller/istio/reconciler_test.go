@@ -121,7 +121,8 @@ func TestCountedFor(t *testing.T) {
 	rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "a"}}
 	rev.Spec.Values = &v1.Values{Raw: []byte(`{"profile": "ambient"}`)}
 	tags := []usage.Tag{
-		{Name: "own", Revision: "a", ByValues: true, OnlyUsers: true}, {Name: "other", Revision: "b", ByValues: true},
+		{Name: "own", Revision: "a", ByValues: true, OnlyUsers: true},
+		{Name: "other", Revision: "b", ByValues: true},
 		{Name: "resource", Revision: "a"},
 	}
 	if diff := cmp.Diff([]string{"a", "own", usage.Enrolment}, countedFor(rev, tags)); diff != "" {

@@ -153,14 +153,14 @@ type target struct {
 	name     string
 }
 
-// targets are the objects that the words of a command name, as "kind name…" or "kind/name…". rest are words that name none.
-func (r *requests) targets(c command, isRest func(string) bool) (all []target, rest []string, err error) {
+// targets are the objects that the words of a command name, as "kind name…" or "kind/name…". others are words that name none.
+func (r *requests) targets(c command, isRest func(string) bool) (all []target, others []string, err error) {
 	kind := ""
 	for i, word := range c.words {
 		before, name, slash := strings.Cut(word, "/")
 		switch {
 		case i > 0 && isRest(word):
-			rest = append(rest, word)
+			others = append(others, word)
 			continue
 		case slash:
 			kind = before
@@ -182,7 +182,7 @@ func (r *requests) targets(c command, isRest func(string) bool) (all []target, r
 	if len(all) == 0 {
 		return nil, nil, errForKubectl
 	}
-	return all, rest, nil
+	return all, others, nil
 }
 
 func none(string) bool { return false }

@@ -109,7 +109,7 @@ late   0           0       0        late              ReconcileError   v1.28.3  
 	p.notRetried(e, "late-revision")
 }
 
-func namespaceDeleted(e *env, p *process) {
+func namespaceDeleted(e *env, _ *process) {
 	e.install("going", "version: v1.28.3")
 	e.apply(`{apiVersion: v1, kind: ConfigMap, metadata: {name: hold, namespace: going, finalizers: [example.com/hold]}}`)
 	e.must("delete", "namespace", "going", "--wait=false")

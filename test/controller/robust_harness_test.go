@@ -434,7 +434,7 @@ func (e *env) untagMissing(revisions *v1.IstioRevisionList) error {
 			slices.ContainsFunc(revisions.Items, func(rev v1.IstioRevision) bool { return rev.Name == ref.Name }) {
 			continue
 		}
-		if err := e.client.Delete(e.t.Context(), &tags.Items[i]); client.IgnoreNotFound(err) != nil {
+		if err := client.IgnoreNotFound(e.client.Delete(e.t.Context(), &tags.Items[i])); err != nil {
 			return err
 		}
 	}
@@ -451,7 +451,7 @@ func (e *env) untag(revision string) error {
 		if ref := tags.Items[i].Spec.TargetRef; ref.Kind != v1.TargetIstioRevision || ref.Name != revision {
 			continue
 		}
-		if err := e.client.Delete(e.t.Context(), &tags.Items[i]); client.IgnoreNotFound(err) != nil {
+		if err := client.IgnoreNotFound(e.client.Delete(e.t.Context(), &tags.Items[i])); err != nil {
 			return err
 		}
 	}

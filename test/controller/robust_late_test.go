@@ -34,7 +34,7 @@ type way struct {
 }
 
 // resourceVersions are those in what a watch of custom resources brings, which is JSON.
-var resourceVersions = regexp.MustCompile(`"resourceVersion":"([0-9]+)"`)
+var resourceVersions = regexp.MustCompile(`"resourceVersion":"(\d+)"`)
 
 // way makes a way, and gives a kubeconfig that leads there.
 func (e *env) way() (*way, string) {
