@@ -182,10 +182,11 @@ func Named(name string) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: name}}}
 }
 
-// Edited selects the events of a resource that somebody has changed: not those of its status. Who owns it and what holds
-// its deletion up change without a new generation; and after a time without news another one may have its name.
+// Edited selects the events of a resource that somebody has changed: not those of its status. Who owns it and what
+// holds its deletion up change without a new generation; and after a time without news another one may have its name.
 func Edited() predicate.Predicate {
-	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{},
+	return predicate.Or(
+		predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{},
 		predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 			return another(e) || !slices.Equal(e.ObjectOld.GetFinalizers(), e.ObjectNew.GetFinalizers()) ||
 				!equality.Semantic.DeepEqual(e.ObjectOld.GetOwnerReferences(), e.ObjectNew.GetOwnerReferences())
@@ -201,7 +202,8 @@ func AsksForAnother() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1.Istio)
 		after, also := e.ObjectNew.(*v1.Istio)
-		return !ok || !also || another(e) || before.Generation != after.Generation || before.Status.ActiveRevisionName != after.Status.ActiveRevisionName
+		return !ok || !also || another(e) || before.Generation != after.Generation ||
+			before.Status.ActiveRevisionName != after.Status.ActiveRevisionName
 	}}
 }
 
@@ -212,19 +214,15 @@ func ComesOrGoes() predicate.Predicate {
 	}}
 }
 
-// Standing selects the events of a revision that appears, disappears or begins to, becomes the active one of its Istio or
-// ceases to be, or has other values: what others are by.
+// Standing selects the events of a revision that appears, disappears or begins to, becomes the active one of its Istio
+// or ceases to be, or has other values: what others are by.
 func Standing() predicate.Predicate {
-	return predicate.Or(ComesOrGoes(), predicate.Funcs{
-		CreateFunc: func(event.CreateEvent) bool { return false }, // ComesOrGoes has them
-		DeleteFunc: func(event.DeleteEvent) bool { return false },
-		UpdateFunc: func(e event.UpdateEvent) bool {
-			before, ok := e.ObjectOld.(*v1.IstioRevision)
-			after, also := e.ObjectNew.(*v1.IstioRevision)
-			return !ok || !also || before.Generation != after.Generation ||
-				(before.Status.InactiveSince == nil) != (after.Status.InactiveSince == nil)
-		},
-	})
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1.IstioRevision)
+		after, also := e.ObjectNew.(*v1.IstioRevision)
+		return !ok || !also || ComesOrGoes().Update(e) || before.Generation != after.Generation ||
+			(before.Status.InactiveSince == nil) != (after.Status.InactiveSince == nil)
+	}}
 }
 
 // BesideUsers selects the events of a revision but those of who its users are: pods come and go, and its status names the first of them

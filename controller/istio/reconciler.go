@@ -432,11 +432,13 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 		// To look for users may take long, and what is deleted now only the pipeline can bring back.
 		same, err := r.same(ctx, s, rev)
 		if err != nil {
-			s.retry = fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether it has changed: %w", rev.Name, err)
+			s.retry = fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether it has changed: %w",
+				rev.Name, err)
 			return nil
 		}
 		if !same {
-			log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name, "reason", "it or its Istio has changed meanwhile")
+			log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name,
+				"reason", "it or its Istio has changed meanwhile")
 			s.wake(r.Now().Add(recheck))
 			return nil
 		}
@@ -468,9 +470,9 @@ type confirmed struct {
 // confirm asks the server whether the Istio is what this run has seen, and for all that may hold a revision besides
 // workloads.
 func (r *Reconciler) confirm(ctx context.Context, s *scope) (confirmed, error) {
-	istio := &v1.Istio{}
-	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(s.istio), istio); err != nil {
-		return confirmed{}, client.IgnoreNotFound(err)
+	current, err := r.current(ctx, s)
+	if err != nil || !current {
+		return confirmed{}, err
 	}
 	var tags v1.IstioRevisionTagList
 	if err := r.Live.List(ctx, &tags); err != nil {
@@ -480,18 +482,23 @@ func (r *Reconciler) confirm(ctx context.Context, s *scope) (confirmed, error) {
 	if err := r.Live.List(ctx, &revisions); err != nil {
 		return confirmed{}, err
 	}
-	current := istio.UID == s.istio.UID && istio.Generation == s.istio.Generation && istio.DeletionTimestamp == nil
-	return confirmed{current, revisions.Items, tags.Items}, nil
+	return confirmed{true, revisions.Items, tags.Items}, nil
 }
 
-// same asks the server whether the Istio and a revision of it are what this run has decided by.
-func (r *Reconciler) same(ctx context.Context, s *scope, rev *v1.IstioRevision) (bool, error) {
+// current asks the server whether the Istio is what this run has seen.
+func (r *Reconciler) current(ctx context.Context, s *scope) (bool, error) {
 	istio := &v1.Istio{}
 	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(s.istio), istio); err != nil {
 		return false, client.IgnoreNotFound(err)
 	}
-	if istio.UID != s.istio.UID || istio.Generation != s.istio.Generation || istio.DeletionTimestamp != nil {
-		return false, nil
+	return istio.UID == s.istio.UID && istio.Generation == s.istio.Generation && istio.DeletionTimestamp == nil, nil
+}
+
+// same asks the server whether the Istio and a revision of it are what this run has decided by.
+func (r *Reconciler) same(ctx context.Context, s *scope, rev *v1.IstioRevision) (bool, error) {
+	current, err := r.current(ctx, s)
+	if err != nil || !current {
+		return false, err
 	}
 	return istiorevision.Same(ctx, r.Live, rev)
 }

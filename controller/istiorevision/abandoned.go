@@ -89,7 +89,8 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, useless bool, why str
 	// To look for users may take long, and what is deleted now only the pipeline can bring back.
 	switch same, err := r.same(ctx, s); {
 	case err != nil:
-		return fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether it has changed: %w", s.rev.Name, err)
+		return fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether it has changed: %w",
+			s.rev.Name, err)
 	case !same:
 		s.wake(recheck)
 		return nil
@@ -109,11 +110,16 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, useless bool, why str
 
 // same asks the server whether the Istio is still gone, and the revision what this run has decided by.
 func (r *Reconciler) same(ctx context.Context, s *scope) (bool, error) {
-	err := r.Live.Get(ctx, client.ObjectKey{Name: outcome.OwningIstio(s.rev)}, &v1.Istio{})
-	if err == nil || !apierrors.IsNotFound(err) {
+	if gone, err := r.istioGone(ctx, s); err != nil || !gone {
 		return false, err
 	}
 	return Same(ctx, r.Live, s.rev)
+}
+
+// istioGone asks the server whether the Istio that a pipeline rendered the revision for is not there.
+func (r *Reconciler) istioGone(ctx context.Context, s *scope) (bool, error) {
+	err := r.Live.Get(ctx, client.ObjectKey{Name: outcome.OwningIstio(s.rev)}, &v1.Istio{})
+	return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 }
 
 // Same asks the server whether a revision is what somebody has read: another write to it, its status included, makes it
@@ -131,8 +137,7 @@ const recheck = 10 * time.Second
 
 // confirmed reports whether the server says as well that a revision may go.
 func (r *Reconciler) confirmed(ctx context.Context, s *scope, useless bool) (bool, error) {
-	err := r.Live.Get(ctx, client.ObjectKey{Name: outcome.OwningIstio(s.rev)}, &v1.Istio{})
-	if err == nil || !apierrors.IsNotFound(err) {
+	if gone, err := r.istioGone(ctx, s); err != nil || !gone {
 		return false, err
 	}
 	if useless {

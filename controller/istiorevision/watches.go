@@ -32,8 +32,9 @@ func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options contr
 			builder.WithPredicates(predicate.Funcs{
 				CreateFunc: func(event.CreateEvent) bool { return false },
 				UpdateFunc: func(e event.UpdateEvent) bool {
-					return apply.Ignored(e.ObjectOld) != apply.Ignored(e.ObjectNew) || versionOf(e.ObjectOld.GetAnnotations(),
-						e.ObjectOld.GetLabels()) != versionOf(e.ObjectNew.GetAnnotations(), e.ObjectNew.GetLabels())
+					return apply.Ignored(e.ObjectOld) != apply.Ignored(e.ObjectNew) ||
+						versionOf(e.ObjectOld.GetAnnotations(), e.ObjectOld.GetLabels()) !=
+							versionOf(e.ObjectNew.GetAnnotations(), e.ObjectNew.GetLabels())
 				},
 			}))
 	}
