@@ -51,16 +51,22 @@ func TestStanding(t *testing.T) {
 		change func(rev *v1.IstioRevision)
 		want   bool
 	}{
-		{"It ceases to be the active one.", func(rev *v1.IstioRevision) { rev.Status.InactiveSince = &metav1.Time{} }, true},
+		{"It ceases to be the active one.", func(rev *v1.IstioRevision) {
+			rev.Status.InactiveSince = &metav1.Time{}
+		}, true},
 		{"It has other values.", func(rev *v1.IstioRevision) { rev.Generation = 2 }, true},
-		{"It begins to go.", func(rev *v1.IstioRevision) { rev.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }, true},
+		{"It begins to go.", func(rev *v1.IstioRevision) {
+			rev.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
+		}, true},
 		{"It is another one of the same name.", func(rev *v1.IstioRevision) { rev.UID = "2" }, true},
 		{"It gets ready.", func(rev *v1.IstioRevision) { rev.Status.State = "Healthy" }, false},
 	} {
 		before := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "1", Generation: 1}}
 		after := before.DeepCopy()
 		c.change(after)
-		for _, e := range []event.UpdateEvent{{ObjectOld: before, ObjectNew: after}, {ObjectOld: after, ObjectNew: before}} {
+		for _, e := range []event.UpdateEvent{
+			{ObjectOld: before, ObjectNew: after}, {ObjectOld: after, ObjectNew: before},
+		} {
 			if got := Standing().Update(e); got != c.want {
 				t.Errorf("%s got %t, want %t", c.reason, got, c.want)
 			}

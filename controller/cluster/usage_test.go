@@ -402,6 +402,13 @@ func usageStorm(t *testing.T) {
 	if got := q.takeLater(); got != nil {
 		t.Errorf("nothing has happened since, and %v were told", got)
 	}
+	// When the news has been told, more of it waits again.
+	for i := range 4 {
+		must(f.Add(pod(i, "")))
+	}
+	if diff := cmp.Diff([][]string{want, want}, [][]string{q.take(), q.takeLater()}); diff != "" {
+		t.Errorf("after the wait: -want +got (at once, later):\n%s", diff)
+	}
 }
 
 // TestUsageAfterALook has the queue of a real controller: a name that is looked at for another reason while news waits is

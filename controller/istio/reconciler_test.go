@@ -23,7 +23,7 @@ import (
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
-// server is a cluster that has Lateen's resources, and those that the funcs say.
+// server is a cluster for reconcilers that read and write resources of Lateen.
 func server(t *testing.T, objects ...client.Object) client.WithWatch {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -54,7 +54,7 @@ func TestOfRevision(t *testing.T) {
 		want                    []reconcile.Request
 	}{
 		{"Whose it is.", "any", "mesh", cluster.Named("mesh")},
-		{"Nobody's: who asks for one of its name waits for its end, be it said in a status or not.", "mesh", "", cluster.Named("mesh")},
+		{"Nobody's: who asks for one of its name waits for its end.", "mesh", "", cluster.Named("mesh")},
 		{"The same, with the version in the name.", "prod-v1-28-3", "", cluster.Named("prod")},
 		{"Who has asked for it, by the status.", "reported-before", "", cluster.Named("reported")},
 		{"Nobody asks for it.", "prod", "", nil},
@@ -79,12 +79,13 @@ func TestNotesAreWritten(t *testing.T) {
 	live := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "default", UID: "rev", Generation: 3}}
 	w := server(t, live)
 	writes := 0
-	r := &Reconciler{Pipeline: &desired.Pipeline{}, Events: events.NewFakeRecorder(9), Client: interceptor.NewClient(w, interceptor.Funcs{
+	counting := interceptor.NewClient(w, interceptor.Funcs{
 		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
 			writes++
 			return c.Update(ctx, o, opts...)
 		},
-	})}
+	})
+	r := &Reconciler{Client: counting, Pipeline: &desired.Pipeline{}, Events: events.NewFakeRecorder(9)}
 	planned := &v1.IstioRevision{}
 	planned.Spec.Version, planned.Spec.Values = "v1.28.3", &v1.Values{Raw: []byte(`{"a": null}`)}
 	for _, step := range []struct {
@@ -148,7 +149,8 @@ func TestSame(t *testing.T) {
 			return rev
 		}, false},
 	} {
-		istio, rev := asking("default", v1.UpdateStrategyRevisionBased), &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "default-v1-27-0", UID: "rev"}}
+		istio := asking("default", v1.UpdateStrategyRevisionBased)
+		rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "default-v1-27-0", UID: "rev"}}
 		w := server(t, istio, rev)
 		for _, o := range []client.Object{istio, rev} {
 			if err := w.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {

@@ -59,7 +59,8 @@ type command struct {
 	flags map[string]string
 }
 
-// switches are the flags of kubectl that need no value, and options those that do. A command with another one is for kubectl.
+// switches are the flags of kubectl that need no value, and options those that do. A command with another one is for
+// kubectl.
 var (
 	switches = []string{"--overwrite", "--wait", "--now"}
 	options  = map[string]string{
@@ -102,8 +103,8 @@ func (c command) only(flags ...string) bool {
 	return true
 }
 
-// do carries out a command and gives what kubectl would print of it with -o jsonpath; other output is nobody's. It gives
-// errForKubectl if it is not one that it knows.
+// do carries out a command and gives what kubectl would print of it with -o jsonpath; other output is nobody's. It
+// gives errForKubectl if it is not one that it knows.
 func (r *requests) do(ctx context.Context, args []string) (string, error) {
 	c, err := parseCommand(args)
 	if err != nil {
@@ -153,7 +154,8 @@ type target struct {
 	name     string
 }
 
-// targets are the objects that the words of a command name, as "kind name…" or "kind/name…". others are words that name none.
+// targets are the objects that the words of a command name, as "kind name…" or "kind/name…". others are words that name
+// none.
 func (r *requests) targets(c command, isRest func(string) bool) (all []target, others []string, err error) {
 	kind := ""
 	for i, word := range c.words {
@@ -315,7 +317,9 @@ func (t target) gone(ctx context.Context, uid types.UID) error {
 // note sets and removes labels or annotations.
 func (r *requests) note(ctx context.Context, c command) error {
 	field := map[string]string{"label": "labels", "annotate": "annotations"}[c.verb]
-	all, changes, err := r.targets(c, func(word string) bool { return strings.Contains(word, "=") || strings.HasSuffix(word, "-") })
+	all, changes, err := r.targets(c, func(word string) bool {
+		return strings.Contains(word, "=") || strings.HasSuffix(word, "-")
+	})
 	if err != nil {
 		return err
 	}
@@ -337,7 +341,8 @@ func (r *requests) note(ctx context.Context, c command) error {
 				return err
 			}
 		}
-		if _, err := t.Patch(ctx, t.name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "kubectl-" + c.verb}); err != nil {
+		options := metav1.PatchOptions{FieldManager: "kubectl-" + c.verb}
+		if _, err := t.Patch(ctx, t.name, types.MergePatchType, patch, options); err != nil {
 			return err
 		}
 	}
@@ -360,7 +365,8 @@ func (t target) untouched(ctx context.Context, field string, notes map[string]an
 }
 
 func (r *requests) patch(ctx context.Context, c command) error {
-	kind, ok := map[string]types.PatchType{"merge": types.MergePatchType, "json": types.JSONPatchType}[c.flags["--type"]]
+	known := map[string]types.PatchType{"merge": types.MergePatchType, "json": types.JSONPatchType}
+	kind, ok := known[c.flags["--type"]]
 	if !ok {
 		return errForKubectl
 	}
@@ -377,7 +383,8 @@ func (r *requests) patch(ctx context.Context, c command) error {
 		sub = append(sub, v)
 	}
 	for _, t := range all {
-		if _, err := t.Patch(ctx, t.name, kind, []byte(c.flags["-p"]), metav1.PatchOptions{FieldManager: manager}, sub...); err != nil {
+		options := metav1.PatchOptions{FieldManager: manager}
+		if _, err := t.Patch(ctx, t.name, kind, []byte(c.flags["-p"]), options, sub...); err != nil {
 			return err
 		}
 	}

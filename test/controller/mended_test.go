@@ -26,8 +26,12 @@ func owners(e *env, _ *process) {
 
 	// Who keeps the control plane keeps all of it, and gets it back under the same name.
 	e.must("delete", "istio", "owners", "--cascade=orphan")
-	// The controller notes the new owner on all objects; a run that is about it would be in the way of the next deletion.
-	for _, what := range [][]string{{"deployment", "istiod-owners", "-n", "owners"}, {"mutatingwebhookconfiguration", "istio-sidecar-injector-owners-owners"}} {
+	// The controller notes the new owner on all objects; a run that is about it would be in the way of the next
+	// deletion.
+	for _, what := range [][]string{
+		{"deployment", "istiod-owners", "-n", "owners"},
+		{"mutatingwebhookconfiguration", "istio-sidecar-injector-owners-owners"},
+	} {
 		e.is("IstioRevision/owners", `{.metadata.annotations.lateen\.io/owner}`, what...)
 	}
 	e.healthy("revision", "owners")
@@ -80,9 +84,11 @@ func scaler(e *env, _ *process) {
 		e.must(append(in("patch", "--subresource=status", "--type=merge"), "-p", fmt.Sprintf(`{"status":{"currentReplicas":%d,"desiredReplicas":1}}`, i+1))...)
 	}
 	undone()
-	// Not one for each. What a drift leads to is not the same each time: its writes may be seen in one step or in several.
-	if got := tries() - before; got > each+changes/2 {
-		e.t.Errorf("%d changes of the status of an HorizontalPodAutoscaler led to %d requests, and a drift leads to %d", changes, got, each)
+	// Not one for each. What a drift leads to is not the same each time: its writes may be seen in one step or in
+	// several, and whatever else brings a look meanwhile costs one.
+	if got := tries() - before; got > each+changes/5 {
+		e.t.Errorf("%d changes of the status of an HorizontalPodAutoscaler led to %d requests, and a drift leads to %d",
+			changes, got, each)
 	}
 }
 

@@ -1,11 +1,12 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 )
@@ -109,8 +110,8 @@ func TestGracePeriod(t *testing.T) {
 		}
 		for _, c := range future {
 			e.eventually(c.name+": the period begins again", func() error {
-				rev, err := e.read("revision", c.name+"-v1-26-0")
-				if err != nil {
+				rev := &v1.IstioRevision{}
+				if err := e.client.Get(t.Context(), client.ObjectKey{Name: c.name + "-v1-26-0"}, rev); err != nil {
 					return err
 				}
 				return past(rev)
@@ -127,21 +128,20 @@ func TestGracePeriod(t *testing.T) {
 }
 
 // past tells whether the moments in the status of a revision, from which the grace period counts, are not in the future.
-func past(rev *unstructured.Unstructured) error {
-	moments := []string{text(rev, "status", "inactiveSince")}
-	all, _, _ := unstructured.NestedSlice(rev.Object, "status", "conditions")
-	for _, c := range all {
-		if c, ok := c.(map[string]any); ok && c["type"] == string(v1.ConditionInUse) {
-			moments = append(moments, fmt.Sprint(c["lastTransitionTime"]))
-		}
+func past(rev *v1.IstioRevision) error {
+	var moments []time.Time
+	if since := rev.Status.InactiveSince; since != nil {
+		moments = append(moments, since.Time)
 	}
-	for _, moment := range moments {
-		at, err := time.Parse(time.RFC3339, moment)
-		if err != nil {
-			return err
-		}
+	if use := rev.Status.Conditions.Get(v1.ConditionInUse); use != nil {
+		moments = append(moments, use.LastTransitionTime.Time)
+	}
+	if len(moments) < 2 {
+		return errors.New("it does not say since when it is unused and inactive")
+	}
+	for _, at := range moments {
 		if at.After(time.Now().Add(time.Minute)) {
-			return fmt.Errorf("it counts from %s", moment)
+			return fmt.Errorf("it counts from %s", at)
 		}
 	}
 	return nil

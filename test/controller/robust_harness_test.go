@@ -383,8 +383,9 @@ func (e *env) converges() {
 	})
 }
 
-// letGo waits until no revision is being deleted. Those that are held, because something has begun to use them just when they
-// went, it lets go as a person does. It says how many there were.
+// letGo waits until no revision is being deleted. Those that are held, because something has begun to use them just when
+// they went, it lets go as a person does, and the tags that point at one. So it does with tags that point at none: one
+// may have been moved between the controller's question who uses a revision and its removal. It says how many were held.
 func (e *env) letGo() (held int) {
 	e.t.Helper()
 	allowed := map[types.UID]bool{}
@@ -399,14 +400,16 @@ func (e *env) letGo() (held int) {
 			if rev.DeletionTimestamp == nil {
 				continue
 			}
-			errs = append(errs, fmt.Errorf("IstioRevision %s is being deleted since %s", rev.Name, rev.DeletionTimestamp))
+			errs = append(errs,
+				fmt.Errorf("IstioRevision %s is being deleted since %s", rev.Name, rev.DeletionTimestamp))
 			stalled := rev.Status.Conditions.Get(v1.ConditionStalled)
 			if stalled == nil || stalled.Reason != v1.ReasonDeletionHeld || allowed[rev.UID] {
 				continue
 			}
-			err := e.untag(rev.Name)
+			err := e.untag(func(name string) bool { return name == rev.Name })
 			if err == nil {
-				err = e.client.Patch(e.t.Context(), rev, patch(map[string]any{"annotations": map[string]any{"lateen.io/allow-deletion": "true"}}))
+				allow := map[string]any{"annotations": map[string]any{"lateen.io/allow-deletion": "true"}}
+				err = e.client.Patch(e.t.Context(), rev, patch(allow))
 			}
 			if err == nil {
 				allowed[rev.UID] = true
@@ -414,41 +417,24 @@ func (e *env) letGo() (held int) {
 			errs = append(errs, client.IgnoreNotFound(err))
 		}
 		if len(errs) == 0 {
-			return e.untagMissing(&list)
+			return e.untag(func(name string) bool {
+				return !slices.ContainsFunc(list.Items, func(rev v1.IstioRevision) bool { return rev.Name == name })
+			})
 		}
 		return errors.Join(errs...)
 	})
 	return len(allowed)
 }
 
-// untagMissing deletes the tags that name a revision which is not there: one may have been pointed at it in the moment between
-// the controller's question who uses the revision and its removal.
-func (e *env) untagMissing(revisions *v1.IstioRevisionList) error {
+// untag deletes the tags that point at a revision of which something is true: the webhooks of a tag stay when its target
+// is missing.
+func (e *env) untag(is func(revision string) bool) error {
 	var tags v1.IstioRevisionTagList
 	if err := e.client.List(e.t.Context(), &tags); err != nil {
 		return err
 	}
 	for i := range tags.Items {
-		ref := tags.Items[i].Spec.TargetRef
-		if ref.Kind != v1.TargetIstioRevision ||
-			slices.ContainsFunc(revisions.Items, func(rev v1.IstioRevision) bool { return rev.Name == ref.Name }) {
-			continue
-		}
-		if err := client.IgnoreNotFound(e.client.Delete(e.t.Context(), &tags.Items[i])); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// untag deletes the tags that name a revision which goes: the webhooks of a tag stay when its target is missing.
-func (e *env) untag(revision string) error {
-	var tags v1.IstioRevisionTagList
-	if err := e.client.List(e.t.Context(), &tags); err != nil {
-		return err
-	}
-	for i := range tags.Items {
-		if ref := tags.Items[i].Spec.TargetRef; ref.Kind != v1.TargetIstioRevision || ref.Name != revision {
+		if ref := tags.Items[i].Spec.TargetRef; ref.Kind != v1.TargetIstioRevision || !is(ref.Name) {
 			continue
 		}
 		if err := client.IgnoreNotFound(e.client.Delete(e.t.Context(), &tags.Items[i])); err != nil {
