@@ -13,14 +13,15 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 )
 
-// Write is a request to the API server to change something, whatever became of it.
+// Write is a request to the API server to change something, or to read it, whatever became of it.
 type Write struct {
-	// Verb is create, update, patch, delete or deletecollection.
+	// Verb is create, update, patch, delete or deletecollection, and get or list of those that read.
 	Verb string
 	// User is who asked: "admin", "system:serviceaccount:NAMESPACE:NAME", and "system:apiserver" for the server itself.
 	User string
@@ -33,6 +34,8 @@ type Write struct {
 	DryRun bool
 	// Code is the HTTP status of the answer, or 0 if the server was killed before.
 	Code int
+	// Received is when the server had the request, in microseconds.
+	Received time.Time
 	// Stage is how far the request came: ResponseComplete; RequestReceived if the server was killed; or Panic.
 	Stage string
 }
@@ -57,19 +60,34 @@ func (w Write) String() string {
 // Reads are left out, and the reviews of tokens and of access, which have the form of a write and store nothing.
 func (c *Cluster) Writes(t testing.TB) []Write {
 	t.Helper()
+	return slices.DeleteFunc(c.audited(t), Write.reads)
+}
+
+// Reads are all requests so far to get or to list the resources that WithAudit names; watches are none of them. Else it is
+// as Writes.
+func (c *Cluster) Reads(t testing.TB) []Write {
+	t.Helper()
+	return slices.DeleteFunc(c.audited(t), func(w Write) bool { return !w.reads() })
+}
+
+func (w Write) reads() bool { return w.Verb == "get" || w.Verb == "list" }
+
+// audited are all requests that were written down.
+func (c *Cluster) audited(t testing.TB) []Write {
+	t.Helper()
 	if !c.options.audit {
 		t.Fatal("nobody has written down who changes what: start the cluster WithAudit")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	writes, err := c.writes(ctx)
+	requests, err := c.requests(ctx)
 	if err != nil {
 		t.Fatalf("reading the audit log: %v", err)
 	}
-	return writes
+	return requests
 }
 
-func (c *Cluster) writes(ctx context.Context) ([]Write, error) {
+func (c *Cluster) requests(ctx context.Context) ([]Write, error) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	// The server notes a request down before it looks at it, but may note down the answer after the client has it. So whoever
@@ -98,23 +116,30 @@ const (
 	auditLogFormat = "audit-%d.log"
 )
 
-// policy is what is written down. Who deletes says in the body whether it is a dry run, elsewhere it is in the URL.
-const policy = `apiVersion: audit.k8s.io/v1
-kind: Policy
-omitManagedFields: true
-rules:
-- {level: None, verbs: [get, list, watch]}
+// commonPolicy is what is written down, below what is of reads. Who deletes says in the body whether it is a dry run, elsewhere it is in the URL.
+const commonPolicy = `- {level: None, verbs: [get, list, watch]}
 - {level: None, nonResourceURLs: ["*"]}
 - {level: None, resources: [{group: authentication.k8s.io}, {group: authorization.k8s.io}]}
 - {level: Request, verbs: [delete, deletecollection]}
 - {level: Metadata}
 `
 
+// policy is the policy of the audit.
+func (o *options) policy() string {
+	var b strings.Builder
+	b.WriteString("apiVersion: audit.k8s.io/v1\nkind: Policy\nomitManagedFields: true\nrules:\n")
+	for _, r := range o.reads {
+		fmt.Fprintf(&b, "- {level: Metadata, verbs: [get, list], resources: [{group: %q, resources: [%s]}]}\n", r.Group, r.Resource)
+	}
+	b.WriteString(commonPolicy)
+	return b.String()
+}
+
 // nextAuditLog begins another log, and gives the arguments for the server that writes it.
 func (c *Cluster) nextAuditLog() ([]string, error) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	if err := os.WriteFile(c.file(policyFile), []byte(policy), 0o600); err != nil {
+	if err := os.WriteFile(c.file(policyFile), []byte(c.options.policy()), 0o600); err != nil {
 		return nil, err
 	}
 	if err := c.audit.close(); err != nil {
@@ -212,7 +237,7 @@ func (l *auditLog) close() error {
 }
 
 func writeOf(event auditv1.Event) (Write, error) {
-	w := Write{Verb: event.Verb, User: event.User.Username, UserAgent: event.UserAgent, Stage: string(event.Stage)}
+	w := Write{Verb: event.Verb, User: event.User.Username, UserAgent: event.UserAgent, Stage: string(event.Stage), Received: event.RequestReceivedTimestamp.Time}
 	if o := event.ObjectRef; o != nil {
 		w.Group, w.Resource, w.Subresource, w.Namespace, w.Name = o.APIGroup, o.Resource, o.Subresource, o.Namespace, o.Name
 	}

@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -134,6 +135,34 @@ func established(ctx context.Context, api client.Client, crds []*unstructured.Un
 		})
 		if err != nil {
 			return fmt.Errorf("waiting for the kind of %s: %w", crd.GetName(), err)
+		}
+		if err := served(ctx, api, current); err != nil {
+			return fmt.Errorf("waiting for the server to have %s: %w", crd.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// served waits until clients can find the kind of a CustomResourceDefinition, in all of its versions, and ask for it: that is some
+// moments after it is established.
+func served(ctx context.Context, api client.Client, crd *unstructured.Unstructured) error {
+	group, _, _ := unstructured.NestedString(crd.Object, "spec", "group")
+	kind, _, _ := unstructured.NestedString(crd.Object, "spec", "names", "kind")
+	versions, _, _ := unstructured.NestedSlice(crd.Object, "spec", "versions")
+	for _, v := range versions {
+		version, _ := v.(map[string]any)
+		if version["served"] != true {
+			continue
+		}
+		name, _ := version["name"].(string)
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(schema.GroupVersionKind{Group: group, Version: name, Kind: kind + "List"})
+		err := poll(ctx, func() (bool, error) {
+			err := api.List(ctx, list, client.Limit(1))
+			return !meta.IsNoMatchError(err) && !apierrors.IsNotFound(err) && !isOverloaded(err), err
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

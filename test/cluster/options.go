@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
@@ -17,6 +18,8 @@ type options struct {
 	// nodes is the number of fake nodes. With one or more there are controllers, a scheduler and kwok.
 	nodes int
 	audit bool
+	// reads are the resources of which it is written down who reads them.
+	reads []schema.GroupResource
 	// noWebhooks keeps the API server from calling admission webhooks.
 	noWebhooks bool
 	// hasty has the servers collect garbage less often.
@@ -43,9 +46,10 @@ func WithNodes(n int) Option {
 	return func(o *options) { o.nodes = max(o.nodes, n, 1) }
 }
 
-// WithAudit makes the API server write down who changes what, for Cluster.Writes.
-func WithAudit() Option {
-	return func(o *options) { o.audit = true }
+// WithAudit makes the API server write down who changes what, for Cluster.Writes, and of some resources who reads them, for
+// Cluster.Reads.
+func WithAudit(reads ...schema.GroupResource) Option {
+	return func(o *options) { o.audit, o.reads = true, append(o.reads, reads...) }
 }
 
 // WithoutWebhooks keeps the API server from calling the webhooks that are registered with it: the istiod that they name is a pod

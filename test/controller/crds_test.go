@@ -13,7 +13,7 @@ func TestSharedCRDs(t *testing.T) {
 	parallel(t, 20)
 	e := start(t, cluster.WithAudit())
 	d := e.daemon()
-	d.start()
+	d.keep()
 	const istios = 3
 	for i := range istios {
 		e.put(fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: mesh-%d}}", i))
@@ -40,7 +40,7 @@ func TestSharedCRDs(t *testing.T) {
 	if len(before) == 0 {
 		t.Fatal("the CRDs that were there are of an older version, and must have been replaced")
 	}
-	d.start()
+	d.keep()
 	for i := range istios { // a revision says who uses it after it has looked at the CRDs
 		e.put(fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: app-%d, labels: {istio.io/rev: mesh-%d}}}", i, i))
 		e.says("True ReferencedByWorkloads: ...", "revision", fmt.Sprintf("mesh-%d", i), "InUse")

@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -154,49 +153,12 @@ func istioCRDs() ([]*unstructured.Unstructured, error) {
 	return crds, nil
 }
 
-// process is a running controller.
-type process struct {
-	cmd  *exec.Cmd
-	log  string
-	once sync.Once
-}
-
-// controller starts a controller, which ends with the test.
-func (e *env) controller(args ...string) *process {
+// controller starts a controller, and keeps it running until it is killed or the test ends.
+func (e *env) controller(args ...string) *daemon {
 	e.t.Helper()
-	p := &process{log: filepath.Join(e.t.TempDir(), "controller.log")}
-	out, err := os.Create(p.log)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	args = append([]string{
-		"--kubeconfig=" + e.Kubeconfig, "--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0",
-	}, args...)
-	p.cmd = exec.CommandContext(e.t.Context(), program, args...)
-	p.cmd.Env = append(os.Environ(), e.environ...)
-	p.cmd.Stdout, p.cmd.Stderr = out, out
-	if err := p.cmd.Start(); err != nil {
-		e.t.Fatal(err)
-	}
-	e.t.Cleanup(func() {
-		p.kill()
-		_ = out.Close()
-		text, _ := os.ReadFile(p.log)
-		if bytes.Contains(text, []byte("panic:")) || bytes.Contains(text, []byte("DATA RACE")) {
-			e.t.Errorf("the controller crashed:\n%s", tail(text, 60))
-		} else if e.t.Failed() {
-			e.t.Logf("the controller's log:\n%s", tail(text, 60))
-		}
-	})
-	return p
-}
-
-// kill ends the controller at once, as kill -9 does.
-func (p *process) kill() {
-	p.once.Do(func() {
-		_ = p.cmd.Process.Kill()
-		_ = p.cmd.Wait()
-	})
+	d := e.daemon(args...)
+	d.keep()
+	return d
 }
 
 // tail is the end of a log, without what every start logs.
@@ -375,38 +337,50 @@ func (e *env) inject() {
 				continue
 			}
 			for event := range pods.ResultChan() {
-				if pod, ok := event.Object.(*corev1.Pod); ok && pod.Annotations["lateen-test/seen"] == "" && pod.DeletionTimestamp == nil {
-					e.injectPod(ctx, pod)
+				pod, ok := event.Object.(*corev1.Pod)
+				if !ok || pod.Annotations["lateen-test/seen"] != "" || pod.DeletionTimestamp != nil {
+					continue
+				}
+				for e.injectPod(ctx, pod.DeepCopy()) != nil && ctx.Err() == nil {
+					time.Sleep(100 * time.Millisecond)
 				}
 			}
 		}
 	}()
 }
 
-func (e *env) injectPod(ctx context.Context, pod *corev1.Pod) {
+// injectPod is an error if the server has not answered. A pod or a namespace that is gone needs nothing.
+func (e *env) injectPod(ctx context.Context, pod *corev1.Pod) error {
 	before := pod.DeepCopy()
 	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, "lateen-test/seen", "true")
-	if rev := e.injector(ctx, pod); rev != "" {
+	rev, err := e.injector(ctx, pod)
+	if err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if rev != "" {
 		metav1.SetMetaDataAnnotation(&pod.ObjectMeta, "istio.io/rev", rev)
 	}
-	_ = e.client.Patch(ctx, pod, client.MergeFrom(before))
+	return client.IgnoreNotFound(e.client.Patch(ctx, pod, client.MergeFrom(before)))
 }
 
 // injector is the revision whose webhook selects a pod.
-func (e *env) injector(ctx context.Context, pod *corev1.Pod) string {
+func (e *env) injector(ctx context.Context, pod *corev1.Pod) (string, error) {
 	var ns corev1.Namespace
 	var hooks admissionv1.MutatingWebhookConfigurationList
-	if e.client.Get(ctx, client.ObjectKey{Name: pod.Namespace}, &ns) != nil || e.client.List(ctx, &hooks) != nil {
-		return ""
+	if err := e.client.Get(ctx, client.ObjectKey{Name: pod.Namespace}, &ns); err != nil {
+		return "", err
+	}
+	if err := e.client.List(ctx, &hooks); err != nil {
+		return "", err
 	}
 	for _, config := range hooks.Items {
 		for _, hook := range config.Webhooks {
 			if selects(hook.NamespaceSelector, ns.Labels) && selects(hook.ObjectSelector, pod.Labels) {
-				return strings.TrimPrefix(config.Labels["istio.io/rev"], "")
+				return config.Labels["istio.io/rev"], nil
 			}
 		}
 	}
-	return ""
+	return "", nil
 }
 
 func selects(s *metav1.LabelSelector, set map[string]string) bool {

@@ -23,7 +23,7 @@ func TestMistakes(t *testing.T) {
 	p := e.controller()
 	type mistake struct {
 		name, reason string
-		run          func(*env, *process)
+		run          func(*env, *daemon)
 	}
 	t.Run("all at once", func(t *testing.T) {
 		for _, c := range []mistake{
@@ -74,13 +74,13 @@ metadata: {name: deny-crd}
 spec: {policyName: deny-crd, validationActions: [Deny]}
 `
 
-func deniedCRD(e *env, _ *process) {
+func deniedCRD(e *env, _ *daemon) {
 	e.apply(denial)
 	const crd = "wasmplugins.extensions.istio.io"
 	e.eventually("the CRD is refused", func() error {
 		_, err := e.kubectl("annotate", "crd", crd, "try=this", "--overwrite", "--dry-run=server")
-		if err == nil {
-			return errors.New("it is not")
+		if err == nil || !strings.Contains(err.Error(), "denied request") {
+			return fmt.Errorf("it is not: %w", err)
 		}
 		return nil
 	})
@@ -109,7 +109,7 @@ func deniedCRD(e *env, _ *process) {
 		"denied")
 }
 
-func deletedRevision(e *env, _ *process) {
+func deletedRevision(e *env, _ *daemon) {
 	e.install("held", "version: v1.28.3")
 	e.must("create", "namespace", "held-app")
 	e.must("label", "namespace", "held-app", "istio.io/rev=held")
@@ -147,7 +147,7 @@ func deletedRevision(e *env, _ *process) {
 	e.healthy("istio", "held")
 }
 
-func deletedInForeground(e *env, _ *process) {
+func deletedInForeground(e *env, _ *daemon) {
 	e.install("front", "version: v1.28.3")
 	e.must("create", "namespace", "front-app")
 	e.must("label", "namespace", "front-app", "istio.io/rev=front")
@@ -190,7 +190,7 @@ func deletedInForeground(e *env, _ *process) {
 	e.healthy("istio", "front")
 }
 
-func deletedIstio(e *env, _ *process) {
+func deletedIstio(e *env, _ *daemon) {
 	e.install("whole", "version: v1.28.3")
 	e.must("create", "namespace", "whole-app")
 	e.must("label", "namespace", "whole-app", "istio.io/rev=whole")
@@ -201,7 +201,7 @@ func deletedIstio(e *env, _ *process) {
 	e.gone("deployment", "whole", "istiod-whole")
 }
 
-func misspelledQuantity(e *env, p *process) {
+func misspelledQuantity(e *env, p *daemon) {
 	e.must("create", "namespace", "quantity")
 	e.apply(resource("Istio", "quantity",
 		"version: v1.28.3, namespace: quantity, values: {pilot: {resources: {requests: {memory: lots}}}}"))
@@ -216,7 +216,7 @@ func misspelledQuantity(e *env, p *process) {
 	e.says("none", "istio", "quantity", "Stalled")
 }
 
-func takenOutOfGit(e *env, _ *process) {
+func takenOutOfGit(e *env, _ *daemon) {
 	e.must("create", "namespace", "left")
 	e.must("create", "namespace", "left-app")
 	objects := e.sync(resource("Istio", "left",

@@ -23,7 +23,7 @@ func TestLifecycle(t *testing.T) {
 	p := e.controller()
 	for _, c := range []struct {
 		name, reason string
-		run          func(*env, *process)
+		run          func(*env, *daemon)
 	}{
 		{"namespace that is missing", "it is for the user to create, and its coming is an event", missingNamespace},
 		{"namespace that is being deleted", "nothing can be created in it, and its going is an event", namespaceDeleted},
@@ -79,7 +79,7 @@ func (e *env) patch(kind, name, patch string) {
 }
 
 // logged is how long the controller's log is.
-func (p *process) logged(e *env) int {
+func (p *daemon) logged(e *env) int {
 	e.t.Helper()
 	text, err := os.ReadFile(p.log)
 	if err != nil {
@@ -89,13 +89,13 @@ func (p *process) logged(e *env) int {
 }
 
 // notRetried fails the test if the controller has tried something again that no retry can mend.
-func (p *process) notRetried(e *env, name string) {
+func (p *daemon) notRetried(e *env, name string) {
 	e.t.Helper()
 	p.notRetriedSince(e, 0, name)
 }
 
 // notRetriedSince is notRetried of what came after a length of the log.
-func (p *process) notRetriedSince(e *env, logged int, name string) {
+func (p *daemon) notRetriedSince(e *env, logged int, name string) {
 	e.t.Helper()
 	text, err := os.ReadFile(p.log)
 	if err != nil {
@@ -108,7 +108,7 @@ func (p *process) notRetriedSince(e *env, logged int, name string) {
 	}
 }
 
-func missingNamespace(e *env, p *process) {
+func missingNamespace(e *env, p *daemon) {
 	e.apply(resource("Istio", "late", "version: v1.28.3, namespace: late"))
 	e.says(`False ReconcileError: namespace "late" doesn't exist`, "istio", "late", "Reconciled")
 	e.says(`True`, "istio", "late", "Stalled")
@@ -125,7 +125,7 @@ late   0           0       0        late              ReconcileError   v1.28.3  
 	p.notRetried(e, "late-revision")
 }
 
-func namespaceDeleted(e *env, p *process) {
+func namespaceDeleted(e *env, p *daemon) {
 	e.install("going", "version: v1.28.3")
 	e.apply(`{apiVersion: v1, kind: ConfigMap, metadata: {name: hold, namespace: going, finalizers: [example.com/hold]}}`)
 	e.must("delete", "namespace", "going", "--wait=false")
@@ -144,7 +144,7 @@ func namespaceDeleted(e *env, p *process) {
 	p.notRetriedSince(e, known, "going")
 }
 
-func unknownVersion(e *env, p *process) {
+func unknownVersion(e *env, p *daemon) {
 	e.must("create", "namespace", "unknown")
 	e.apply(resource("Istio", "unknown", "version: v1.99.0, namespace: unknown"))
 	_, wrong := release.Bundled().Resolve("v1.99.0", nil)
@@ -178,7 +178,7 @@ func (e *env) later(kind, name string) {
 	})
 }
 
-func sameName(e *env, _ *process) {
+func sameName(e *env, _ *daemon) {
 	e.install("same", "version: v1.28.3")
 	revision := func(name string) string { return byHand(name, "same", "v1.28.3") }
 	tag := func(name string) string {
@@ -214,7 +214,7 @@ same-a   NameAlreadyExists   False               5s`, "get", "istiorevisiontag",
 	e.must("delete", "istio", "same")
 }
 
-func foreignRevision(e *env, p *process) {
+func foreignRevision(e *env, p *daemon) {
 	e.must("create", "namespace", "foreign")
 	e.apply(byHand("foreign", "foreign", "v1.27.0"))
 	e.healthy("revision", "foreign")
@@ -232,7 +232,7 @@ func foreignRevision(e *env, p *process) {
 	}
 }
 
-func targets(e *env, _ *process) {
+func targets(e *env, _ *daemon) {
 	e.must("create", "namespace", "target")
 	e.must("create", "namespace", "target-other")
 	e.apply(resource("IstioRevisionTag", "target-a", "targetRef: {kind: Istio, name: target}"))
@@ -274,7 +274,7 @@ target-a   NotReferencedByAnything   False    target-by-hand   5s`, "get", "isti
 	e.gone("service", "target-other", "istiod-revision-tag-target-a")
 }
 
-func readiness(e *env, _ *process) {
+func readiness(e *env, _ *daemon) {
 	e.install("readiness", "version: v1.28.3")
 	says := func(want string) {
 		e.t.Helper()
@@ -287,7 +287,7 @@ func readiness(e *env, _ *process) {
 	e.must(append([]string{"scale", "--replicas=2"}, deployment...)...)
 	says("True")
 
-	pod := strings.Fields(e.must("get", "pods", "-n", "readiness", "-o", "name"))[0]
+	pod := "pod/" + e.lives("readiness")
 	e.must("patch", "-n", "readiness", pod, "--subresource=status", "-p", `{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`)
 	says("False IstiodNotReady: not all istiod pods are ready")
 	e.is("IstiodNotReady", "{.status.state}", "istio", "readiness")
@@ -306,7 +306,7 @@ func readiness(e *env, _ *process) {
 	e.healthy("istio", "readiness")
 }
 
-func drift(e *env, _ *process) {
+func drift(e *env, _ *daemon) {
 	e.install("drift", "version: v1.28.3")
 	in := func(args ...string) []string { return append(args, "-n", "drift") }
 
@@ -361,7 +361,7 @@ func drift(e *env, _ *process) {
 // caBundle is a certificate that nobody looks at, as JSON has it.
 const caBundle = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJkVENDQVJ1Z0F3SUJBZ0lSQU1kZUJRPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="
 
-func lostObject(e *env, _ *process) {
+func lostObject(e *env, _ *daemon) {
 	e.install("lost", "version: v1.23.2")
 	e.exists("disruptions", "lost", "istiod-lost")
 	e.patch("istio", "lost", `{"spec":{"version":"v1.28.3"}}`)
@@ -370,7 +370,7 @@ func lostObject(e *env, _ *process) {
 	e.healthy("istio", "lost")
 }
 
-func deletion(e *env, _ *process) {
+func deletion(e *env, _ *daemon) {
 	e.must("create", "namespace", "end")
 	const finalizers = "finalizers: [sailoperator.io/sail-operator]"
 	for _, text := range []string{
@@ -408,7 +408,7 @@ func deletion(e *env, _ *process) {
 	e.gone("mutating", "istio-sidecar-injector-end-end")
 }
 
-func strategy(e *env, _ *process) {
+func strategy(e *env, _ *daemon) {
 	e.install("strategy", "version: v1.27.0")
 	for _, ns := range []string{"strategy-app1", "strategy-app2"} {
 		e.must("create", "namespace", ns)
@@ -436,7 +436,7 @@ strategy   1           1       1        strategy          Healthy   v1.28.3   5s
 }
 
 // kept has two revisions whose users are not to be seen, and one like them without any.
-func kept(e *env, _ *process) {
+func kept(e *env, _ *daemon) {
 	const upgrade = `{"spec":{"version":"v1.28.3","updateStrategy":{"type":"RevisionBased","inactiveRevisionDeletionGracePeriodSeconds":0}}}`
 	e.must("create", "namespace", "kept-default")
 	e.apply(resource("Istio", "default", `version: v1.27.0, namespace: kept-default, values: {sidecarInjectorWebhook: {enableNamespacesByDefault: true}}`))

@@ -11,7 +11,7 @@ import (
 // The cases here were found by a review, each with a controller that got it wrong.
 
 // owners are the owner references of objects that are right in all else.
-func owners(e *env, _ *process) {
+func owners(e *env, _ *daemon) {
 	e.install("owners", "version: v1.28.3")
 	const path = "{.metadata.ownerReferences[*].kind}"
 	for _, what := range [][]string{
@@ -55,7 +55,7 @@ func owners(e *env, _ *process) {
 }
 
 // scaler is an object without a generation whose status changes all the time.
-func scaler(e *env, _ *process) {
+func scaler(e *env, _ *daemon) {
 	e.install("scaler", "version: v1.28.3")
 	about := func(w cluster.Write) bool { return w.Resource == "horizontalpodautoscalers" && w.Namespace == "scaler" }
 	tries := func() int {
@@ -93,7 +93,7 @@ func scaler(e *env, _ *process) {
 }
 
 // crds are Istio's own, which somebody deletes.
-func crds(e *env, _ *process) {
+func crds(e *env, _ *daemon) {
 	e.install("crds", "version: v1.28.3")
 	const name = "wasmplugins.extensions.istio.io"
 	uid := e.must("get", "crd", name, "-o", "jsonpath={.metadata.uid}")
@@ -108,7 +108,7 @@ func crds(e *env, _ *process) {
 }
 
 // refused is a spec that the API server accepts and makes a Deployment that it does not.
-func refused(e *env, p *process) {
+func refused(e *env, p *daemon) {
 	e.install("refused", "version: v1.28.3")
 	e.patch("istio", "refused", `{"spec":{"values":{"pilot":{"nodeSelector":{"no key!":"x"}}}}}`)
 	e.eventually("health checks see it", func() error {
@@ -130,7 +130,7 @@ func refused(e *env, p *process) {
 }
 
 // packaged is a revision that a package in Git still has.
-func packaged(e *env, _ *process) {
+func packaged(e *env, _ *daemon) {
 	e.must("create", "namespace", "packaged")
 	istio := func(version string) string {
 		return resource("Istio", "packaged", "version: "+version+", namespace: packaged, updateStrategy: {type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 0}")

@@ -281,10 +281,18 @@ func multiPrimary(one, two *env, _ *remoteIstiod) {
 NAME      REVISIONS   READY   IN USE   ACTIVE REVISION   STATUS    VERSION   AGE
 default   1           1       1        default           Healthy   v1.23.2   23s`, "get", "istios")
 		// The east-west gateway is injected as well, and its Deployment will make more of its kind.
-		e.is("Referenced by at least one pod or namespace: Namespace sample, Deployment "+
-			"istio-system/istio-eastwestgateway, Pod istio-system/"+
-			e.must("get", "pods", "-n", "istio-system", "-l", "app=istio-eastwestgateway", "-o", "jsonpath={.items[0].metadata.name}"),
-			`{.status.conditions[?(@.type=="InUse")].message}`, "istiorevision", "default")
+		e.eventually("the gateway is named", func() error {
+			pod, err := e.kubectl("get", "pods", "-n", "istio-system", "-l", "app=istio-eastwestgateway", "-o", "jsonpath={.items[0].metadata.name}")
+			if err != nil {
+				return err
+			}
+			want := "True ReferencedByWorkloads: Referenced by at least one pod or namespace: Namespace sample, Deployment " +
+				"istio-system/istio-eastwestgateway, Pod istio-system/" + pod
+			if got := e.message("revision", "default", "InUse"); got != want {
+				return fmt.Errorf("it says %s", got)
+			}
+			return nil
+		})
 		mesh := e.must("get", "configmap", "istio", "-n", "istio-system", "-o", "jsonpath={.data.mesh}")
 		injection := e.must("get", "configmap", "istio-sidecar-injector", "-n", "istio-system", "-o", "jsonpath={.data.values}")
 		if name := fmt.Sprintf("cluster%d", i+1); !strings.Contains(injection, `"clusterName": "`+name+`"`) || !strings.Contains(mesh, "meshId: mesh1") {

@@ -2,12 +2,14 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -193,9 +195,50 @@ var skipped = map[string]string{
 	"events.events.k8s.io": "the same",
 }
 
+// lives is a pod of a namespace that is not being deleted.
+func (e *env) lives(namespace string) string {
+	e.t.Helper()
+	var name string
+	e.eventually("a pod in "+namespace, func() error {
+		var pods corev1.PodList
+		if err := e.client.List(e.t.Context(), &pods, client.InNamespace(namespace)); err != nil {
+			return err
+		}
+		for _, pod := range pods.Items {
+			if pod.DeletionTimestamp == nil {
+				name = pod.Name
+				return nil
+			}
+		}
+		return errors.New("there is none")
+	})
+	return name
+}
+
+// furnished waits until every namespace has what the controllers of Kubernetes put into it.
+func (e *env) furnished() {
+	e.t.Helper()
+	e.eventually("the namespaces are furnished", func() error {
+		var list corev1.NamespaceList
+		if err := e.client.List(e.t.Context(), &list); err != nil {
+			return err
+		}
+		var errs []error
+		for _, ns := range list.Items {
+			if ns.DeletionTimestamp == nil {
+				errs = append(errs,
+					e.client.Get(e.t.Context(), client.ObjectKey{Namespace: ns.Name, Name: "default"}, &corev1.ServiceAccount{}),
+					e.client.Get(e.t.Context(), client.ObjectKey{Namespace: ns.Name, Name: "kube-root-ca.crt"}, &corev1.ConfigMap{}))
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
+
 // snapshot names all that there is in the cluster, of every kind, each object with its UID.
 func (e *env) snapshot() map[string]string {
 	e.t.Helper()
+	e.furnished()
 	out, err := snapshot(e.t.Context(), e.Cluster)
 	if err != nil {
 		e.t.Fatal(err)

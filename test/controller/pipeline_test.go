@@ -37,7 +37,7 @@ func (e *env) sync(resources string, kinds ...string) []*unstructured.Unstructur
 }
 
 // pipeline is the life of a control plane that a pipeline renders and a GitOps tool applies.
-func pipeline(e *env, _ *process) {
+func pipeline(e *env, _ *daemon) {
 	e.must("create", "namespace", "pipe")
 	e.must("create", "namespace", "pipe-app")
 	resources := func(version string) string {

@@ -107,7 +107,7 @@ func TestLateensOwnUpgrade(t *testing.T) {
 	before := e.snapshot()
 	d := e.daemon()
 	d.program = old.program
-	d.start()
+	d.keep()
 	meshes := e.meshesOfAllKinds()
 	live := e.meshPicture()
 
@@ -124,7 +124,7 @@ func TestLateensOwnUpgrade(t *testing.T) {
 			t.Fatalf("%s: %v", step.what, err)
 		}
 		d.program = step.program
-		d.start()
+		d.keep()
 		e.lookedAfter(meshes)
 		if step.program == program {
 			e.converges()

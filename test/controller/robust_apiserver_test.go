@@ -27,7 +27,7 @@ func TestAPIServer(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			parallel(t, 75)
-			e := start(t)
+			e := startObserved(t)
 			o := e.observe()
 			for _, name := range []string{"lateen-system", "istio-system", "app"} {
 				e.put("{apiVersion: v1, kind: Namespace, metadata: {name: " + name + "}}")

@@ -14,10 +14,9 @@ import (
 // TestGracePeriod looks at the clock by which an unused revision goes.
 func TestGracePeriod(t *testing.T) {
 	parallel(t, 110)
-	e := start(t)
+	e := startObserved(t)
 	e.put("{apiVersion: v1, kind: Namespace, metadata: {name: istio-system}}")
-	d := e.daemon()
-	d.start()
+	d := e.controller()
 
 	t.Run("it goes on while the controller does not run", func(t *testing.T) {
 		e := e.in(t)
@@ -40,7 +39,7 @@ func TestGracePeriod(t *testing.T) {
 		e.asked("prod", "v1.28.3", fmt.Sprintf("type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: %d",
 			int(grace.Seconds())))
 		e.pause(3 * time.Second)
-		d.start()
+		d.keep()
 		e.eventually("it works again", func() error {
 			if !d.said(works) {
 				return fmt.Errorf("not yet")

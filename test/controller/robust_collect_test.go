@@ -9,7 +9,7 @@ import (
 func TestCollection(t *testing.T) {
 	parallel(t, 55)
 	e := start(t)
-	e.daemon().start()
+	e.controller()
 	before := e.snapshot()
 	const namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: istio-system}}"
 

@@ -41,11 +41,15 @@ type daemon struct {
 	t       *testing.T
 	program string
 	args    []string
+	// environ is added to its environment.
+	environ []string
 	log     string
 
 	mutex sync.Mutex
 	cmd   *exec.Cmd
 	ended chan struct{}
+	// release ends what keep has begun.
+	release func()
 	// size is that of the log when the process started.
 	size int64
 }
@@ -53,7 +57,9 @@ type daemon struct {
 // daemon makes a daemon that does not run yet. It ends with the test.
 func (e *env) daemon(args ...string) *daemon {
 	e.t.Helper()
-	d := &daemon{t: e.t, program: program, log: filepath.Join(e.t.TempDir(), "controller.log")}
+	d := &daemon{
+		t: e.t, program: program, environ: e.environ, log: filepath.Join(e.t.TempDir(), "controller.log"), release: func() {},
+	}
 	d.args = append([]string{
 		"--kubeconfig=" + e.Kubeconfig, "--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0",
 	}, args...)
@@ -100,6 +106,7 @@ func (d *daemon) run(ctx context.Context) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, d.program, d.args...)
+	cmd.Env = append(os.Environ(), d.environ...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		return err
@@ -114,8 +121,9 @@ func (d *daemon) run(ctx context.Context) error {
 	return nil
 }
 
-// kill ends the process at once, if it runs.
+// kill ends the process at once, if it runs, as kill -9 does. One that was kept is no more.
 func (d *daemon) kill() {
+	d.release()
 	d.mutex.Lock()
 	cmd, ended := d.cmd, d.ended
 	d.mutex.Unlock()
@@ -159,7 +167,8 @@ func (d *daemon) ends(other <-chan time.Time) bool {
 }
 
 // keep does what the kubelet does for a container: it starts the controller, and starts it again when it has ended. It gives
-// a counter of the starts.
+// a counter of the starts. So it goes on until the controller is killed by the test, or the test ends: one whose server
+// answers too slowly, as on a busy machine, ends by itself.
 func (d *daemon) keep() *atomic.Int32 {
 	var starts atomic.Int32
 	ctx, cancel := context.WithCancel(d.t.Context())
@@ -187,7 +196,8 @@ func (d *daemon) keep() *atomic.Int32 {
 			}
 		}
 	}()
-	d.t.Cleanup(func() { cancel(); <-done })
+	d.release = func() { cancel(); <-done }
+	d.t.Cleanup(d.release)
 	return &starts
 }
 

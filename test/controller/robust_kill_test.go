@@ -105,7 +105,7 @@ func TestKills(t *testing.T) {
 			t.Fatalf("LATEEN_SEED: %v", err)
 		}
 	}
-	e := start(t)
+	e := startObserved(t)
 	o := e.observe()
 	h := e.history(seed)
 	d := e.daemon()

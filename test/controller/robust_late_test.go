@@ -150,7 +150,7 @@ func (b *lateBody) Read(p []byte) (int, error) {
 // revision it has to ask the server itself, for everything that may use one.
 func TestLateNews(t *testing.T) {
 	parallel(t, 105)
-	e := start(t)
+	e := startObserved(t)
 	for _, name := range []string{"istio-system", "app"} {
 		e.put("{apiVersion: v1, kind: Namespace, metadata: {name: " + name + "}}")
 	}

@@ -30,7 +30,7 @@ var quickElection = []string{
 // that it has written nothing, and nothing is done twice.
 func TestLeader(t *testing.T) {
 	parallel(t, 50)
-	e := start(t, cluster.WithAudit())
+	e := startObserved(t)
 	o := e.observe()
 	for _, name := range []string{"lateen-system", "istio-system", "app"} {
 		e.put("{apiVersion: v1, kind: Namespace, metadata: {name: " + name + "}}")

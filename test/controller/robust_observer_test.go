@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"testing"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -18,12 +19,8 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/test/cluster"
 )
-
-// window is how long something must have used a revision before the deletion of that was asked for, to make the deletion a
-// fault. Between the controller's last question to the server, who uses a revision, and its request to delete it lie moments in
-// which a use may appear that nobody can know of.
-const window = 2 * time.Second
 
 // observer watches what a judge needs to know, and remembers all of it: who uses what at any moment is worked out afterwards,
 // by the resource versions, which are one order for all kinds since they come from one etcd. It has nothing of the controller's.
@@ -43,7 +40,21 @@ type sighting struct {
 	gone   bool
 }
 
-// observe starts an observer, which ends with the test.
+// watched is what a judge needs to know.
+var watched = []schema.GroupVersionResource{
+	v1.GroupVersion.WithResource("istios"), v1.GroupVersion.WithResource("istiorevisions"), v1.GroupVersion.WithResource("istiorevisiontags"),
+	{Version: "v1", Resource: "namespaces"},
+	{Version: "v1", Resource: "pods"},
+}
+
+// startObserved is start of a cluster that one may observe.
+func startObserved(t *testing.T) *env {
+	t.Helper()
+	return start(t, cluster.WithAudit(schema.GroupResource{Group: v1.GroupVersion.Group, Resource: "istios"},
+		schema.GroupResource{Resource: "pods"}))
+}
+
+// observe starts an observer, which ends with the test. The cluster must be startObserved.
 func (e *env) observe() *observer {
 	e.t.Helper()
 	o := &observer{e: e}
@@ -53,11 +64,7 @@ func (e *env) observe() *observer {
 	}
 	var wg sync.WaitGroup
 	e.t.Cleanup(wg.Wait)
-	for _, r := range []schema.GroupVersionResource{
-		v1.GroupVersion.WithResource("istios"), v1.GroupVersion.WithResource("istiorevisions"), v1.GroupVersion.WithResource("istiorevisiontags"),
-		{Version: "v1", Resource: "namespaces"},
-		{Version: "v1", Resource: "pods"},
-	} {
+	for _, r := range watched {
 		known := map[string]*unstructured.Unstructured{}
 		version, err := o.list(e.t.Context(), api.Resource(r), known)
 		if err != nil {
@@ -153,32 +160,37 @@ func (o *observer) history() []sighting {
 
 // judgement is what an observer says in the end.
 type judgement struct {
-	// faults are revisions that were removed although something used them.
+	// faults are revisions that the controller has removed although something used them.
 	faults []string
-	// removed counts the revisions that were removed while their Istio was there, and kept those that were there although they
-	// were not the active ones, because of users, for longer than any grace period.
+	// removed counts the revisions that it has removed, and kept those that were there although they were not the active
+	// ones, because of users, for longer than any grace period.
 	removed, kept int
 }
 
 // longestGrace is the longest grace period in the histories.
 const longestGrace = 3 * time.Second
 
-// judge goes through the history. Removed at fault is a revision that something has used for the window or longer when its
-// deletion was asked for, and still uses then; or one that an Istio has asked for as long.
+// judge goes through the history. Removed at fault is a revision that something uses when its deletion comes, and has since before
+// the controller last began to ask the server what uses it; or one that an Istio asks for as long. Between its questions and its
+// request to delete lie moments, and on a busy machine long ones, in which a use may appear that nobody can know of.
 func (o *observer) judge() judgement {
 	var out judgement
+	asked := o.asked()
 	p := picture{}
 	since := map[string]map[string]time.Time{} // revision, user: when that was seen first
 	kept := map[string]bool{}
 	for _, s := range o.history() {
 		before := p[s.object.GetKind()][nameOf(s.object)]
 		if s.object.GetKind() == v1.KindIstioRevision && before != nil && before.GetDeletionTimestamp() == nil {
-			if at := deleted(s); !at.IsZero() && p.owned(before) {
+			at, removes := asked.deletion(s)
+			if removes {
 				out.removed++
+				known := asked.before(at, istioOf(before))
 				for _, user := range p.users(before.GetName()) {
-					if seen := since[before.GetName()][user]; !seen.IsZero() && !seen.Add(window).After(at) {
-						out.faults = append(out.faults, fmt.Sprintf("IstioRevision %s was removed at %s; it was used by %s, seen since %s",
-							before.GetName(), at.Format(time.RFC3339), user, seen.Format(time.RFC3339Nano)))
+					if seen := since[before.GetName()][user]; !seen.IsZero() && seen.Before(known) {
+						out.faults = append(out.faults, fmt.Sprintf("IstioRevision %s was removed at %s; it was used by %s, seen since %s, and the "+
+							"controller began to ask at %s",
+							before.GetName(), at.Format(time.RFC3339Nano), user, seen.Format(time.RFC3339Nano), known.Format(time.RFC3339Nano)))
 					}
 				}
 			}
@@ -206,22 +218,74 @@ func (o *observer) judge() judgement {
 	return out
 }
 
-// deleted is when a deletion was asked for, or up to a second before, since the server notes whole seconds; zero if it was not.
-// What was seen before that has happened before that, by the clock that all have in common.
-func deleted(s sighting) time.Time {
-	if t := s.object.GetDeletionTimestamp(); t != nil {
-		return t.Time
-	}
-	if s.gone {
-		return s.at.Add(-2 * window) // nothing says when; it was seen late
-	}
-	return time.Time{}
+// questions are what the controller has asked of the server, and what it has asked it to delete.
+type questions struct {
+	// istios are when it has asked for an Istio, pods when for all pods, and deletions when it has had a revision deleted,
+	// by their names, in their order. An answer may never have come: the server was killed.
+	istios, deletions map[string][]time.Time
+	pods              []time.Time
 }
 
-// owned tells whether a revision belongs to an Istio that is there: otherwise the garbage collector takes it.
-func (p picture) owned(rev *unstructured.Unstructured) bool {
-	istio := p[v1.KindIstio][istioOf(rev)]
-	return istio != nil && istio.GetDeletionTimestamp() == nil
+// asked are the controller's questions so far, by the server's audit log.
+func (o *observer) asked() questions {
+	out := questions{istios: map[string][]time.Time{}, deletions: map[string][]time.Time{}}
+	ours := func(w cluster.Write) bool { return w.UserAgent == "lateen-controller" && w.Code < 300 && !w.DryRun }
+	for _, r := range o.e.Reads(o.e.t) {
+		switch {
+		case !ours(r):
+		case r.Resource == "istios" && r.Verb == "get":
+			out.istios[r.Name] = append(out.istios[r.Name], r.Received)
+		case r.Resource == "pods" && r.Verb == "list":
+			out.pods = append(out.pods, r.Received)
+		}
+	}
+	for _, w := range o.e.written(func(w cluster.Write) bool { return w.Verb == "delete" && w.Resource == "istiorevisions" }) {
+		if ours(w) {
+			out.deletions[w.Name] = append(out.deletions[w.Name], w.Received)
+		}
+	}
+	sorted := func(times []time.Time) { slices.SortFunc(times, time.Time.Compare) } // they are in the order of the answers
+	sorted(out.pods)
+	for _, all := range []map[string][]time.Time{out.istios, out.deletions} {
+		for _, times := range all {
+			sorted(times)
+		}
+	}
+	return out
+}
+
+// deletion is when the controller has asked for the deletion that a sighting of a revision is the first of, if it has.
+func (q questions) deletion(s sighting) (at time.Time, is bool) {
+	if s.object.GetDeletionTimestamp() == nil && !s.gone {
+		return time.Time{}, false
+	}
+	at = last(q.deletions[nameOf(s.object)], s.at)
+	// Its name may have been another revision's before, whose deletion that was.
+	return at, at.After(s.object.GetCreationTimestamp().Time)
+}
+
+// before is when, before a deletion, the controller last began to ask who uses the revisions of an Istio: with the Istio itself, and
+// for the pods later. If that is longer ago than anything may take, it has not asked, and should have.
+func (q questions) before(at time.Time, istio string) time.Time {
+	known := last(q.istios[istio], last(q.pods, at))
+	if at.Sub(known) > patience {
+		return at
+	}
+	return known
+}
+
+// last is the last of some times that is not after another one, or zero.
+func last(times []time.Time, end time.Time) time.Time {
+	n, _ := slices.BinarySearchFunc(times, end, func(t, end time.Time) int {
+		if t.After(end) {
+			return 1
+		}
+		return -1
+	})
+	if n == 0 {
+		return time.Time{}
+	}
+	return times[n-1]
 }
 
 func istioOf(rev *unstructured.Unstructured) string {
@@ -265,4 +329,54 @@ func (o *observer) blameless() judgement {
 		o.e.t.Error(fault)
 	}
 	return j
+}
+
+// TestQuestions goes through what makes a removal known to be wrong.
+func TestQuestions(t *testing.T) {
+	at := func(second int) time.Time { return time.Date(2026, 1, 1, 0, 0, second, 0, time.UTC) }
+	q := questions{
+		istios: map[string][]time.Time{"prod": {at(1), at(5), at(9), at(12)}}, pods: []time.Time{at(3), at(7), at(14)},
+		deletions: map[string][]time.Time{"prod": {at(10), at(20)}},
+	}
+	for _, c := range []struct {
+		reason   string
+		at, want time.Time
+	}{
+		{"The Istio was read for another reason after the pods.", at(10), at(5)},
+		{"At the end of a run.", at(20), at(12)},
+		{"Before the first pods nothing was asked.", at(2), at(2)},
+		{"A question of long ago.", at(12).Add(patience), at(12)},
+		{"A question of too long ago is none.", at(13).Add(patience), at(13).Add(patience)},
+	} {
+		if got := q.before(c.at, "prod"); !got.Equal(c.want) {
+			t.Errorf("%s At %s it was asked at %s, want %s", c.reason, c.at, got, c.want)
+		}
+	}
+	if got := q.before(at(10), "other"); !got.Equal(at(10)) {
+		t.Errorf("nothing was asked about another Istio, but at %s", got)
+	}
+	revision := func(created int, deleted bool) *unstructured.Unstructured {
+		o := &unstructured.Unstructured{}
+		o.SetName("prod")
+		o.SetCreationTimestamp(metav1.NewTime(at(created)))
+		if deleted {
+			o.SetDeletionTimestamp(&metav1.Time{Time: at(created)})
+		}
+		return o
+	}
+	for _, c := range []struct {
+		reason string
+		s      sighting
+		want   time.Time
+	}{
+		{"It was deleted by the controller.", sighting{at: at(11), object: revision(1, true)}, at(10)},
+		{"It went at once.", sighting{at: at(11), object: revision(1, false), gone: true}, at(10)},
+		{"It was there once more.", sighting{at: at(21), object: revision(12, true)}, at(20)},
+		{"It is not deleted.", sighting{at: at(21), object: revision(12, false)}, time.Time{}},
+		{"Somebody else deleted it, before the controller would.", sighting{at: at(19), object: revision(12, true)}, time.Time{}},
+	} {
+		if got, is := q.deletion(c.s); is == c.want.IsZero() || is && !got.Equal(c.want) {
+			t.Errorf("%s at %s, %t: want %s", c.reason, got, is, c.want)
+		}
+	}
 }

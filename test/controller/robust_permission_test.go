@@ -42,7 +42,7 @@ subjects: [{kind: ServiceAccount, name: lateen, namespace: lateen-system}]}`)
 // uses what, says so, and removes nothing.
 func TestPermission(t *testing.T) {
 	parallel(t, 100)
-	e := start(t)
+	e := startObserved(t)
 	o := e.observe()
 	for _, name := range []string{"lateen-system", "istio-system", "app"} {
 		e.put("{apiVersion: v1, kind: Namespace, metadata: {name: " + name + "}}")
@@ -51,7 +51,7 @@ func TestPermission(t *testing.T) {
 	e.put(role)
 	e.put(pods)
 	e.binding("all-but-pods")
-	e.daemon("--kubeconfig=" + e.KubeconfigFor(t, e.TokenFor(t, "lateen-system", "lateen"))).start()
+	e.controller("--kubeconfig=" + e.KubeconfigFor(t, e.TokenFor(t, "lateen-system", "lateen")))
 
 	// It has never seen the pods.
 	const grace = "type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 0"

@@ -32,7 +32,7 @@ func TestRace(t *testing.T) {
 		t.Fatalf("building the controller: %v\n%s", err, out)
 	}
 	const steps = 120
-	e := start(t)
+	e := startObserved(t)
 	o := e.observe()
 	d := e.daemon()
 	d.program = program

@@ -29,7 +29,7 @@ func TestSteadyState(t *testing.T) {
 		}
 	}
 	e := start(t, cluster.WithAudit())
-	e.daemon().start()
+	e.controller()
 	const istios, workloads = 8, 6
 	e.put("{apiVersion: v1, kind: Namespace, metadata: {name: istio-cni}}")
 	e.put("{apiVersion: sailoperator.io/v1, kind: IstioCNI, metadata: {name: default}, spec: {version: v1.28.3}}")

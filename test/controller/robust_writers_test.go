@@ -125,8 +125,7 @@ func lateens(name string) schema.GroupVersionResource {
 func TestWriters(t *testing.T) {
 	parallel(t, 40)
 	e := start(t, cluster.WithAudit())
-	d := e.daemon()
-	d.start()
+	e.controller()
 	for _, name := range []string{"istio-system", "istio-cni"} {
 		e.put("{apiVersion: v1, kind: Namespace, metadata: {name: " + name + "}}")
 	}
@@ -139,9 +138,6 @@ func TestWriters(t *testing.T) {
 
 	t.Run("istiod", func(t *testing.T) { istiodWrites(e.in(t)) })
 	t.Run("a fight", func(t *testing.T) { fight(e.in(t)) })
-	if d.ends(time.After(0)) {
-		t.Error("the controller has ended")
-	}
 }
 
 // writing lets writers write a number of times each, side by side.

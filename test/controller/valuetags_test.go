@@ -11,7 +11,7 @@ import (
 // valueTags takes a control plane that brings a tag itself, values.revisionTags, through an upgrade by revisions: the
 // tag is there all the time, as one object, and goes over to the new revision. An IstioRevisionTag of its name, which
 // comes later, does not get it, and nobody writes the objects again and again.
-func valueTags(e *env, _ *process) {
+func valueTags(e *env, _ *daemon) {
 	const tag = "valuetags-stable"
 	e.install("valuetags", "version: v1.27.0, updateStrategy: {type: RevisionBased, "+
 		"inactiveRevisionDeletionGracePeriodSeconds: 3600}, values: {revisionTags: ["+tag+"]}")
@@ -69,7 +69,7 @@ func sameTag(own, holder, tag string) string {
 
 // namesOfTags has two meshes in two namespaces, and names that both want: the objects of a tag have the namespace in their
 // names, and nevertheless only one control plane may inject for it.
-func namesOfTags(e *env, _ *process) {
+func namesOfTags(e *env, _ *daemon) {
 	const tag = "tagnames-stable"
 	e.install("tagnames-a", "version: v1.28.3, values: {revisionTags: ["+tag+"]}")
 	e.later("istio", "tagnames-a")
