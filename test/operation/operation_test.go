@@ -131,7 +131,8 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// start runs a controller as its ServiceAccount, with leader election, until stop is called or the test ends. stop gives its log.
+// start runs a controller as its ServiceAccount, with leader election, until stop is called or the test ends; one that ends by itself
+// is started again. stop gives the log.
 func (e env) start(t *testing.T, args ...string) (stop func() string) {
 	t.Helper()
 	path, err := program()
@@ -147,14 +148,40 @@ func (e env) start(t *testing.T, args ...string) (stop func() string) {
 		"--kubeconfig=" + e.KubeconfigFor(t, e.TokenFor(t, namespace, account)), "--leader-election-namespace=" + namespace,
 		"--health-probe-bind-address=0",
 	}, args...)
-	cmd := exec.CommandContext(t.Context(), path, args...)
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	run := func() *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), path, args...)
+		cmd.Stdout, cmd.Stderr = out, out
+		if err := cmd.Start(); err != nil {
+			t.Error(err)
+			return nil
+		}
+		return cmd
 	}
+	ended, stopping := make(chan struct{}), make(chan struct{})
+	cmd := run()
+	if cmd == nil {
+		t.FailNow()
+	}
+	go func() {
+		defer close(ended)
+		for cmd := cmd; cmd != nil; cmd = run() {
+			gone := make(chan struct{})
+			go func() { _ = cmd.Wait(); close(gone) }()
+			select {
+			case <-gone: // as when its server answers too slowly for its lease: the kubelet would start it again
+			case <-stopping:
+				_ = cmd.Process.Signal(os.Interrupt) // so that the lease is given back
+				<-gone
+				return
+			case <-t.Context().Done():
+				<-gone
+				return
+			}
+		}
+	}()
 	stop = sync.OnceValue(func() string {
-		_ = cmd.Process.Signal(os.Interrupt) // so that the lease is given back
-		_ = cmd.Wait()
+		close(stopping)
+		<-ended
 		_ = out.Close()
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -163,7 +190,11 @@ func (e env) start(t *testing.T, args ...string) (stop func() string) {
 		return string(text)
 	})
 	t.Cleanup(func() {
-		if text := stop(); t.Failed() {
+		text := stop()
+		if strings.Contains(text, "panic:") {
+			t.Error("the controller crashed")
+		}
+		if t.Failed() {
 			const most = 6000
 			t.Logf("the controller's log ends:\n%s", text[max(0, len(text)-most):])
 		}
