@@ -70,6 +70,7 @@ func (e *env) daemon(args ...string) *daemon {
 			d.t.Errorf("the controller crashed:\n%s", text[crash(text):min(crash(text)+6000, len(text))])
 		} else if d.t.Failed() {
 			d.t.Logf("the errors in the controller's log:\n%s", tail(errorLines(text), 60))
+			d.t.Logf("the controller's log ends:\n%s", tail(text, 40))
 		}
 	})
 	return d

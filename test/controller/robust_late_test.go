@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -16,7 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -54,7 +55,12 @@ func (e *env) way() (*way, string) {
 	proxy.ModifyResponse = func(r *http.Response) error {
 		path := strings.Split(r.Request.URL.Path, "/")
 		if r.Request.URL.Query().Get("watch") != "" {
-			r.Body = &lateBody{ReadCloser: r.Body, way: w, resource: path[len(path)-1]}
+			b := lateBody{ReadCloser: r.Body, way: w, resource: path[len(path)-1]}
+			if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+				r.Body = &lateLines{lateBody: b, lines: bufio.NewReader(b.ReadCloser)}
+			} else {
+				r.Body = &b
+			}
 		}
 		return nil
 	}
@@ -124,26 +130,95 @@ type lateBody struct {
 
 	way      *way
 	resource string
-	// rest is the end of what has passed: a version may come in two parts.
-	rest []byte
 }
 
 func (b *lateBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	b.wait(nil)
+	return n, err
+}
+
+// wait waits until news may pass, and notes the versions in it.
+func (b *lateBody) wait(news []byte) {
 	b.way.mutex.Lock()
 	defer b.way.mutex.Unlock()
 	for b.way.held[b.resource] {
 		b.way.wake.Wait()
 	}
-	b.rest = append(b.rest, p[:n]...)
-	for _, m := range resourceVersions.FindAllSubmatch(b.rest, -1) {
+	for _, m := range resourceVersions.FindAllSubmatch(news, -1) {
 		if v, err := strconv.ParseUint(string(m[1]), 10, 64); err == nil {
 			b.way.passed[b.resource] = max(b.way.passed[b.resource], v)
 		}
 	}
-	const longest = 64
-	b.rest = slices.Clone(b.rest[max(0, len(b.rest)-longest):])
-	return n, err
+}
+
+// lateLines is what a watch brings as JSON, an event in a line: it passes as a whole or not at all. Half of one would have its
+// version, and tell nobody of anything.
+type lateLines struct {
+	lateBody
+
+	lines *bufio.Reader
+	// rest is what has passed of a line, and has not been read.
+	rest []byte
+	err  error
+}
+
+func (b *lateLines) Read(p []byte) (int, error) {
+	if len(b.rest) == 0 {
+		if b.err != nil {
+			return 0, b.err
+		}
+		b.rest, b.err = b.lines.ReadBytes('\n')
+		b.wait(b.rest)
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
+}
+
+// TestLateLines has an event come in pieces, and news held back between them.
+func TestLateLines(t *testing.T) {
+	w := &way{held: map[string]bool{}, passed: map[string]uint64{}}
+	w.wake = sync.NewCond(&w.mutex)
+	in, out := io.Pipe()
+	b := &lateLines{lateBody: lateBody{ReadCloser: in, way: w, resource: "pods"}, lines: bufio.NewReader(in)}
+	passes := make(chan string)
+	go func() {
+		defer close(passes)
+		text, _ := io.ReadAll(b)
+		passes <- string(text)
+	}()
+	write := func(text string) {
+		t.Helper()
+		if _, err := io.WriteString(out, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	passed := func() uint64 {
+		w.mutex.Lock()
+		defer w.mutex.Unlock()
+		return w.passed["pods"]
+	}
+	write(`{"metadata":{"resourceVersion":"5"},`)
+	if got := passed(); got != 0 {
+		t.Errorf("half of the event has passed as version %d", got)
+	}
+	write("\"status\":{}}\n")
+	for passed() != 5 {
+		runtime.Gosched()
+	}
+	w.hold("pods")
+	write("{\"resourceVersion\":\"6\"}\n")
+	if got := passed(); got != 5 {
+		t.Errorf("version %d has passed, and is held", got)
+	}
+	w.release()
+	write("{}")
+	_ = out.Close()
+	const want = "{\"metadata\":{\"resourceVersion\":\"5\"},\"status\":{}}\n{\"resourceVersion\":\"6\"}\n{}"
+	if got := <-passes; got != want || passed() != 6 {
+		t.Errorf("%q has passed, with version %d", got, passed())
+	}
 }
 
 // TestLateNews has a revision come into use after its Istio has left it, without the controller being told. Before it removes a
