@@ -120,11 +120,12 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	d := &appsv1.DaemonSet{}
 	key := client.ObjectKey{Namespace: s.cni.Spec.Namespace, Name: daemonSet}
 	err := r.Client.Get(ctx, key, d)
-	if apierrors.IsNotFound(err) && s.pipeline {
-		// The cache has what is labelled as Lateen's. A kustomization may have given it another label, and then no
-		// event tells of it.
-		s.again = unlabelled
-		err = r.Live.Get(ctx, key, d)
+	if apierrors.IsNotFound(err) {
+		// The cache has what is labelled as Lateen's. A kustomization may have given it another label, or another
+		// installer has it, and then no event tells of it.
+		if err = r.Live.Get(ctx, key, d); err == nil || s.pipeline {
+			s.again = unlabelled // a pipeline may bring it later, without the label
+		}
 	}
 	switch {
 	case apierrors.IsNotFound(err):

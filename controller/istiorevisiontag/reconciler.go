@@ -94,7 +94,8 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	}
 	switch {
 	case s.target == nil && ref.Kind == v1.TargetIstio:
-		s.facts.reconciled = refNotFound(ref, "its active revision "+name+" does not exist")
+		// The Istio makes it, if it can, and says why if it cannot: that is nothing to mend in the tag.
+		s.facts.reconciled = outcome.Temporary(v1.ReasonRefNotFound, refNotFound(ref, "its active revision "+name+" does not exist").Err)
 	case s.target == nil:
 		s.facts.reconciled = refNotFound(ref, "it does not exist")
 	case ref.Kind == v1.TargetIstio && outcome.OwningIstio(s.target) != ref.Name:

@@ -338,6 +338,13 @@ func TestMistakes(t *testing.T) {
 				`did you mean apiVersion: sailoperator.io/v1?`,
 		},
 		{
+			"a List in a List in a package",
+			resourceList("", "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: List\n  items:\n"+
+				"  - apiVersion: sailoperator.io/v1\n    kind: Istio\n    metadata: {name: default}\n"),
+			"error List/: kind: Istio/default is in a List, which is opened in a file that is given with -f, but not " +
+				"in a package: write it as a document of its own",
+		},
+		{
 			"a List in a package",
 			resourceList("", "apiVersion: v1\nkind: List\nitems:\n- apiVersion: sailoperator.io/v1\n  kind: Istio\n"+
 				"  metadata: {name: default}\n"),

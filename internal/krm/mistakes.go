@@ -110,23 +110,38 @@ func orphans(items []manifest.Object) func(owner string) bool {
 // isList reports whether an item is the List that kubectl get prints.
 func isList(item manifest.Object) bool { return item.Kind() == "List" && item.APIVersion() == "v1" }
 
-// packed is the mistake of a List with resources in it that a function would have to see.
+// packed is the mistake of a List with resources in it, or in a List in it, that a function would have to see.
 func packed(list manifest.Object, around mistake.Around) *fn.Result {
+	i, found := buried(list, around)
+	if !found {
+		return nil
+	}
+	return Result(list, fn.Error, []string{"kind"},
+		fmt.Sprintf("kind: %s/%s is in a List, which is opened in a file that is given with -f, but "+
+			"not in a package: write it as a document of its own", i.Kind, i.Name))
+}
+
+// buried is the first resource in a List, however deep, that a function would have to see.
+func buried(list manifest.Object, around mistake.Around) (i mistake.Item, found bool) {
 	for _, n := range contents(list) {
 		o, err := manifest.FromNode(n)
 		if err != nil {
 			continue // somebody else's to complain about
+		}
+		if isList(o) {
+			if i, found := buried(o, around); found {
+				return i, true
+			}
+			continue
 		}
 		i := identity(o)
 		group, _, _ := strings.Cut(i.APIVersion, "/")
 		if m := mistake.Of(i, around); m == nil && group != v1.GroupVersion.Group {
 			continue
 		}
-		return Result(list, fn.Error, []string{"kind"},
-			fmt.Sprintf("kind: %s/%s is in a List, which is opened in a file that is given with -f, but "+
-				"not in a package: write it as a document of its own", i.Kind, i.Name))
+		return i, true
 	}
-	return nil
+	return mistake.Item{}, false
 }
 
 // contents are the items of a List.

@@ -319,9 +319,9 @@ func (c cause) reason(name string) string {
 	case byGatewayNamespace:
 		return "label " + LabelRevision + "=" + name + " of its namespace"
 	case byGateway:
-		return "a Gateway of Istio without label " + LabelRevision
+		return "a Gateway of Istio without a revision in the label " + LabelRevision
 	case byDefaultValidator:
-		return "a Gateway of Istio without label " + LabelRevision + ", and istiod-default-validator names the revision"
+		return "a Gateway of Istio without a revision in the label " + LabelRevision + ", and istiod-default-validator names the revision"
 	case byEnrolment:
 		return "label " + LabelDataplane + "=" + ambient
 	case none:

@@ -127,6 +127,9 @@ func TestOverlayExample(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out.stderr)
 	}
 	all := objects(t, out.stdout)
+	if all["Namespace <nil>/istio-system"] == nil {
+		t.Error("it brings no Namespace, so it cannot be applied to an empty cluster")
+	}
 	deployment := all["Deployment istio-system/istiod"]
 	spec, _ := deployment["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
 	if len(spec["topologySpreadConstraints"].([]any)) != 1 {
