@@ -24,7 +24,7 @@ func deploymentText(b *testing.B, i int, rev string) []byte {
 	d.Namespace, d.Name = fmt.Sprintf("team-%04d-services", i/20), fmt.Sprintf("reviews-v1-%d", i)
 	d.Annotations = map[string]string{"kubectl.kubernetes.io/last-applied-configuration": strings.Repeat("x", 3000)}
 	d.ManagedFields = []metav1.ManagedFieldsEntry{{
-		Manager: "kubectl", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":"` + strings.Repeat("y", 2000) + `"}`)},
+		Manager: "kubectl", FieldsV1: metav1.NewFieldsV1(`{"f:spec":"` + strings.Repeat("y", 2000) + `"}`),
 	}}
 	d.Spec.Template.Labels = map[string]string{"app": "reviews", "version": "v1"}
 	if rev != "" {
@@ -72,7 +72,7 @@ func BenchmarkWorkload(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				x.SetPod(o.(*excerpt).workload("Deployment")) //nolint:forcetypeassert // what the scheme has
+				x.SetPod(o.(*excerpt).workload("Deployment"))
 			}
 			perWorkload := float64(heapInUse()-before) / workloads
 			for b.Loop() {
@@ -89,5 +89,5 @@ func heapInUse() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc) //nolint:gosec // no heap has that much
+	return int64(m.HeapAlloc)
 }

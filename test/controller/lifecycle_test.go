@@ -79,9 +79,9 @@ func (e *env) patch(kind, name, patch string) {
 }
 
 // logged is how long the controller's log is.
-func (p *daemon) logged(e *env) int {
+func (d *daemon) logged(e *env) int {
 	e.t.Helper()
-	text, err := os.ReadFile(p.log)
+	text, err := os.ReadFile(d.log)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -89,15 +89,15 @@ func (p *daemon) logged(e *env) int {
 }
 
 // notRetried fails the test if the controller has tried something again that no retry can mend.
-func (p *daemon) notRetried(e *env, name string) {
+func (d *daemon) notRetried(e *env, name string) {
 	e.t.Helper()
-	p.notRetriedSince(e, 0, name)
+	d.notRetriedSince(e, 0, name)
 }
 
 // notRetriedSince is notRetried of what came after a length of the log.
-func (p *daemon) notRetriedSince(e *env, logged int, name string) {
+func (d *daemon) notRetriedSince(e *env, logged int, name string) {
 	e.t.Helper()
-	text, err := os.ReadFile(p.log)
+	text, err := os.ReadFile(d.log)
 	if err != nil {
 		e.t.Fatal(err)
 	}
