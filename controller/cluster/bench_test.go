@@ -15,6 +15,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/lateen-io/lateen/internal/usage"
+	"github.com/lateen-io/lateen/test/memory"
 )
 
 // deploymentText is the text of a Deployment as a watch brings it: some ten kilobytes, most of them what nobody needs here.
@@ -66,7 +67,7 @@ func BenchmarkWorkload(b *testing.B) {
 		b.Run("kept/"+name, func(b *testing.B) {
 			decoder := serializer.NewCodecFactory(excerptScheme()).UniversalDeserializer()
 			x := usage.NewIndex()
-			before := heapInUse()
+			before := memory.InUse()
 			for i := range workloads {
 				o, _, err := decoder.Decode(deploymentText(b, i, rev), nil, nil)
 				if err != nil {
@@ -74,7 +75,7 @@ func BenchmarkWorkload(b *testing.B) {
 				}
 				x.SetPod(o.(*excerpt).workload("Deployment"))
 			}
-			perWorkload := float64(heapInUse()-before) / workloads
+			perWorkload := float64(memory.InUse()-before) / workloads
 			for b.Loop() {
 				runtime.KeepAlive(x)
 			}
@@ -82,12 +83,4 @@ func BenchmarkWorkload(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
-}
-
-func heapInUse() int64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

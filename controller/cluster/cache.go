@@ -5,10 +5,12 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -63,6 +65,25 @@ func Metadata(kind schema.GroupVersionKind) *metav1.PartialObjectMetadata {
 
 // NamespaceKind is the kind of a namespace.
 var NamespaceKind = corev1.SchemeGroupVersion.WithKind("Namespace")
+
+// Unlabelled is how often an object is looked at of which no events come.
+const Unlabelled = 30 * time.Second
+
+// Find reads an object that the cache has if it is labelled as Lateen's. Somebody may have given it another label, or
+// another installer may have it: then the server has it, and no event tells of it. again is when to look once more,
+// zero for never; pipeline says that the object is not the controller's to bring, so it may come later without the
+// label.
+func Find(
+	ctx context.Context, cached, live client.Reader, key client.ObjectKey, o client.Object, pipeline bool,
+) (again time.Duration, err error) {
+	if err = cached.Get(ctx, key, o); !apierrors.IsNotFound(err) {
+		return 0, err
+	}
+	if err = live.Get(ctx, key, o); err == nil || pipeline {
+		again = Unlabelled
+	}
+	return again, err
+}
 
 // Drift notices when something changes an object that the controller has applied. It watches the metadata of a kind from the
 // moment the first object of that kind is applied.

@@ -13,6 +13,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
+	"github.com/lateen-io/lateen/controller/cluster"
 	"github.com/lateen-io/lateen/controller/desired"
 	"github.com/lateen-io/lateen/controller/outcome"
 	"github.com/lateen-io/lateen/internal/health"
@@ -119,14 +120,8 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	}
 	d := &appsv1.DaemonSet{}
 	key := client.ObjectKey{Namespace: s.cni.Spec.Namespace, Name: daemonSet}
-	err := r.Client.Get(ctx, key, d)
-	if apierrors.IsNotFound(err) {
-		// The cache has what is labelled as Lateen's. A kustomization may have given it another label, or another
-		// installer has it, and then no event tells of it.
-		if err = r.Live.Get(ctx, key, d); err == nil || s.pipeline {
-			s.again = unlabelled // a pipeline may bring it later, without the label
-		}
-	}
+	again, err := cluster.Find(ctx, r.Client, r.Live, key, d, s.pipeline)
+	s.again = outcome.Sooner(s.again, again)
 	switch {
 	case apierrors.IsNotFound(err):
 		s.facts.ready = health.CNI(health.DaemonSet{})
@@ -140,9 +135,6 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	}
 	return nil
 }
-
-// unlabelled is how often a DaemonSet is looked at of which no events come.
-const unlabelled = 30 * time.Second
 
 // daemonSet is the name that the chart gives to the plugin's DaemonSet.
 const daemonSet = "istio-cni-node"

@@ -51,8 +51,8 @@ func TestUnlabelled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if done.RequeueAfter == 0 || done.RequeueAfter > unlabelled {
-			t.Errorf("%s The next look is after %s, want at most %s", c.reason, done.RequeueAfter, unlabelled)
+		if done.RequeueAfter == 0 || done.RequeueAfter > cluster.Unlabelled {
+			t.Errorf("%s The next look is after %s, want at most %s", c.reason, done.RequeueAfter, cluster.Unlabelled)
 		}
 		got := &v1.IstioCNI{}
 		if err := cache.Get(t.Context(), client.ObjectKeyFromObject(cni), got); err != nil {

@@ -151,8 +151,8 @@ func TestOwnTag(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The Deployment is not there. A pipeline may bring it later, with labels of which no event tells.
-		if done.RequeueAfter == 0 || done.RequeueAfter > unlabelled {
-			t.Errorf("%s the next look is after %s, want at most %s", c.reason, done.RequeueAfter, unlabelled)
+		if done.RequeueAfter == 0 || done.RequeueAfter > cluster.Unlabelled {
+			t.Errorf("%s the next look is after %s, want at most %s", c.reason, done.RequeueAfter, cluster.Unlabelled)
 		}
 		got := &v1.IstioRevision{}
 		if err := w.Get(t.Context(), client.ObjectKeyFromObject(rev), got); err != nil {

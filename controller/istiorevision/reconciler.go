@@ -109,9 +109,6 @@ func (s *scope) wake(after time.Duration) { s.again = outcome.Sooner(s.again, af
 // soon is when to look again at what this run has changed.
 const soon = 100 * time.Millisecond
 
-// unlabelled is how often a Deployment is looked at of which no events come.
-const unlabelled = 30 * time.Second
-
 // hold puts the finalizer on a revision whose objects the controller applies.
 func (r *Reconciler) hold(ctx context.Context, s *scope) error {
 	if s.facts.held != "" {
@@ -321,14 +318,8 @@ func (r *Reconciler) deployment(ctx context.Context, s *scope) health.Deployment
 	d := &appsv1.Deployment{}
 	name := "istiod" + revision.Suffix(s.rev.Name)
 	key := client.ObjectKey{Namespace: s.rev.Spec.Namespace, Name: name}
-	err := r.Client.Get(ctx, key, d)
-	if apierrors.IsNotFound(err) {
-		// The cache has what is labelled as Lateen's. Somebody may have given it another label, and then no event
-		// tells of it.
-		if err = r.Live.Get(ctx, key, d); err == nil || s.pipeline {
-			s.wake(unlabelled) // a pipeline may bring it later, without the label
-		}
-	}
+	again, err := cluster.Find(ctx, r.Client, r.Live, key, d, s.pipeline)
+	s.wake(again)
 	switch {
 	case apierrors.IsNotFound(err):
 		return health.Deployment{}

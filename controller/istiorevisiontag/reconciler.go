@@ -95,7 +95,8 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	switch {
 	case s.target == nil && ref.Kind == v1.TargetIstio:
 		// The Istio makes it, if it can, and says why if it cannot: that is nothing to mend in the tag.
-		s.facts.reconciled = outcome.Temporary(v1.ReasonRefNotFound, refNotFound(ref, "its active revision "+name+" does not exist").Err)
+		s.facts.reconciled = refNotFound(ref, "its active revision "+name+" does not exist")
+		s.facts.reconciled.Permanent = false
 	case s.target == nil:
 		s.facts.reconciled = refNotFound(ref, "it does not exist")
 	case ref.Kind == v1.TargetIstio && outcome.OwningIstio(s.target) != ref.Name:

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/lateen-io/lateen/internal/usage"
+	"github.com/lateen-io/lateen/test/memory"
 )
 
 // cluster is as many pods as asked for, twenty in a namespace, of twenty revisions: half of the namespaces select one by
@@ -59,9 +60,9 @@ func BenchmarkIndex(b *testing.B) {
 	for _, n := range []int{1_000, 10_000, 100_000} {
 		c := cluster{pods: n}
 		b.Run(fmt.Sprintf("pods=%d", n), func(b *testing.B) {
-			before := heapInUse()
+			before := memory.InUse()
 			x := c.index()
-			perPod := float64(heapInUse()-before) / float64(n)
+			perPod := float64(memory.InUse()-before) / float64(n)
 
 			for range 5 { // pods come and go; what is gone must not cost
 				next := cluster{n, c.generation + n}
@@ -72,7 +73,7 @@ func BenchmarkIndex(b *testing.B) {
 				}
 				c = next
 			}
-			perPodLater := float64(heapInUse()-before) / float64(n)
+			perPodLater := float64(memory.InUse()-before) / float64(n)
 
 			const events = 1000 // prepared: the pods at even distances
 			pods, moved := make([]usage.Pod, events), make([]usage.Pod, events)
@@ -122,12 +123,4 @@ func BenchmarkIndex(b *testing.B) {
 			})
 		})
 	}
-}
-
-func heapInUse() int64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/lateen-io/lateen/internal/usage"
+	"github.com/lateen-io/lateen/test/memory"
 )
 
 // What is measured of usage is the index of who uses which revision, in this process: what a pod takes of memory, and an event of
@@ -103,7 +104,7 @@ func usageIndex(ctx context.Context, _ settings) (report, error) {
 
 func (c crowd) measure() indexFigure {
 	f := indexFigure{Pods: c.pods, Namespaces: c.namespaces(), Revisions: c.revisions}
-	before := heap()
+	before := memory.InUse()
 	x := usage.NewIndex()
 	for i := range c.namespaces() {
 		x.SetNamespace(c.namespace(i))
@@ -112,7 +113,7 @@ func (c crowd) measure() indexFigure {
 		x.SetPod(c.pod(i))
 	}
 	x.SetIncomplete("")
-	perPod := func() float64 { return float64(heap()-before) / float64(c.pods) }
+	perPod := func() float64 { return float64(memory.InUse()-before) / float64(c.pods) }
 	f.BytesPerPod = perPod()
 	for range 5 { // what is gone must not cost
 		next := c
@@ -150,7 +151,7 @@ func (c crowd) measure() indexFigure {
 
 // peer measures a cache of the same metadata that is read from end to end for each event.
 func (c crowd) peer(f *indexFigure) {
-	before := heap()
+	before := memory.InUse()
 	pods, spaces := cache.NewStore(cache.MetaNamespaceKeyFunc), map[string]usage.Namespace{}
 	for i := range c.namespaces() {
 		spaces[namespace(i)] = c.namespace(i)
@@ -158,7 +159,7 @@ func (c crowd) peer(f *indexFigure) {
 	for i := range c.pods {
 		_ = pods.Add(c.metadata(i)) // fails only for what has no metadata
 	}
-	f.PeerBytesPerPod = float64(heap()-before) / float64(c.pods)
+	f.PeerBytesPerPod = float64(memory.InUse()-before) / float64(c.pods)
 	event := c.metadata(0)
 	f.PeerNS = perCall(func(int) {
 		_ = pods.Update(event)
@@ -199,13 +200,4 @@ func perCall(f func(i int)) float64 {
 		round++
 	}
 	return best
-}
-
-// heap is how many bytes are in use.
-func heap() int64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc) //nolint:gosec // less than there is memory
 }

@@ -116,7 +116,8 @@ const (
 	auditLogFormat = "audit-%d.log"
 )
 
-// commonPolicy is what is written down, below what is of reads. Who deletes says in the body whether it is a dry run, elsewhere it is in the URL.
+// commonPolicy is what is written down, below what is of reads. Who deletes says in the body whether it is a dry run,
+// elsewhere it is in the URL.
 const commonPolicy = `- {level: None, verbs: [get, list, watch]}
 - {level: None, nonResourceURLs: ["*"]}
 - {level: None, resources: [{group: authentication.k8s.io}, {group: authorization.k8s.io}]}
@@ -129,7 +130,8 @@ func (o *options) policy() string {
 	var b strings.Builder
 	b.WriteString("apiVersion: audit.k8s.io/v1\nkind: Policy\nomitManagedFields: true\nrules:\n")
 	for _, r := range o.reads {
-		fmt.Fprintf(&b, "- {level: Metadata, verbs: [get, list], resources: [{group: %q, resources: [%s]}]}\n", r.Group, r.Resource)
+		fmt.Fprintf(&b, "- {level: Metadata, verbs: [get, list], resources: [{group: %q, resources: [%s]}]}\n",
+			r.Group, r.Resource)
 	}
 	b.WriteString(commonPolicy)
 	return b.String()
@@ -237,7 +239,10 @@ func (l *auditLog) close() error {
 }
 
 func writeOf(event auditv1.Event) (Write, error) {
-	w := Write{Verb: event.Verb, User: event.User.Username, UserAgent: event.UserAgent, Stage: string(event.Stage), Received: event.RequestReceivedTimestamp.Time}
+	w := Write{
+		Verb: event.Verb, User: event.User.Username, UserAgent: event.UserAgent, Stage: string(event.Stage),
+		Received: event.RequestReceivedTimestamp.Time,
+	}
 	if o := event.ObjectRef; o != nil {
 		w.Group, w.Resource, w.Subresource, w.Namespace, w.Name = o.APIGroup, o.Resource, o.Subresource, o.Namespace, o.Name
 	}

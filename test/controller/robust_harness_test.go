@@ -58,7 +58,8 @@ type daemon struct {
 func (e *env) daemon(args ...string) *daemon {
 	e.t.Helper()
 	d := &daemon{
-		t: e.t, program: program, environ: e.environ, log: filepath.Join(e.t.TempDir(), "controller.log"), release: func() {},
+		t: e.t, program: program, environ: e.environ, log: filepath.Join(e.t.TempDir(), "controller.log"),
+		release: func() {},
 	}
 	d.args = append([]string{
 		"--kubeconfig=" + e.Kubeconfig, "--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0",

@@ -42,7 +42,9 @@ type sighting struct {
 
 // watched is what a judge needs to know.
 var watched = []schema.GroupVersionResource{
-	v1.GroupVersion.WithResource("istios"), v1.GroupVersion.WithResource("istiorevisions"), v1.GroupVersion.WithResource("istiorevisiontags"),
+	v1.GroupVersion.WithResource("istios"),
+	v1.GroupVersion.WithResource("istiorevisions"),
+	v1.GroupVersion.WithResource("istiorevisiontags"),
 	{Version: "v1", Resource: "namespaces"},
 	{Version: "v1", Resource: "pods"},
 }
@@ -188,9 +190,10 @@ func (o *observer) judge() judgement {
 				known := asked.before(at, istioOf(before))
 				for _, user := range p.users(before.GetName()) {
 					if seen := since[before.GetName()][user]; !seen.IsZero() && seen.Before(known) {
-						out.faults = append(out.faults, fmt.Sprintf("IstioRevision %s was removed at %s; it was used by %s, seen since %s, and the "+
-							"controller began to ask at %s",
-							before.GetName(), at.Format(time.RFC3339Nano), user, seen.Format(time.RFC3339Nano), known.Format(time.RFC3339Nano)))
+						out.faults = append(out.faults, fmt.Sprintf(
+							"IstioRevision %s was removed at %s; it was used by %s, seen since %s, and the controller began to ask at %s",
+							before.GetName(), at.Format(time.RFC3339Nano), user,
+							seen.Format(time.RFC3339Nano), known.Format(time.RFC3339Nano)))
 					}
 				}
 			}
@@ -229,22 +232,23 @@ type questions struct {
 // asked are the controller's questions so far, by the server's audit log.
 func (o *observer) asked() questions {
 	out := questions{istios: map[string][]time.Time{}, deletions: map[string][]time.Time{}}
-	ours := func(w cluster.Write) bool { return w.UserAgent == "lateen-controller" && w.Code < 300 && !w.DryRun }
 	for _, r := range o.e.Reads(o.e.t) {
 		switch {
-		case !ours(r):
+		case r.UserAgent != "lateen-controller" || r.Code >= 300:
 		case r.Resource == "istios" && r.Verb == "get":
 			out.istios[r.Name] = append(out.istios[r.Name], r.Received)
 		case r.Resource == "pods" && r.Verb == "list":
 			out.pods = append(out.pods, r.Received)
 		}
 	}
-	for _, w := range o.e.written(func(w cluster.Write) bool { return w.Verb == "delete" && w.Resource == "istiorevisions" }) {
-		if ours(w) {
-			out.deletions[w.Name] = append(out.deletions[w.Name], w.Received)
-		}
+	deletes := func(w cluster.Write) bool {
+		return w.Verb == "delete" && w.Resource == "istiorevisions" && w.Code < 300
 	}
-	sorted := func(times []time.Time) { slices.SortFunc(times, time.Time.Compare) } // they are in the order of the answers
+	for _, w := range o.e.written(deletes) {
+		out.deletions[w.Name] = append(out.deletions[w.Name], w.Received)
+	}
+	// They are in the order of the answers.
+	sorted := func(times []time.Time) { slices.SortFunc(times, time.Time.Compare) }
 	sorted(out.pods)
 	for _, all := range []map[string][]time.Time{out.istios, out.deletions} {
 		for _, times := range all {
@@ -264,8 +268,8 @@ func (q questions) deletion(s sighting) (at time.Time, is bool) {
 	return at, at.After(s.object.GetCreationTimestamp().Time)
 }
 
-// before is when, before a deletion, the controller last began to ask who uses the revisions of an Istio: with the Istio itself, and
-// for the pods later. If that is longer ago than anything may take, it has not asked, and should have.
+// before is when, before a deletion, the controller last began to ask who uses the revisions of an Istio: with the Istio
+// itself, and for the pods later. If that is longer ago than anything may take, it has not asked, and should have.
 func (q questions) before(at time.Time, istio string) time.Time {
 	known := last(q.istios[istio], last(q.pods, at))
 	if at.Sub(known) > patience {
