@@ -73,8 +73,9 @@ help: ## List the targets
 .PHONY: build
 build: $(BINARIES) bin/lateen bin/lateen-controller ## Build the static binaries into bin/
 
+# The functions only: the controller and the command link a client of Kubernetes, which takes longer to compile than all the rest.
 .PHONY: render
-render: build ## Print what examples/kustomize/default renders to, through the real kustomize
+render: $(BINARIES) ## Print what examples/kustomize/default renders to, through the real kustomize
 	PATH="$(CURDIR)/bin:$$PATH" $(TOOL) kustomize build --enable-alpha-plugins --enable-exec examples/kustomize/default
 
 # The packages of examples/kpt with Kptfiles that kpt finds. They must be outside of the repository, which is a kpt package itself: kpt renders
