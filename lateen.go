@@ -9,20 +9,17 @@ package lateen
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"reflect"
-	"slices"
 	"strings"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/json"
 	sigsyaml "sigs.k8s.io/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/expand"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
@@ -85,8 +82,8 @@ func (o Options) options() krm.Options {
 type Result struct {
 	// Revisions are the revisions of the control planes, one for each Istio and IstioRevision, in the order of the input.
 	Revisions []*v1.IstioRevision
-	// Warnings are what a person should know; none of them keeps the objects from being right.
-	Warnings fn.Results
+	// Findings are what a person should know; none of them is an error.
+	Findings []Finding
 
 	objects []manifest.Object
 }
@@ -118,22 +115,6 @@ func (r *Result) Objects() ([]*unstructured.Unstructured, error) {
 	return out, nil
 }
 
-// Error says why resources could not be rendered.
-type Error struct {
-	// Results has everything that was found; at least one is an error.
-	Results fn.Results
-}
-
-func (e *Error) Error() string {
-	var all []error
-	for _, r := range e.Results {
-		if r.Severity == fn.Error {
-			all = append(all, errors.New(r.String()))
-		}
-	}
-	return errors.Join(all...).Error()
-}
-
 // functions are those of a whole mesh, in the order of a pipeline.
 var functions = []expand.Function{expand.RenderIstio, expand.RenderCNI, expand.RevisionTag}
 
@@ -146,17 +127,18 @@ func Render(resources []byte, o Options) (*Result, error) {
 		return nil, err
 	}
 	r := &Result{}
+	var found finding.List
 	strict := false
 	for _, f := range functions {
 		expanded := f.Items(items, items, o.options(), false)
-		if !krm.HasError(expanded.Results) {
+		if !expanded.Findings.HasError() {
 			objects, err := expanded.Plain()
 			if err != nil {
 				return nil, err
 			}
 			r.objects = append(r.objects, objects...)
 		}
-		r.Warnings = merge(r.Warnings, expanded.Results)
+		found = found.Merge(expanded.Findings) // what concerns no function in particular every one of them finds
 		strict = strict || expanded.Strict
 		if f.Name != expand.RenderIstio.Name {
 			continue
@@ -165,8 +147,9 @@ func Render(resources []byte, o Options) (*Result, error) {
 			r.Revisions = append(r.Revisions, out.Revision)
 		}
 	}
-	if r.Warnings = krm.Strictly(r.Warnings, strict); krm.HasError(r.Warnings) {
-		return nil, &Error{r.Warnings}
+	found = found.Strictly(strict)
+	if r.Findings = public(found); found.HasError() {
+		return nil, &Error{r.Findings}
 	}
 	if id, twice := manifest.Duplicate(r.objects); twice {
 		return nil, fmt.Errorf("two resources both generate %s", id)
@@ -175,19 +158,9 @@ func Render(resources []byte, o Options) (*Result, error) {
 	return r, nil
 }
 
-// merge adds results to others. What concerns no function in particular every one of them finds, and it is there once.
-func merge(results, more fn.Results) fn.Results {
-	for _, r := range more {
-		if !slices.ContainsFunc(results, func(other *fn.Result) bool { return reflect.DeepEqual(r, other) }) {
-			results = append(results, r)
-		}
-	}
-	return results
-}
-
 // Transform is the KRM functions render-istio, render-cni and revision-tag in one: it reads a ResourceList and writes
 // one. An *Error means that resources are wrong; the list has been written all the same, with the items as they came
-// and the results.
+// and the findings.
 func Transform(in io.Reader, out io.Writer, o Options) error {
 	list, err := krm.Read(in)
 	if err != nil {
@@ -196,8 +169,8 @@ func Transform(in io.Reader, out io.Writer, o Options) error {
 	done := *list
 	for _, f := range functions {
 		next := f.List(&done, o.options())
-		done.Items, done.Results = next.Items, merge(done.Results, next.Results)
-		if krm.HasError(next.Results) {
+		done.Items, done.Findings = next.Items, done.Findings.Merge(next.Findings)
+		if next.Findings.HasError() {
 			done.Items = list.Items
 			break
 		}
@@ -205,8 +178,8 @@ func Transform(in io.Reader, out io.Writer, o Options) error {
 	if err := done.Write(out); err != nil {
 		return err
 	}
-	if krm.HasError(done.Results) {
-		return &Error{done.Results}
+	if done.Findings.HasError() {
+		return &Error{public(done.Findings)}
 	}
 	return nil
 }

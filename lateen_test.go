@@ -89,8 +89,8 @@ func TestError(t *testing.T) {
 		t.Fatalf("not an *Error: %v", err)
 	}
 	var fields []string
-	for _, r := range wrong.Results {
-		fields = append(fields, fmt.Sprint(r.Field.Path, " ", r.Field.ProposedValue))
+	for _, r := range wrong.Findings {
+		fields = append(fields, fmt.Sprint(r.Field, " ", r.Suggestion))
 	}
 	slices.Sort(fields)
 	want := []string{"spec.values.pilot.autoscaleMni autoscaleMin", "spec.values.pilot.traceSamplin traceSampling"}

@@ -110,7 +110,7 @@ var contract = []rule{
 		name: "the deciding core",
 		packages: []string{
 			"internal/usage", "internal/prune", "internal/revision", "internal/values", "internal/release", "internal/selector",
-			"internal/mistake", "internal/exit",
+			"internal/mistake", "internal/exit", "internal/finding",
 		},
 		mayImport: []string{"github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml", "go.yaml.in/yaml"},
 		never: []ban{
@@ -211,6 +211,15 @@ var contract = []rule{
 			{"helm.sh/helm/v3/pkg/downloader", helmWhy},
 			{"helm.sh/helm/v3/pkg/storage", helmWhy},
 		},
+	},
+	{
+		name:     "the kpt SDK has one door",
+		packages: []string{"..."},
+		except:   []string{"internal/krm"},
+		neverDirectly: []ban{
+			{"github.com/GoogleContainerTools/kpt-functions-sdk", "its results are the wire format, which internal/krm writes; in the program there are findings"},
+		},
+		notFollowed: []edge{{module, module + "/internal/krm", "internal/krm is the door"}},
 	},
 	{
 		name:          "Helm has one door",

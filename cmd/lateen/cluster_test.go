@@ -463,8 +463,8 @@ func (p *pack) render(sources ...string) {
 	}
 	for _, f := range []expand.Function{expand.RenderIstio, expand.RevisionTag} {
 		out := f.List(list, krm.Options{})
-		if krm.HasError(out.Results) {
-			p.t.Fatalf("%v", out.Results)
+		if out.Findings.HasError() {
+			p.t.Fatalf("%v", out.Findings)
 		}
 		var b bytes.Buffer
 		if err := out.Write(&b); err != nil {

@@ -11,7 +11,7 @@ import (
 func (j *job) unlowered(version v1.Version) {
 	if err := release.CheckAlias(string(version), j.output.Release, j.installed()); err != nil {
 		r := j.fail([]string{"spec", "version"}, "spec.version: %v", err)
-		r.Field.CurrentValue, r.Field.ProposedValue = string(version), j.output.Release.Version
+		r.Current, r.Suggestion = string(version), j.output.Release.Version
 	}
 }
 

@@ -45,8 +45,8 @@ func TestAliasStays(t *testing.T) {
 		},
 	} {
 		first := c.function.List(read(t, resourceList("", c.item("v1.28-latest"))), krm.Options{})
-		if krm.HasError(first.Results) {
-			t.Fatal(first.Results)
+		if first.Findings.HasError() {
+			t.Fatal(first.Findings)
 		}
 		// Somebody else has rendered it, with newer charts.
 		text := write(t, &krm.List{Items: first.Items})
@@ -56,7 +56,7 @@ func TestAliasStays(t *testing.T) {
 		before := write(t, &krm.List{Items: in.Items})
 		out := c.function.List(in, krm.Options{})
 		var got []string
-		for _, r := range out.Results {
+		for _, r := range out.Findings {
 			if r.Severity == "error" {
 				got = append(got, r.Message)
 			}

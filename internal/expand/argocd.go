@@ -5,9 +5,8 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
-
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
@@ -15,8 +14,8 @@ import (
 // mark makes the resources that go to a cluster say that their objects are rendered here: a controller there would
 // render them too, and undo what the pipeline patches afterwards. kpt writes the mark into the user's file, so there it
 // is told. The mark is never taken off: on a resource that stays in Git it does no harm.
-func (e *Expanded) mark(items []manifest.Object, memory bool) fn.Results {
-	var results fn.Results
+func (e *Expanded) mark(items []manifest.Object, memory bool) finding.List {
+	var findings finding.List
 	for _, r := range e.Sources {
 		if r.Object.Annotation(krm.AnnotationLocalConfig) == "true" ||
 			r.Object.Annotation(manifest.AnnotationRenderedBy) != "" {
@@ -28,7 +27,7 @@ func (e *Expanded) mark(items []manifest.Object, memory bool) fn.Results {
 			if r.Revision != nil {
 				marked.SetAnnotation(manifest.AnnotationReleasedBy, manifest.ReleasedByPackage)
 			}
-			results = append(results, krm.Result(r.Object, fn.Info, nil,
+			findings = append(findings, krm.Finding(r.Object, finding.Info, nil,
 				fmt.Sprintf("got the annotation %s: %s, because it is applied with the "+
 					"rest, and a controller in the cluster would render it a second time",
 					manifest.AnnotationRenderedBy,
@@ -40,7 +39,7 @@ func (e *Expanded) mark(items []manifest.Object, memory bool) fn.Results {
 			}
 		}
 	}
-	return results
+	return findings
 }
 
 // releasedByPackage makes every IstioRevision of a package that remembers say that the package releases it, also those
@@ -69,7 +68,7 @@ func (e *Expanded) releasedByPackage(items []manifest.Object) {
 
 // unskipped finds resources of which Argo CD makes something else than kpt and Flux do: it does not know local-config,
 // but a comment by which it leaves out a file as a whole.
-func (e *Expanded) unskipped(items []manifest.Object) fn.Results {
+func (e *Expanded) unskipped(items []manifest.Object) finding.List {
 	var found []manifest.Object
 	for _, r := range e.Sources {
 		found = append(found, r.Object)
@@ -83,28 +82,28 @@ func (e *Expanded) unskipped(items []manifest.Object) fn.Results {
 			files[krm.LocationOf(o).Path] = true
 		}
 	}
-	var results fn.Results
+	var findings finding.List
 	for _, o := range found {
 		local := o.Annotation(krm.AnnotationLocalConfig) == "true"
 		switch skipped := files[krm.LocationOf(o).Path]; {
 		case local && !skipped:
-			results = append(results, krm.Result(o, fn.Info, nil, "Argo CD does not know "+krm.AnnotationLocalConfig+
+			findings = append(findings, krm.Finding(o, finding.Info, nil, "Argo CD does not know "+krm.AnnotationLocalConfig+
 				" and would apply it: write the comment # "+manifest.CommentArgoSkip+
 				" on the line above apiVersion, in a file with nothing "+
 				"else that Argo CD is to apply"))
 		case !local && skipped:
-			results = append(results, krm.Result(o, fn.Warning, nil, "Argo CD leaves it out, because of the comment "+
+			findings = append(findings, krm.Finding(o, finding.Warning, nil, "Argo CD leaves it out, because of the comment "+
 				manifest.CommentArgoSkip+", and kpt and Flux apply it: remove the comment, or add the annotation "+
 				krm.AnnotationLocalConfig+`: "true"`))
 		case local:
 			if other, ok := beside(o, items); ok {
-				results = append(results, krm.Result(o, fn.Warning, nil,
+				findings = append(findings, krm.Finding(o, finding.Warning, nil,
 					fmt.Sprintf("its comment %s makes Argo CD leave out the whole "+
 						"file, with the %s in it: move that to another file", manifest.CommentArgoSkip, other.ID())))
 			}
 		}
 	}
-	return results
+	return findings
 }
 
 // reportsOf are the usage reports among items.

@@ -98,7 +98,7 @@ func TestArgoCDComment(t *testing.T) {
 	} {
 		out := c.function.List(read(t, resourceList("", c.items...)), krm.Options{})
 		var got []string
-		for _, r := range out.Results {
+		for _, r := range out.Findings {
 			got = append(got, string(r.Severity)+": "+r.Message)
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {

@@ -47,8 +47,8 @@ func BenchmarkHundred(b *testing.B) {
 			b.Fatal(err)
 		}
 		out := expand.RenderIstio.List(list, nil)
-		if krm.HasError(out.Results) || len(out.Items) < 1500 {
-			b.Fatal(out.Results, len(out.Items))
+		if out.Findings.HasError() || len(out.Items) < 1500 {
+			b.Fatal(out.Findings, len(out.Items))
 		}
 		if err := out.Write(io.Discard); err != nil {
 			b.Fatal(err)

@@ -6,9 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
-
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/render"
@@ -159,7 +158,7 @@ func (p plane) hasCRD(name string) bool {
 
 // withoutCRDs warns if Istio's CRDs leave a package: because nobody asks for them any more, or because no version in it
 // has them any more.
-func withoutCRDs(before, after []manifest.Object) fn.Results {
+func withoutCRDs(before, after []manifest.Object) finding.List {
 	left := map[manifest.ID]bool{}
 	stays, asked := false, false // a control plane; others of the CRDs
 	for _, o := range after {
@@ -190,9 +189,9 @@ func withoutCRDs(before, after []manifest.Object) fn.Results {
 	if used := ofKinds(gone, after); len(used) > 0 {
 		message += "; the package has " + enumerate(used, func(o manifest.Object) string { return o.ID().String() })
 	}
-	return fn.Results{{
-		Severity: fn.Warning, Message: message,
-		ResourceRef: &fn.ResourceRef{APIVersion: v1.GroupVersion.String(), Kind: kind, Name: name},
+	return finding.List{{
+		Severity: finding.Warning, Message: message,
+		Ref: finding.Ref{APIVersion: v1.GroupVersion.String(), Kind: kind, Name: name},
 	}}
 }
 
@@ -231,7 +230,7 @@ func istioGroup(group string) bool {
 
 // crdsUndecided warns of resources of Istio in a package in which nobody has decided where their CRDs come from: on an
 // empty cluster they are not found, whoever applies them.
-func (e *Expanded) crdsUndecided() fn.Results {
+func (e *Expanded) crdsUndecided() finding.List {
 	groups := map[string]bool{}
 	for _, item := range e.around.items {
 		group := item.ID().Group
@@ -252,7 +251,7 @@ func (e *Expanded) crdsUndecided() fn.Results {
 			}
 		}
 	}
-	return fn.Results{krm.Result(e.Sources[0].Object, fn.Warning, nil,
+	return finding.List{krm.Finding(e.Sources[0].Object, finding.Warning, nil,
 		fmt.Sprintf("the package has resources of %s, and nothing says where Istio's "+
 			"CRDs come from: set %s: include to render them, or exclude if the cluster has them from somewhere else",
 			strings.Join(slices.Sorted(maps.Keys(groups)), " and "), krm.OptionPrefix+krm.OptionCRDs))}

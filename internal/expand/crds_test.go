@@ -126,8 +126,8 @@ func TestCRDsStay(t *testing.T) { //nolint:cyclop // a table and its harness
 				}
 			}
 			out := expand.RenderIstio.List(in, options)
-			if krm.HasError(out.Results) {
-				t.Fatalf("%s: %v", c.reason, out.Results)
+			if out.Findings.HasError() {
+				t.Fatalf("%s: %v", c.reason, out.Findings)
 			}
 			if generated = nil; len(names(out, "Istio")) != len(sources) {
 				t.Fatalf("%s: %d Istios", c.reason, len(names(out, "Istio")))
@@ -212,7 +212,7 @@ func TestCRDsUndecided(t *testing.T) {
 	} {
 		out := expand.RenderIstio.List(read(t, resourceList(c.config, c.items...)), krm.Options{})
 		var got []string
-		for _, r := range out.Results {
+		for _, r := range out.Findings {
 			got = append(got, string(r.Severity)+": "+r.Message)
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
@@ -263,7 +263,7 @@ func TestCRDsLeave(t *testing.T) {
 			}
 		}
 		var got []string
-		for _, r := range expand.RenderIstio.List(next, charts).Results {
+		for _, r := range expand.RenderIstio.List(next, charts).Findings {
 			if strings.Contains(r.Message, "CRDs leave") || r.Severity == "error" {
 				got = append(got, string(r.Severity)+": "+r.Message)
 			}

@@ -11,11 +11,11 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/chart"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
@@ -68,7 +68,7 @@ type Output struct {
 
 // Package expands resources, each on its own and in parallel. The outputs are in the order of the requests and
 // incomplete if any result is an error.
-func Package(requests []Request) ([]Output, fn.Results) {
+func Package(requests []Request) ([]Output, finding.List) {
 	jobs := make([]*job, len(requests))
 	dirs := directories{}
 	for i, r := range requests {
@@ -78,12 +78,12 @@ func Package(requests []Request) ([]Output, fn.Results) {
 	crds(jobs)
 	each(jobs, (*job).render)
 	outputs := make([]Output, len(jobs))
-	var results fn.Results
+	var findings finding.List
 	for i, j := range jobs {
 		outputs[i] = j.output
-		results = append(results, j.results...)
+		findings = append(findings, j.findings...)
 	}
-	return outputs, results
+	return outputs, findings
 }
 
 type job struct {
@@ -91,19 +91,17 @@ type job struct {
 	output Output
 	// crds selects, by name, the CRDs of Istio that come with this one; nil selects none.
 	crds     func(name string) bool
-	results  fn.Results
+	findings finding.List
 	hasError bool
 }
 
-func (j *job) fail(pointer []string, format string, args ...any) *fn.Result {
+func (j *job) fail(pointer []string, format string, args ...any) *finding.Finding {
 	j.hasError = true
-	return j.result(fn.Error, pointer, fmt.Sprintf(format, args...))
+	return j.add(finding.Error, pointer, fmt.Sprintf(format, args...))
 }
 
-func (j *job) result(s fn.Severity, pointer []string, message string) *fn.Result {
-	r := krm.Result(j.Resource.Object, s, pointer, message)
-	j.results = append(j.results, r)
-	return r
+func (j *job) add(s finding.Severity, pointer []string, message string) *finding.Finding {
+	return j.findings.Add(krm.Finding(j.Resource.Object, s, pointer, message))
 }
 
 // plan finds the release, checks the values against its schema and computes the revision.
@@ -159,9 +157,9 @@ func (j *job) resolve(version v1.Version, dirs directories) {
 	rel, err := release.Bundled().Resolve(string(version), dir)
 	if err != nil {
 		r := j.fail([]string{"spec", "version"}, "spec.version: %v", err)
-		r.Field.CurrentValue = string(version)
+		r.Current = string(version)
 		if best := render.Meant(version, err); best != "" {
-			r.Field.ProposedValue = best
+			r.Suggestion = best
 		}
 		return
 	}
@@ -171,11 +169,11 @@ func (j *job) resolve(version v1.Version, dirs directories) {
 		charts = "cni"
 	}
 	if message := render.UnknownPlatform(rel, charts, j.Options[krm.OptionPlatform]); message != "" {
-		_ = j.result(fn.Warning, nil, message)
+		_ = j.add(finding.Warning, nil, message)
 	}
 	if message := render.EndOfLife(rel); message != "" {
-		r := j.result(fn.Info, []string{"spec", "version"}, message) // most packages have it for a while
-		r.Field.CurrentValue, r.Field.ProposedValue = string(version), release.Bundled().Default()
+		r := j.add(finding.Info, []string{"spec", "version"}, message) // most packages have it for a while
+		r.Current, r.Suggestion = string(version), release.Bundled().Default()
 	}
 }
 
@@ -205,15 +203,15 @@ func (j *job) check() {
 
 // problem makes a result of what is wrong with the values.
 func (j *job) problem(p render.Problem) {
-	severity := fn.Error
+	severity := finding.Error
 	if p.Warning {
-		severity = fn.Warning
+		severity = finding.Warning
 	} else {
 		j.hasError = true
 	}
-	r := j.result(severity, p.Pointer, p.String())
+	r := j.add(severity, p.Pointer, p.String())
 	if p.Suggestion != "" {
-		r.Field.ProposedValue = p.Suggestion
+		r.Suggestion = p.Suggestion
 	}
 }
 
@@ -248,7 +246,7 @@ func (j *job) objects() ([]manifest.Object, error) {
 		j.output.Protected = j.Options[krm.OptionProtect] == "true" ||
 			based && j.Options[krm.OptionProtect] != "teardown"
 		if based && !j.output.Protected {
-			_ = j.result(fn.Warning, nil, "option protect is teardown: GitOps tools prune the objects as soon as "+
+			_ = j.add(finding.Warning, nil, "option protect is teardown: GitOps tools prune the objects as soon as "+
 				"they are no longer rendered. That is the "+
 				"step before a mesh is taken down; take it away before an upgrade, which would cost the old revision "+
 				"and its proxies")

@@ -8,10 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"github.com/Masterminds/semver/v3"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/selector"
@@ -22,9 +22,9 @@ import (
 // meshes warns of control planes that get in each other's way: two in one namespace, and two whose discoverySelectors
 // can select one namespace, so that both would write there. Each control plane is named once, with the first that it
 // collides with.
-func (a *around) meshes() fn.Results {
+func (a *around) meshes() finding.List {
 	var seen []mesh
-	var results fn.Results
+	var findings finding.List
 	for _, p := range a.controlPlanes() {
 		if p.err != nil || p.item.Annotation(manifest.AnnotationOwner) != "" {
 			continue
@@ -34,14 +34,14 @@ func (a *around) meshes() fn.Results {
 			continue
 		}
 		for _, other := range seen {
-			if r := collision(other, m); r != nil {
-				results = append(results, r)
+			if f, found := collision(other, m); found {
+				findings.Add(f)
 				break
 			}
 		}
 		seen = append(seen, m)
 	}
-	return results
+	return findings
 }
 
 // mesh is what of a control plane can get in the way of another.
@@ -71,25 +71,25 @@ func meshOf(p plane) mesh {
 	return m
 }
 
-func collision(a, b mesh) *fn.Result {
+func collision(a, b mesh) (f finding.Finding, found bool) {
 	if a.namespace == b.namespace {
 		if (a.based || a.item.Kind() == v1.KindIstioRevision) && (b.based || b.item.Kind() == v1.KindIstioRevision) {
-			return nil // revisions beside each other
+			return f, false // revisions beside each other
 		}
-		return krm.Result(b.item, fn.Warning, []string{"spec", "namespace"}, fmt.Sprintf(
+		return krm.Finding(b.item, finding.Warning, []string{"spec", "namespace"}, fmt.Sprintf(
 			"%s and %s are two control planes in the namespace %s; give each a namespace of its own, or, for an upgrade, make them "+
-				"revisions of one Istio (updateStrategy: RevisionBased)", nameOf(a.item), nameOf(b.item), a.namespace))
+				"revisions of one Istio (updateStrategy: RevisionBased)", nameOf(a.item), nameOf(b.item), a.namespace)), true
 	}
 	both := ""
 	if a.cluster == b.cluster || !a.external && !b.external {
 		both = selector.Overlap(a.discovers, b.discovers)
 	}
 	if both == "" {
-		return nil
+		return f, false
 	}
-	return krm.Result(b.item, fn.Warning, []string{"spec", "values", "meshConfig", "discoverySelectors"}, fmt.Sprintf(
+	return krm.Finding(b.item, finding.Warning, []string{"spec", "values", "meshConfig", "discoverySelectors"}, fmt.Sprintf(
 		"%s and %s can discover the same namespace, %s: both would manage it; choose discoverySelectors that cannot both match, "+
-			"such as one label with different values", nameOf(a.item), nameOf(b.item), both))
+			"such as one label with different values", nameOf(a.item), nameOf(b.item), both)), true
 }
 
 func nameOf(o manifest.Object) string { return o.Kind() + "/" + o.ID().Name }
@@ -102,7 +102,7 @@ func (p plane) based() bool {
 // labels warns of namespaces and workloads in the package that ask for injection by a revision or tag that is not in it.
 // A package without a control plane says nothing about that. Without memory, an earlier revision of a RevisionBased Istio is
 // not in the package, but may be in the cluster.
-func (a *around) labels(memory bool) fn.Results {
+func (a *around) labels(memory bool) finding.List {
 	names := tagNames(a.items)
 	for _, p := range a.controlPlanes() {
 		names[p.name] = true
@@ -115,45 +115,45 @@ func (a *around) labels(memory bool) fn.Results {
 		return nil
 	}
 	known := strings.Join(slices.Sorted(maps.Keys(names)), ", ")
-	var results fn.Results
+	var findings finding.List
 	for _, u := range usesOf(a.items) {
 		if names[u.name] || u.past || len(u.field) == 0 {
 			continue
 		}
 		severity, message := a.missing(u, known, memory)
-		if severity == fn.Warning && !memory && slices.ContainsFunc(a.controlPlanes(), func(p plane) bool { return p.istio == u.name && p.based() }) {
+		if severity == finding.Warning && !memory && slices.ContainsFunc(a.controlPlanes(), func(p plane) bool { return p.istio == u.name && p.based() }) {
 			message += fmt.Sprintf(". If Istio/%s was InPlace before, the control plane %[1]s still injects, as long as it is in the cluster: a GitOps tool "+
 				"prunes it unless the commit before rendered it with the option protect (annotation lateen.io/protect: \"true\")", u.name)
 		}
 		if message != "" {
-			results = append(results, krm.Result(u.item, severity, u.field, message))
+			findings = append(findings, krm.Finding(u.item, severity, u.field, message))
 		}
 	}
-	return results
+	return findings
 }
 
 // missing is what to say about a user of a revision or tag that is not in the package, if anything. known are those that are.
-func (a *around) missing(u use, known string, memory bool) (fn.Severity, string) {
+func (a *around) missing(u use, known string, memory bool) (finding.Severity, string) {
 	key := u.field[len(u.field)-1]
 	if key != usage.LabelRevision {
 		if u.unsure {
-			return fn.Info, "" // its namespace may well have a label
+			return finding.Info, "" // its namespace may well have a label
 		}
-		return fn.Warning, fmt.Sprintf("%s means the revision or tag named default, and the package has none%s: use the label istio.io/rev, "+
+		return finding.Warning, fmt.Sprintf("%s means the revision or tag named default, and the package has none%s: use the label istio.io/rev, "+
 			"or add an IstioRevisionTag named default", asked[key], itHas(known))
 	}
 	if p := a.earlier(u.name); p != nil && !memory {
-		return fn.Info, fmt.Sprintf("istio.io/rev: %s is not in the package, but may be an earlier revision of Istio/%s that is in the cluster; "+
+		return finding.Info, fmt.Sprintf("istio.io/rev: %s is not in the package, but may be an earlier revision of Istio/%s that is in the cluster; "+
 			"move the label to %s when that one is ready", u.name, p.istio, p.name)
 	}
 	says := fmt.Sprintf("istio.io/rev: %s is no revision or tag of the package%s: ", u.name, itHas(known))
 	switch {
 	case u.item.Kind() == "Gateway":
-		return fn.Warning, says + "no control plane would deploy the Gateway"
+		return finding.Warning, says + "no control plane would deploy the Gateway"
 	case u.unsure:
-		return fn.Info, says + "nothing would be injected, unless the namespace, which is not in the package, has a label of its own"
+		return finding.Info, says + "nothing would be injected, unless the namespace, which is not in the package, has a label of its own"
 	}
-	return fn.Warning, says + "nothing would be injected, and Pods may fail to start"
+	return finding.Warning, says + "nothing would be injected, and Pods may fail to start"
 }
 
 // itHas adds the names that there are to what there is not; nothing if there are none.
@@ -190,17 +190,17 @@ func (j *job) skew() {
 			continue
 		}
 		v, err := semver.NewVersion(p.version)
-		severity, message := fn.Warning, fmt.Sprintf("spec.version: the CNI plugin of Istio %s does not work with %s of Istio %s; "+
+		severity, message := finding.Warning, fmt.Sprintf("spec.version: the CNI plugin of Istio %s does not work with %s of Istio %s; "+
 			"it works with the minor versions before, at and after its own", j.output.Release.Version, nameOf(p.item), p.version)
 		switch {
 		case (errCNI != nil || err != nil) && p.version == j.output.Release.Version:
 			continue
 		case errCNI != nil || err != nil:
-			severity, message = fn.Info, fmt.Sprintf("spec.version: whether the CNI plugin of Istio %s works with %s of Istio %s cannot be told from the versions",
+			severity, message = finding.Info, fmt.Sprintf("spec.version: whether the CNI plugin of Istio %s works with %s of Istio %s cannot be told from the versions",
 				j.output.Release.Version, nameOf(p.item), p.version)
 		case v.Major() == cni.Major() && v.Minor() <= cni.Minor()+1 && v.Minor()+1 >= cni.Minor():
 			continue
 		}
-		j.result(severity, []string{"spec", "version"}, message).Field.CurrentValue = j.output.Release.Version
+		j.add(severity, []string{"spec", "version"}, message).Current = j.output.Release.Version
 	}
 }

@@ -46,7 +46,7 @@ func FuzzList(f *testing.F) {
 		}
 		before := write(t, &krm.List{Items: in.Items})
 		out := expand.RenderIstio.List(in, krm.Options{})
-		if krm.HasError(out.Results) {
+		if out.Findings.HasError() {
 			if diff := cmp.Diff(before, write(t, &krm.List{Items: out.Items})); diff != "" {
 				t.Fatalf("an error leaves the items as they are (-before +after)\n%s", diff)
 			}

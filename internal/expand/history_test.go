@@ -188,8 +188,8 @@ func (h *history) render() {
 		options[krm.OptionAllowRemoval], h.allowed = h.allowed, ""
 	}
 	out := expand.RenderIstio.List(in, options)
-	if krm.HasError(out.Results) {
-		h.t.Errorf("%v", out.Results)
+	if out.Findings.HasError() {
+		h.t.Errorf("%v", out.Findings)
 		return
 	}
 	h.nothingLost(before, out)
@@ -248,9 +248,9 @@ func (h *history) nothingLost(before map[string]bool, out *krm.List) {
 		alive[o.Kind()+"/"+o.ID().Name] = true
 	}
 	released := map[string]bool{}
-	for _, r := range out.Results {
+	for _, r := range out.Findings {
 		if strings.HasPrefix(r.Message, "released: ") {
-			released[r.ResourceRef.Name] = true
+			released[r.Ref.Name] = true
 		}
 	}
 	h.released += len(released)
@@ -304,7 +304,7 @@ func TestSkippedFromTheNewest(t *testing.T) {
 		}
 		out := run(t, resourceList("", list...))
 		var all []string
-		for _, r := range out.Results {
+		for _, r := range out.Findings {
 			all = append(all, r.Message)
 		}
 		if got := strings.Join(all, "\n"); got != c.want {

@@ -5,10 +5,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
@@ -24,7 +24,7 @@ type Expanded struct {
 	options []krm.Options
 	around  *around
 	// Results are what was found. If any is an error, the outputs are incomplete.
-	Results fn.Results
+	Findings finding.List
 	// Strict says that warnings are errors; see Strictly.
 	Strict bool
 }
@@ -34,7 +34,7 @@ type Expanded struct {
 func (f Function) Items(items, all []manifest.Object, options krm.Options, memory bool) Expanded {
 	e := Expanded{function: f, around: &around{items: all, options: options, dirs: directories{}}}
 	every := union(all, items)
-	e.Results, e.Strict = krm.Mistakes(every, false), isStrict(options, every)
+	e.Findings, e.Strict = krm.Mistakes(every, false), isStrict(options, every)
 	var requests []Request
 	seen := map[string]string{}
 	for _, item := range items {
@@ -42,13 +42,13 @@ func (f Function) Items(items, all []manifest.Object, options krm.Options, memor
 			// Another apiVersion is a mistake.
 			continue
 		}
-		r, results := krm.Decode(item)
-		e.Results = append(e.Results, results...)
-		if krm.HasError(results) {
+		r, findings := krm.Decode(item)
+		e.Findings = append(e.Findings, findings...)
+		if findings.HasError() {
 			continue
 		}
 		if first, twice := seen[r.Name()]; twice {
-			e.Results = append(e.Results, krm.Result(item, fn.Error, []string{"metadata", "name"}, r.Name()+" is there twice"+first))
+			e.Findings = append(e.Findings, krm.Finding(item, finding.Error, []string{"metadata", "name"}, r.Name()+" is there twice"+first))
 			continue
 		}
 		seen[r.Name()] = krm.Also(item)
@@ -57,16 +57,16 @@ func (f Function) Items(items, all []manifest.Object, options krm.Options, memor
 		e.options = append(e.options, inForce)
 		requests = append(requests, Request{Resource: r, Options: inForce, Protect: !memory, around: e.around})
 	}
-	outputs, results := Package(requests)
+	outputs, findings := Package(requests)
 	e.Outputs = outputs
 	e.around.plan(e.Sources, outputs)
-	e.Results = append(e.Results, results...)
+	e.Findings = append(e.Findings, findings...)
 	if f.Name == RenderIstio.Name && len(all) > 1 {
-		e.Results = append(e.Results, append(e.around.meshes(), e.around.labels(memory)...)...)
-		e.Results = append(e.Results, append(e.crdsUndecided(), e.unprotectedNamespaces()...)...)
+		e.Findings = append(e.Findings, append(e.around.meshes(), e.around.labels(memory)...)...)
+		e.Findings = append(e.Findings, append(e.crdsUndecided(), e.unprotectedNamespaces()...)...)
 	}
 	if f.Name == RenderIstio.Name || f.Name == RevisionTag.Name {
-		e.Results = append(e.Results, e.tagClashes()...)
+		e.Findings = append(e.Findings, e.tagClashes()...)
 	}
 	return e
 }
@@ -87,7 +87,7 @@ func union(all, items []manifest.Object) []manifest.Object {
 }
 
 // Plain gives the objects for a place that remembers nothing: no resources of sailoperator.io, unless the user has them
-// tracked. It adds a warning to the results if that leaves old revisions to nobody.
+// tracked. It adds a warning to the findings if that leaves old revisions to nobody.
 func (e *Expanded) Plain() ([]manifest.Object, error) {
 	e.warnUntracked(true)
 	var all []manifest.Object
@@ -123,25 +123,23 @@ func (e *Expanded) Plain() ([]manifest.Object, error) {
 }
 
 // List computes the output list of the function for an input list. On an error the output has the items of the input,
-// unchanged, and the results tell what is wrong.
+// unchanged, and the findings tell what is wrong.
 func (f Function) List(in *krm.List, options krm.Options) *krm.List {
 	out := *in
 	out.Config = nil
-	t, results := f.newTask(in, options)
-	if !krm.HasError(results) {
-		out.Items, results = t.run()
+	t, findings := f.newTask(in, options)
+	if !findings.HasError() {
+		out.Items, findings = t.run()
 	}
-	results = krm.Strictly(results, isStrict(t.options, union(in.Items, t.work)))
-	if krm.HasError(results) {
+	findings = findings.Strictly(isStrict(t.options, union(in.Items, t.work)))
+	if findings.HasError() {
 		out.Items = in.Items
 	}
 	// kpt shows the first few: what matters most comes first.
-	slices.SortStableFunc(results, func(a, b *fn.Result) int { return rank[a.Severity] - rank[b.Severity] })
-	out.Results = results
+	findings.Sort()
+	out.Findings = findings
 	return &out
 }
-
-var rank = map[fn.Severity]int{fn.Error: 0, fn.Warning: 1, fn.Info: 2}
 
 // task is what one call of the function is to do.
 type task struct {
@@ -156,7 +154,7 @@ type task struct {
 }
 
 // newTask finds out from the functionConfig which resources are to be expanded.
-func (f Function) newTask(in *krm.List, options krm.Options) (task, fn.Results) {
+func (f Function) newTask(in *krm.List, options krm.Options) (task, finding.List) {
 	t := task{function: f, items: in.Items, work: in.Items, options: options, memory: Remembers(in.Items)}
 	present := map[string]bool{}
 	for _, item := range in.Items {
@@ -174,9 +172,9 @@ func (f Function) newTask(in *krm.List, options krm.Options) (task, fn.Results) 
 	switch {
 	case config == nil:
 	case config.Kind() == "ConfigMap":
-		fromConfig, results := krm.OptionsOfConfig(*config)
+		fromConfig, findings := krm.OptionsOfConfig(*config)
 		t.options = fromConfig.Over(options)
-		return t, results
+		return t, findings
 	case krm.IsResource(*config, f.Kinds...):
 		// The resource itself is the configuration: of kustomize's generator, or of a kpt mutator with configPath. Only this
 		// one is expanded.
@@ -192,8 +190,8 @@ func (f Function) newTask(in *krm.List, options krm.Options) (task, fn.Results) 
 			t.work = in.Items[i : i+1]
 		}
 	default:
-		if wrong := krm.MistakeIn(*config, false); wrong != nil {
-			return t, fn.Results{wrong}
+		if wrong, found := krm.MistakeIn(*config, false); found {
+			return t, finding.List{wrong}
 		}
 		return t, failure(fmt.Errorf("functionConfig is a %s %q; %s takes %s of %s, or a ConfigMap with options",
 			config.Kind(), config.ID().Name, f.Name, strings.Join(f.Kinds, " or "), v1.GroupVersion))
@@ -201,23 +199,25 @@ func (f Function) newTask(in *krm.List, options krm.Options) (task, fn.Results) 
 	return t, nil
 }
 
-func failure(err error) fn.Results { return fn.Results{{Message: err.Error(), Severity: fn.Error}} }
+func failure(err error) finding.List {
+	return finding.List{{Message: err.Error(), Severity: finding.Error}}
+}
 
 // run expands the resources and puts what they give among the items.
-func (t task) run() ([]manifest.Object, fn.Results) { //nolint:cyclop // the phases of a run in their order
+func (t task) run() ([]manifest.Object, finding.List) { //nolint:cyclop // the phases of a run in their order
 	e := t.function.Items(t.work, t.items, t.options, t.memory)
-	if krm.HasError(e.Results) {
-		return nil, e.Results
+	if e.Findings.HasError() {
+		return nil, e.Findings
 	}
 	if !t.memory && !t.generator {
 		e.warnUntracked(false)
 	}
 	var seen []usage.Report
 	if t.function.Name == RenderIstio.Name {
-		var results fn.Results
-		seen, results = reports(t.items, t.memory)
-		if e.Results = append(e.Results, append(results, e.strangers(seen)...)...); krm.HasError(results) {
-			return nil, e.Results
+		var findings finding.List
+		seen, findings = reports(t.items, t.memory)
+		if e.Findings = append(e.Findings, append(findings, e.strangers(seen)...)...); findings.HasError() {
+			return nil, e.Findings
 		}
 	}
 	var expansions []krm.Expansion
@@ -251,8 +251,8 @@ func (t task) run() ([]manifest.Object, fn.Results) { //nolint:cyclop // the pha
 				u.note(rev, t.memory)
 				u.run()
 				u.release()
-				if e.Results = append(e.Results, u.results...); krm.HasError(u.results) {
-					return nil, e.Results
+				if e.Findings = append(e.Findings, u.findings...); u.findings.HasError() {
+					return nil, e.Findings
 				}
 				x.Released = u.released
 				if t.memory {
@@ -272,44 +272,44 @@ func (t task) run() ([]manifest.Object, fn.Results) { //nolint:cyclop // the pha
 		return nil, failure(err)
 	}
 	leaving := t.removal(&e, items, seen, expansions)
-	results := leaving.results(t.function.Kinds)
-	if krm.HasError(results) {
-		return nil, append(e.Results, results...)
+	findings := leaving.findings(t.function.Kinds)
+	if findings.HasError() {
+		return nil, append(e.Findings, findings...)
 	}
-	results = append(results, e.withoutDefault(t.items, items)...)
-	results = append(results, e.elsewhere(leaving)...)
+	findings = append(findings, e.withoutDefault(t.items, items)...)
+	findings = append(findings, e.elsewhere(leaving)...)
 	if t.memory {
-		results = append(results, withoutCRDs(t.items, items)...)
+		findings = append(findings, withoutCRDs(t.items, items)...)
 		e.releasedByPackage(items)
-		results = append(results, e.unskipped(items)...)
+		findings = append(findings, e.unskipped(items)...)
 	}
 	if !t.generator {
-		results = append(results, e.mark(items, t.memory)...)
+		findings = append(findings, e.mark(items, t.memory)...)
 	}
-	return items, append(e.Results, results...)
+	return items, append(e.Findings, findings...)
 }
 
 // withoutDefault warns if the revision default leaves the package of an Istio that stays: some things of a cluster are there
 // only once, and come with the default revision or tag.
-func (e *Expanded) withoutDefault(before, after []manifest.Object) fn.Results {
+func (e *Expanded) withoutDefault(before, after []manifest.Object) finding.List {
 	has := func(items []manifest.Object, owner string) bool {
 		return slices.ContainsFunc(items, func(o manifest.Object) bool {
 			return o.Label(manifest.LabelRevision) == "default" && o.Annotation(manifest.AnnotationOwner) == owner
 		})
 	}
-	var results fn.Results
+	var findings finding.List
 	for i, r := range e.Sources {
 		owner := e.Outputs[i].Owner
 		if r.Istio == nil || !has(before, owner) || has(after, owner) || tagNames(after)["default"] {
 			continue
 		}
-		results = append(results, krm.Result(r.Object, fn.Warning, nil, "the revision default leaves the package, and there is no tag named default to take over: "+
+		findings = append(findings, krm.Finding(r.Object, finding.Warning, nil, "the revision default leaves the package, and there is no tag named default to take over: "+
 			"the validator istiod-default-validator goes, which only a default revision or tag has, and "+
 			"istio-injection: enabled means nothing any more. "+
 			"Add an IstioRevisionTag named default, unless nothing needs them. The ServiceAccount "+
 			"istio-reader-service-account stays: other revisions rely on it"))
 	}
-	return results
+	return findings
 }
 
 // dir is the directory of an output's files, beside the file of its source.
@@ -333,7 +333,7 @@ func (e *Expanded) warnUntracked(plain bool) {
 			unseen = e.options[i][krm.OptionTrack] != "true"
 		}
 		if unseen && r.Istio != nil && r.Istio.Spec.RevisionBased() {
-			e.Results = append(e.Results, krm.Result(r.Object, fn.Warning, []string{"spec", "updateStrategy", "type"},
+			e.Findings = append(e.Findings, krm.Finding(r.Object, finding.Warning, []string{"spec", "updateStrategy", "type"},
 				"RevisionBased without tracking: nothing here remembers older revisions, so nobody will remove the old one after an upgrade. "+
 					"Let the controller track it (generator: annotation lateen.io/track: \"true\"; transformer: no local-config), or remove old revisions by hand"))
 		}

@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lateen-io/lateen/internal/expand"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
@@ -77,8 +77,8 @@ func write(t testing.TB, l *krm.List) string {
 func run(t *testing.T, in string) *krm.List {
 	t.Helper()
 	out := expand.RenderIstio.List(read(t, in), krm.Options{})
-	if krm.HasError(out.Results) {
-		t.Fatal(out.Results)
+	if out.Findings.HasError() {
+		t.Fatal(out.Findings)
 	}
 	return out
 }
@@ -320,7 +320,7 @@ func TestIdempotent(t *testing.T) {
 			if diff := cmp.Diff(text, write(t, &krm.List{Items: second.Items})); diff != "" {
 				t.Errorf("(-first +second)\n%s", diff)
 			}
-			if diff := cmp.Diff(short(first.Results), short(second.Results)); diff != "" {
+			if diff := cmp.Diff(short(first.Findings), short(second.Findings)); diff != "" {
 				t.Errorf("results (-first +second)\n%s", diff)
 			}
 			checkFiles(t, first.Items)
@@ -379,8 +379,8 @@ func TestCRDsOfTwoMutators(t *testing.T) {
 					in := read(t, text)
 					in.Config = read(t, resourceList(config)).Config
 					out := expand.RenderIstio.List(in, krm.Options{})
-					if krm.HasError(out.Results) {
-						t.Fatal(out.Results)
+					if out.Findings.HasError() {
+						t.Fatal(out.Findings)
 					}
 					text = write(t, &krm.List{Items: out.Items})
 				}
@@ -403,18 +403,18 @@ func TestCRDsOfTwoMutators(t *testing.T) {
 // found is a result in short.
 type found struct{ Severity, Name, Field, File, Message string }
 
-func short(results fn.Results) []found {
+func short(results finding.List) []found {
 	var out []found
 	for _, r := range results {
 		f := found{Severity: string(r.Severity), Message: r.Message}
-		if r.ResourceRef != nil {
-			f.Name = r.ResourceRef.Name
+		if r.Ref != (finding.Ref{}) {
+			f.Name = r.Ref.Name
 		}
-		if r.Field != nil {
-			f.Field = r.Field.Path
+		if r.Field != "" {
+			f.Field = r.Field
 		}
-		if r.File != nil {
-			f.File = r.File.Path
+		if r.File != "" {
+			f.File = r.File
 		}
 		out = append(out, f)
 	}
@@ -504,7 +504,7 @@ func TestErrors(t *testing.T) {
 			in := read(t, tc.in)
 			before := write(t, &krm.List{Items: in.Items})
 			out := expand.RenderIstio.List(in, krm.Options{})
-			got := short(out.Results)
+			got := short(out.Findings)
 			for i := range min(len(got), len(tc.want)) {
 				if strings.Contains(got[i].Message, tc.want[i].Message) {
 					got[i].Message = tc.want[i].Message
@@ -563,7 +563,7 @@ func TestWarnings(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			out := run(t, tc.in)
-			if diff := cmp.Diff(tc.want, short(out.Results)); diff != "" {
+			if diff := cmp.Diff(tc.want, short(out.Findings)); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
 			if kinds(out)["Deployment"] != 1 {
@@ -664,7 +664,7 @@ func TestRenderedBy(t *testing.T) {
 		in := read(t, resourceList("", c.items...))
 		out := c.function.List(in, krm.Options{})
 		var results []string
-		for _, r := range out.Results {
+		for _, r := range out.Findings {
 			results = append(results, r.Message)
 		}
 		if diff := cmp.Diff(c.results, results); diff != "" {

@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
-
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
@@ -14,8 +13,8 @@ import (
 // unprotectedNamespaces warns of the Namespace of a control plane that GitOps tools are asked to leave in the cluster,
 // if they are not asked to leave the Namespace: it would go when it leaves Git, with istiod, and the webhooks, which
 // are in no namespace, would stay and refuse pods.
-func (e *Expanded) unprotectedNamespaces() fn.Results {
-	var results fn.Results
+func (e *Expanded) unprotectedNamespaces() finding.List {
+	var findings finding.List
 	told := map[string]bool{}
 	for _, out := range e.Outputs {
 		if !out.Protected || out.Revision == nil || told[out.Revision.Spec.Namespace] {
@@ -27,7 +26,7 @@ func (e *Expanded) unprotectedNamespaces() fn.Results {
 				continue
 			}
 			told[name] = true
-			results = append(results, krm.Result(item, fn.Warning, nil,
+			findings = append(findings, krm.Finding(item, finding.Warning, nil,
 				fmt.Sprintf("when it leaves the output, a GitOps tool deletes it, and istiod with it, "+
 					"while the webhooks of IstioRevision/%s (%s) ask not to be pruned: they stay, and "+
 					"refuse pods. Add "+
@@ -36,7 +35,7 @@ func (e *Expanded) unprotectedNamespaces() fn.Results {
 					manifest.AnnotationArgoSync, manifest.AnnotationFluxPrune)))
 		}
 	}
-	return results
+	return findings
 }
 
 // isProtected reports whether an object asks Argo CD or Flux not to prune it: hardly anybody has both.
@@ -52,7 +51,7 @@ func isProtected(o manifest.Object) bool {
 // elsewhere warns of a control plane that moves to another namespace: what is connected to it in the one before loses it.
 // A Namespace that is not in the package, while that of before is, has probably been forgotten. A package without
 // memory knows only where a control plane is by default.
-func (e *Expanded) elsewhere(leaving *removal) fn.Results {
+func (e *Expanded) elsewhere(leaving *removal) finding.List {
 	there, used := map[string]bool{}, map[string]bool{}
 	for _, item := range e.around.items {
 		if id := item.ID(); id.Kind == "Namespace" && id.Group == "" {
@@ -64,7 +63,7 @@ func (e *Expanded) elsewhere(leaving *removal) fn.Results {
 			used[p.revision.Spec.Namespace] = true
 		}
 	}
-	var results fn.Results
+	var findings finding.List
 	for i, out := range e.Outputs {
 		if out.Revision == nil || e.Sources[i].Tag != nil {
 			continue
@@ -85,11 +84,11 @@ func (e *Expanded) elsewhere(leaving *removal) fn.Results {
 				"else creates it", now, from))
 		}
 		if len(says) > 0 {
-			results = append(results, krm.Result(e.Sources[i].Object, fn.Warning, []string{"spec", "namespace"},
+			findings = append(findings, krm.Finding(e.Sources[i].Object, finding.Warning, []string{"spec", "namespace"},
 				strings.Join(says, "; ")))
 		}
 	}
-	return results
+	return findings
 }
 
 // movedFrom is the namespace in which an earlier run has put the control plane of an output, if it is another one.

@@ -55,12 +55,12 @@ func TestElsewhere(t *testing.T) {
 		{"kpt, no move", []string{remembered(mesh("istio-system")), injected, earlier}, ""},
 	} {
 		out := expand.RenderIstio.List(read(t, resourceList("", c.items...)), krm.Options{})
-		if krm.HasError(out.Results) {
-			t.Errorf("%s: %v", c.reason, out.Results)
+		if out.Findings.HasError() {
+			t.Errorf("%s: %v", c.reason, out.Findings)
 		}
 		var got []string
-		for _, r := range out.Results {
-			if r.Field != nil && r.Field.Path == "spec.namespace" && r.Severity == "warning" &&
+		for _, r := range out.Findings {
+			if r.Field != "" && r.Field == "spec.namespace" && r.Severity == "warning" &&
 				!strings.Contains(r.Message, "can discover") {
 				got = append(got, r.Message)
 			}

@@ -5,9 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
-
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/health"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
@@ -80,39 +79,39 @@ func (t task) removal(e *Expanded, after []manifest.Object, reports []usage.Repo
 	return r
 }
 
-// results says what is removed, and refuses what may well be a mistake.
-func (r *removal) results(kinds []string) fn.Results {
+// findings says what is removed, and refuses what may well be a mistake.
+func (r *removal) findings(kinds []string) finding.List {
 	out := r.needless(kinds)
 	for _, d := range r.departures() {
 		why := r.heldBy(d)
 		if why == "" || slices.Contains(r.allowed, d.owner()) {
 			continue
 		}
-		out = append(out, &fn.Result{
-			Severity: fn.Error, ResourceRef: d.ref(),
+		out = append(out, finding.Finding{
+			Severity: finding.Error, Ref: d.ref(),
 			Message: fmt.Sprintf("is not in the package any more, and the %d objects that were "+
 				"generated for it would be removed, but %s. Put it back; or, if it has to go, allow that: "+
 				"LATEEN_ALLOW_REMOVAL=%s, or the key %s of the functionConfig",
 				d.objects, why, d.owner(), krm.OptionAllowRemoval),
 		})
 	}
-	if krm.HasError(out) {
+	if out.HasError() {
 		return out
 	}
 	return append(out, r.removed()...)
 }
 
-func (d departure) ref() *fn.ResourceRef {
-	return &fn.ResourceRef{APIVersion: v1.GroupVersion.String(), Kind: d.kind, Name: d.name}
+func (d departure) ref() finding.Ref {
+	return finding.Ref{APIVersion: v1.GroupVersion.String(), Kind: d.kind, Name: d.name}
 }
 
 // needless warns of a removal that is allowed although the resource is there: it would let the next mistake through.
-func (r *removal) needless(kinds []string) fn.Results {
-	var out fn.Results
+func (r *removal) needless(kinds []string) finding.List {
+	var out finding.List
 	for _, item := range r.after {
 		if name := nameOf(item); item.ID().Group == v1.GroupVersion.Group && slices.Contains(kinds, item.Kind()) &&
 			slices.Contains(r.allowed, name) {
-			out = append(out, krm.Result(item, fn.Warning, nil,
+			out = append(out, krm.Finding(item, finding.Warning, nil,
 				fmt.Sprintf("option %s allows the removal of %s, which is in the package: take it out of "+
 					"the option, which would let a mistake through", krm.OptionAllowRemoval, name)))
 		}
@@ -263,8 +262,8 @@ func (r *removal) unused(revisions []string) bool {
 
 // removed tells which generated objects are in the package no longer: one result each, and one for a whole resource or
 // revision.
-func (r *removal) removed() fn.Results {
-	var results fn.Results
+func (r *removal) removed() finding.List {
+	var findings finding.List
 	told := map[string]bool{}
 	departures := map[string]departure{}
 	for _, d := range r.departures() {
@@ -285,36 +284,36 @@ func (r *removal) removed() fn.Results {
 		case key != "" && !revisions[key]:
 			if !told[key] {
 				told[key] = true
-				results = append(results, r.revisionGone(key))
+				findings = append(findings, r.revisionGone(key))
 			}
 		case left && key == "" && d.kind != v1.KindIstio && d.kind != v1.KindIstioRevision:
 			if !told[owner] {
 				told[owner] = true
-				results = append(results, &fn.Result{
-					Severity: r.severity(owner), ResourceRef: d.ref(),
+				findings = append(findings, finding.Finding{
+					Severity: r.severity(owner), Ref: d.ref(),
 					Message: fmt.Sprintf(
 						"is not in the package any more, and the %d objects that were generated for it were removed",
 						d.objects),
 				})
 			}
 		default:
-			results = append(results, krm.Result(o, fn.Info, nil, "removed: "+owner+" does not generate it any more"))
+			findings = append(findings, krm.Finding(o, finding.Info, nil, "removed: "+owner+" does not generate it any more"))
 		}
 	}
-	return results
+	return findings
 }
 
 // severity is that of a result about the removal of a resource: what the user has allowed by name is no warning that
 // option strict could make an error.
-func (r *removal) severity(owner string) fn.Severity {
+func (r *removal) severity(owner string) finding.Severity {
 	if slices.Contains(r.allowed, owner) && isStrict(r.options, r.before) {
-		return fn.Info
+		return finding.Info
 	}
-	return fn.Warning
+	return finding.Warning
 }
 
 // revisionGone is the result about a revision that has left the package.
-func (r *removal) revisionGone(key string) *fn.Result {
+func (r *removal) revisionGone(key string) finding.Finding {
 	owner, name, _ := strings.Cut(key, " ")
 	n := 0
 	var record *manifest.Object
@@ -327,14 +326,14 @@ func (r *removal) revisionGone(key string) *fn.Result {
 		}
 	}
 	sourced := r.sources[owner]
-	severity, message := fn.Info, fmt.Sprintf("removed with the %d objects of the revision", n)
+	severity, message := finding.Info, fmt.Sprintf("removed with the %d objects of the revision", n)
 	if !sourced {
 		severity = r.severity(owner)
 		message += fmt.Sprintf(", because %s is not in the package any more: see to it that no proxy is connected to "+
 			"it before this is applied", owner)
 	}
 	if record != nil {
-		return krm.Result(*record, severity, nil, message)
+		return krm.Finding(*record, severity, nil, message)
 	}
 	if sourced { // somebody has deleted its IstioRevision
 		message = fmt.Sprintf("is not in the package any more, and its %d objects were removed", n)
@@ -344,9 +343,9 @@ func (r *removal) revisionGone(key string) *fn.Result {
 				"applied"
 		}
 	}
-	return &fn.Result{
+	return finding.Finding{
 		Message: message, Severity: severity,
-		ResourceRef: departure{kind: v1.KindIstioRevision, name: name}.ref(),
+		Ref: departure{kind: v1.KindIstioRevision, name: name}.ref(),
 	}
 }
 

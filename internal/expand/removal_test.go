@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lateen-io/lateen/internal/expand"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
@@ -54,12 +54,12 @@ func usageOf(cluster, revision, inUse string) string {
 }
 
 // said is a result in short.
-func said(results fn.Results) []string {
+func said(results finding.List) []string {
 	var out []string
 	for _, r := range results {
 		line := string(r.Severity) + " "
-		if r.ResourceRef != nil {
-			line += r.ResourceRef.Kind + "/" + r.ResourceRef.Name + ": "
+		if r.Ref != (finding.Ref{}) {
+			line += r.Ref.Kind + "/" + r.Ref.Name + ": "
 		}
 		out = append(out, line+r.Message)
 	}
@@ -275,10 +275,10 @@ func TestRemoval(t *testing.T) {
 			in := read(t, resourceList("", c.items...))
 			before := write(t, &krm.List{Items: in.Items})
 			out := c.function.List(in, options)
-			if diff := cmp.Diff(c.want, said(out.Results)); diff != "" {
+			if diff := cmp.Diff(c.want, said(out.Findings)); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
-			if krm.HasError(out.Results) {
+			if out.Findings.HasError() {
 				if diff := cmp.Diff(before, write(t, &krm.List{Items: out.Items})); diff != "" {
 					t.Errorf("on an error the items are as they came (-before +after)\n%s", diff)
 				}
@@ -356,15 +356,15 @@ func TestMistakes(t *testing.T) {
 			in := read(t, c.in)
 			want := write(t, &krm.List{Items: in.Items})
 			out := f.List(in, krm.Options{})
-			if diff := cmp.Diff([]string{c.want}, said(out.Results)); diff != "" {
+			if diff := cmp.Diff([]string{c.want}, said(out.Findings)); diff != "" {
 				t.Errorf("%s, %s: -want +got\n%s", f.Name, c.reason, diff)
 			}
 			if diff := cmp.Diff(want, write(t, &krm.List{Items: out.Items})); diff != "" {
 				t.Errorf("%s, %s: the items (-before +after)\n%s", f.Name, c.reason, diff)
 			}
-			if r := out.Results[0]; r.Severity == fn.Error && r.Field != nil && r.Field.Path == "kind" &&
-				r.ResourceRef.Kind == "Isto" {
-				if diff := cmp.Diff(any("Istio"), r.Field.ProposedValue); diff != "" {
+			if r := out.Findings[0]; r.Severity == finding.Error && r.Field != "" && r.Field == "kind" &&
+				r.Ref.Kind == "Isto" {
+				if diff := cmp.Diff(any("Istio"), r.Suggestion); diff != "" {
 					t.Errorf("%s, %s: the proposed value (-want +got)\n%s", f.Name, c.reason, diff)
 				}
 			}
@@ -378,7 +378,7 @@ func TestZTunnel(t *testing.T) {
 		strings.Replace(istio("default", "{}"), "kind: Istio", "kind: ZTunnel", 1))), krm.Options{})
 	want := []string{"warning ZTunnel/default: kind: no function of Lateen expands a ZTunnel: nothing is rendered " +
 		"for it; install Istio's chart ztunnel beside the control plane"}
-	if diff := cmp.Diff(want, said(out.Results)); diff != "" || len(out.Items) != 1 {
+	if diff := cmp.Diff(want, said(out.Findings)); diff != "" || len(out.Items) != 1 {
 		t.Errorf("%d items; results (-want +got)\n%s", len(out.Items), diff)
 	}
 }
@@ -421,8 +421,8 @@ func TestStrict(t *testing.T) {
 		in := read(t, c.in)
 		before := write(t, &krm.List{Items: in.Items})
 		out := expand.RenderIstio.List(in, c.options)
-		if got := krm.ExitCode(out.Results); got != c.code {
-			t.Errorf("%s: exit code %d, want %d: %v", c.reason, got, c.code, said(out.Results))
+		if got := out.Findings.ExitCode(); got != c.code {
+			t.Errorf("%s: exit code %d, want %d: %v", c.reason, got, c.code, said(out.Findings))
 		}
 		if c.code == 0 {
 			continue
@@ -430,8 +430,8 @@ func TestStrict(t *testing.T) {
 		if diff := cmp.Diff(before, write(t, &krm.List{Items: out.Items})); diff != "" {
 			t.Errorf("%s: the items (-before +after)\n%s", c.reason, diff)
 		}
-		for _, r := range out.Results {
-			if r.Severity == fn.Warning && c.code == 3 {
+		for _, r := range out.Findings {
+			if r.Severity == finding.Warning && c.code == 3 {
 				t.Errorf("%s: still a warning: %s", c.reason, r.Message)
 			}
 		}
@@ -448,7 +448,7 @@ func TestNothingToName(t *testing.T) {
 		"warning Namespace/app: istio.io/rev: canary is no revision or tag of the package: nothing would be injected, and " +
 			"Pods may fail to start",
 	}
-	if diff := cmp.Diff(want, said(out.Results)); diff != "" {
+	if diff := cmp.Diff(want, said(out.Findings)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

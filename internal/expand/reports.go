@@ -5,9 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
-
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/usage"
@@ -15,31 +14,31 @@ import (
 
 // reports reads the usage reports of a package. Where nothing remembers earlier revisions there is nothing that they could
 // release, and that is all there is to say of them.
-func reports(items []manifest.Object, memory bool) ([]usage.Report, fn.Results) {
+func reports(items []manifest.Object, memory bool) ([]usage.Report, finding.List) {
 	var out []usage.Report
-	var results fn.Results
+	var findings finding.List
 	for _, item := range items {
 		if !isReport(item) {
 			continue
 		}
 		if item.Annotation(krm.AnnotationLocalConfig) != "true" {
-			results = append(results, krm.Result(item, fn.Warning, []string{"metadata", "annotations"}, fmt.Sprintf("the usage report would be applied to "+
+			findings = append(findings, krm.Finding(item, finding.Warning, []string{"metadata", "annotations"}, fmt.Sprintf("the usage report would be applied to "+
 				"the cluster, which does not know it: add the annotation %s: \"true\"", krm.AnnotationLocalConfig)))
 		}
 		if !memory {
-			results = append(results, krm.Result(item, fn.Warning, nil, "a usage report has no effect here: nothing remembers earlier revisions that it "+
+			findings = append(findings, krm.Finding(item, finding.Warning, nil, "a usage report has no effect here: nothing remembers earlier revisions that it "+
 				"could release. Under kustomize the controller removes them, or people do"))
 			continue
 		}
 		r, err := report(item)
 		if err != nil {
-			results = append(results, krm.Result(item, fn.Error, []string{"spec"}, "usage report: "+err.Error()))
+			findings = append(findings, krm.Finding(item, finding.Error, []string{"spec"}, "usage report: "+err.Error()))
 			continue
 		}
 		out = append(out, r)
 	}
 	slices.SortFunc(out, func(a, b usage.Report) int { return strings.Compare(a.Name, b.Name) })
-	return out, results
+	return out, findings
 }
 
 func isReport(item manifest.Object) bool {
@@ -60,7 +59,7 @@ func report(item manifest.Object) (usage.Report, error) {
 
 // strangers warns of reports that are probably not about this package: of a cluster that none of its Istios is applied to,
 // or without any of its revisions.
-func (e *Expanded) strangers(reports []usage.Report) fn.Results {
+func (e *Expanded) strangers(reports []usage.Report) finding.List {
 	var listed, revisions []string
 	all := true                           // whether every Istio lists its clusters
 	for _, item := range e.around.items { // another run may be the one that expands it
@@ -75,20 +74,20 @@ func (e *Expanded) strangers(reports []usage.Report) fn.Results {
 			revisions = append(revisions, p.name)
 		}
 	}
-	var results fn.Results
+	var findings finding.List
 	for _, r := range reports {
 		item := e.around.items[slices.IndexFunc(e.around.items, func(o manifest.Object) bool { return isReport(o) && o.ID().Name == r.Name })]
 		mentioned := slices.ContainsFunc(r.Revisions, func(rev usage.Revision) bool { return slices.Contains(revisions, rev.Name) })
 		switch {
 		case all && len(listed) > 0 && !slices.Contains(listed, r.Name):
-			results = append(results, krm.Result(item, fn.Warning, []string{"metadata", "name"}, fmt.Sprintf("the package is not applied to the cluster %s (%s: %s): "+
+			findings = append(findings, krm.Finding(item, finding.Warning, []string{"metadata", "name"}, fmt.Sprintf("the package is not applied to the cluster %s (%s: %s): "+
 				"add the cluster there, or remove the report", r.Name, krm.OptionClusters, strings.Join(listed, ", "))))
 		case len(revisions) > 0 && !mentioned:
-			results = append(results, krm.Result(item, fn.Warning, []string{"spec", "revisions"}, fmt.Sprintf("the usage report mentions no revision of the package "+
+			findings = append(findings, krm.Finding(item, finding.Warning, []string{"spec", "revisions"}, fmt.Sprintf("the usage report mentions no revision of the package "+
 				"(it has: %s); is it about another mesh?", strings.Join(revisions, ", "))))
 		}
 	}
-	return results
+	return findings
 }
 
 // clustersOf are the clusters in the option of that name.

@@ -39,11 +39,11 @@ func TestStrangers(t *testing.T) {
 		{"a list for the whole package", configMap + "data: {clusters: 'west, east'}\n", []string{mesh("a", ""), report("east", "a"), report("north", "a")}, []string{"north the package is not applied"}},
 	} {
 		out := expand.RenderIstio.List(read(t, resourceList(c.config, c.items...)), krm.Options{})
-		if krm.HasError(out.Results) {
-			t.Fatalf("%s: %v", c.reason, out.Results)
+		if out.Findings.HasError() {
+			t.Fatalf("%s: %v", c.reason, out.Findings)
 		}
 		var got []string
-		for _, f := range short(out.Results) {
+		for _, f := range short(out.Findings) {
 			got = append(got, f.Name+" "+f.Message)
 		}
 		for i := range min(len(got), len(c.want)) {

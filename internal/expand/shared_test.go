@@ -79,11 +79,11 @@ func TestSharedStays(t *testing.T) {
 			out := expand.RenderIstio.List(read(t, resourceList("", items...)), krm.Options{
 				krm.OptionAllowRemoval: "IstioRevision/default",
 			})
-			if krm.HasError(out.Results) {
-				t.Fatalf("%s %v", c.reason, out.Results)
+			if out.Findings.HasError() {
+				t.Fatalf("%s %v", c.reason, out.Findings)
 			}
-			if out = expand.RevisionTag.List(out, krm.Options{}); krm.HasError(out.Results) {
-				t.Fatalf("%s %v", c.reason, out.Results)
+			if out = expand.RevisionTag.List(out, krm.Options{}); out.Findings.HasError() {
+				t.Fatalf("%s %v", c.reason, out.Findings)
 			}
 			return out
 		}

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lateen-io/lateen/internal/expand"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
@@ -57,8 +57,8 @@ func showOptions(t *testing.T, template string) {
 func pipeline(t *testing.T, text string, istio, tag krm.Options) *krm.List {
 	t.Helper()
 	out := expand.RenderIstio.List(read(t, text), istio)
-	if krm.HasError(out.Results) {
-		t.Fatal(out.Results)
+	if out.Findings.HasError() {
+		t.Fatal(out.Findings)
 	}
 	return expand.RevisionTag.List(read(t, write(t, &krm.List{Items: out.Items})), tag)
 }
@@ -73,7 +73,7 @@ func hooks(t *testing.T, l *krm.List) string {
 		}
 	}
 	if len(items) == 0 {
-		t.Fatalf("the package has nothing of the tag: %v", l.Results)
+		t.Fatalf("the package has nothing of the tag: %v", l.Findings)
 	}
 	return write(t, &krm.List{Items: items})
 }
@@ -120,9 +120,9 @@ func TestTagOptions(t *testing.T) {
 			t.Error("with the charts, nothing is rendered")
 		}
 		out := pipeline(t, text, charts, krm.Options{})
-		if !krm.HasError(out.Results) || !strings.Contains(out.Results[0].Message, "Istio/mesh cannot be rendered: Istio v1.26.9 is not bundled") ||
-			!strings.HasSuffix(out.Results[0].Message, ". If render-istio has the option charts, give revision-tag the same") {
-			t.Errorf("got %v", out.Results)
+		if !out.Findings.HasError() || !strings.Contains(out.Findings[0].Message, "Istio/mesh cannot be rendered: Istio v1.26.9 is not bundled") ||
+			!strings.HasSuffix(out.Findings[0].Message, ". If render-istio has the option charts, give revision-tag the same") {
+			t.Errorf("got %v", out.Findings)
 		}
 	})
 
@@ -131,7 +131,7 @@ func TestTagOptions(t *testing.T) {
 		out := pipeline(t, text, krm.Options{"charts": brought(t, "1.26.0")}, krm.Options{})
 		want := []found{{"warning", "prod", "spec.targetRef.name", "tag.yaml", "spec.targetRef: Istio/mesh was rendered with other charts of Istio v1.26.0 than those " +
 			"that the tag gets: give revision-tag the same option charts as render-istio"}}
-		if diff := cmp.Diff(want, short(out.Results)); diff != "" {
+		if diff := cmp.Diff(want, short(out.Findings)); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
@@ -141,9 +141,9 @@ func TestTagOptions(t *testing.T) {
 		pinned := strings.Replace(tagFile, "{kind: Istio, name: mesh}", "{kind: IstioRevision, name: mesh-v1-26-9}", 1)
 		first := pipeline(t, resourceList("", istio("mesh", "{version: v1.26.9"+based, inFile("mesh.yaml")), pinned), charts, charts)
 		out := pipeline(t, edited(t, first, "{version: v1.26.9, ", "{version: v1.28.3, "), krm.Options{}, krm.Options{})
-		if len(out.Results) != 1 || out.Results[0].Severity != fn.Warning ||
-			!strings.HasPrefix(out.Results[0].Message, "spec.targetRef: the objects of the tag stay as they are, because IstioRevision/mesh-v1-26-9 cannot be rendered") {
-			t.Errorf("got %v", short(out.Results))
+		if len(out.Findings) != 1 || out.Findings[0].Severity != finding.Warning ||
+			!strings.HasPrefix(out.Findings[0].Message, "spec.targetRef: the objects of the tag stay as they are, because IstioRevision/mesh-v1-26-9 cannot be rendered") {
+			t.Errorf("got %v", short(out.Findings))
 		}
 		if diff := cmp.Diff(hooks(t, first), hooks(t, out)); diff != "" {
 			t.Errorf("-before +after:\n%s", diff)
@@ -167,8 +167,8 @@ func TestTagOptions(t *testing.T) {
 		out := expand.RevisionTag.List(&in, krm.Options{})
 		want := "spec.targetRef: Istio/mesh is not in the package; there are: none. There are objects of Istio/mesh, which a generator has expanded and does not " +
 			`pass on: list it among the resources, with config.kubernetes.io/local-config: "true", and render-istio as a transformer`
-		if len(out.Results) != 1 || out.Results[0].Message != want {
-			t.Errorf("got %v, want %s", short(out.Results), want)
+		if len(out.Findings) != 1 || out.Findings[0].Message != want {
+			t.Errorf("got %v, want %s", short(out.Findings), want)
 		}
 	})
 }
@@ -178,7 +178,7 @@ func TestSkewUnknown(t *testing.T) {
 	cni := "apiVersion: sailoperator.io/v1\nkind: IstioCNI\nmetadata: {name: default}\nspec: {version: v1.28.3}\n"
 	out := expand.RenderCNI.List(read(t, resourceList("", istio("default", "{version: master}"), cni)), krm.Options{"charts": brought(t, "master")})
 	want := []found{{"info", "default", "spec.version", "", "spec.version: whether the CNI plugin of Istio v1.28.3 works with Istio/default of Istio master cannot be told from the versions"}}
-	if diff := cmp.Diff(want, short(out.Results)); diff != "" {
+	if diff := cmp.Diff(want, short(out.Findings)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
@@ -96,9 +96,9 @@ func (a *around) plane(item manifest.Object) plane {
 	} else {
 		p.name = item.ID().Name
 	}
-	r, results := krm.Decode(item)
-	for _, result := range results {
-		if result.Severity == fn.Error {
+	r, findings := krm.Decode(item)
+	for _, result := range findings {
+		if result.Severity == finding.Error {
 			p.err = errors.New(result.Message)
 			return p
 		}
@@ -196,13 +196,13 @@ func (j *job) target() {
 		return p.name == ref.Name
 	})
 	if i < 0 {
-		j.fail(pointer, "spec.targetRef: %s/%s is not in the package; there are: %s", ref.Kind, ref.Name, list(planes, j.around.items)).Field.CurrentValue = ref.Name
+		j.fail(pointer, "spec.targetRef: %s/%s is not in the package; there are: %s", ref.Kind, ref.Name, list(planes, j.around.items)).Current = ref.Name
 		return
 	}
 	target := planes[i]
 	switch {
 	case target.err != nil && j.keep(target):
-		_ = j.result(fn.Warning, pointer, fmt.Sprintf("spec.targetRef: the objects of the tag stay as they are, because %s/%s cannot be rendered: %v%s",
+		_ = j.add(finding.Warning, pointer, fmt.Sprintf("spec.targetRef: the objects of the tag stay as they are, because %s/%s cannot be rendered: %v%s",
 			ref.Kind, ref.Name, target.err, sameCharts(target.err)))
 	case target.err != nil:
 		j.fail(pointer, "spec.targetRef: %s/%s cannot be rendered: %v%s", ref.Kind, ref.Name, target.err, sameCharts(target.err))
@@ -210,7 +210,7 @@ func (j *job) target() {
 		j.fail(pointer, "spec.targetRef: %s/%s is a remote control plane; a tag can only point at one in the same cluster", ref.Kind, ref.Name)
 	default:
 		if target.otherCharts {
-			_ = j.result(fn.Warning, pointer, fmt.Sprintf("spec.targetRef: %s/%s was rendered with other charts of Istio %s than those that the tag gets: "+
+			_ = j.add(finding.Warning, pointer, fmt.Sprintf("spec.targetRef: %s/%s was rendered with other charts of Istio %s than those that the tag gets: "+
 				"give revision-tag the same option charts as render-istio", ref.Kind, ref.Name, target.version))
 		}
 		j.output.Revision, j.output.Release = target.revision, target.release

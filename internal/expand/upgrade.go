@@ -7,10 +7,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"github.com/Masterminds/semver/v3"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
@@ -30,7 +30,7 @@ type upgrade struct {
 	// clusters are those that the package is applied to, if the user has listed them.
 	clusters []string
 
-	results  fn.Results
+	findings finding.List
 	released []string
 	// activation and stale are noted on the active revision; see manifest.AnnotationActivation.
 	activation int
@@ -105,15 +105,15 @@ func (u *upgrade) release() {
 			continue
 		}
 		if why := u.heldBy(item); why != "" {
-			u.results = append(u.results, krm.Result(item, fn.Info, nil, "kept: "+why))
+			u.findings = append(u.findings, krm.Finding(item, finding.Info, nil, "kept: "+why))
 			continue
 		}
 		verdict := usage.Decide(u.reports, usage.Question{Revision: name, Active: active, Stale: u.stale, Clusters: u.clusters})
 		if verdict.Unused {
 			u.released = append(u.released, name)
-			u.results = append(u.results, krm.Result(item, fn.Info, nil, "released: "+verdict.Reason))
+			u.findings = append(u.findings, krm.Finding(item, finding.Info, nil, "released: "+verdict.Reason))
 		} else if len(u.reports) > 0 {
-			u.results = append(u.results, krm.Result(item, fn.Info, nil, "kept: "+verdict.Reason))
+			u.findings = append(u.findings, krm.Finding(item, finding.Info, nil, "kept: "+verdict.Reason))
 		}
 	}
 }
@@ -220,11 +220,11 @@ func external(v *v1.Values) bool { return values.External(valuesOf(v)) }
 func (u *upgrade) unmoved(item manifest.Object) {
 	before, now := krm.Text(item, "spec", "namespace"), u.output.Revision.Spec.Namespace
 	if before != "" && before != now {
-		r := krm.Result(u.source.Object, fn.Error, []string{"spec", "namespace"}, fmt.Sprintf("spec.namespace: Value is immutable: the control plane "+
+		r := krm.Finding(u.source.Object, finding.Error, []string{"spec", "namespace"}, fmt.Sprintf("spec.namespace: Value is immutable: the control plane "+
 			"is in %s, and proxies are connected to it there. To install it anew in %s, remove the file of IstioRevision/%s first",
 			before, now, item.ID().Name))
-		r.Field.CurrentValue, r.Field.ProposedValue = now, before
-		u.results = append(u.results, r)
+		r.Current, r.Suggestion = now, before
+		u.findings = append(u.findings, r)
 	}
 }
 
@@ -241,13 +241,13 @@ func (u *upgrade) skipped(before string, most int64, how string) {
 		return
 	}
 	next, way := u.between(from, to, most)
-	r := krm.Result(u.source.Object, fn.Warning, []string{"spec", "version"}, fmt.Sprintf(
+	r := krm.Finding(u.source.Object, finding.Warning, []string{"spec", "version"}, fmt.Sprintf(
 		"spec.version: from %s to %s; %s, Istio supports %s at a time. Go by way of %s", before,
 		u.output.Release.Version, how, minors[most], way))
-	if r.Field.CurrentValue = u.output.Release.Version; next != "" {
-		r.Field.ProposedValue = next
+	if r.Current = u.output.Release.Version; next != "" {
+		r.Suggestion = next
 	}
-	u.results = append(u.results, r)
+	u.findings = append(u.findings, r)
 }
 
 // between is the farthest version between two that is no more than so many minors away from the first: one that can be

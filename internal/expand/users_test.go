@@ -4,10 +4,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lateen-io/lateen/internal/expand"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 )
 
@@ -126,11 +126,11 @@ func TestUsers(t *testing.T) {
 		t.Run(c.reason, func(t *testing.T) {
 			out := expand.RenderIstio.List(read(t, resourceList("", append([]string{mesh}, c.items...)...)), krm.Options{})
 			var found []string
-			for _, r := range out.Results {
-				if r.Severity == fn.Error {
-					t.Fatal(out.Results)
+			for _, r := range out.Findings {
+				if r.Severity == finding.Error {
+					t.Fatal(out.Findings)
 				}
-				found = append(found, string(r.Severity)+" "+r.Field.Path)
+				found = append(found, string(r.Severity)+" "+r.Field)
 			}
 			if diff := cmp.Diff(c.found, strings.Join(found, ", ")); diff != "" {
 				t.Errorf("found: -want +got:\n%s", diff)
@@ -140,11 +140,11 @@ func TestUsers(t *testing.T) {
 				"revisions: [{name: " + c.name + ", inUse: 'False'}, {name: mesh-v1-28-3, inUse: 'True'}]}\n"
 			active := "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: mesh-v1-28-3, annotations: {lateen.io/owner: Istio/mesh, lateen.io/activation: '2'}}\n"
 			out = expand.RenderIstio.List(read(t, resourceList("", append([]string{mesh, earlier, active, report}, c.items...)...)), krm.Options{})
-			for _, r := range out.Results {
-				if r.Severity == fn.Error {
-					t.Fatal(out.Results)
+			for _, r := range out.Findings {
+				if r.Severity == finding.Error {
+					t.Fatal(out.Findings)
 				}
-				if r.ResourceRef == nil || r.ResourceRef.Name != c.name || r.ResourceRef.Kind != "IstioRevision" {
+				if r.Ref == (finding.Ref{}) || r.Ref.Name != c.name || r.Ref.Kind != "IstioRevision" {
 					continue
 				}
 				switch kept := strings.HasPrefix(r.Message, "kept: "); {
@@ -155,7 +155,7 @@ func TestUsers(t *testing.T) {
 				}
 				return
 			}
-			t.Errorf("nothing is said about the revision: %v", out.Results)
+			t.Errorf("nothing is said about the revision: %v", out.Findings)
 		})
 	}
 }

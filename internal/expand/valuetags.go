@@ -3,9 +3,8 @@ package expand
 import (
 	"slices"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
-
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/values"
@@ -61,16 +60,16 @@ func revisionTags(v *v1.Values) []string {
 
 // tagClashes refuses a tag that two resources bring: both would have a webhook for its label, and a pod would be
 // injected by either.
-func (e *Expanded) tagClashes() fn.Results {
+func (e *Expanded) tagClashes() finding.List {
 	holders := e.around.tagHolders()
-	var results fn.Results
+	var findings finding.List
 	for i, h := range holders {
 		if !slices.ContainsFunc(e.Sources, func(r krm.Resource) bool { return r.Object.Node() == h.item.Node() }) {
 			continue // who expands it says so
 		}
 		if p := slices.IndexFunc(e.around.controlPlanes(), func(p plane) bool { return p.name == h.tag }); p >= 0 &&
 			h.item.Kind() != v1.KindIstioRevisionTag {
-			results = append(results, krm.Result(h.item, fn.Error, h.field,
+			findings = append(findings, krm.Finding(h.item, finding.Error, h.field,
 				values.TagOfRevision(h.tag, e.around.makeWay(e.around.controlPlanes()[p]))))
 			continue
 		}
@@ -81,10 +80,10 @@ func (e *Expanded) tagClashes() fn.Results {
 			holders[other].item.Kind() == v1.KindIstioRevisionTag {
 			continue
 		}
-		results = append(results, krm.Result(h.item, fn.Error, h.field,
+		findings = append(findings, krm.Finding(h.item, finding.Error, h.field,
 			values.SameTag(h.String(), holders[other].String(), h.tag)))
 	}
-	return results
+	return findings
 }
 
 // dropMovedTags takes out of the package what an earlier revision has of the tags that the active one brings by its

@@ -48,8 +48,8 @@ func TestTagTwice(t *testing.T) {
 	} {
 		out := c.function.List(read(t, resourceList("", c.items...)), krm.Options{})
 		var got []string
-		for _, r := range out.Results {
-			got = append(got, r.ResourceRef.Kind+"/"+r.ResourceRef.Name+": "+r.Message)
+		for _, r := range out.Findings {
+			got = append(got, r.Ref.Kind+"/"+r.Ref.Name+": "+r.Message)
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
@@ -97,8 +97,8 @@ func TestValueTagsMove(t *testing.T) {
 			}
 		}
 		out := expand.RenderIstio.List(&krm.List{Items: items}, krm.Options{})
-		if krm.HasError(out.Results) {
-			t.Fatalf("%s: %v", c.reason, out.Results)
+		if out.Findings.HasError() {
+			t.Fatalf("%s: %v", c.reason, out.Findings)
 		}
 		got := map[string]string{}
 		for _, o := range out.Items {
@@ -155,8 +155,8 @@ func TestUnprotectedNamespace(t *testing.T) {
 	} {
 		out := expand.RenderIstio.List(read(t, resourceList("", c.items...)), krm.Options{})
 		var got []string
-		for _, r := range out.Results {
-			got = append(got, r.ResourceRef.Kind+"/"+r.ResourceRef.Name+": "+r.Message)
+		for _, r := range out.Findings {
+			got = append(got, r.Ref.Kind+"/"+r.Ref.Name+": "+r.Message)
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)

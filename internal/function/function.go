@@ -1,5 +1,5 @@
 // Package function is the outside of a function binary: it finds out how it was called - with a ResourceList, as a
-// kustomize exec plugin, or by a person with files - gathers the options, and writes objects, results and errors the way
+// kustomize exec plugin, or by a person with files - gathers the options, and writes objects, findings and errors the way
 // that caller reads them.
 package function
 
@@ -17,12 +17,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
-
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/chart"
 	"github.com/lateen-io/lateen/internal/exit"
 	"github.com/lateen-io/lateen/internal/expand"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
@@ -172,7 +171,7 @@ func (s *session) resourceList() int {
 }
 
 // ResourceList runs a KRM function from standard input to standard output and returns the exit code. What is wrong with
-// the resources is in the results, which are reported.
+// the resources is in the findings, which are reported.
 func (p Process) ResourceList(program string, f func(*krm.List) *krm.List) int {
 	code, err := p.resourceList(program, f)
 	if err != nil {
@@ -188,23 +187,23 @@ func (p Process) resourceList(program string, f func(*krm.List) *krm.List) (code
 		return 0, err
 	}
 	out := f(list)
-	p.Report(program, out.Results, list)
-	return krm.ExitCode(out.Results), out.Write(p.Stdout)
+	p.Report(program, out.Findings, list)
+	return out.Findings.ExitCode(), out.Write(p.Stdout)
 }
 
-// Report prints the results of a KRM function, one sentence each, as far as the caller does not: kpt shows results and
-// standard error both, kustomize shows neither results nor the reason of a failure.
-func (p Process) Report(program string, results fn.Results, in *krm.List) {
+// Report prints the findings of a KRM function, one sentence each, as far as the caller does not: kpt shows findings and
+// standard error both, kustomize shows neither findings nor the reason of a failure.
+func (p Process) Report(program string, findings finding.List, in *krm.List) {
 	shown := expand.Remembers(in.Items)
-	for _, r := range results {
-		if r.Severity != fn.Error && shown {
+	for _, r := range findings {
+		if r.Severity != finding.Error && shown {
 			continue
 		}
-		told := *r
+		file := r.File
 		if !shown {
-			told.File = nil // from its second transformer on, kustomize gives items paths of files that do not exist
+			file = "" // from its second transformer on, kustomize gives items paths of files that do not exist
 		}
-		fmt.Fprintf(p.Stderr, "%s: %s\n", program, Sentence(&told, ""))
+		fmt.Fprintf(p.Stderr, "%s: %s\n", program, r.At(file))
 	}
 }
 
@@ -221,18 +220,18 @@ func (s *session) standAlone() int {
 	expanded := s.Items(items, items, s.options, false)
 	for _, item := range items {
 		if says := s.leftOut(item); says != "" {
-			expanded.Results = append(expanded.Results, krm.Result(item, fn.Warning, nil, says))
+			expanded.Findings = append(expanded.Findings, krm.Finding(item, finding.Warning, nil, says))
 		}
 	}
 	objects, err := s.plain(&expanded)
-	for _, r := range expanded.Results {
-		shown := *r
-		if s.plugin() {
-			shown.File = nil
+	for _, r := range expanded.Findings {
+		at := ""
+		if !s.plugin() {
+			at = position(r, items)
 		}
-		fmt.Fprintf(s.Stderr, "%s: %s\n", s.Name, Sentence(&shown, position(&shown, items)))
+		fmt.Fprintf(s.Stderr, "%s: %s\n", s.Name, r.At(at))
 	}
-	switch code := krm.ExitCode(expanded.Results); {
+	switch code := expanded.Findings.ExitCode(); {
 	case code != exit.OK:
 		return code
 	case len(expanded.Outputs) == 0:
@@ -243,19 +242,19 @@ func (s *session) standAlone() int {
 	return s.finish(manifest.Write(s.Stdout, objects))
 }
 
-// plain gives the objects of what has been expanded, if nothing is wrong with it. The results are complete then.
+// plain gives the objects of what has been expanded, if nothing is wrong with it. The findings are complete then.
 func (s *session) plain(e *expand.Expanded) ([]manifest.Object, error) {
-	if krm.HasError(e.Results) {
+	if e.Findings.HasError() {
 		return nil, nil
 	}
 	objects, err := e.Plain()
-	e.Results = krm.Strictly(e.Results, e.Strict)
+	e.Findings = e.Findings.Strictly(e.Strict)
 	return objects, err
 }
 
 // leftOut says why a resource in a file gives nothing, or "" if it does.
 func (s *session) leftOut(item manifest.Object) string {
-	if krm.IsResource(item, s.Kinds...) || krm.MistakeIn(item, false) != nil { // the latter is reported as such
+	if _, wrong := krm.MistakeIn(item, false); wrong || krm.IsResource(item, s.Kinds...) { // the former is reported as such
 		return ""
 	}
 	for _, other := range []expand.Function{expand.RenderIstio, expand.RenderCNI, expand.RevisionTag} {
@@ -294,11 +293,11 @@ func (p Process) ReadFile(file string) ([]manifest.Object, error) {
 	return objects, nil
 }
 
-// Position is where the field of a result stands in the file that its resource was read from: file:line:column.
-func Position(o manifest.Object, r *fn.Result) string {
+// Position is where the field of a finding stands in the file that its resource was read from: file:line:column.
+func Position(o manifest.Object, f finding.Finding) string {
 	n := o.Node()
-	if r.Field != nil {
-		n = krm.Locate(o, r.Field.Path)
+	if f.Field != "" {
+		n = krm.Locate(o, f.Field)
 	}
 	return fmt.Sprintf("%s:%d:%d", o.Place().File, n.Line, n.Column)
 }
@@ -310,36 +309,17 @@ func (s *session) plugin() bool {
 	return set
 }
 
-// position finds where the field of a result stands: file:line:column, or "" if it cannot be told.
-func position(r *fn.Result, items []manifest.Object) string {
-	if r.File == nil {
+// position finds where the field of a finding stands: file:line:column, or the file alone if it cannot be told.
+func position(f finding.Finding, items []manifest.Object) string {
+	if f.File == "" {
 		return ""
 	}
 	for _, o := range items {
-		if p := o.Place(); p.File == r.File.Path && p.Index == r.File.Index {
-			return Position(o, r)
+		if p := o.Place(); p.File == f.File && p.Index == f.Index {
+			return Position(o, f)
 		}
 	}
-	return ""
-}
-
-// Sentence is a result as one line: where, which resource, what. at may be empty.
-func Sentence(r *fn.Result, at string) string {
-	var b strings.Builder
-	switch {
-	case at != "":
-		b.WriteString(at + ": ")
-	case r.File != nil:
-		b.WriteString(r.File.Path + ": ")
-	}
-	if r.Severity != fn.Error {
-		b.WriteString(string(r.Severity) + ": ")
-	}
-	if ref := r.ResourceRef; ref != nil {
-		b.WriteString(strings.TrimSuffix(ref.Kind+"/"+ref.Name, "/") + ": ")
-	}
-	b.WriteString(r.Message)
-	return b.String()
+	return f.File
 }
 
 func (s *session) writeVersions() error {

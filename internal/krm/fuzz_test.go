@@ -33,7 +33,7 @@ func FuzzParse(f *testing.F) {
 			krm.Locate(o, path)
 			krm.LocationOf(o)
 			if krm.IsResource(o, "Istio", "IstioRevision", "IstioRevisionTag", "IstioCNI") {
-				_, l.Results = krm.Decode(o)
+				_, l.Findings = krm.Decode(o)
 			}
 		}
 		if l.Config != nil {
@@ -44,7 +44,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v in what was written:\n%s", err, first)
 		}
-		again.Results = l.Results
+		again.Findings = l.Findings
 		if diff := cmp.Diff(first, write(t, again)); diff != "" {
 			t.Fatalf("written twice (-first +second)\n%s", diff)
 		}

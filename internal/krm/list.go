@@ -14,9 +14,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
@@ -60,8 +60,8 @@ const MaxInput = 256 << 20
 type List struct {
 	Items []manifest.Object
 	// Config is the functionConfig, if there is one.
-	Config  *manifest.Object
-	Results fn.Results
+	Config   *manifest.Object
+	Findings finding.List
 
 	apiVersion string
 }
@@ -158,13 +158,9 @@ func (l *List) Write(w io.Writer) error {
 		}
 		indent(&buf, item.Bytes())
 	}
-	if len(l.Results) > 0 {
-		results := make(fn.Results, len(l.Results))
-		for i, r := range l.Results {
-			results[i] = withoutPath(r)
-		}
+	if len(l.Findings) > 0 {
 		n := &yaml.Node{}
-		if err := n.Encode(map[string]any{"results": results}); err != nil {
+		if err := n.Encode(map[string]any{"results": results(l.Findings)}); err != nil {
 			return fmt.Errorf("writing results: %w", err)
 		}
 		if err := manifest.EncodeNode(&buf, n); err != nil {
@@ -173,22 +169,6 @@ func (l *List) Write(w io.Writer) error {
 	}
 	_, err := w.Write(buf.Bytes())
 	return err
-}
-
-// withoutPath takes the path of the field off the beginning of a message. Whoever reads results has the field beside the
-// message, and prints it before; in the one sentence of a terminal the path belongs to the message.
-func withoutPath(r *fn.Result) *fn.Result {
-	path, message, ok := strings.Cut(r.Message, ": ")
-	if !ok || r.Field == nil {
-		return r
-	}
-	path = strings.NewReplacer("[", ".", "]", "").Replace(path) // the path of a result has the indexes of lists like names
-	if path != r.Field.Path && !strings.HasPrefix(r.Field.Path, path+".") {
-		return r
-	}
-	out := *r
-	out.Message = message
-	return &out
 }
 
 // settle makes an item one that can be written by itself and comes back the same: aliases whose anchors stand outside of
@@ -269,10 +249,4 @@ func Also(o manifest.Object) string {
 		return ", also in " + l.Path
 	}
 	return fmt.Sprintf(", also in line %d", line)
-}
-
-// RefOf is how results name a resource.
-func RefOf(o manifest.Object) *fn.ResourceRef {
-	id := o.ID()
-	return &fn.ResourceRef{APIVersion: o.APIVersion(), Kind: id.Kind, Name: id.Name, Namespace: id.Namespace}
 }

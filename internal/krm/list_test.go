@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
@@ -151,8 +151,8 @@ func TestPathOnce(t *testing.T) {
 		{"a sentence about the field", []string{"spec", "hub"}, "spec.hub belongs to IstioOperator", "spec.hub belongs to IstioOperator"},
 		{"no field", nil, "spec.version: x", "spec.version: x"},
 	} {
-		r := krm.Result(object(t, "kind: Istio"), fn.Error, c.path, c.message)
-		if got := write(t, &krm.List{Results: fn.Results{r}}); !strings.Contains(got, "\n- message: '"+c.want+"'\n") && !strings.Contains(got, "\n- message: "+c.want+"\n") {
+		r := krm.Finding(object(t, "kind: Istio"), finding.Error, c.path, c.message)
+		if got := write(t, &krm.List{Findings: finding.List{r}}); !strings.Contains(got, "\n- message: '"+c.want+"'\n") && !strings.Contains(got, "\n- message: "+c.want+"\n") {
 			t.Errorf("%s: want the message %q in:\n%s", c.reason, c.want, got)
 		}
 		if r.Message != c.message {
@@ -163,9 +163,9 @@ func TestPathOnce(t *testing.T) {
 
 func TestWriteResults(t *testing.T) {
 	o := object(t, "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: default\n  annotations:\n    internal.config.kubernetes.io/path: a/b.yaml\n    internal.config.kubernetes.io/index: '2'\n")
-	r := krm.Result(o, fn.Error, []string{"spec", "values", "0"}, "message: with colon")
-	r.Field.CurrentValue, r.Field.ProposedValue = "yes", 1
-	l := &krm.List{Results: fn.Results{r, {Message: "m", Severity: fn.Warning}}}
+	r := krm.Finding(o, finding.Error, []string{"spec", "values", "0"}, "message: with colon")
+	r.Current, r.Suggestion = "yes", 1
+	l := &krm.List{Findings: finding.List{r, {Message: "m", Severity: finding.Warning}}}
 	want := head + `items: []
 results:
 - message: 'message: with colon'

@@ -5,55 +5,55 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/mistake"
 )
 
 // Mistakes finds the items of a package that look like resources of Lateen and are none that any function expands: the
 // objects of what they were meant as would be taken for left over. migrates says that IstioOperators are expanded.
-func Mistakes(items []manifest.Object, migrates bool) fn.Results {
+func Mistakes(items []manifest.Object, migrates bool) finding.List {
 	around := mistake.Around{Migrates: migrates, Orphans: orphans(items)}
-	var results fn.Results
+	var findings finding.List
 	for _, item := range items {
 		if isList(item) {
-			if r := packed(item, around); r != nil {
-				results = append(results, r)
+			if f, found := packed(item, around); found {
+				findings.Add(f)
 			}
 			continue
 		}
 		if m := mistake.Of(identity(item), around); m != nil {
-			results = append(results, mistaken(item, m))
+			findings.Add(mistaken(item, m))
 		}
 	}
-	return results
+	return findings
 }
 
-// MistakeIn is what is wrong with one item by itself, or nil. A functionConfig is one.
-func MistakeIn(item manifest.Object, migrates bool) *fn.Result {
+// MistakeIn is what is wrong with one item by itself, if anything is. A functionConfig is one.
+func MistakeIn(item manifest.Object, migrates bool) (f finding.Finding, found bool) {
 	i := identity(item)
 	i.Local = false // kustomize marks a functionConfig so
 	if m := mistake.Of(i, mistake.Around{Migrates: migrates}); m != nil {
-		return mistaken(item, m)
+		return mistaken(item, m), true
 	}
-	return nil
+	return finding.Finding{}, false
 }
 
-func mistaken(item manifest.Object, m *mistake.Mistake) *fn.Result {
-	severity := fn.Error
+func mistaken(item manifest.Object, m *mistake.Mistake) finding.Finding {
+	severity := finding.Error
 	if m.Warning {
-		severity = fn.Warning
+		severity = finding.Warning
 	}
 	if m.Field == "" {
-		return Result(item, severity, nil, m.Message)
+		return Finding(item, severity, nil, m.Message)
 	}
-	r := Result(item, severity, []string{m.Field}, m.Message)
-	r.Field.CurrentValue = m.Current
+	r := Finding(item, severity, []string{m.Field}, m.Message)
+	r.Current = m.Current
 	if m.Suggestion != "" {
-		r.Field.ProposedValue = m.Suggestion
+		r.Suggestion = m.Suggestion
 	}
 	return r
 }
@@ -111,14 +111,14 @@ func orphans(items []manifest.Object) func(owner string) bool {
 func isList(item manifest.Object) bool { return item.Kind() == "List" && item.APIVersion() == "v1" }
 
 // packed is the mistake of a List with resources in it, or in a List in it, that a function would have to see.
-func packed(list manifest.Object, around mistake.Around) *fn.Result {
+func packed(list manifest.Object, around mistake.Around) (f finding.Finding, found bool) {
 	i, found := buried(list, around)
 	if !found {
-		return nil
+		return f, false
 	}
-	return Result(list, fn.Error, []string{"kind"},
+	return Finding(list, finding.Error, []string{"kind"},
 		fmt.Sprintf("kind: %s/%s is in a List, which is opened in a file that is given with -f, but "+
-			"not in a package: write it as a document of its own", i.Kind, i.Name))
+			"not in a package: write it as a document of its own", i.Kind, i.Name)), true
 }
 
 // buried is the first resource in a List, however deep, that a function would have to see.

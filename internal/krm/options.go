@@ -7,9 +7,8 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
-
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/values"
 )
@@ -169,24 +168,24 @@ func (o Options) Over(lower Options) Options {
 func (o Options) Strict() bool { return o[OptionStrict] == "true" }
 
 // OptionsOf reads the options in the annotations of a resource.
-func OptionsOf(o manifest.Object) (Options, fn.Results) {
+func OptionsOf(o manifest.Object) (Options, finding.List) {
 	out := Options{}
-	var results fn.Results
+	var findings finding.List
 	annotations := o.Annotations()
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		name, ok := strings.CutPrefix(key, OptionPrefix)
 		if meant := misprefixed(key); meant != "" {
-			results = append(results, Result(o, fn.Error, []string{"metadata", "annotations", key},
+			findings = append(findings, Finding(o, finding.Error, []string{"metadata", "annotations", key},
 				fmt.Sprintf("annotation %s: no option has this prefix; did you mean %s?", key, meant)))
 		}
 		if !ok || slices.Contains(reserved, key) {
 			continue
 		}
 		if err := out.Set(name, annotations[key]); err != nil {
-			results = append(results, Result(o, fn.Error, []string{"metadata", "annotations", key}, "annotation "+key+": "+err.Error()))
+			findings = append(findings, Finding(o, finding.Error, []string{"metadata", "annotations", key}, "annotation "+key+": "+err.Error()))
 		}
 	}
-	return out, results
+	return out, findings
 }
 
 // misprefixed is the annotation of an option that was meant by one whose prefix is nearly that of options, or empty.
@@ -213,9 +212,9 @@ func optionNames() []string {
 }
 
 // OptionsOfConfig reads the options in a ConfigMap functionConfig.
-func OptionsOfConfig(config manifest.Object) (Options, fn.Results) {
+func OptionsOfConfig(config manifest.Object) (Options, finding.List) {
 	out := Options{}
-	var results fn.Results
+	var findings finding.List
 	data := map[string]string{}
 	if n := config.Field("data"); n != nil {
 		for i := 0; i+1 < len(n.Content); i += 2 {
@@ -224,10 +223,10 @@ func OptionsOfConfig(config manifest.Object) (Options, fn.Results) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(data)) {
 		if err := out.Set(name, data[name]); err != nil {
-			results = append(results, Result(config, fn.Error, []string{"data", name}, "functionConfig: "+err.Error()))
+			findings = append(findings, Finding(config, finding.Error, []string{"data", name}, "functionConfig: "+err.Error()))
 		}
 	}
-	return out, results
+	return out, findings
 }
 
 const environmentPrefix = "LATEEN_"

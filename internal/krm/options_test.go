@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 )
 
@@ -129,24 +129,24 @@ func TestOptionsOfEnvironment(t *testing.T) {
 
 // found is a result in short: severity, field and message.
 type found struct {
-	severity fn.Severity
+	severity finding.Severity
 	field    string
 	message  string
 }
 
-func short(results fn.Results) []found {
+func short(results finding.List) []found {
 	var out []found
 	for _, r := range results {
 		f := found{severity: r.Severity, message: r.Message}
-		if r.Field != nil {
-			f.field = r.Field.Path
+		if r.Field != "" {
+			f.field = r.Field
 		}
 		out = append(out, f)
 	}
 	return out
 }
 
-func diffResults(want []found, got fn.Results) string {
+func diffResults(want []found, got finding.List) string {
 	return cmp.Diff(want, short(got), cmp.AllowUnexported(found{}))
 }
 
@@ -166,8 +166,8 @@ func TestOptionsOf(t *testing.T) {
 			"one result for each, in the order of names", "{lateen.io/trak: 'true', lateen.io/crds: all, lateen.io/platform: gke}",
 			krm.Options{"platform": "gke"},
 			[]found{
-				{fn.Error, "metadata.annotations.lateen.io/crds", `annotation lateen.io/crds: option crds is "all"; possible are: exclude, include`},
-				{fn.Error, "metadata.annotations.lateen.io/trak", `annotation lateen.io/trak: unknown option "trak"; did you mean track?`},
+				{finding.Error, "metadata.annotations.lateen.io/crds", `annotation lateen.io/crds: option crds is "all"; possible are: exclude, include`},
+				{finding.Error, "metadata.annotations.lateen.io/trak", `annotation lateen.io/trak: unknown option "trak"; did you mean track?`},
 			},
 		},
 	}
@@ -193,7 +193,7 @@ func TestOptionsOfConfig(t *testing.T) {
 	}{
 		"no data": {"nothing is set", "kind: ConfigMap", krm.Options{}, nil},
 		"data":    {"kpt's configMap", "data: {crds: include, track: 'true'}", krm.Options{"crds": "include", "track": "true"}, nil},
-		"broken":  {"says where", "data: {crd: include}", krm.Options{}, []found{{fn.Error, "data.crd", `functionConfig: unknown option "crd"; did you mean crds?`}}},
+		"broken":  {"says where", "data: {crd: include}", krm.Options{}, []found{{finding.Error, "data.crd", `functionConfig: unknown option "crd"; did you mean crds?`}}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -236,7 +236,7 @@ func TestNearOptions(t *testing.T) {
 		if want != "" {
 			want = "annotation " + key + ": no option has this prefix; did you mean " + want + "?"
 		}
-		if got != want || len(results) > 0 && results[0].Severity != fn.Error {
+		if got != want || len(results) > 0 && results[0].Severity != finding.Error {
 			t.Errorf("%s: got %q, want %q", key, got, want)
 		}
 	}

@@ -8,11 +8,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/values"
 )
@@ -90,29 +90,27 @@ var insteadValues = map[string]string{
 	"ztunnel": "spec.values.ztunnel: ztunnel is not part of an Istio resource; install the chart ztunnel beside it",
 }
 
-// Decode reads a resource. What is wrong with it is returned as results of severity error, and resources that have any
+// Decode reads a resource. What is wrong with it is returned as findings of severity error, and resources that have any
 // must not be rendered.
-func Decode(o manifest.Object) (Resource, fn.Results) {
+func Decode(o manifest.Object) (Resource, finding.List) {
 	d := decoder{object: o}
-	return d.decode(), d.results
+	return d.decode(), d.findings
 }
 
 type decoder struct {
-	object  manifest.Object
-	results fn.Results
+	object   manifest.Object
+	findings finding.List
 }
 
-func (d *decoder) errorf(pointer []string, format string, args ...any) *fn.Result {
-	r := Result(d.object, fn.Error, pointer, fmt.Sprintf(format, args...))
-	d.results = append(d.results, r)
-	return r
+func (d *decoder) errorf(pointer []string, format string, args ...any) *finding.Finding {
+	return d.findings.Add(Finding(d.object, finding.Error, pointer, fmt.Sprintf(format, args...)))
 }
 
 func (d *decoder) decode() Resource {
 	o, kind := d.object, d.object.Kind()
 	r := Resource{Object: o}
-	if wrong := MistakeIn(o, false); wrong != nil {
-		d.results = append(d.results, wrong)
+	if wrong, found := MistakeIn(o, false); found {
+		d.findings.Add(wrong)
 		return r
 	}
 	budget := maxFields
@@ -133,10 +131,10 @@ func (d *decoder) decode() Resource {
 		return r
 	}
 	d.checkSpec(kind, spec)
-	if len(d.results) > 0 {
+	if len(d.findings) > 0 {
 		return r
 	}
-	r.Options, d.results = OptionsOf(o)
+	r.Options, d.findings = OptionsOf(o)
 	if kind != v1.KindIstioRevision && o.Annotation(manifest.AnnotationOwner) != "" {
 		d.errorf([]string{"metadata", "annotations", manifest.AnnotationOwner}, "annotation %s: no function generates an %s; remove it",
 			manifest.AnnotationOwner, kind)
@@ -188,10 +186,10 @@ func (d *decoder) typed(r *Resource, spec map[string]any) {
 		d.errorf([]string{"spec"}, "spec: %v", err)
 	}
 	if id.Namespace != "" {
-		w := Result(r.Object, fn.Warning, []string{"metadata", "namespace"}, fmt.Sprintf(
+		w := Finding(r.Object, finding.Warning, []string{"metadata", "namespace"}, fmt.Sprintf(
 			"metadata.namespace is %q, but %s is cluster-scoped; what it installs goes to spec.namespace. A namespace: "+
 				"in a kustomization would break the rendered objects the same way", id.Namespace, id.Kind))
-		d.results = append(d.results, w)
+		d.findings.Add(w)
 	}
 }
 
@@ -209,13 +207,13 @@ func (d *decoder) checkSpec(kind string, spec map[string]any) {
 				d.errorf(pointer, "%s", instead[key])
 			case !known && kind != v1.KindIstioRevisionTag && prefix == "" && isValue(kind, key):
 				d.errorf(pointer, "spec.%[1]s: Helm values belong under spec.values; write spec.values.%[1]s", key).
-					Field.ProposedValue = "spec.values." + key
+					Suggestion = "spec.values." + key
 			case !known:
 				d.unknown(pointer, "spec."+path, below(fields, prefix))
 			case m[key] == nil:
 				delete(m, key) // a null is as good as absent
 			case typeOf(m[key]) != want:
-				d.errorf(pointer, "spec.%s: must be %s, is %s", path, article(want), article(typeOf(m[key]))).Field.CurrentValue = m[key]
+				d.errorf(pointer, "spec.%s: must be %s, is %s", path, article(want), article(typeOf(m[key]))).Current = m[key]
 			case path == "updateStrategy", path == "targetRef":
 				inner, _ := m[key].(map[string]any)
 				walk(path+".", inner)
@@ -253,7 +251,7 @@ func (d *decoder) unknown(pointer []string, path string, known []string) {
 	r := d.errorf(pointer, "%s: unknown field", path)
 	if best := values.Closest(pointer[len(pointer)-1], known); best != "" {
 		r.Message += "; did you mean " + best + "?"
-		r.Field.ProposedValue = best
+		r.Suggestion = best
 	}
 }
 
@@ -269,19 +267,20 @@ func below(fields map[string]string, prefix string) []string {
 	return out
 }
 
-// Result makes a result about a field of a resource. pointer is the path of the field, list indexes as numbers; nil
+// Finding makes a finding about a field of a resource. pointer is the path of the field, list indexes as numbers; nil
 // means the whole resource.
-func Result(o manifest.Object, severity fn.Severity, pointer []string, message string) *fn.Result {
-	r := &fn.Result{Message: message, Severity: severity, ResourceRef: RefOf(o)}
-	if len(pointer) > 0 {
-		r.Field = &fn.Field{Path: strings.Join(pointer, ".")}
+func Finding(o manifest.Object, severity finding.Severity, pointer []string, message string) finding.Finding {
+	id := o.ID()
+	f := finding.Finding{
+		Severity: severity, Message: message, Field: strings.Join(pointer, "."),
+		Ref: finding.Ref{APIVersion: o.APIVersion(), Kind: id.Kind, Namespace: id.Namespace, Name: id.Name},
 	}
 	if p := o.Place(); p.File != "" {
-		r.File = &fn.File{Path: p.File, Index: p.Index}
+		f.File, f.Index = p.File, p.Index
 	} else if l := LocationOf(o); l.Path != "" {
-		r.File = &fn.File{Path: l.Path, Index: l.Index}
+		f.File, f.Index = l.Path, l.Index
 	}
-	return r
+	return f
 }
 
 // maxFields bounds the size of a resource once its YAML aliases are expanded.

@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"github.com/google/go-cmp/cmp"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 )
 
@@ -86,7 +86,7 @@ func TestDecodeRevision(t *testing.T) {
 }
 
 func TestDecodeErrors(t *testing.T) {
-	const e = fn.Error
+	const e = finding.Error
 	cases := map[string]struct {
 		reason string
 		in     string
@@ -150,7 +150,7 @@ func TestDecodeErrors(t *testing.T) {
 		},
 		"namespace": {
 			"only a warning: kustomize's namespace: adds it", strings.Replace(istio("{}"), "name: default", "name: default\n  namespace: ns", 1),
-			[]found{{fn.Warning, "metadata.namespace", `metadata.namespace is "ns", but Istio is cluster-scoped; what it installs goes to spec.namespace. ` +
+			[]found{{finding.Warning, "metadata.namespace", `metadata.namespace is "ns", but Istio is cluster-scoped; what it installs goes to spec.namespace. ` +
 				"A namespace: in a kustomization would break the rendered objects the same way"}},
 		},
 	}

@@ -6,10 +6,10 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
@@ -23,20 +23,20 @@ func List(in *krm.List, version string, strict bool) *krm.List {
 	out.Config = nil
 	l := lister{items: slices.Clone(in.Items), used: map[string]bool{}}
 	options := config{version, strict}
-	work, results := workOf(in, &options)
-	l.results = slices.Concat(results, krm.Mistakes(in.Items, true))
+	work, findings := workOf(in, &options)
+	l.findings = slices.Concat(findings, krm.Mistakes(in.Items, true))
 	for _, o := range in.Items {
 		if p := krm.LocationOf(o).Path; p != "" {
 			l.used[path.Clean(p)] = true
 		}
 	}
-	if !krm.HasError(l.results) {
+	if !l.findings.HasError() {
 		for _, o := range work {
 			l.add(o, options.version)
 			options.strict = options.strict || o.Annotation(annotationStrict) == "true"
 		}
 	}
-	if out.Results = krm.Strictly(l.results, options.strict); !krm.HasError(out.Results) {
+	if out.Findings = l.findings.Strictly(options.strict); !out.Findings.HasError() {
 		out.Items = l.items
 	}
 	return &out
@@ -49,7 +49,7 @@ type config struct {
 }
 
 // workOf finds out from the functionConfig which items are to be migrated, and to which version.
-func workOf(in *krm.List, options *config) ([]manifest.Object, fn.Results) { //nolint:cyclop // one case a kind of input
+func workOf(in *krm.List, options *config) ([]manifest.Object, finding.List) { //nolint:cyclop // one case a kind of input
 	var work []manifest.Object
 	for _, o := range in.Items {
 		if IsOperator(o) {
@@ -65,7 +65,7 @@ func workOf(in *krm.List, options *config) ([]manifest.Object, fn.Results) { //n
 		}
 		return []manifest.Object{*config}, nil
 	case config.Kind() == "ConfigMap":
-		var results fn.Results
+		var findings finding.List
 		data := config.Field("data")
 		for i := 0; data != nil && data.Kind == yaml.MappingNode && i+1 < len(data.Content); i += 2 {
 			key := data.Content[i].Value
@@ -75,29 +75,29 @@ func workOf(in *krm.List, options *config) ([]manifest.Object, fn.Results) { //n
 			case key == krm.OptionStrict && (value == "true" || value == "false"):
 				options.strict = options.strict || value == "true"
 			case key == krm.OptionStrict:
-				results = append(results, krm.Result(*config, fn.Error, []string{"data", key},
+				findings = append(findings, krm.Finding(*config, finding.Error, []string{"data", key},
 					fmt.Sprintf("functionConfig: option %s is %q; possible are: false, true", key, value)))
 			default:
-				results = append(results, krm.Result(*config, fn.Error, []string{"data", key},
+				findings = append(findings, krm.Finding(*config, finding.Error, []string{"data", key},
 					fmt.Sprintf("functionConfig: unknown option %q; options are: %s, %s", key, OptionVersion,
 						krm.OptionStrict)))
 			}
 		}
-		return work, results
+		return work, findings
 	default:
-		if wrong := krm.MistakeIn(*config, true); wrong != nil {
-			return nil, fn.Results{wrong}
+		if wrong, found := krm.MistakeIn(*config, true); found {
+			return nil, finding.List{wrong}
 		}
-		return nil, fn.Results{{Severity: fn.Error, Message: fmt.Sprintf("functionConfig is a %s %q; migrate-istiooperator takes an IstioOperator, "+
+		return nil, finding.List{{Severity: finding.Error, Message: fmt.Sprintf("functionConfig is a %s %q; migrate-istiooperator takes an IstioOperator, "+
 			"or a ConfigMap with the option %s", config.Kind(), config.ID().Name, OptionVersion)}}
 	}
 }
 
 // lister puts what IstioOperators become among the items.
 type lister struct {
-	items   []manifest.Object
-	results fn.Results
-	used    map[string]bool // paths of files
+	items    []manifest.Object
+	findings finding.List
+	used     map[string]bool // paths of files
 	// fresh are the resources of this run, by what they are, with the IstioOperator that they come from.
 	fresh []origin
 }
@@ -108,30 +108,28 @@ type origin struct {
 
 func (l *lister) add(operator manifest.Object, version string) {
 	out := Operator(operator, version)
-	if krm.HasError(out.Results) {
-		l.results = append(l.results, out.Results...)
+	if out.Findings.HasError() {
+		l.findings = append(l.findings, out.Findings...)
 		return
 	}
 	var added []manifest.Object
-	var said fn.Results
+	var said finding.List
 	for _, o := range out.Objects {
-		result, isNew := l.judge(o, operator)
-		if result != nil {
-			said = append(said, result)
-		}
+		more, isNew := l.judge(o, operator)
+		said = append(said, more...)
 		if isNew {
 			added = append(added, o)
 		}
 	}
-	if len(out.Objects) > 0 && len(added) == 0 && !krm.HasError(said) { // done before: nothing to say about the rest
-		l.results = append(l.results, said...)
+	if len(out.Objects) > 0 && len(added) == 0 && !said.HasError() { // done before: nothing to say about the rest
+		l.findings = append(l.findings, said...)
 		l.retire(operator)
 		return
 	}
-	l.results = append(append(l.results, out.Results...), said...)
+	l.findings = append(append(l.findings, out.Findings...), said...)
 	for _, o := range added {
 		if err := l.place(o, operator); err != nil {
-			l.results = append(l.results, krm.Result(operator, fn.Error, nil, err.Error()))
+			l.findings = append(l.findings, krm.Finding(operator, finding.Error, nil, err.Error()))
 			return
 		}
 		l.fresh = append(l.fresh, origin{o, operator})
@@ -141,19 +139,19 @@ func (l *lister) add(operator manifest.Object, version string) {
 }
 
 // judge tells whether a resource is to be added, and what there is to say.
-func (l *lister) judge(o, operator manifest.Object) (*fn.Result, bool) {
+func (l *lister) judge(o, operator manifest.Object) (said finding.List, isNew bool) {
 	id := o.ID()
 	if i := slices.IndexFunc(l.fresh, func(f origin) bool { return f.object.ID() == id }); i >= 0 {
 		if id.Kind == v1.KindIstioCNI && equal(l.fresh[i].object.Field("spec"), o.Field("spec")) {
 			return nil, false
 		}
-		return krm.Result(operator, fn.Error, nil, fmt.Sprintf("two IstioOperators, %s and %s, both become %s %s; a package has one of each. Merge them "+
-			"into one, or give each control plane a revision", l.fresh[i].from.ID().Name, operator.ID().Name, id.Kind, id.Name)), false
+		return finding.List{krm.Finding(operator, finding.Error, nil, fmt.Sprintf("two IstioOperators, %s and %s, both become %s %s; a package has one of each. Merge them "+
+			"into one, or give each control plane a revision", l.fresh[i].from.ID().Name, operator.ID().Name, id.Kind, id.Name))}, false
 	}
 	for _, item := range l.items {
 		if item.ID() == id {
-			return krm.Result(operator, fn.Info, nil, fmt.Sprintf("%s/%s is in the package already%s and was left as it is; remove it to migrate again",
-				id.Kind, id.Name, inFile(item))), false
+			return finding.List{krm.Finding(operator, finding.Info, nil, fmt.Sprintf("%s/%s is in the package already%s and was left as it is; remove it to migrate again",
+				id.Kind, id.Name, inFile(item)))}, false
 		}
 	}
 	return nil, true
@@ -175,7 +173,7 @@ func (l *lister) retire(operator manifest.Object) {
 		item = item.Copy()
 		item.SetAnnotation(krm.AnnotationLocalConfig, "true")
 		l.items[i] = item
-		l.results = append(l.results, krm.Result(operator, fn.Info, []string{"metadata", "annotations"}, "the IstioOperator stays in the package as "+
+		l.findings = append(l.findings, krm.Finding(operator, finding.Info, []string{"metadata", "annotations"}, "the IstioOperator stays in the package as "+
 			`config.kubernetes.io/local-config: "true": it is not applied any more. Delete its file when you need it no more`))
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/migrate"
 )
@@ -99,7 +99,7 @@ spec:
 		t.Errorf("a second run changes something:\n%s", diff)
 	}
 	var messages []string
-	for _, r := range twice.Results {
+	for _, r := range twice.Findings {
 		messages = append(messages, string(r.Severity)+" "+r.Message)
 	}
 	if diff := cmp.Diff([]string{
@@ -167,15 +167,15 @@ func TestLists(t *testing.T) {
 			in := resourceList(t, c.config, c.items...)
 			before := write(t, in.Items)
 			out := migrate.List(in, "", false)
-			if failed := len(says(out.Results, fn.Error)) > 0; failed != c.fails {
-				t.Errorf("failed: %v; %v", failed, out.Results)
+			if failed := len(says(out.Findings, finding.Error)) > 0; failed != c.fails {
+				t.Errorf("failed: %v; %v", failed, out.Findings)
 			}
 			if diff := cmp.Diff(before, write(t, out.Items)); c.fails && diff != "" {
 				t.Errorf("an error changes items: %s", diff)
 			}
 			contains(t, "the package", write(t, out.Items), c.has, c.not)
 			var all strings.Builder
-			for _, r := range out.Results {
+			for _, r := range out.Findings {
 				all.WriteString(r.Message + "\n")
 			}
 			contains(t, "what is said", all.String(), []string{c.says}, nil)

@@ -17,10 +17,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
@@ -53,7 +53,7 @@ type Output struct {
 	// Objects are the Istio and the IstioCNI, each if there is one.
 	Objects []manifest.Object
 	// Results are what the user should know or do. If any is an error, there are no objects.
-	Results fn.Results
+	Findings finding.List
 }
 
 // Operator migrates one IstioOperator. version is the Istio version to migrate to; empty means that of the image tag, or else
@@ -81,11 +81,11 @@ func Operator(item manifest.Object, version string) Output {
 		m.assemble,
 	} {
 		step()
-		if krm.HasError(m.results) {
-			return Output{Results: m.results}
+		if m.findings.HasError() {
+			return Output{Findings: m.findings}
 		}
 	}
-	return Output{Objects: m.objects, Results: m.results}
+	return Output{Objects: m.objects, Findings: m.findings}
 }
 
 // The new resources, as origins and the schema call them.
@@ -96,15 +96,15 @@ const (
 
 // migration is one IstioOperator on its way. The steps take fields out of spec; what is left in the end is unknown.
 type migration struct {
-	item    manifest.Object
-	results fn.Results
-	objects []manifest.Object
+	item     manifest.Object
+	findings finding.List
+	objects  []manifest.Object
 
 	// spec is what is left of the spec, original what it was.
 	spec, original *yaml.Node
 	// version is the Istio version with its v, schema that of its values, versionNotes what there is to say about it.
 	version      string
-	versionNotes fn.Results
+	versionNotes finding.List
 	schema       *values.Schema
 
 	profile    profile
@@ -129,23 +129,23 @@ type migration struct {
 	origins map[string][]string
 }
 
-func (m *migration) result(s fn.Severity, pointer []string, format string, args ...any) {
-	m.results = append(m.results, krm.Result(m.item, s, pointer, fmt.Sprintf(format, args...)))
+func (m *migration) result(s finding.Severity, pointer []string, format string, args ...any) {
+	m.findings = append(m.findings, krm.Finding(m.item, s, pointer, fmt.Sprintf(format, args...)))
 }
 
 // warn notes what the user has to do, or loses.
 func (m *migration) warn(pointer []string, format string, args ...any) {
-	m.result(fn.Warning, pointer, format, args...)
+	m.result(finding.Warning, pointer, format, args...)
 }
 
 // info notes what was decided.
 func (m *migration) info(pointer []string, format string, args ...any) {
-	m.result(fn.Info, pointer, format, args...)
+	m.result(finding.Info, pointer, format, args...)
 }
 
 // fail notes what keeps the IstioOperator from being migrated.
 func (m *migration) fail(pointer []string, format string, args ...any) {
-	m.result(fn.Error, pointer, format, args...)
+	m.result(finding.Error, pointer, format, args...)
 }
 
 // keys makes the pointer of a field.
@@ -250,13 +250,13 @@ func (m *migration) findVersion(option string) {
 
 // noteLater keeps a finding about the version until it is known whether anything is of that version.
 func (m *migration) noteLater(at []string, format string, args ...any) {
-	m.versionNotes = append(m.versionNotes, krm.Result(m.item, fn.Warning, at, fmt.Sprintf(format, args...)))
+	m.versionNotes = append(m.versionNotes, krm.Finding(m.item, finding.Warning, at, fmt.Sprintf(format, args...)))
 }
 
 // noteVersion says what there is to say about the version.
 func (m *migration) noteVersion() {
 	if m.control || m.plugin {
-		m.results = append(m.results, m.versionNotes...)
+		m.findings = append(m.findings, m.versionNotes...)
 	}
 }
 
@@ -302,7 +302,7 @@ func (m *migration) findSchema(catalogue *release.Catalogue) {
 	}
 }
 
-// versionAt is where the version comes from, for results about it.
+// versionAt is where the version comes from, for findings about it.
 func (m *migration) versionAt() []string {
 	at, _ := m.imageTag()
 	return at
@@ -619,11 +619,11 @@ func (m *migration) add(n *yaml.Node, root string) {
 		m.fail(nil, "%v", err)
 		return
 	}
-	_, results := krm.Decode(o)
-	for _, r := range results {
+	_, findings := krm.Decode(o)
+	for _, r := range findings {
 		at := keys("spec")
-		if r.Field != nil {
-			at = m.blame(root, strings.Split(r.Field.Path, "."))
+		if r.Field != "" {
+			at = m.blame(root, strings.Split(r.Field, "."))
 		}
 		m.result(r.Severity, at, "the %s would be wrong: %s", o.Kind(), r.Message)
 	}
@@ -647,6 +647,6 @@ func (m *migration) blame(root string, pointer []string) []string {
 func index(at []string, i int) []string { return append(slices.Clip(at), strconv.Itoa(i)) }
 
 // sameField tells whether a result is about a field.
-func sameField(at []string) func(*fn.Result) bool {
-	return func(r *fn.Result) bool { return r.Field != nil && r.Field.Path == dotted(at) }
+func sameField(at []string) func(finding.Finding) bool {
+	return func(f finding.Finding) bool { return f.Field == dotted(at) }
 }

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/migrate"
@@ -53,13 +53,13 @@ func plain(t testing.TB, text string) []any {
 }
 
 // says lists the fields of the results of a severity.
-func says(results fn.Results, s fn.Severity) []string {
+func says(results finding.List, s finding.Severity) []string {
 	var out []string
 	for _, r := range results {
 		if r.Severity == s {
 			p := ""
-			if r.Field != nil {
-				p = r.Field.Path
+			if r.Field != "" {
+				p = r.Field
 			}
 			out = append(out, p)
 		}
@@ -136,7 +136,7 @@ spec:
 			t.Parallel()
 			out := migrate.Operator(object(t, c.operator), c.version)
 			if diff := cmp.Diff(plain(t, c.becomes), plain(t, write(t, out.Objects))); diff != "" {
-				t.Errorf("-guide +got:\n%s\n%v", diff, out.Results)
+				t.Errorf("-guide +got:\n%s\n%v", diff, out.Findings)
 			}
 		})
 	}
@@ -147,182 +147,182 @@ func TestFindings(t *testing.T) {
 	const quiet = "  profile: minimal\n  tag: 1.28.3\n"
 	for _, c := range []struct {
 		reason, spec string
-		severity     fn.Severity
+		severity     finding.Severity
 		field        string
 		says         []string // contained in the message
 		has, not     []string // contained, and not, in the resources
 	}{
 		{
-			reason: "without a tag the version is a guess", spec: "  profile: minimal\n", severity: fn.Warning, field: "spec",
+			reason: "without a tag the version is a guess", spec: "  profile: minimal\n", severity: finding.Warning, field: "spec",
 			says: []string{"spec.version is v1.28.3", "--istio-version"}, has: []string{"version: v1.28.3"},
 		},
 		{
-			reason: "a release tag is the version, and not needed besides", spec: quiet, severity: fn.Info, field: "spec.profile",
+			reason: "a release tag is the version, and not needed besides", spec: quiet, severity: finding.Info, field: "spec.profile",
 			says: []string{"minimal is default without gateways"}, has: []string{"version: v1.28.3"}, not: []string{"tag:", "profile:"},
 		},
 		{
-			reason: "a variant of a release stays as tag", spec: "  profile: demo\n  tag: 1.27.0-distroless\n", severity: fn.Warning, field: "spec.profile",
+			reason: "a variant of a release stays as tag", spec: "  profile: demo\n  tag: 1.27.0-distroless\n", severity: finding.Warning, field: "spec.profile",
 			says: []string{"installs the gateway istio-egressgateway (profile demo)"}, has: []string{"version: v1.27.0", "tag: 1.27.0-distroless", "profile: demo"},
 		},
 		{
-			reason: "a tag that is no release stays, and does not decide", spec: "  profile: minimal\n  tag: 1.27\n", severity: fn.Warning, field: "spec.tag",
+			reason: "a tag that is no release stays, and does not decide", spec: "  profile: minimal\n  tag: 1.27\n", severity: finding.Warning, field: "spec.tag",
 			says: []string{"spec.version is v1.28.3"}, has: []string{`tag: "1.27"`},
 		},
 		{
-			reason: "a version that is not bundled says what to do", spec: "  profile: minimal\n  tag: 1.20.3\n", severity: fn.Warning, field: "spec",
+			reason: "a version that is not bundled says what to do", spec: "  profile: minimal\n  tag: 1.20.3\n", severity: finding.Warning, field: "spec",
 			says: []string{"Istio v1.20.3 is not bundled", "istiod-1.20.3.tgz"}, has: []string{"version: v1.20.3"},
 		},
 		{
-			reason: "the values win over spec.hub", spec: quiet + "  hub: a\n  values: {global: {hub: b}}\n", severity: fn.Warning, field: "spec.hub",
+			reason: "the values win over spec.hub", spec: quiet + "  hub: a\n  values: {global: {hub: b}}\n", severity: finding.Warning, field: "spec.hub",
 			says: []string{"spec.hub is a, but spec.values.global.hub is b"}, has: []string{"hub: b"},
 		},
 		{
-			reason: "a revision is the name", spec: quiet + "  revision: 1-28\n", severity: fn.Info, field: "spec.revision",
+			reason: "a revision is the name", spec: quiet + "  revision: 1-28\n", severity: finding.Info, field: "spec.revision",
 			says: []string{"istiod-1-28", "RevisionBased"}, has: []string{"name: 1-28"},
 		},
 		{
-			reason: "a default revision is a tag", spec: quiet + "  revision: a\n  values: {defaultRevision: a}\n", severity: fn.Warning, field: "spec.values.defaultRevision",
+			reason: "a default revision is a tag", spec: quiet + "  revision: a\n  values: {defaultRevision: a}\n", severity: finding.Warning, field: "spec.values.defaultRevision",
 			says: []string{"kind: IstioRevisionTag", "name: a"}, not: []string{"defaultRevision"},
 		},
 		{
-			reason: "an unknown profile is not guessed", spec: "  tag: 1.28.3\n  profile: ./mine.yaml\n", severity: fn.Warning, field: "spec.profile",
+			reason: "an unknown profile is not guessed", spec: "  tag: 1.28.3\n  profile: ./mine.yaml\n", severity: finding.Warning, field: "spec.profile",
 			says: []string{"none of Istio's profiles", "istioctl profile dump"}, not: []string{"profile"},
 		},
 		{
-			reason: "external has another name", spec: "  tag: 1.28.3\n  profile: external\n", severity: fn.Info, field: "spec.profile",
+			reason: "external has another name", spec: "  tag: 1.28.3\n  profile: external\n", severity: finding.Info, field: "spec.profile",
 			says: []string{"remote"}, has: []string{"profile: remote"},
 		},
 		{
-			reason: "the namespace of the IstioOperator is not the one of istiod", spec: quiet, severity: fn.Warning, field: "metadata.namespace",
+			reason: "the namespace of the IstioOperator is not the one of istiod", spec: quiet, severity: finding.Warning, field: "metadata.namespace",
 			says: []string{"metadata.namespace is istio-operator, but istiod is in istio-system"}, not: []string{"namespace"},
 		},
 		{
-			reason: "two namespaces", spec: quiet + "  namespace: a\n  values: {global: {istioNamespace: b}}\n", severity: fn.Warning, field: "spec.namespace",
+			reason: "two namespaces", spec: quiet + "  namespace: a\n  values: {global: {istioNamespace: b}}\n", severity: finding.Warning, field: "spec.namespace",
 			says: []string{"spec.namespace: b"}, has: []string{"namespace: b"}, not: []string{"istioNamespace"},
 		},
 		{
-			reason: "one setting of the mesh in two places", severity: fn.Warning, field: "spec.meshConfig.accessLogFile",
+			reason: "one setting of the mesh in two places", severity: finding.Warning, field: "spec.meshConfig.accessLogFile",
 			spec: quiet + "  meshConfig: {accessLogFile: /a, rootNamespace: r}\n  values: {meshConfig: {accessLogFile: /b}}\n",
 			says: []string{"/a, but spec.values.meshConfig.accessLogFile is /b, which wins"}, has: []string{"rootNamespace: r", "accessLogFile: /b"}, not: []string{"/a"},
 		},
 		{
-			reason: "a misspelled value", spec: quiet + "  values: {pilot: {traceSamplin: 1}}\n", severity: fn.Warning, field: "spec.values.pilot.traceSamplin",
+			reason: "a misspelled value", spec: quiet + "  values: {pilot: {traceSamplin: 1}}\n", severity: finding.Warning, field: "spec.values.pilot.traceSamplin",
 			says: []string{"(1): unknown field in v1.28.3; did you mean traceSampling?", "left out"}, not: []string{"traceSamplin"},
 		},
 		{
-			reason: "a value that was moved", spec: quiet + "  values: {istio_cni: {enabled: true, chained: false}}\n", severity: fn.Info, field: "spec.values.istio_cni",
+			reason: "a value that was moved", spec: quiet + "  values: {istio_cni: {enabled: true, chained: false}}\n", severity: finding.Info, field: "spec.values.istio_cni",
 			says: []string{"spec.values.pilot.cni"}, has: []string{"cni: {enabled: true, chained: false}"},
 		},
 		{
-			reason: "a wrong type stays and is named", spec: quiet + "  values: {pilot: {enabled: \"true\"}}\n", severity: fn.Warning, field: "spec.values.pilot.enabled",
+			reason: "a wrong type stays and is named", spec: quiet + "  values: {pilot: {enabled: \"true\"}}\n", severity: finding.Warning, field: "spec.values.pilot.enabled",
 			says: []string{"must be a boolean, is a string (write true without quotes)"}, has: []string{`enabled: "true"`},
 		},
 		{
-			reason: "a field of the mesh that is no more", spec: quiet + "  meshConfig: {mixerCheckServer: x}\n", severity: fn.Warning, field: "spec.meshConfig.mixerCheckServer",
+			reason: "a field of the mesh that is no more", spec: quiet + "  meshConfig: {mixerCheckServer: x}\n", severity: finding.Warning, field: "spec.meshConfig.mixerCheckServer",
 			says: []string{"unknown field", "left out"}, not: []string{"mixer"},
 		},
 		{
-			reason: "quotes", spec: quiet + "  values: {pilot: {env: {A: true, B: 1.10, C: 1000000, D: x, E: on}}}\n", severity: fn.Info, field: "spec.values.pilot.env",
+			reason: "quotes", spec: quiet + "  values: {pilot: {env: {A: true, B: 1.10, C: 1000000, D: x, E: on}}}\n", severity: finding.Info, field: "spec.values.pilot.env",
 			says: []string{"A, B (1.10 is \"1.1\"", "C, E"}, has: []string{`A: "true"`, `B: "1.1"`, `C: "1000000"`, "D: x", `E: "true"`},
 		},
 		{
-			reason: "quotes for the CNI plugin", spec: quiet + "  components: {cni: {enabled: true}}\n  values: {cni: {env: {Q: yes}}}\n", severity: fn.Info,
+			reason: "quotes for the CNI plugin", spec: quiet + "  components: {cni: {enabled: true}}\n  values: {cni: {env: {Q: yes}}}\n", severity: finding.Info,
 			field: "spec.values.cni.env", says: []string{"Q"}, has: []string{`env: {Q: "true"}`},
 		},
 		{
-			reason: "the one variable that cannot be text", spec: quiet + "  values: {pilot: {env: {ENABLE_CLUSTER_TRUST_BUNDLE_API: true}}}\n", severity: fn.Warning,
+			reason: "the one variable that cannot be text", spec: quiet + "  values: {pilot: {env: {ENABLE_CLUSTER_TRUST_BUNDLE_API: true}}}\n", severity: finding.Warning,
 			field: "spec.values.pilot.env.ENABLE_CLUSTER_TRUST_BUNDLE_API", says: []string{"compare", "kind: Deployment", "clustertrustbundles"},
 			not: []string{"ENABLE_CLUSTER"},
 		},
 		{
-			reason: "an unknown field of the spec", spec: quiet + "  componets: {}\n", severity: fn.Warning, field: "spec.componets", says: []string{"did you mean components?"},
+			reason: "an unknown field of the spec", spec: quiet + "  componets: {}\n", severity: finding.Warning, field: "spec.componets", says: []string{"did you mean components?"},
 		},
 		{
-			reason: "charts of one's own", spec: quiet + "  installPackagePath: /charts\n", severity: fn.Warning, field: "spec.installPackagePath", says: []string{"lateen.io/charts"},
+			reason: "charts of one's own", spec: quiet + "  installPackagePath: /charts\n", severity: finding.Warning, field: "spec.installPackagePath", says: []string{"lateen.io/charts"},
 		},
 		{
-			reason: "addons", spec: quiet + "  addonComponents: {kiali: {enabled: true}}\n", severity: fn.Warning, field: "spec.addonComponents", says: []string{"{kiali: {enabled: true}}"},
+			reason: "addons", spec: quiet + "  addonComponents: {kiali: {enabled: true}}\n", severity: finding.Warning, field: "spec.addonComponents", says: []string{"{kiali: {enabled: true}}"},
 		},
 		{
-			reason: "an old component", spec: quiet + "  components: {citadel: {enabled: true}}\n", severity: fn.Warning, field: "spec.components.citadel", says: []string{"{enabled: true}"},
+			reason: "an old component", spec: quiet + "  components: {citadel: {enabled: true}}\n", severity: finding.Warning, field: "spec.components.citadel", says: []string{"{enabled: true}"},
 		},
 		{
-			reason: "unvalidated values win", spec: quiet + "  values: {pilot: {image: a}}\n  unvalidatedValues: {pilot: {image: b}}\n", severity: fn.Warning,
+			reason: "unvalidated values win", spec: quiet + "  values: {pilot: {image: a}}\n  unvalidatedValues: {pilot: {image: b}}\n", severity: finding.Warning,
 			field: "spec.values.pilot.image", says: []string{"is a here, but spec.unvalidatedValues has another value"}, has: []string{"image: b"},
 		},
 		{
-			reason: "unvalidated values are checked here", spec: quiet + "  unvalidatedValues: {pilot: {mine: b}}\n", severity: fn.Warning,
+			reason: "unvalidated values are checked here", spec: quiet + "  unvalidatedValues: {pilot: {mine: b}}\n", severity: finding.Warning,
 			field: "spec.unvalidatedValues.pilot.mine", says: []string{"unknown field"}, not: []string{"mine"},
 		},
 		{
-			reason: "the chart base comes with the default revision", spec: quiet + "  components: {base: {enabled: false}}\n", severity: fn.Warning,
+			reason: "the chart base comes with the default revision", spec: quiet + "  components: {base: {enabled: false}}\n", severity: finding.Warning,
 			field: "spec.components.base.enabled", says: []string{"$patch: delete", "istiod-default-validator"},
 		},
 		{
-			reason: "istiodRemote is a profile", spec: quiet + "  components: {pilot: {enabled: false}, istiodRemote: {enabled: true}}\n", severity: fn.Warning,
+			reason: "istiodRemote is a profile", spec: quiet + "  components: {pilot: {enabled: false}, istiodRemote: {enabled: true}}\n", severity: finding.Warning,
 			field: "spec.components.istiodRemote.enabled", says: []string{"spec.profile is remote"}, has: []string{"profile: remote"},
 		},
 		{
-			reason: "values of a control plane that there is none of", spec: "  profile: empty\n  tag: 1.28.3\n  values: {pilot: {image: a}}\n", severity: fn.Warning,
+			reason: "values of a control plane that there is none of", spec: "  profile: empty\n  tag: 1.28.3\n  values: {pilot: {image: a}}\n", severity: finding.Warning,
 			field: "spec.values.pilot", says: []string{"({image: a}): there is no control plane here (profile empty)"}, not: []string{"kind: Istio"},
 		},
 		{
-			reason: "values of a CNI plugin that is not installed", spec: quiet + "  values: {cni: {logLevel: debug}}\n", severity: fn.Warning, field: "spec.values.cni",
+			reason: "values of a CNI plugin that is not installed", spec: quiet + "  values: {cni: {logLevel: debug}}\n", severity: finding.Warning, field: "spec.values.cni",
 			says: []string{"had no effect", "kind: IstioCNI", "logLevel: debug"}, not: []string{"kind: IstioCNI"},
 		},
 		{
-			reason: "values that ask for a CNI plugin", spec: quiet + "  values: {cni: {enabled: true, logLevel: debug}}\n", severity: fn.Info, field: "spec.values.cni.enabled",
+			reason: "values that ask for a CNI plugin", spec: quiet + "  values: {cni: {enabled: true, logLevel: debug}}\n", severity: finding.Info, field: "spec.values.cni.enabled",
 			says: []string{"stays where it is: spec.namespace of the IstioCNI is istio-system"}, has: []string{"kind: IstioCNI", "logLevel: debug", "pilot: {cni: {enabled: true}}"},
 		},
 		{
-			reason: "a component that is listed is enabled", spec: quiet + "  components: {cni: {namespace: kube-system}}\n", severity: fn.Info, field: "spec.components.cni",
+			reason: "a component that is listed is enabled", spec: quiet + "  components: {cni: {namespace: kube-system}}\n", severity: finding.Info, field: "spec.components.cni",
 			says: []string{"does not say whether it is enabled"}, has: []string{"kind: IstioCNI", "namespace: kube-system"},
 		},
 		{
-			reason: "ztunnel is a chart", spec: "  profile: ambient\n  tag: 1.28.3\n  components: {ztunnel: {k8s: {resources: {requests: {cpu: 1}}}}}\n", severity: fn.Warning,
+			reason: "ztunnel is a chart", spec: "  profile: ambient\n  tag: 1.28.3\n  components: {ztunnel: {k8s: {resources: {requests: {cpu: 1}}}}}\n", severity: finding.Warning,
 			field: "spec.components.ztunnel", says: []string{"--version 1.28.3 --namespace istio-system", "resources:"}, has: []string{"profile: ambient", "kind: IstioCNI"},
 		},
 		{
-			reason: "what no value does is a patch", spec: quiet + "  components: {pilot: {k8s: {securityContext: {fsGroup: 1}}}}\n", severity: fn.Warning,
+			reason: "what no value does is a patch", spec: quiet + "  components: {pilot: {k8s: {securityContext: {fsGroup: 1}}}}\n", severity: finding.Warning,
 			field: "spec.components.pilot.k8s.securityContext", says: []string{"kind: Deployment", "name: istiod", "fsGroup: 1"},
 		},
 		{
-			reason: "a budget is a value since 1.27", spec: quiet + "  components: {pilot: {k8s: {podDisruptionBudget: {maxUnavailable: 1}}}}\n", severity: fn.Info,
+			reason: "a budget is a value since 1.27", spec: quiet + "  components: {pilot: {k8s: {podDisruptionBudget: {maxUnavailable: 1}}}}\n", severity: finding.Info,
 			field: "spec.profile", has: []string{"pdb: {maxUnavailable: 1}"},
 		},
 		{
-			reason: "and was none before", spec: "  tag: 1.26.0\n  components: {pilot: {k8s: {podDisruptionBudget: {maxUnavailable: 1}}}}\n", severity: fn.Warning,
+			reason: "and was none before", spec: "  tag: 1.26.0\n  components: {pilot: {k8s: {podDisruptionBudget: {maxUnavailable: 1}}}}\n", severity: finding.Warning,
 			field: "spec.components.pilot.k8s.podDisruptionBudget", says: []string{"kind: PodDisruptionBudget"}, not: []string{"pdb"},
 		},
 		{
-			reason: "a variable that the chart writes itself", severity: fn.Warning, field: "spec.components.pilot.k8s.env.0",
+			reason: "a variable that the chart writes itself", severity: finding.Warning, field: "spec.components.pilot.k8s.env.0",
 			spec: quiet + "  components: {pilot: {k8s: {env: [{name: POD_NAME, value: x}]}}}\n", says: []string{"would be there twice", "valueFrom: null"}, not: []string{"POD_NAME"},
 		},
 		{
-			reason: "metrics that the chart does not have", severity: fn.Warning, field: "spec.components.pilot.k8s.hpaSpec.metrics",
+			reason: "metrics that the chart does not have", severity: finding.Warning, field: "spec.components.pilot.k8s.hpaSpec.metrics",
 			spec: quiet + "  components: {pilot: {k8s: {hpaSpec: {minReplicas: 2, metrics: [{type: Pods}]}}}}\n",
 			says: []string{"kind: HorizontalPodAutoscaler"}, has: []string{"autoscaleMin: 2"},
 		},
 		{
-			reason: "a setting that istioctl does not know", spec: quiet + "  components: {pilot: {k8s: {hostNetwork: true}}}\n", severity: fn.Warning,
+			reason: "a setting that istioctl does not know", spec: quiet + "  components: {pilot: {k8s: {hostNetwork: true}}}\n", severity: finding.Warning,
 			field: "spec.components.pilot.k8s.hostNetwork", says: []string{"had no effect"},
 		},
 		{
-			reason: "an overlay by index is a JSON patch", severity: fn.Warning, field: "spec.components.pilot.k8s.overlays.0",
+			reason: "an overlay by index is a JSON patch", severity: finding.Warning, field: "spec.components.pilot.k8s.overlays.0",
 			spec: quiet + "  components: {pilot: {k8s: {overlays: [{kind: Deployment, name: istiod, patches: [{path: 'spec.template.spec.containers.[name:discovery].args.[3]', value: --x}]}]}}}\n",
 			says: []string{"- op: replace\n      path: /spec/template/spec/containers/0/args/3\n      value: --x"},
 		},
 		{
-			reason: "an element by another field needs its position", severity: fn.Warning, field: "spec.components.pilot.k8s.overlays.0",
+			reason: "an element by another field needs its position", severity: finding.Warning, field: "spec.components.pilot.k8s.overlays.0",
 			spec: quiet + "  components: {pilot: {k8s: {overlays: [{kind: Service, name: istiod, patches: [{path: 'spec.ports.[name:https-dns].port', value: 1}]}]}}}\n",
 			says: []string{"path: /spec/ports/INDEX/port", "# INDEX: the position of the element whose name is https-dns"},
 		},
 		{
-			reason: "an overlay that does nothing", spec: quiet + "  components: {base: {k8s: {overlays: [{kind: ServiceAccount}]}}}\n", severity: fn.Warning,
+			reason: "an overlay that does nothing", spec: quiet + "  components: {base: {k8s: {overlays: [{kind: ServiceAccount}]}}}\n", severity: finding.Warning,
 			field: "spec.components.base.k8s.overlays.0", says: []string{"needs kind, name and patches"},
 		},
 		{
-			reason: "a gateway with its settings", severity: fn.Warning, field: "spec.components.ingressGateways.0",
+			reason: "a gateway with its settings", severity: finding.Warning, field: "spec.components.ingressGateways.0",
 			spec: quiet + `  components:
     ingressGateways:
     - name: gw
@@ -342,16 +342,16 @@ func TestFindings(t *testing.T) {
 			},
 		},
 		{
-			reason: "a gateway that is off", spec: quiet + "  components: {egressGateways: [{name: e, enabled: false}]}\n", severity: fn.Info,
+			reason: "a gateway that is off", spec: quiet + "  components: {egressGateways: [{name: e, enabled: false}]}\n", severity: finding.Info,
 			field: "spec.components.egressGateways.0", says: []string{"nothing to replace"},
 		},
 		{
-			reason: "values of gateways are in the manifest", severity: fn.Warning, field: "spec.values.gateways.istio-ingressgateway",
+			reason: "values of gateways are in the manifest", severity: finding.Warning, field: "spec.values.gateways.istio-ingressgateway",
 			spec: "  tag: 1.28.3\n  values: {gateways: {istio-ingressgateway: {type: NodePort, runAsRoot: true}}}\n",
 			says: []string{"manifest of istio-ingressgateway", "runAsRoot: true"}, not: []string{"gateways"},
 		},
 		{
-			reason: "values of gateways that there are none of", severity: fn.Warning, field: "spec.values.gateways.istio-egressgateway",
+			reason: "values of gateways that there are none of", severity: finding.Warning, field: "spec.values.gateways.istio-egressgateway",
 			spec: quiet + "  values: {gateways: {istio-egressgateway: {type: NodePort}}}\n", says: []string{"had no effect"},
 		},
 	} {
@@ -363,14 +363,14 @@ func TestFindings(t *testing.T) {
 			}
 			out := migrate.Operator(object(t, text), "")
 			var messages []string
-			for _, r := range out.Results {
-				if r.Severity == c.severity && (r.Field == nil && c.field == "" || r.Field != nil && r.Field.Path == c.field) {
+			for _, r := range out.Findings {
+				if r.Severity == c.severity && (r.Field == "" && c.field == "" || r.Field != "" && r.Field == c.field) {
 					messages = append(messages, r.Message)
 				}
 			}
 			message := strings.Join(messages, "\n")
 			if len(messages) == 0 {
-				t.Errorf("no finding of severity %s about %q; there are: %v", c.severity, c.field, out.Results)
+				t.Errorf("no finding of severity %s about %q; there are: %v", c.severity, c.field, out.Findings)
 			}
 			contains(t, "the finding", message, c.says, nil)
 			contains(t, "the output", write(t, out.Objects), c.has, c.not)
@@ -412,14 +412,14 @@ func TestErrors(t *testing.T) {
 			if len(out.Objects) > 0 {
 				t.Errorf("there are objects:\n%s", write(t, out.Objects))
 			}
-			for _, r := range out.Results {
-				if r.Severity == fn.Error && (r.Field == nil && c.field == "" || r.Field != nil && r.Field.Path == c.field) && strings.Contains(r.Message, c.says) {
+			for _, r := range out.Findings {
+				if r.Severity == finding.Error && (r.Field == "" && c.field == "" || r.Field != "" && r.Field == c.field) && strings.Contains(r.Message, c.says) {
 					return
 				}
 			}
-			t.Errorf("no error %q about %q; there are: %v", c.says, c.field, out.Results)
+			t.Errorf("no error %q about %q; there are: %v", c.says, c.field, out.Findings)
 		})
 	}
 }
 
-func migrateFailed(results fn.Results) bool { return len(says(results, fn.Error)) > 0 }
+func migrateFailed(results finding.List) bool { return len(says(results, finding.Error)) > 0 }

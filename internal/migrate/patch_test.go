@@ -72,7 +72,7 @@ func TestPatches(t *testing.T) {
 		}
 	}
 	var patches, manifests []string
-	for _, r := range out.Results {
+	for _, r := range out.Findings {
 		if _, pasted, ok := strings.Cut(r.Message, ":\npatches:\n"); ok {
 			patches = append(patches, pasted)
 		}

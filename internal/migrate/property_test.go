@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/migrate"
 )
@@ -28,13 +28,13 @@ func TestNothingIsDropped(t *testing.T) {
 		text := "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: random}\n" + g.operator()
 		operator := object(t, text)
 		out := migrate.Operator(operator, "")
-		for _, r := range out.Results {
-			if r.Severity == fn.Error {
+		for _, r := range out.Findings {
+			if r.Severity == finding.Error {
 				t.Fatalf("seed %d: %v in:\n%s", seed, r, text)
 			}
 		}
 		if lost := dropped(operator, out); len(lost) > 0 {
-			t.Fatalf("seed %d: dropped: %v\nof:\n%sin:\n%s%v", seed, lost, text, write(t, out.Objects), out.Results)
+			t.Fatalf("seed %d: dropped: %v\nof:\n%sin:\n%s%v", seed, lost, text, write(t, out.Objects), out.Findings)
 		}
 	}
 }
@@ -92,7 +92,7 @@ func dropped(operator manifest.Object, out migrate.Output) []string {
 		}[p]
 		on := strings.EqualFold(l.value, "true") || l.value == "on" || l.value == "yes"
 		switch {
-		case named(out.Results, p), enables != "" && kinds[enables] == on, enables != "" && !on, found(have, l):
+		case named(out.Findings, p), enables != "" && kinds[enables] == on, enables != "" && !on, found(have, l):
 		default:
 			lost = append(lost, p+"="+l.value)
 		}
@@ -101,9 +101,9 @@ func dropped(operator manifest.Object, out migrate.Output) []string {
 }
 
 // named tells whether a finding is about a field or about something above it; that the profile has gateways is about no field.
-func named(results fn.Results, p string) bool {
-	return slices.ContainsFunc(results, func(r *fn.Result) bool {
-		return r.Field != nil && r.Field.Path != "spec" && (p == r.Field.Path || strings.HasPrefix(p, r.Field.Path+"."))
+func named(results finding.List, p string) bool {
+	return slices.ContainsFunc(results, func(r finding.Finding) bool {
+		return r.Field != "" && r.Field != "spec" && (p == r.Field || strings.HasPrefix(p, r.Field+"."))
 	})
 }
 

@@ -29,8 +29,8 @@ func render(t testing.TB, text string) string {
 	var all []manifest.Object
 	for _, f := range []expand.Function{expand.RenderIstio, expand.RenderCNI} {
 		expanded := f.Items(items, items, krm.Options{}, true)
-		if krm.HasError(expanded.Results) {
-			t.Fatalf("%v in:\n%s", expanded.Results, text)
+		if expanded.Findings.HasError() {
+			t.Fatalf("%v in:\n%s", expanded.Findings, text)
 		}
 		objects, err := expanded.Plain()
 		if err != nil {
@@ -302,7 +302,7 @@ func TestRender(t *testing.T) {
 			t.Parallel()
 			out := migrate.Operator(object(t, "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata:\n  name: default\n"+c.operator), "")
 			if len(out.Objects) == 0 {
-				t.Fatal(out.Results)
+				t.Fatal(out.Findings)
 			}
 			got := write(t, out.Objects)
 			if diff := cmp.Diff(render(t, "apiVersion: sailoperator.io/v1\n"+c.want), render(t, got)); diff != "" {
@@ -360,7 +360,7 @@ func TestProfiles(t *testing.T) {
 			}
 			out := migrate.Operator(object(t, head+"spec: {profile: "+profile+", tag: "+strings.TrimPrefix(version, "v")+"}\n"), "")
 			got, text := map[string]bool{"ingress": false, "egress": false, "ztunnel": false}, write(t, out.Objects)
-			for _, r := range out.Results {
+			for _, r := range out.Findings {
 				for key, says := range map[string]string{"ingress": "gateway istio-ingressgateway", "egress": "gateway istio-egressgateway", "ztunnel": "ztunnel is not part"} {
 					got[key] = got[key] || strings.Contains(r.Message, says)
 				}

@@ -308,7 +308,7 @@ func writtenIn(n *yaml.Node) values.Source {
 
 // misfit names a value of a wrong type or a wrong choice.
 func (m *migration) misfit(at []string, message string) {
-	if slices.ContainsFunc(m.results, sameField(at)) {
+	if slices.ContainsFunc(m.findings, sameField(at)) {
 		return
 	}
 	m.warn(at, "%s: %s. It is in the new resource as it was, which cannot be rendered until it is corrected", dotted(at), message)

@@ -11,9 +11,8 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn"
-
 	"github.com/lateen-io/lateen/internal/exit"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/function"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
@@ -116,16 +115,16 @@ func (s *session) standAlone() int {
 		items = append(items, objects...)
 	}
 	made, found, operators := s.migrate(items)
-	var results fn.Results
+	var findings finding.List
 	for _, f := range found {
-		results = append(results, f.result)
+		findings = append(findings, f.finding)
 	}
-	results = krm.Strictly(results, s.strict)
-	for i, r := range results {
+	findings = findings.Strictly(s.strict)
+	for i, r := range findings {
 		fmt.Fprintf(s.Stderr, "%s: %s\n", s.name,
-			strings.TrimRight(function.Sentence(r, function.Position(found[i].item, r)), "\n"))
+			strings.TrimRight(r.At(function.Position(found[i].item, r)), "\n"))
 	}
-	if code := krm.ExitCode(results); code != exit.OK {
+	if code := findings.ExitCode(); code != exit.OK {
 		return code
 	}
 	if operators == 0 {
@@ -138,27 +137,27 @@ func (s *session) standAlone() int {
 	return s.finish(manifest.Write(s.Stdout, made))
 }
 
-// finding is what was found about an item.
-type finding struct {
-	item   manifest.Object
-	result *fn.Result
+// noted is what was found about an item.
+type noted struct {
+	item    manifest.Object
+	finding finding.Finding
 }
 
 // migrate turns the IstioOperators among the items into the new resources.
-func (s *session) migrate(items []manifest.Object) (made []manifest.Object, found []finding, operators int) {
+func (s *session) migrate(items []manifest.Object) (made []manifest.Object, found []noted, operators int) {
 	for _, o := range items {
-		wrong := krm.MistakeIn(o, true)
+		wrong, mistaken := krm.MistakeIn(o, true)
 		switch {
-		case wrong != nil && wrong.Severity == fn.Error:
-			found = append(found, finding{o, wrong})
+		case mistaken && wrong.Severity == finding.Error:
+			found = append(found, noted{o, wrong})
 		case !migrate.IsOperator(o):
 			found = append(found,
-				finding{o, krm.Result(o, fn.Warning, nil, "is not an IstioOperator and was left out")})
+				noted{o, krm.Finding(o, finding.Warning, nil, "is not an IstioOperator and was left out")})
 		default:
 			operators++
 			out := migrate.Operator(o, s.istio)
-			for _, r := range out.Results {
-				found = append(found, finding{o, r})
+			for _, r := range out.Findings {
+				found = append(found, noted{o, r})
 			}
 			made = append(made, out.Objects...)
 		}
