@@ -23,6 +23,7 @@ import (
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // Options are those of the function, in their weakest rank: an annotation lateen.io/<option> on a resource wins.
@@ -48,32 +49,32 @@ type Options struct {
 	AllowRemoval []string
 }
 
-func (o Options) options() krm.Options {
-	out := krm.Options{}
+func (o Options) options() resource.Options {
+	out := resource.Options{}
 	for name, value := range map[string]string{
-		krm.OptionCharts: o.Charts, krm.OptionKubeVersion: o.KubeVersion, krm.OptionPlatform: o.Platform,
+		resource.OptionCharts: o.Charts, resource.OptionKubeVersion: o.KubeVersion, resource.OptionPlatform: o.Platform,
 	} {
 		if value != "" {
 			out[name] = value
 		}
 	}
 	if o.CRDs {
-		out[krm.OptionCRDs] = "include"
+		out[resource.OptionCRDs] = "include"
 	}
 	if o.Track {
-		out[krm.OptionTrack] = "true"
+		out[resource.OptionTrack] = "true"
 	}
 	if o.ChartFailurePolicy {
-		out[krm.OptionFailurePolicy] = "chart"
+		out[resource.OptionFailurePolicy] = "chart"
 	}
 	if o.Protect {
-		out[krm.OptionProtect] = "true"
+		out[resource.OptionProtect] = "true"
 	}
 	if o.Strict {
-		out[krm.OptionStrict] = "true"
+		out[resource.OptionStrict] = "true"
 	}
 	if len(o.AllowRemoval) > 0 {
-		out[krm.OptionAllowRemoval] = strings.Join(o.AllowRemoval, ",")
+		out[resource.OptionAllowRemoval] = strings.Join(o.AllowRemoval, ",")
 	}
 	return out
 }
@@ -122,7 +123,7 @@ var functions = []expand.Function{expand.RenderIstio, expand.RenderCNI, expand.R
 // ignored, unless they look like one of those resources. If a resource is wrong, the error is an *Error that names all
 // that is.
 func Render(resources []byte, o Options) (*Result, error) {
-	items, err := krm.ParseDocuments(resources)
+	items, err := resource.ParseDocuments(resources)
 	if err != nil {
 		return nil, err
 	}

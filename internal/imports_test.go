@@ -122,8 +122,11 @@ var contract = []rule{
 		},
 	},
 	{
-		name:     "objects and packages of objects",
-		packages: []string{"internal/manifest", "internal/health", "internal/krm", "internal/heap", "internal/migrate"},
+		name: "objects and packages of objects",
+		packages: []string{
+			"internal/manifest", "internal/resource", "internal/ownership", "internal/health", "internal/krm", "internal/heap",
+			"internal/migrate",
+		},
 		mayImport: []string{
 			"github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml", "go.yaml.in/yaml",
 			"k8s.io/api", "k8s.io/apimachinery", "sigs.k8s.io/kustomize/kyaml",

@@ -22,6 +22,7 @@ import (
 	"github.com/lateen-io/lateen/internal/expand"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
@@ -450,7 +451,7 @@ func (p *pack) render(sources ...string) {
 	p.t.Helper()
 	list := &krm.List{}
 	for _, source := range sources {
-		items, err := krm.ParseDocuments([]byte(source))
+		items, err := resource.ParseDocuments([]byte(source))
 		if err != nil {
 			p.t.Fatal(err)
 		}
@@ -462,7 +463,7 @@ func (p *pack) render(sources ...string) {
 		}
 	}
 	for _, f := range []expand.Function{expand.RenderIstio, expand.RevisionTag} {
-		out := f.List(list, krm.Options{})
+		out := f.List(list, resource.Options{})
 		if out.Findings.HasError() {
 			p.t.Fatalf("%v", out.Findings)
 		}
@@ -492,7 +493,7 @@ func (p *pack) of(revision string) []manifest.Object {
 
 func (p *pack) revisions() []string {
 	var out []string
-	for _, o := range krm.Revisions(p.items, "Istio/default") {
+	for _, o := range resource.Revisions(p.items, "Istio/default") {
 		out = append(out, o.ID().Name)
 	}
 	slices.Sort(out)

@@ -13,6 +13,7 @@ import (
 	"github.com/lateen-io/lateen/internal/expand"
 	"github.com/lateen-io/lateen/internal/krm" //nolint:depguard // what the function says is compared
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // TestUnknownVersion: the controller says of a version that is not bundled what the functions say, word by word.
@@ -25,7 +26,7 @@ func TestUnknownVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	results := expand.RenderIstio.List(list, krm.Options{}).Findings
+	results := expand.RenderIstio.List(list, resource.Options{}).Findings
 	istio := &v1.Istio{
 		ObjectMeta: metav1.ObjectMeta{Name: "default"},
 		Spec:       v1.IstioSpec{Version: "v1.21.0", Namespace: "istio-system"},

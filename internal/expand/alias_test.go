@@ -8,6 +8,7 @@ import (
 
 	"github.com/lateen-io/lateen/internal/expand"
 	"github.com/lateen-io/lateen/internal/krm"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // TestAliasStays: a package that somebody has rendered with charts that are not here is not rendered with older ones,
@@ -44,7 +45,7 @@ func TestAliasStays(t *testing.T) {
 			func(v string) string { return istio("default", "{version: "+v+"}") }, "Istio", "v1.28.3", nil,
 		},
 	} {
-		first := c.function.List(read(t, resourceList("", c.item("v1.28-latest"))), krm.Options{})
+		first := c.function.List(read(t, resourceList("", c.item("v1.28-latest"))), resource.Options{})
 		if first.Findings.HasError() {
 			t.Fatal(first.Findings)
 		}
@@ -54,7 +55,7 @@ func TestAliasStays(t *testing.T) {
 		text = strings.Replace(text, "version: v1.28-latest", "version: "+c.version, 1)
 		in := read(t, text)
 		before := write(t, &krm.List{Items: in.Items})
-		out := c.function.List(in, krm.Options{})
+		out := c.function.List(in, resource.Options{})
 		var got []string
 		for _, r := range out.Findings {
 			if r.Severity == "error" {

@@ -7,8 +7,8 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // mark makes the resources that go to a cluster say that their objects are rendered here: a controller there would
@@ -17,7 +17,7 @@ import (
 func (e *Expanded) mark(items []manifest.Object, memory bool) finding.List {
 	var findings finding.List
 	for _, r := range e.Sources {
-		if r.Object.Annotation(krm.AnnotationLocalConfig) == "true" ||
+		if r.Object.Annotation(resource.AnnotationLocalConfig) == "true" ||
 			r.Object.Annotation(manifest.AnnotationRenderedBy) != "" {
 			continue
 		}
@@ -27,7 +27,7 @@ func (e *Expanded) mark(items []manifest.Object, memory bool) finding.List {
 			if r.Revision != nil {
 				marked.SetAnnotation(manifest.AnnotationReleasedBy, manifest.ReleasedByPackage)
 			}
-			findings = append(findings, krm.Finding(r.Object, finding.Info, nil,
+			findings = append(findings, resource.Finding(r.Object, finding.Info, nil,
 				fmt.Sprintf("got the annotation %s: %s, because it is applied with the "+
 					"rest, and a controller in the cluster would render it a second time",
 					manifest.AnnotationRenderedBy,
@@ -53,7 +53,7 @@ func (e *Expanded) releasedByPackage(items []manifest.Object) {
 		if o.Kind() != v1.KindIstioRevision || !owners[o.Annotation(manifest.AnnotationOwner)] {
 			continue
 		}
-		local := o.Annotation(krm.AnnotationLocalConfig) == "true"
+		local := o.Annotation(resource.AnnotationLocalConfig) == "true"
 		if o.Annotation(manifest.AnnotationReleasedBy) != "" && (!local || o.HasComment(manifest.CommentArgoSkip)) {
 			continue
 		}
@@ -79,25 +79,25 @@ func (e *Expanded) unskipped(items []manifest.Object) finding.List {
 	files := map[string]bool{} // with the comment, on whichever resource
 	for _, o := range items {
 		if o.HasComment(manifest.CommentArgoSkip) {
-			files[krm.LocationOf(o).Path] = true
+			files[resource.LocationOf(o).Path] = true
 		}
 	}
 	var findings finding.List
 	for _, o := range found {
-		local := o.Annotation(krm.AnnotationLocalConfig) == "true"
-		switch skipped := files[krm.LocationOf(o).Path]; {
+		local := o.Annotation(resource.AnnotationLocalConfig) == "true"
+		switch skipped := files[resource.LocationOf(o).Path]; {
 		case local && !skipped:
-			findings = append(findings, krm.Finding(o, finding.Info, nil, "Argo CD does not know "+krm.AnnotationLocalConfig+
+			findings = append(findings, resource.Finding(o, finding.Info, nil, "Argo CD does not know "+resource.AnnotationLocalConfig+
 				" and would apply it: write the comment # "+manifest.CommentArgoSkip+
 				" on the line above apiVersion, in a file with nothing "+
 				"else that Argo CD is to apply"))
 		case !local && skipped:
-			findings = append(findings, krm.Finding(o, finding.Warning, nil, "Argo CD leaves it out, because of the comment "+
+			findings = append(findings, resource.Finding(o, finding.Warning, nil, "Argo CD leaves it out, because of the comment "+
 				manifest.CommentArgoSkip+", and kpt and Flux apply it: remove the comment, or add the annotation "+
-				krm.AnnotationLocalConfig+`: "true"`))
+				resource.AnnotationLocalConfig+`: "true"`))
 		case local:
 			if other, ok := beside(o, items); ok {
-				findings = append(findings, krm.Finding(o, finding.Warning, nil,
+				findings = append(findings, resource.Finding(o, finding.Warning, nil,
 					fmt.Sprintf("its comment %s makes Argo CD leave out the whole "+
 						"file, with the %s in it: move that to another file", manifest.CommentArgoSkip, other.ID())))
 			}
@@ -119,9 +119,9 @@ func reportsOf(items []manifest.Object) iter.Seq[manifest.Object] {
 
 // beside finds an object that is to be applied in the file of another one.
 func beside(o manifest.Object, items []manifest.Object) (manifest.Object, bool) {
-	path := krm.LocationOf(o).Path
+	path := resource.LocationOf(o).Path
 	for _, item := range items {
-		if path != "" && krm.LocationOf(item).Path == path && item.Annotation(krm.AnnotationLocalConfig) != "true" {
+		if path != "" && resource.LocationOf(item).Path == path && item.Annotation(resource.AnnotationLocalConfig) != "true" {
 			return item, true
 		}
 	}

@@ -8,14 +8,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lateen-io/lateen/internal/expand"
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 const skipComment = "# +argocd:skip-file-rendering\n"
 
-// resource is one resource of sailoperator.io in a file of a package.
-func resource(kind, name, spec, path string, localConfig bool) string {
+// itemText is one resource of sailoperator.io in a file of a package.
+func itemText(kind, name, spec, path string, localConfig bool) string {
 	annotations := "internal.config.kubernetes.io/path: " + path
 	if localConfig {
 		annotations += ", config.kubernetes.io/local-config: 'true'"
@@ -39,7 +39,7 @@ func TestArgoCDComment(t *testing.T) {
 		marked = "info: got the annotation lateen.io/rendered-by: %s, because it is applied with the rest, and a " +
 			"controller in the cluster would render it a second time"
 	)
-	mesh := resource("Istio", "mesh", "{}", "istio.yaml", true)
+	mesh := itemText("Istio", "mesh", "{}", "istio.yaml", true)
 	report := "apiVersion: lateen.io/v1alpha1\nkind: UsageReport\n" +
 		"metadata: {name: west, annotations: {config.kubernetes.io/local-config: 'true', " +
 		"internal.config.kubernetes.io/path: west.yaml}}\n" +
@@ -62,7 +62,7 @@ func TestArgoCDComment(t *testing.T) {
 			nil,
 		},
 		{"on another resource of the file", expand.RevisionTag, []string{
-			skipComment + mesh, resource("IstioRevisionTag", "prod", "{targetRef: {kind: Istio, name: mesh}}",
+			skipComment + mesh, itemText("IstioRevisionTag", "prod", "{targetRef: {kind: Istio, name: mesh}}",
 				"istio.yaml", true),
 		}, nil},
 		{
@@ -72,13 +72,13 @@ func TestArgoCDComment(t *testing.T) {
 		},
 		{
 			"on a resource that is to be applied", expand.RenderIstio,
-			[]string{skipComment + resource("Istio", "mesh", "{}", "istio.yaml", false)},
+			[]string{skipComment + itemText("Istio", "mesh", "{}", "istio.yaml", false)},
 			[]string{
 				lost, fmt.Sprintf(marked, "render-istio"),
 			},
 		},
 		{"of an IstioRevision", expand.RenderIstio, []string{
-			resource("IstioRevision", "canary", "{version: v1.28.3, namespace: a, values: {revision: canary, global: "+
+			itemText("IstioRevision", "canary", "{version: v1.28.3, namespace: a, values: {revision: canary, global: "+
 				"{istioNamespace: a}}}", "canary.yaml", true),
 		}, []string{ask}},
 		{"of a usage report", expand.RenderIstio, []string{skipComment + mesh, report}, []string{ask}},
@@ -88,15 +88,15 @@ func TestArgoCDComment(t *testing.T) {
 			nil,
 		},
 		{"of a tag, by the function for tags", expand.RevisionTag, []string{
-			mesh, resource("IstioRevisionTag", "prod", "{targetRef: {kind: Istio, name: mesh}}", "tag.yaml", true),
+			mesh, itemText("IstioRevisionTag", "prod", "{targetRef: {kind: Istio, name: mesh}}", "tag.yaml", true),
 		}, []string{ask}},
 		{
 			"of the CNI plugin, by its function", expand.RenderCNI,
-			[]string{resource("IstioCNI", "default", "{}", "cni.yaml", true)},
+			[]string{itemText("IstioCNI", "default", "{}", "cni.yaml", true)},
 			[]string{ask},
 		},
 	} {
-		out := c.function.List(read(t, resourceList("", c.items...)), krm.Options{})
+		out := c.function.List(read(t, resourceList("", c.items...)), resource.Options{})
 		var got []string
 		for _, r := range out.Findings {
 			got = append(got, string(r.Severity)+": "+r.Message)
@@ -115,7 +115,7 @@ func TestArgoCDRevisions(t *testing.T) {
 		Skipped    bool
 	}
 	mesh := func(version string, localConfig bool) string {
-		return skipComment + resource("Istio", "mesh", "{version: "+version+", updateStrategy: {type: RevisionBased}}",
+		return skipComment + itemText("Istio", "mesh", "{version: "+version+", updateStrategy: {type: RevisionBased}}",
 			"istio.yaml", localConfig)
 	}
 	// forget makes of a rendering what an older Lateen wrote.
@@ -134,13 +134,13 @@ func TestArgoCDRevisions(t *testing.T) {
 		{"applied, with a revision of an older Lateen", false, forget},
 	} {
 		first := write(t, expand.RenderIstio.List(read(t, resourceList("", mesh("v1.27.0", c.localConfig))),
-			krm.Options{}))
+			resource.Options{}))
 		if c.between != nil {
 			first = c.between(first)
 		}
 		list := read(t, strings.Replace(first, "version: v1.27.0, updateStrategy", "version: v1.28.3, updateStrategy",
 			1))
-		out := read(t, write(t, expand.RenderIstio.List(list, krm.Options{})))
+		out := read(t, write(t, expand.RenderIstio.List(list, resource.Options{})))
 		got := map[string]says{}
 		for _, o := range out.Items {
 			if o.Kind() == "IstioRevision" {

@@ -10,14 +10,15 @@ import (
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // BenchmarkOne renders one Istio and writes the objects, all but starting the process.
 func BenchmarkOne(b *testing.B) {
-	const resource = "{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {values: {pilot: {resources: {requests: {cpu: 100m}}}}}}"
+	const istio = "{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {values: {pilot: {resources: {requests: {cpu: 100m}}}}}}"
 	b.ReportAllocs()
 	for b.Loop() {
-		items, err := krm.ParseDocuments([]byte(resource))
+		items, err := resource.ParseDocuments([]byte(istio))
 		if err != nil {
 			b.Fatal(err)
 		}

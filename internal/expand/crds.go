@@ -8,9 +8,10 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/ownership"
 	"github.com/lateen-io/lateen/internal/render"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 const kindCRD = "CustomResourceDefinition"
@@ -48,7 +49,7 @@ func crds(jobs []*job) {
 	}
 }
 
-func (j *job) asksForCRDs() bool { return j.Options[krm.OptionCRDs] == "include" }
+func (j *job) asksForCRDs() bool { return j.Options[resource.OptionCRDs] == "include" }
 
 // byVersion are the jobs of control planes, those of the newest version first, and of one version those that ask for
 // CRDs.
@@ -78,7 +79,7 @@ func byVersion(jobs []*job) []*job {
 
 // retainCRDs adds to the expansions those of Istio's CRDs that an earlier run has generated and this one does not, as
 // long as a revision stays in the package whose version has them: a CRD goes with all resources of its kind.
-func (e *Expanded) retainCRDs(items []manifest.Object, scope krm.Scope, expansions []krm.Expansion) { //nolint:cyclop // one pass over the items
+func (e *Expanded) retainCRDs(items []manifest.Object, scope ownership.Scope, expansions []ownership.Expansion) { //nolint:cyclop // one pass over the items
 	fresh := map[manifest.ID]bool{}
 	asked := -1
 	for i, x := range expansions {
@@ -92,7 +93,7 @@ func (e *Expanded) retainCRDs(items []manifest.Object, scope krm.Scope, expansio
 	// did does not ask any more, they leave; see withoutCRDs.
 	asks := asked >= 0
 	for i, x := range expansions {
-		if !asks && asked < 0 && x.Active != "" && e.options[i][krm.OptionCRDs] != "exclude" {
+		if !asks && asked < 0 && x.Active != "" && e.options[i][resource.OptionCRDs] != "exclude" {
 			asked = i
 		}
 	}
@@ -101,7 +102,7 @@ func (e *Expanded) retainCRDs(items []manifest.Object, scope krm.Scope, expansio
 	}
 	sources := map[string]bool{}
 	for _, item := range items {
-		if krm.IsResource(item, v1.KindIstio, v1.KindIstioRevision) {
+		if resource.IsResource(item, v1.KindIstio, v1.KindIstioRevision) {
 			sources[nameOf(item)] = true
 		}
 	}
@@ -123,10 +124,10 @@ func (e *Expanded) retainCRDs(items []manifest.Object, scope krm.Scope, expansio
 }
 
 // staying are the control planes of the package that are there after this run as well.
-func (e *Expanded) staying(expansions []krm.Expansion) []plane {
+func (e *Expanded) staying(expansions []ownership.Expansion) []plane {
 	sources := map[string]bool{}
 	for _, item := range e.around.items {
-		if krm.IsResource(item, v1.KindIstio, v1.KindIstioRevision) {
+		if resource.IsResource(item, v1.KindIstio, v1.KindIstioRevision) {
 			sources[nameOf(item)] = true
 		}
 	}
@@ -163,7 +164,7 @@ func withoutCRDs(before, after []manifest.Object) finding.List {
 	stays, asked := false, false // a control plane; others of the CRDs
 	for _, o := range after {
 		left[o.ID()] = true
-		stays = stays || krm.IsRevision(o)
+		stays = stays || resource.IsRevision(o)
 		asked = asked || isGeneratedCRD(o)
 	}
 	var gone []manifest.Object
@@ -179,7 +180,7 @@ func withoutCRDs(before, after []manifest.Object) finding.List {
 	const deleted = "Argo CD and Flux leave them in the cluster; who prunes by other means (kpt live apply, kubectl " +
 		"apply --prune) deletes them, and with them every resource of their kinds"
 	message := fmt.Sprintf("%d of Istio's CRDs leave the package. %s. To keep them, set %s: include", len(gone), deleted,
-		krm.OptionPrefix+krm.OptionCRDs)
+		resource.OptionPrefix+resource.OptionCRDs)
 	if asked {
 		message = fmt.Sprintf("%d of Istio's CRDs leave the package, since no version of Istio in it has them any more: "+
 			"%s. %s. To keep one, put its file back without the annotation %s", len(gone), enumerate(gone, func(o manifest.Object) string {
@@ -203,7 +204,7 @@ func isGeneratedCRD(o manifest.Object) bool {
 func ofKinds(crds, items []manifest.Object) []manifest.Object {
 	kinds := map[[2]string]bool{}
 	for _, o := range crds {
-		kinds[[2]string{krm.Text(o, "spec", "group"), krm.Text(o, "spec", "names", "kind")}] = true
+		kinds[[2]string{resource.Text(o, "spec", "group"), resource.Text(o, "spec", "names", "kind")}] = true
 	}
 	var out []manifest.Object
 	for _, item := range items {
@@ -237,7 +238,7 @@ func (e *Expanded) crdsUndecided() finding.List {
 		switch {
 		case item.Kind() == kindCRD && istioCRD(item.ID().Name):
 			return nil
-		case istioGroup(group) && item.Annotation(krm.AnnotationLocalConfig) != "true":
+		case istioGroup(group) && item.Annotation(resource.AnnotationLocalConfig) != "true":
 			groups[group] = true
 		}
 	}
@@ -245,16 +246,16 @@ func (e *Expanded) crdsUndecided() finding.List {
 		return nil
 	}
 	for _, item := range e.around.items {
-		if krm.IsResource(item, v1.KindIstio, v1.KindIstioRevision) {
-			if options, _ := krm.OptionsOf(item); options.Over(e.around.options)[krm.OptionCRDs] != "" {
+		if resource.IsResource(item, v1.KindIstio, v1.KindIstioRevision) {
+			if options, _ := resource.OptionsOf(item); options.Over(e.around.options)[resource.OptionCRDs] != "" {
 				return nil
 			}
 		}
 	}
-	return finding.List{krm.Finding(e.Sources[0].Object, finding.Warning, nil,
+	return finding.List{resource.Finding(e.Sources[0].Object, finding.Warning, nil,
 		fmt.Sprintf("the package has resources of %s, and nothing says where Istio's "+
 			"CRDs come from: set %s: include to render them, or exclude if the cluster has them from somewhere else",
-			strings.Join(slices.Sorted(maps.Keys(groups)), " and "), krm.OptionPrefix+krm.OptionCRDs))}
+			strings.Join(slices.Sorted(maps.Keys(groups)), " and "), resource.OptionPrefix+resource.OptionCRDs))}
 }
 
 // istioCRD reports whether a CRD is one of Istio's, by its name: <plural>.<group>.

@@ -16,10 +16,10 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/chart"
 	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/render"
+	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/values"
 )
 
@@ -40,9 +40,9 @@ var (
 
 // Request is one resource to expand.
 type Request struct {
-	Resource krm.Resource
+	Resource resource.Resource
 	// Options are in force for it, those of its annotations included.
-	Options krm.Options
+	Options resource.Options
 	// Protect says that nothing remembers older revisions (kustomize): the objects of a RevisionBased control plane ask
 	// Argo CD and Flux to leave them in the cluster when they are no longer rendered. Those of any other do so if the option
 	// protect says it.
@@ -101,12 +101,12 @@ func (j *job) fail(pointer []string, format string, args ...any) *finding.Findin
 }
 
 func (j *job) add(s finding.Severity, pointer []string, message string) *finding.Finding {
-	return j.findings.Add(krm.Finding(j.Resource.Object, s, pointer, message))
+	return j.findings.Add(resource.Finding(j.Resource.Object, s, pointer, message))
 }
 
 // plan finds the release, checks the values against its schema and computes the revision.
 func (j *job) plan(dirs directories) {
-	if _, err := chart.ParseKubeVersion(j.Options[krm.OptionKubeVersion]); err != nil {
+	if _, err := chart.ParseKubeVersion(j.Options[resource.OptionKubeVersion]); err != nil {
 		j.fail(nil, "option %v", err)
 		return
 	}
@@ -141,15 +141,15 @@ func (j *job) plan(dirs directories) {
 	}
 }
 
-func planIstio(istio *v1.Istio, rel release.Release, options krm.Options) (*v1.IstioRevision, error) {
+func planIstio(istio *v1.Istio, rel release.Release, options resource.Options) (*v1.IstioRevision, error) {
 	return render.Plan(render.PlanInput{
-		Istio: istio, Release: rel, Platform: options[krm.OptionPlatform], KubeVersion: options[krm.OptionKubeVersion],
+		Istio: istio, Release: rel, Platform: options[resource.OptionPlatform], KubeVersion: options[resource.OptionKubeVersion],
 	})
 }
 
 // resolve finds the release that the resource asks for.
 func (j *job) resolve(version v1.Version, dirs directories) {
-	dir, err := dirs.open(j.Options[krm.OptionCharts])
+	dir, err := dirs.open(j.Options[resource.OptionCharts])
 	if err != nil {
 		j.fail(nil, "option charts: %v", err)
 		return
@@ -168,7 +168,7 @@ func (j *job) resolve(version v1.Version, dirs directories) {
 	if j.Resource.CNI != nil {
 		charts = "cni"
 	}
-	if message := render.UnknownPlatform(rel, charts, j.Options[krm.OptionPlatform]); message != "" {
+	if message := render.UnknownPlatform(rel, charts, j.Options[resource.OptionPlatform]); message != "" {
 		_ = j.add(finding.Warning, nil, message)
 	}
 	if message := render.EndOfLife(rel); message != "" {
@@ -182,8 +182,8 @@ func (j *job) check() {
 	var problems []render.Problem
 	var err error
 	from := render.Source{
-		Written:        func(pointer []string) (string, bool) { return krm.Written(j.Resource.Object, pointer) },
-		FluxSubstitute: j.Options[krm.OptionFluxSubstitute],
+		Written:        func(pointer []string) (string, bool) { return resource.Written(j.Resource.Object, pointer) },
+		FluxSubstitute: j.Options[resource.OptionFluxSubstitute],
 	}
 	switch r := j.Resource; {
 	case r.Istio != nil:
@@ -228,12 +228,12 @@ func (j *job) render() {
 }
 
 func (j *job) objects() ([]manifest.Object, error) {
-	kube, keep := j.Options[krm.OptionKubeVersion], j.Options[krm.OptionFailurePolicy] == "chart"
-	flux := j.Options[krm.OptionFluxSubstitute] == "true"
+	kube, keep := j.Options[resource.OptionKubeVersion], j.Options[resource.OptionFailurePolicy] == "chart"
+	flux := j.Options[resource.OptionFluxSubstitute] == "true"
 	switch r := j.Resource; {
 	case r.CNI != nil:
 		return render.CNI(render.CNIInput{
-			CNI: r.CNI, Release: j.output.Release, Platform: j.Options[krm.OptionPlatform], KubeVersion: kube, Owner: j.output.Owner,
+			CNI: r.CNI, Release: j.output.Release, Platform: j.Options[resource.OptionPlatform], KubeVersion: kube, Owner: j.output.Owner,
 			FluxSubstitute: flux, Warn: j.problem,
 		})
 	case r.Tag != nil:
@@ -243,8 +243,8 @@ func (j *job) objects() ([]manifest.Object, error) {
 		})
 	default:
 		based := j.Protect && r.Istio != nil && r.Istio.Spec.RevisionBased()
-		j.output.Protected = j.Options[krm.OptionProtect] == "true" ||
-			based && j.Options[krm.OptionProtect] != "teardown"
+		j.output.Protected = j.Options[resource.OptionProtect] == "true" ||
+			based && j.Options[resource.OptionProtect] != "teardown"
 		if based && !j.output.Protected {
 			_ = j.add(finding.Warning, nil, "option protect is teardown: GitOps tools prune the objects as soon as "+
 				"they are no longer rendered. That is the "+
@@ -322,9 +322,9 @@ func RevisionObject(out Output, source manifest.Object) (manifest.Object, error)
 			annotations[k] = val
 		}
 	}
-	local := source.Annotation(krm.AnnotationLocalConfig)
+	local := source.Annotation(resource.AnnotationLocalConfig)
 	if local != "" {
-		annotations[krm.AnnotationLocalConfig] = local
+		annotations[resource.AnnotationLocalConfig] = local
 	}
 	spec := &yaml.Node{Kind: yaml.MappingNode, Tag: yaml.NodeTagMap}
 	n := &yaml.Node{Kind: yaml.MappingNode, Tag: yaml.NodeTagMap}
@@ -362,10 +362,10 @@ func RevisionObject(out Output, source manifest.Object) (manifest.Object, error)
 }
 
 // recordRelease notes on an object what the rendering depended on.
-func recordRelease(o manifest.Object, rel release.Release, options krm.Options) {
+func recordRelease(o manifest.Object, rel release.Release, options resource.Options) {
 	o.SetAnnotation(manifest.AnnotationVersion, rel.Version)
 	o.SetAnnotation(manifest.AnnotationChartDigest, rel.Digest)
-	if kube, err := chart.ParseKubeVersion(options[krm.OptionKubeVersion]); err == nil { // plan has looked at the error
+	if kube, err := chart.ParseKubeVersion(options[resource.OptionKubeVersion]); err == nil { // plan has looked at the error
 		o.SetAnnotation(manifest.AnnotationKubeVersion, kube.Version)
 	}
 }
@@ -378,7 +378,7 @@ func SourceObject(source manifest.Object) manifest.Object {
 		withoutLife(o)
 	}
 	for key := range o.Annotations() {
-		if key == krm.AnnotationFunction || key == krm.AnnotationLocalConfig || strings.HasPrefix(key, "internal.config.kubernetes.io/") ||
+		if key == resource.AnnotationFunction || key == resource.AnnotationLocalConfig || strings.HasPrefix(key, "internal.config.kubernetes.io/") ||
 			strings.HasPrefix(key, "config.k8s.io/") || key == "config.kubernetes.io/index" || key == "config.kubernetes.io/path" {
 			o.DeleteAnnotation(key)
 		}

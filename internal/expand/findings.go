@@ -12,8 +12,8 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/selector"
 	"github.com/lateen-io/lateen/internal/usage"
 	"github.com/lateen-io/lateen/internal/values"
@@ -76,7 +76,7 @@ func collision(a, b mesh) (f finding.Finding, found bool) {
 		if (a.based || a.item.Kind() == v1.KindIstioRevision) && (b.based || b.item.Kind() == v1.KindIstioRevision) {
 			return f, false // revisions beside each other
 		}
-		return krm.Finding(b.item, finding.Warning, []string{"spec", "namespace"}, fmt.Sprintf(
+		return resource.Finding(b.item, finding.Warning, []string{"spec", "namespace"}, fmt.Sprintf(
 			"%s and %s are two control planes in the namespace %s; give each a namespace of its own, or, for an upgrade, make them "+
 				"revisions of one Istio (updateStrategy: RevisionBased)", nameOf(a.item), nameOf(b.item), a.namespace)), true
 	}
@@ -87,7 +87,7 @@ func collision(a, b mesh) (f finding.Finding, found bool) {
 	if both == "" {
 		return f, false
 	}
-	return krm.Finding(b.item, finding.Warning, []string{"spec", "values", "meshConfig", "discoverySelectors"}, fmt.Sprintf(
+	return resource.Finding(b.item, finding.Warning, []string{"spec", "values", "meshConfig", "discoverySelectors"}, fmt.Sprintf(
 		"%s and %s can discover the same namespace, %s: both would manage it; choose discoverySelectors that cannot both match, "+
 			"such as one label with different values", nameOf(a.item), nameOf(b.item), both)), true
 }
@@ -96,7 +96,7 @@ func nameOf(o manifest.Object) string { return o.Kind() + "/" + o.ID().Name }
 
 // based tells whether the plane belongs to an Istio that is updated by revisions.
 func (p plane) based() bool {
-	return krm.Text(p.item, "spec", "updateStrategy", "type") == string(v1.UpdateStrategyRevisionBased)
+	return resource.Text(p.item, "spec", "updateStrategy", "type") == string(v1.UpdateStrategyRevisionBased)
 }
 
 // labels warns of namespaces and workloads in the package that ask for injection by a revision or tag that is not in it.
@@ -126,7 +126,7 @@ func (a *around) labels(memory bool) finding.List {
 				"prunes it unless the commit before rendered it with the option protect (annotation lateen.io/protect: \"true\")", u.name)
 		}
 		if message != "" {
-			findings = append(findings, krm.Finding(u.item, severity, u.field, message))
+			findings = append(findings, resource.Finding(u.item, severity, u.field, message))
 		}
 	}
 	return findings

@@ -10,6 +10,7 @@ import (
 	"github.com/lateen-io/lateen/internal/expand"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // FuzzList: whatever the input list is, the function does not panic; on success no two items are in one place that
@@ -45,7 +46,7 @@ func FuzzList(f *testing.F) {
 			t.Skip("inputs are bounded, and such that kpt could give")
 		}
 		before := write(t, &krm.List{Items: in.Items})
-		out := expand.RenderIstio.List(in, krm.Options{})
+		out := expand.RenderIstio.List(in, resource.Options{})
 		if out.Findings.HasError() {
 			if diff := cmp.Diff(before, write(t, &krm.List{Items: out.Items})); diff != "" {
 				t.Fatalf("an error leaves the items as they are (-before +after)\n%s", diff)
@@ -55,16 +56,16 @@ func FuzzList(f *testing.F) {
 		if _, unique := placesOf(out.Items); !unique {
 			t.Fatalf("two items in one place:\n%s", write(t, out))
 		}
-		checkFiles(t, slices.DeleteFunc(slices.Clone(out.Items), func(o manifest.Object) bool { return places[krm.LocationOf(o)] }))
+		checkFiles(t, slices.DeleteFunc(slices.Clone(out.Items), func(o manifest.Object) bool { return places[resource.LocationOf(o)] }))
 		checkStable(t, in, out)
 	})
 }
 
 // placesOf are the places of items in files, and whether each item has one for itself.
-func placesOf(items []manifest.Object) (places map[krm.Location]bool, unique bool) {
-	places, unique = map[krm.Location]bool{}, true
+func placesOf(items []manifest.Object) (places map[resource.Location]bool, unique bool) {
+	places, unique = map[resource.Location]bool{}, true
 	for _, o := range items {
-		if l := krm.LocationOf(o); l.Path != "" {
+		if l := resource.LocationOf(o); l.Path != "" {
 			unique = unique && !places[l]
 			places[l] = true
 		}
@@ -80,11 +81,11 @@ func checkStable(t *testing.T, in, out *krm.List) {
 	if err != nil {
 		t.Fatalf("%v in what was written:\n%s", err, written)
 	}
-	if in.Config != nil && krm.IsResource(*in.Config, expand.RenderIstio.Kinds...) {
+	if in.Config != nil && resource.IsResource(*in.Config, expand.RenderIstio.Kinds...) {
 		return // a generator does not get its own output
 	}
 	again.Config = in.Config
-	if diff := cmp.Diff(written, write(t, &krm.List{Items: expand.RenderIstio.List(again, krm.Options{}).Items})); diff != "" {
+	if diff := cmp.Diff(written, write(t, &krm.List{Items: expand.RenderIstio.List(again, resource.Options{}).Items})); diff != "" {
 		t.Fatalf("expanded twice (-first +second)\n%s", diff)
 	}
 }

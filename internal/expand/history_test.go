@@ -13,6 +13,7 @@ import (
 	"github.com/lateen-io/lateen/internal/expand"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // TestHistories applies random edits to a package - add, bump, switch the strategy, retarget and delete - while workloads in two
@@ -115,7 +116,7 @@ func (h *history) step() {
 // move restarts a workload, or all of a mesh: their proxies are those of the active revision then.
 func (h *history) move(cluster, name string) {
 	active, most := "", 0
-	for _, o := range krm.Revisions(h.items, "Istio/"+name) {
+	for _, o := range resource.Revisions(h.items, "Istio/"+name) {
 		n := 1
 		if noted := o.Annotation(manifest.AnnotationActivation); noted != "" {
 			if _, err := fmt.Sscan(noted, &n); err != nil {
@@ -183,9 +184,9 @@ func (h *history) render() {
 			}
 		}
 	}
-	options := krm.Options{}
+	options := resource.Options{}
 	if h.allowed != "" {
-		options[krm.OptionAllowRemoval], h.allowed = h.allowed, ""
+		options[resource.OptionAllowRemoval], h.allowed = h.allowed, ""
 	}
 	out := expand.RenderIstio.List(in, options)
 	if out.Findings.HasError() {
@@ -202,7 +203,7 @@ func (h *history) render() {
 // compareWithScratch renders the same sources without their history, and the package once more.
 func (h *history) compareWithScratch(list []string, before map[string]bool, out *krm.List) {
 	h.t.Helper()
-	scratch := expand.RenderIstio.List(read(h.t, resourceList("", list...)), krm.Options{})
+	scratch := expand.RenderIstio.List(read(h.t, resourceList("", list...)), resource.Options{})
 	retained := h.difference(out.Items, scratch.Items)
 	for key := range retained {
 		if !before[key] {
@@ -211,7 +212,7 @@ func (h *history) compareWithScratch(list []string, before map[string]bool, out 
 	}
 	again := *out
 	again.Items = read(h.t, write(h.t, out)).Items
-	if diff := cmp.Diff(itemsOf(h.t, out.Items), itemsOf(h.t, expand.RenderIstio.List(&again, krm.Options{}).Items)); diff != "" {
+	if diff := cmp.Diff(itemsOf(h.t, out.Items), itemsOf(h.t, expand.RenderIstio.List(&again, resource.Options{}).Items)); diff != "" {
 		h.t.Errorf("rendered twice (-first +second)\n%s", diff)
 	}
 }
@@ -274,7 +275,7 @@ func itemsOf(t *testing.T, items []manifest.Object) map[manifest.ID]string {
 	for _, o := range items {
 		c := o.Copy()
 		// Which revision became active when is history, too.
-		for _, a := range []string{krm.AnnotationPath, krm.AnnotationIndex, manifest.AnnotationActivation, manifest.AnnotationStaleReports} {
+		for _, a := range []string{resource.AnnotationPath, resource.AnnotationIndex, manifest.AnnotationActivation, manifest.AnnotationStaleReports} {
 			c.DeleteAnnotation(a)
 		}
 		out[o.ID()] = write(t, &krm.List{Items: []manifest.Object{c}})

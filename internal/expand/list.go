@@ -11,7 +11,9 @@ import (
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/ownership"
 	"github.com/lateen-io/lateen/internal/release"
+	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
@@ -20,8 +22,8 @@ type Expanded struct {
 	function Function
 	// Outputs, Sources and options belong together by index.
 	Outputs []Output
-	Sources []krm.Resource
-	options []krm.Options
+	Sources []resource.Resource
+	options []resource.Options
 	around  *around
 	// Results are what was found. If any is an error, the outputs are incomplete.
 	Findings finding.List
@@ -31,27 +33,27 @@ type Expanded struct {
 
 // Items expands, of the resources that a user wrote, those of the function's kinds. all are the items of the package, memory
 // tells whether older revisions stay where the output goes.
-func (f Function) Items(items, all []manifest.Object, options krm.Options, memory bool) Expanded {
+func (f Function) Items(items, all []manifest.Object, options resource.Options, memory bool) Expanded {
 	e := Expanded{function: f, around: &around{items: all, options: options, dirs: directories{}}}
 	every := union(all, items)
-	e.Findings, e.Strict = krm.Mistakes(every, false), isStrict(options, every)
+	e.Findings, e.Strict = resource.Mistakes(every, false), isStrict(options, every)
 	var requests []Request
 	seen := map[string]string{}
 	for _, item := range items {
-		if !krm.IsResource(item, f.Kinds...) || item.APIVersion() != v1.GroupVersion.String() {
+		if !resource.IsResource(item, f.Kinds...) || item.APIVersion() != v1.GroupVersion.String() {
 			// Another apiVersion is a mistake.
 			continue
 		}
-		r, findings := krm.Decode(item)
+		r, findings := resource.Decode(item)
 		e.Findings = append(e.Findings, findings...)
 		if findings.HasError() {
 			continue
 		}
 		if first, twice := seen[r.Name()]; twice {
-			e.Findings = append(e.Findings, krm.Finding(item, finding.Error, []string{"metadata", "name"}, r.Name()+" is there twice"+first))
+			e.Findings = append(e.Findings, resource.Finding(item, finding.Error, []string{"metadata", "name"}, r.Name()+" is there twice"+first))
 			continue
 		}
-		seen[r.Name()] = krm.Also(item)
+		seen[r.Name()] = resource.Also(item)
 		inForce := r.Options.Over(options)
 		e.Sources = append(e.Sources, r)
 		e.options = append(e.options, inForce)
@@ -92,7 +94,7 @@ func (e *Expanded) Plain() ([]manifest.Object, error) {
 	e.warnUntracked(true)
 	var all []manifest.Object
 	for i, out := range e.Outputs {
-		if e.options[i][krm.OptionTrack] == "true" {
+		if e.options[i][resource.OptionTrack] == "true" {
 			source := SourceObject(e.Sources[i].Object)
 			source.SetAnnotation(manifest.AnnotationRenderedBy, e.function.Name)
 			if e.Sources[i].Revision != nil {
@@ -124,7 +126,7 @@ func (e *Expanded) Plain() ([]manifest.Object, error) {
 
 // List computes the output list of the function for an input list. On an error the output has the items of the input,
 // unchanged, and the findings tell what is wrong.
-func (f Function) List(in *krm.List, options krm.Options) *krm.List {
+func (f Function) List(in *krm.List, options resource.Options) *krm.List {
 	out := *in
 	out.Config = nil
 	t, findings := f.newTask(in, options)
@@ -146,19 +148,19 @@ type task struct {
 	function Function
 	// items are those that the output starts from, work those to expand.
 	items, work []manifest.Object
-	options     krm.Options
+	options     resource.Options
 	// scope tells which generated items the call is responsible for.
-	scope krm.Scope
+	scope ownership.Scope
 	// memory says that the caller keeps items in files, generator that the output is for kustomize's generators.
 	memory, generator bool
 }
 
 // newTask finds out from the functionConfig which resources are to be expanded.
-func (f Function) newTask(in *krm.List, options krm.Options) (task, finding.List) {
+func (f Function) newTask(in *krm.List, options resource.Options) (task, finding.List) {
 	t := task{function: f, items: in.Items, work: in.Items, options: options, memory: Remembers(in.Items)}
 	present := map[string]bool{}
 	for _, item := range in.Items {
-		if krm.IsResource(item, f.Kinds...) {
+		if resource.IsResource(item, f.Kinds...) {
 			present[nameOf(item)] = true
 		}
 	}
@@ -172,10 +174,10 @@ func (f Function) newTask(in *krm.List, options krm.Options) (task, finding.List
 	switch {
 	case config == nil:
 	case config.Kind() == "ConfigMap":
-		fromConfig, findings := krm.OptionsOfConfig(*config)
+		fromConfig, findings := resource.OptionsOfConfig(*config)
 		t.options = fromConfig.Over(options)
 		return t, findings
-	case krm.IsResource(*config, f.Kinds...):
+	case resource.IsResource(*config, f.Kinds...):
 		// The resource itself is the configuration: of kustomize's generator, or of a kpt mutator with configPath. Only this
 		// one is expanded.
 		owner := nameOf(*config)
@@ -183,14 +185,14 @@ func (f Function) newTask(in *krm.List, options krm.Options) (task, finding.List
 		t.scope = func(o string) bool { return o == owner || all(o) && !present[o] }
 		t.generator = !t.memory
 		t.work = []manifest.Object{*config}
-		i := slices.IndexFunc(in.Items, func(o manifest.Object) bool { return krm.IsResource(o, f.Kinds...) && o.ID() == config.ID() })
+		i := slices.IndexFunc(in.Items, func(o manifest.Object) bool { return resource.IsResource(o, f.Kinds...) && o.ID() == config.ID() })
 		if i >= 0 && t.generator { // kustomize passes the configuration among the items as well
 			t.items = slices.Delete(slices.Clone(in.Items), i, i+1)
 		} else if i >= 0 {
 			t.work = in.Items[i : i+1]
 		}
 	default:
-		if wrong, found := krm.MistakeIn(*config, false); found {
+		if wrong, found := resource.MistakeIn(*config, false); found {
 			return t, finding.List{wrong}
 		}
 		return t, failure(fmt.Errorf("functionConfig is a %s %q; %s takes %s of %s, or a ConfigMap with options",
@@ -220,16 +222,16 @@ func (t task) run() ([]manifest.Object, finding.List) { //nolint:cyclop // the p
 			return nil, e.Findings
 		}
 	}
-	var expansions []krm.Expansion
+	var expansions []ownership.Expansion
 	if t.generator {
 		objects, err := e.Plain()
 		if err != nil {
 			return nil, failure(err)
 		}
-		expansions = []krm.Expansion{{Source: t.work[0], Owner: e.Outputs[0].Owner, Objects: objects}}
+		expansions = []ownership.Expansion{{Source: t.work[0], Owner: e.Outputs[0].Owner, Objects: objects}}
 	} else {
 		for i, o := range e.Outputs {
-			x := krm.Expansion{Source: e.Sources[i].Object, Owner: o.Owner, Objects: o.Objects}
+			x := ownership.Expansion{Source: e.Sources[i].Object, Owner: o.Owner, Objects: o.Objects}
 			if t.memory {
 				x.Dir = o.dir()
 			}
@@ -243,7 +245,7 @@ func (t task) run() ([]manifest.Object, finding.List) { //nolint:cyclop // the p
 				}
 				x.Objects = append([]manifest.Object{rev}, o.Objects...)
 				u := upgrade{source: e.Sources[i], output: o, items: t.items, reports: seen, clusters: clustersOf(e.options[i])}
-				if dir, err := e.around.dirs.open(e.options[i][krm.OptionCharts]); err == nil {
+				if dir, err := e.around.dirs.open(e.options[i][resource.OptionCharts]); err == nil {
 					// Otherwise it is an error by now.
 					u.available = release.Bundled().Available(dir)
 				}
@@ -267,7 +269,7 @@ func (t task) run() ([]manifest.Object, finding.List) { //nolint:cyclop // the p
 		e.retainCRDs(t.items, t.scope, expansions)
 		kept = dropMovedTags(t.items, t.scope, expansions)
 	}
-	items, err := krm.Replace(kept, t.scope, expansions)
+	items, err := ownership.Replace(kept, t.scope, expansions)
 	if err != nil {
 		return nil, failure(err)
 	}
@@ -303,7 +305,7 @@ func (e *Expanded) withoutDefault(before, after []manifest.Object) finding.List 
 		if r.Istio == nil || !has(before, owner) || has(after, owner) || tagNames(after)["default"] {
 			continue
 		}
-		findings = append(findings, krm.Finding(r.Object, finding.Warning, nil, "the revision default leaves the package, and there is no tag named default to take over: "+
+		findings = append(findings, resource.Finding(r.Object, finding.Warning, nil, "the revision default leaves the package, and there is no tag named default to take over: "+
 			"the validator istiod-default-validator goes, which only a default revision or tag has, and "+
 			"istio-injection: enabled means nothing any more. "+
 			"Add an IstioRevisionTag named default, unless nothing needs them. The ServiceAccount "+
@@ -328,12 +330,12 @@ func (o Output) dir() string {
 // and no controller hears of them, since the resource is not in the output (plain) or dropped from it later (local-config).
 func (e *Expanded) warnUntracked(plain bool) {
 	for i, r := range e.Sources {
-		unseen := r.Object.Annotation(krm.AnnotationLocalConfig) == "true"
+		unseen := r.Object.Annotation(resource.AnnotationLocalConfig) == "true"
 		if plain {
-			unseen = e.options[i][krm.OptionTrack] != "true"
+			unseen = e.options[i][resource.OptionTrack] != "true"
 		}
 		if unseen && r.Istio != nil && r.Istio.Spec.RevisionBased() {
-			e.Findings = append(e.Findings, krm.Finding(r.Object, finding.Warning, []string{"spec", "updateStrategy", "type"},
+			e.Findings = append(e.Findings, resource.Finding(r.Object, finding.Warning, []string{"spec", "updateStrategy", "type"},
 				"RevisionBased without tracking: nothing here remembers older revisions, so nobody will remove the old one after an upgrade. "+
 					"Let the controller track it (generator: annotation lateen.io/track: \"true\"; transformer: no local-config), or remove old revisions by hand"))
 		}
@@ -349,7 +351,7 @@ func Remembers(items []manifest.Object) bool {
 		if o.Annotation("kustomize.config.k8s.io/id") != "" {
 			return false
 		}
-		files = files || krm.LocationOf(o).Path != "" && o.Annotation(manifest.AnnotationOwner) == ""
+		files = files || resource.LocationOf(o).Path != "" && o.Annotation(manifest.AnnotationOwner) == ""
 	}
 	return files
 }

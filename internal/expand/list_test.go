@@ -13,6 +13,7 @@ import (
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // istio is an Istio with a flow mapping as its spec and further metadata, "annotations: {...}".
@@ -76,7 +77,7 @@ func write(t testing.TB, l *krm.List) string {
 // run expands a list that must not have errors.
 func run(t *testing.T, in string) *krm.List {
 	t.Helper()
-	out := expand.RenderIstio.List(read(t, in), krm.Options{})
+	out := expand.RenderIstio.List(read(t, in), resource.Options{})
 	if out.Findings.HasError() {
 		t.Fatal(out.Findings)
 	}
@@ -225,7 +226,7 @@ func TestUntouched(t *testing.T) {
 	item := "# head\nkind: Whatever # why\nmetadata:\n  name: \"x\"\n  annotations:\n    internal.config.kubernetes.io/path: 'x.yaml'\n    internal.config.kubernetes.io/index: '0'\nlist: [a,   b]\ntext: |2\n\n    x\n"
 	in := read(t, resourceList("", item, istio("default", "{}", inFile("istio.yaml"))))
 	before := write(t, &krm.List{Items: in.Items[:1]})
-	out := expand.RenderIstio.List(in, krm.Options{})
+	out := expand.RenderIstio.List(in, resource.Options{})
 	if diff := cmp.Diff(before, write(t, &krm.List{Items: out.Items[:1]})); diff != "" {
 		t.Errorf("(-before +after)\n%s", diff)
 	}
@@ -267,7 +268,7 @@ func TestRetention(t *testing.T) {
 	}
 	third := read(t, write(t, second))
 	third.Items = slices.DeleteFunc(third.Items, func(o manifest.Object) bool { return o.Kind() == "IstioRevision" && o.ID().Name == "default-v1-27-0" })
-	if diff := cmp.Diff([]string{"istiod-default-v1-28-3"}, names(expand.RenderIstio.List(third, krm.Options{}), "Deployment")); diff != "" {
+	if diff := cmp.Diff([]string{"istiod-default-v1-28-3"}, names(expand.RenderIstio.List(third, resource.Options{}), "Deployment")); diff != "" {
 		t.Errorf("once somebody has removed its IstioRevision its objects go (-want +got)\n%s", diff)
 	}
 	back := run(t, bump(write(t, second), "v1.27.0"))
@@ -285,7 +286,7 @@ func TestRetention(t *testing.T) {
 	out := run(t, resourceList("", inPlace("v1.24.2")))
 	list := read(t, write(t, out))
 	list.Items[0] = read(t, resourceList("", inPlace("v1.28.3"))).Items[0]
-	fresh, replaced := run(t, resourceList("", inPlace("v1.28.3"))), expand.RenderIstio.List(list, krm.Options{})
+	fresh, replaced := run(t, resourceList("", inPlace("v1.28.3"))), expand.RenderIstio.List(list, resource.Options{})
 	sorted := func(l *krm.List) string {
 		items := slices.Clone(l.Items)
 		manifest.Sort(items)
@@ -316,7 +317,7 @@ func TestIdempotent(t *testing.T) {
 			text := write(t, &krm.List{Items: first.Items})
 			again := read(t, text)
 			again.Config = config
-			second := expand.RenderIstio.List(again, krm.Options{})
+			second := expand.RenderIstio.List(again, resource.Options{})
 			if diff := cmp.Diff(text, write(t, &krm.List{Items: second.Items})); diff != "" {
 				t.Errorf("(-first +second)\n%s", diff)
 			}
@@ -331,9 +332,9 @@ func TestIdempotent(t *testing.T) {
 // checkFiles: no two items in one place, and none outside of the package.
 func checkFiles(t testing.TB, items []manifest.Object) {
 	t.Helper()
-	seen := map[krm.Location]manifest.ID{}
+	seen := map[resource.Location]manifest.ID{}
 	for _, o := range items {
-		l := krm.LocationOf(o)
+		l := resource.LocationOf(o)
 		if l.Path == "" {
 			continue
 		}
@@ -378,7 +379,7 @@ func TestCRDsOfTwoMutators(t *testing.T) {
 				for _, config := range []string{a, b} {
 					in := read(t, text)
 					in.Config = read(t, resourceList(config)).Config
-					out := expand.RenderIstio.List(in, krm.Options{})
+					out := expand.RenderIstio.List(in, resource.Options{})
 					if out.Findings.HasError() {
 						t.Fatal(out.Findings)
 					}
@@ -503,7 +504,7 @@ func TestErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := read(t, tc.in)
 			before := write(t, &krm.List{Items: in.Items})
-			out := expand.RenderIstio.List(in, krm.Options{})
+			out := expand.RenderIstio.List(in, resource.Options{})
 			got := short(out.Findings)
 			for i := range min(len(got), len(tc.want)) {
 				if strings.Contains(got[i].Message, tc.want[i].Message) {
@@ -662,7 +663,7 @@ func TestRenderedBy(t *testing.T) {
 		},
 	} {
 		in := read(t, resourceList("", c.items...))
-		out := c.function.List(in, krm.Options{})
+		out := c.function.List(in, resource.Options{})
 		var results []string
 		for _, r := range out.Findings {
 			results = append(results, r.Message)

@@ -6,8 +6,8 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // unprotectedNamespaces warns of the Namespace of a control plane that GitOps tools are asked to leave in the cluster,
@@ -26,7 +26,7 @@ func (e *Expanded) unprotectedNamespaces() finding.List {
 				continue
 			}
 			told[name] = true
-			findings = append(findings, krm.Finding(item, finding.Warning, nil,
+			findings = append(findings, resource.Finding(item, finding.Warning, nil,
 				fmt.Sprintf("when it leaves the output, a GitOps tool deletes it, and istiod with it, "+
 					"while the webhooks of IstioRevision/%s (%s) ask not to be pruned: they stay, and "+
 					"refuse pods. Add "+
@@ -84,7 +84,7 @@ func (e *Expanded) elsewhere(leaving *removal) finding.List {
 				"else creates it", now, from))
 		}
 		if len(says) > 0 {
-			findings = append(findings, krm.Finding(e.Sources[i].Object, finding.Warning, []string{"spec", "namespace"},
+			findings = append(findings, resource.Finding(e.Sources[i].Object, finding.Warning, []string{"spec", "namespace"},
 				strings.Join(says, "; ")))
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lateen-io/lateen/internal/expand"
-	"github.com/lateen-io/lateen/internal/krm"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // TestElsewhere: a control plane that moves to another namespace is a warning, and so is a Namespace that was forgotten
@@ -54,7 +54,7 @@ func TestElsewhere(t *testing.T) {
 		},
 		{"kpt, no move", []string{remembered(mesh("istio-system")), injected, earlier}, ""},
 	} {
-		out := expand.RenderIstio.List(read(t, resourceList("", c.items...)), krm.Options{})
+		out := expand.RenderIstio.List(read(t, resourceList("", c.items...)), resource.Options{})
 		if out.Findings.HasError() {
 			t.Errorf("%s: %v", c.reason, out.Findings)
 		}

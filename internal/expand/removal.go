@@ -8,8 +8,9 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/health"
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/ownership"
+	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/usage"
 	"github.com/lateen-io/lateen/internal/values"
 )
@@ -33,7 +34,7 @@ type removal struct {
 	before, after []manifest.Object
 	around        *around
 	reports       []usage.Report
-	options       krm.Options
+	options       resource.Options
 	// released are the revisions that usage reports have released, as "owner name".
 	released map[string]bool
 	// allowed are the resources whose removal the user has allowed, by "kind/name".
@@ -46,16 +47,16 @@ type removal struct {
 
 // removal compares the items before a run with those after it.
 func (t task) removal(e *Expanded, after []manifest.Object, reports []usage.Report,
-	expansions []krm.Expansion,
+	expansions []ownership.Expansion,
 ) *removal {
 	r := &removal{
 		before: t.items, after: after, around: e.around, reports: reports, options: t.options,
 		released: map[string]bool{},
-		allowed:  krm.Names(t.options[krm.OptionAllowRemoval]), ids: map[manifest.ID]bool{}, sources: map[string]bool{},
+		allowed:  resource.Names(t.options[resource.OptionAllowRemoval]), ids: map[manifest.ID]bool{}, sources: map[string]bool{},
 		provided: tagNames(after),
 	}
-	for _, names := range annotated(t.items, krm.OptionAllowRemoval) {
-		r.allowed = append(r.allowed, krm.Names(names)...)
+	for _, names := range annotated(t.items, resource.OptionAllowRemoval) {
+		r.allowed = append(r.allowed, resource.Names(names)...)
 	}
 	for _, x := range expansions {
 		for _, name := range x.Released {
@@ -67,7 +68,7 @@ func (t task) removal(e *Expanded, after []manifest.Object, reports []usage.Repo
 		if o.Annotation(manifest.AnnotationOwner) == "" {
 			r.sources[nameOf(o)] = true
 		}
-		if krm.IsRevision(o) {
+		if resource.IsRevision(o) {
 			r.provided[o.ID().Name] = true
 		}
 	}
@@ -92,7 +93,7 @@ func (r *removal) findings(kinds []string) finding.List {
 			Message: fmt.Sprintf("is not in the package any more, and the %d objects that were "+
 				"generated for it would be removed, but %s. Put it back; or, if it has to go, allow that: "+
 				"LATEEN_ALLOW_REMOVAL=%s, or the key %s of the functionConfig",
-				d.objects, why, d.owner(), krm.OptionAllowRemoval),
+				d.objects, why, d.owner(), resource.OptionAllowRemoval),
 		})
 	}
 	if out.HasError() {
@@ -111,9 +112,9 @@ func (r *removal) needless(kinds []string) finding.List {
 	for _, item := range r.after {
 		if name := nameOf(item); item.ID().Group == v1.GroupVersion.Group && slices.Contains(kinds, item.Kind()) &&
 			slices.Contains(r.allowed, name) {
-			out = append(out, krm.Finding(item, finding.Warning, nil,
+			out = append(out, resource.Finding(item, finding.Warning, nil,
 				fmt.Sprintf("option %s allows the removal of %s, which is in the package: take it out of "+
-					"the option, which would let a mistake through", krm.OptionAllowRemoval, name)))
+					"the option, which would let a mistake through", resource.OptionAllowRemoval, name)))
 		}
 	}
 	return out
@@ -174,7 +175,7 @@ func (r *removal) heldBy(d departure) string {
 		return ""
 	}
 	for _, item := range r.before {
-		if krm.IsRevision(item) && slices.Contains(gone, item.ID().Name) {
+		if resource.IsRevision(item) && slices.Contains(gone, item.ID().Name) {
 			if why := heldByItself(item, r.provided); why != "" {
 				return "the revision " + item.ID().Name + " " + why
 			}
@@ -208,9 +209,9 @@ func (r *removal) needsPlugin() string {
 // namedBy is what in the package asks for a revision or tag.
 func (r *removal) namedBy(name string) string {
 	for _, item := range r.after {
-		ref := krm.Text(item, "spec", "targetRef", "name")
-		if krm.IsResource(item, v1.KindIstioRevisionTag) && ref == name &&
-			krm.Text(item, "spec", "targetRef", "kind") == v1.KindIstioRevision {
+		ref := resource.Text(item, "spec", "targetRef", "name")
+		if resource.IsResource(item, v1.KindIstioRevisionTag) && ref == name &&
+			resource.Text(item, "spec", "targetRef", "kind") == v1.KindIstioRevision {
 			return "the tag " + item.ID().Name + " in the package points at it"
 		}
 	}
@@ -247,7 +248,7 @@ func (r *removal) unused(revisions []string) bool {
 	for _, name := range revisions {
 		var stale []string
 		for _, item := range r.before {
-			if krm.IsRevision(item) && item.ID().Name == name {
+			if resource.IsRevision(item) && item.ID().Name == name {
 				stale = strings.Fields(item.Annotation(manifest.AnnotationStaleReports))
 			}
 		}
@@ -297,7 +298,7 @@ func (r *removal) removed() finding.List {
 				})
 			}
 		default:
-			findings = append(findings, krm.Finding(o, finding.Info, nil, "removed: "+owner+" does not generate it any more"))
+			findings = append(findings, resource.Finding(o, finding.Info, nil, "removed: "+owner+" does not generate it any more"))
 		}
 	}
 	return findings
@@ -333,7 +334,7 @@ func (r *removal) revisionGone(key string) finding.Finding {
 			"it before this is applied", owner)
 	}
 	if record != nil {
-		return krm.Finding(*record, severity, nil, message)
+		return resource.Finding(*record, severity, nil, message)
 	}
 	if sourced { // somebody has deleted its IstioRevision
 		message = fmt.Sprintf("is not in the package any more, and its %d objects were removed", n)
@@ -358,7 +359,7 @@ func revisionName(o manifest.Object) string {
 // revisionKey tells the revisions of control planes apart, by owner and name; "" for what belongs to none.
 func revisionKey(o manifest.Object) string {
 	owner, name := o.Annotation(manifest.AnnotationOwner), o.Label(manifest.LabelRevision)
-	if krm.IsRevision(o) {
+	if resource.IsRevision(o) {
 		name = o.ID().Name
 	}
 	if kind, _, _ := strings.Cut(owner, "/"); name == "" || kind != v1.KindIstio && kind != v1.KindIstioRevision {

@@ -11,6 +11,7 @@ import (
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // in a kpt package, a file of its own for each.
@@ -265,12 +266,12 @@ func TestRemoval(t *testing.T) {
 		},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			options := krm.Options{}
+			options := resource.Options{}
 			if c.allow != "" {
-				options[krm.OptionAllowRemoval] = c.allow
+				options[resource.OptionAllowRemoval] = c.allow
 			}
 			if c.strict {
-				options[krm.OptionStrict] = "true"
+				options[resource.OptionStrict] = "true"
 			}
 			in := read(t, resourceList("", c.items...))
 			before := write(t, &krm.List{Items: in.Items})
@@ -355,7 +356,7 @@ func TestMistakes(t *testing.T) {
 		for _, f := range []expand.Function{expand.RenderIstio, expand.RenderCNI, expand.RevisionTag} {
 			in := read(t, c.in)
 			want := write(t, &krm.List{Items: in.Items})
-			out := f.List(in, krm.Options{})
+			out := f.List(in, resource.Options{})
 			if diff := cmp.Diff([]string{c.want}, said(out.Findings)); diff != "" {
 				t.Errorf("%s, %s: -want +got\n%s", f.Name, c.reason, diff)
 			}
@@ -375,7 +376,7 @@ func TestMistakes(t *testing.T) {
 // TestZTunnel: there is no function for it yet, which is no error.
 func TestZTunnel(t *testing.T) {
 	out := expand.RenderCNI.List(read(t, resourceList("",
-		strings.Replace(istio("default", "{}"), "kind: Istio", "kind: ZTunnel", 1))), krm.Options{})
+		strings.Replace(istio("default", "{}"), "kind: Istio", "kind: ZTunnel", 1))), resource.Options{})
 	want := []string{"warning ZTunnel/default: kind: no function of Lateen expands a ZTunnel: nothing is rendered " +
 		"for it; install Istio's chart ztunnel beside the control plane"}
 	if diff := cmp.Diff(want, said(out.Findings)); diff != "" || len(out.Items) != 1 {
@@ -393,28 +394,28 @@ func TestStrict(t *testing.T) {
 	for _, c := range []struct {
 		reason  string
 		in      string
-		options krm.Options
+		options resource.Options
 		code    int
 	}{
-		{"nobody", resourceList("", wrong("a: b")), krm.Options{}, 0},
-		{"somebody says false", resourceList("", wrong("lateen.io/strict: 'false'")), krm.Options{}, 0},
-		{"a flag or the environment", resourceList("", wrong("a: b")), krm.Options{"strict": "true"}, 3},
+		{"nobody", resourceList("", wrong("a: b")), resource.Options{}, 0},
+		{"somebody says false", resourceList("", wrong("lateen.io/strict: 'false'")), resource.Options{}, 0},
+		{"a flag or the environment", resourceList("", wrong("a: b")), resource.Options{"strict": "true"}, 3},
 		{
 			"the resource cannot take it back", resourceList("", wrong("lateen.io/strict: 'false'")),
-			krm.Options{"strict": "true"},
+			resource.Options{"strict": "true"},
 			3,
 		},
-		{"an annotation", resourceList("", wrong("lateen.io/strict: 'true'")), krm.Options{}, 3},
-		{"an annotation on another resource", resourceList("", wrong("a: b"), elsewhere), krm.Options{}, 3},
+		{"an annotation", resourceList("", wrong("lateen.io/strict: 'true'")), resource.Options{}, 3},
+		{"an annotation on another resource", resourceList("", wrong("a: b"), elsewhere), resource.Options{}, 3},
 		{
 			"a ConfigMap", resourceList(configMap+"data: {strict: 'true'}\n", wrong("a: b")),
-			krm.Options{"strict": "false"},
+			resource.Options{"strict": "false"},
 			3,
 		},
-		{"a generator", resourceList(wrong("lateen.io/strict: 'true'")), krm.Options{}, 3},
+		{"a generator", resourceList(wrong("lateen.io/strict: 'true'")), resource.Options{}, 3},
 		{
 			"what is wrong is wrong", resourceList("", wrong("lateen.io/nonsense: 'true'")),
-			krm.Options{"strict": "true"},
+			resource.Options{"strict": "true"},
 			1,
 		},
 	} {
@@ -442,7 +443,7 @@ func TestStrict(t *testing.T) {
 func TestNothingToName(t *testing.T) {
 	out := expand.RenderIstio.List(read(t, resourceList("",
 		"apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata: {name: default}\nspec: {versoin: v1.28.3}\n",
-		namespaceWith("istio.io/rev: canary"))), krm.Options{})
+		namespaceWith("istio.io/rev: canary"))), resource.Options{})
 	want := []string{
 		"error Istio/default: spec.versoin: unknown field; did you mean version?",
 		"warning Namespace/app: istio.io/rev: canary is no revision or tag of the package: nothing would be injected, and " +

@@ -7,8 +7,8 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
@@ -21,18 +21,18 @@ func reports(items []manifest.Object, memory bool) ([]usage.Report, finding.List
 		if !isReport(item) {
 			continue
 		}
-		if item.Annotation(krm.AnnotationLocalConfig) != "true" {
-			findings = append(findings, krm.Finding(item, finding.Warning, []string{"metadata", "annotations"}, fmt.Sprintf("the usage report would be applied to "+
-				"the cluster, which does not know it: add the annotation %s: \"true\"", krm.AnnotationLocalConfig)))
+		if item.Annotation(resource.AnnotationLocalConfig) != "true" {
+			findings = append(findings, resource.Finding(item, finding.Warning, []string{"metadata", "annotations"}, fmt.Sprintf("the usage report would be applied to "+
+				"the cluster, which does not know it: add the annotation %s: \"true\"", resource.AnnotationLocalConfig)))
 		}
 		if !memory {
-			findings = append(findings, krm.Finding(item, finding.Warning, nil, "a usage report has no effect here: nothing remembers earlier revisions that it "+
+			findings = append(findings, resource.Finding(item, finding.Warning, nil, "a usage report has no effect here: nothing remembers earlier revisions that it "+
 				"could release. Under kustomize the controller removes them, or people do"))
 			continue
 		}
 		r, err := report(item)
 		if err != nil {
-			findings = append(findings, krm.Finding(item, finding.Error, []string{"spec"}, "usage report: "+err.Error()))
+			findings = append(findings, resource.Finding(item, finding.Error, []string{"spec"}, "usage report: "+err.Error()))
 			continue
 		}
 		out = append(out, r)
@@ -50,7 +50,7 @@ func report(item manifest.Object) (usage.Report, error) {
 	if item.APIVersion() != usage.APIVersion {
 		return usage.Report{}, fmt.Errorf("apiVersion is %s; this version reads %s", item.APIVersion(), usage.APIVersion)
 	}
-	spec, err := krm.JSON(item, "spec")
+	spec, err := resource.JSON(item, "spec")
 	if err != nil {
 		return usage.Report{}, err
 	}
@@ -63,8 +63,8 @@ func (e *Expanded) strangers(reports []usage.Report) finding.List {
 	var listed, revisions []string
 	all := true                           // whether every Istio lists its clusters
 	for _, item := range e.around.items { // another run may be the one that expands it
-		if krm.IsResource(item, v1.KindIstio) {
-			options, _ := krm.OptionsOf(item)
+		if resource.IsResource(item, v1.KindIstio) {
+			options, _ := resource.OptionsOf(item)
 			clusters := clustersOf(options.Over(e.around.options))
 			listed, all = append(listed, clusters...), all && len(clusters) > 0
 		}
@@ -80,10 +80,10 @@ func (e *Expanded) strangers(reports []usage.Report) finding.List {
 		mentioned := slices.ContainsFunc(r.Revisions, func(rev usage.Revision) bool { return slices.Contains(revisions, rev.Name) })
 		switch {
 		case all && len(listed) > 0 && !slices.Contains(listed, r.Name):
-			findings = append(findings, krm.Finding(item, finding.Warning, []string{"metadata", "name"}, fmt.Sprintf("the package is not applied to the cluster %s (%s: %s): "+
-				"add the cluster there, or remove the report", r.Name, krm.OptionClusters, strings.Join(listed, ", "))))
+			findings = append(findings, resource.Finding(item, finding.Warning, []string{"metadata", "name"}, fmt.Sprintf("the package is not applied to the cluster %s (%s: %s): "+
+				"add the cluster there, or remove the report", r.Name, resource.OptionClusters, strings.Join(listed, ", "))))
 		case len(revisions) > 0 && !mentioned:
-			findings = append(findings, krm.Finding(item, finding.Warning, []string{"spec", "revisions"}, fmt.Sprintf("the usage report mentions no revision of the package "+
+			findings = append(findings, resource.Finding(item, finding.Warning, []string{"spec", "revisions"}, fmt.Sprintf("the usage report mentions no revision of the package "+
 				"(it has: %s); is it about another mesh?", strings.Join(revisions, ", "))))
 		}
 	}
@@ -91,6 +91,6 @@ func (e *Expanded) strangers(reports []usage.Report) finding.List {
 }
 
 // clustersOf are the clusters in the option of that name.
-func clustersOf(options krm.Options) []string {
-	return strings.FieldsFunc(options[krm.OptionClusters], func(c rune) bool { return c == ',' || c == ' ' })
+func clustersOf(options resource.Options) []string {
+	return strings.FieldsFunc(options[resource.OptionClusters], func(c rune) bool { return c == ',' || c == ' ' })
 }

@@ -3,9 +3,9 @@ package expand
 import (
 	"slices"
 
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/render"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // keepShared gives the objects that came with a revision of the resource which leaves the package, and that its other
@@ -15,7 +15,7 @@ func keepShared(items []manifest.Object, out Output, released []string) []manife
 		return nil
 	}
 	stay := map[string]bool{}
-	for _, item := range krm.Revisions(items, out.Owner) {
+	for _, item := range resource.Revisions(items, out.Owner) {
 		stay[item.ID().Name] = !slices.Contains(released, item.ID().Name)
 	}
 	var kept []manifest.Object

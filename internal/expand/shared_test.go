@@ -12,6 +12,7 @@ import (
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/render"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // TestSharedStays: the account by which other clusters read this one is brought by the revision default, and all
@@ -76,13 +77,13 @@ func TestSharedStays(t *testing.T) {
 		},
 	} {
 		pass := func(items ...string) *krm.List {
-			out := expand.RenderIstio.List(read(t, resourceList("", items...)), krm.Options{
-				krm.OptionAllowRemoval: "IstioRevision/default",
+			out := expand.RenderIstio.List(read(t, resourceList("", items...)), resource.Options{
+				resource.OptionAllowRemoval: "IstioRevision/default",
 			})
 			if out.Findings.HasError() {
 				t.Fatalf("%s %v", c.reason, out.Findings)
 			}
-			if out = expand.RevisionTag.List(out, krm.Options{}); out.Findings.HasError() {
+			if out = expand.RevisionTag.List(out, resource.Options{}); out.Findings.HasError() {
 				t.Fatalf("%s %v", c.reason, out.Findings)
 			}
 			return out

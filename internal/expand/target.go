@@ -10,17 +10,17 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/render"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // around is a package as one of its resources sees it.
 type around struct {
 	items []manifest.Object
 	// options are those in force for every resource of the package, below its own annotations.
-	options krm.Options
+	options resource.Options
 	dirs    directories
 
 	planned map[*yaml.Node]plane // what this run has planned already, by item
@@ -29,7 +29,7 @@ type around struct {
 }
 
 // plan takes over what has been planned of the package's control planes, so that looking around does not plan it again.
-func (a *around) plan(sources []krm.Resource, outputs []Output) {
+func (a *around) plan(sources []resource.Resource, outputs []Output) {
 	a.planned = make(map[*yaml.Node]plane, len(outputs))
 	for i, out := range outputs {
 		r := sources[i]
@@ -96,7 +96,7 @@ func (a *around) plane(item manifest.Object) plane {
 	} else {
 		p.name = item.ID().Name
 	}
-	r, findings := krm.Decode(item)
+	r, findings := resource.Decode(item)
 	for _, result := range findings {
 		if result.Severity == finding.Error {
 			p.err = errors.New(result.Message)
@@ -109,9 +109,9 @@ func (a *around) plane(item manifest.Object) plane {
 		version = p.version // an alias may mean a newer one by now
 	}
 	options := r.Options.Over(a.options).Over(recorded(record))
-	p.kubeVersion = options[krm.OptionKubeVersion]
+	p.kubeVersion = options[resource.OptionKubeVersion]
 	var dir *release.Directory
-	if dir, p.err = a.dirs.open(options[krm.OptionCharts]); p.err != nil {
+	if dir, p.err = a.dirs.open(options[resource.OptionCharts]); p.err != nil {
 		return p
 	}
 	if p.release, p.err = release.Bundled().Resolve(version, dir); p.err != nil {
@@ -133,7 +133,7 @@ func (a *around) plane(item manifest.Object) plane {
 
 // record is what render-istio has written about a control plane when it rendered it: the IstioRevision that was generated
 // for an Istio, as it is planned now, or the generated IstioRevision itself; nil if there is none.
-func (a *around) record(r krm.Resource) *manifest.Object {
+func (a *around) record(r resource.Resource) *manifest.Object {
 	if r.Revision != nil {
 		if r.Object.Annotation(manifest.AnnotationOwner) == "" {
 			return nil
@@ -144,7 +144,7 @@ func (a *around) record(r krm.Resource) *manifest.Object {
 	if err != nil {
 		return nil // planning it says so
 	}
-	for _, item := range krm.Revisions(a.items, r.Name()) {
+	for _, item := range resource.Revisions(a.items, r.Name()) {
 		if item.ID().Name == name {
 			return &item
 		}
@@ -154,16 +154,16 @@ func (a *around) record(r krm.Resource) *manifest.Object {
 
 // recorded are the options that a control plane was rendered with, as far as they are on record: render-istio may have them from
 // a functionConfig of its own.
-func recorded(record *manifest.Object) krm.Options {
-	out := krm.Options{}
+func recorded(record *manifest.Object) resource.Options {
+	out := resource.Options{}
 	if record == nil {
 		return out
 	}
 	if kube := record.Annotation(manifest.AnnotationKubeVersion); kube != "" {
-		out[krm.OptionKubeVersion] = kube
+		out[resource.OptionKubeVersion] = kube
 	}
-	if platform := krm.Text(*record, "spec", "values", "global", "platform"); platform != "" {
-		out[krm.OptionPlatform] = platform
+	if platform := resource.Text(*record, "spec", "values", "global", "platform"); platform != "" {
+		out[resource.OptionPlatform] = platform
 	}
 	return out
 }
@@ -172,7 +172,7 @@ func recorded(record *manifest.Object) krm.Options {
 func tagNames(items []manifest.Object) map[string]bool {
 	out := map[string]bool{}
 	for _, item := range items {
-		if krm.IsResource(item, v1.KindIstioRevisionTag) {
+		if resource.IsResource(item, v1.KindIstioRevisionTag) {
 			out[item.ID().Name] = true
 		}
 	}
@@ -214,10 +214,10 @@ func (j *job) target() {
 				"give revision-tag the same option charts as render-istio", ref.Kind, ref.Name, target.version))
 		}
 		j.output.Revision, j.output.Release = target.revision, target.release
-		j.Options = j.Options.Over(krm.Options{krm.OptionKubeVersion: target.kubeVersion})
-		if own, _ := krm.OptionsOf(target.item); own[krm.OptionFluxSubstitute] != "" {
+		j.Options = j.Options.Over(resource.Options{resource.OptionKubeVersion: target.kubeVersion})
+		if own, _ := resource.OptionsOf(target.item); own[resource.OptionFluxSubstitute] != "" {
 			// The tag has the values of its target.
-			j.Options[krm.OptionFluxSubstitute] = own[krm.OptionFluxSubstitute]
+			j.Options[resource.OptionFluxSubstitute] = own[resource.OptionFluxSubstitute]
 		}
 	}
 }
@@ -275,7 +275,7 @@ func list(planes []plane, items []manifest.Object) string {
 	for _, item := range items {
 		if owner := item.Annotation(manifest.AnnotationOwner); len(names) == 0 && strings.HasPrefix(owner, v1.KindIstio+"/") {
 			return fmt.Sprintf("none. There are objects of %s, which a generator has expanded and does not pass on: list it among the resources, with %s: "+
-				"\"true\", and render-istio as a transformer", owner, krm.AnnotationLocalConfig)
+				"\"true\", and render-istio as a transformer", owner, resource.AnnotationLocalConfig)
 		}
 	}
 	if len(names) == 0 {

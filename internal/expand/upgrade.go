@@ -11,9 +11,9 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
+	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/usage"
 	"github.com/lateen-io/lateen/internal/values"
 )
@@ -21,7 +21,7 @@ import (
 // upgrade compares a control plane with what the package has of it from earlier runs: it warns of skipped versions, refuses
 // to move it, and decides which earlier revisions are released.
 type upgrade struct {
-	source  krm.Resource
+	source  resource.Resource
 	output  Output
 	items   []manifest.Object
 	reports []usage.Report
@@ -41,7 +41,7 @@ type upgrade struct {
 // now, the usage reports in the package are older than that, and cannot say who uses the others after it.
 func (u *upgrade) activate() {
 	last, own := 0, 0
-	for _, item := range krm.Revisions(u.items, u.output.Owner) {
+	for _, item := range resource.Revisions(u.items, u.output.Owner) {
 		n := 1
 		if noted, err := strconv.Atoi(item.Annotation(manifest.AnnotationActivation)); err == nil {
 			n = noted
@@ -80,10 +80,10 @@ func (u *upgrade) note(o manifest.Object, memory bool) {
 func (u *upgrade) run() {
 	active := u.output.Revision.Name
 	newest := ""
-	for _, item := range krm.Revisions(u.items, u.output.Owner) {
+	for _, item := range resource.Revisions(u.items, u.output.Owner) {
 		u.unmoved(item)
 	}
-	for _, item := range krm.Revisions(u.items, u.output.Owner) {
+	for _, item := range resource.Revisions(u.items, u.output.Owner) {
 		version := item.Annotation(manifest.AnnotationVersion)
 		if item.ID().Name == active {
 			u.skipped(version, 1, "in place")
@@ -99,21 +99,21 @@ func (u *upgrade) run() {
 // release decides which earlier revisions go.
 func (u *upgrade) release() {
 	active := u.output.Revision.Name
-	for _, item := range krm.Revisions(u.items, u.output.Owner) {
+	for _, item := range resource.Revisions(u.items, u.output.Owner) {
 		name := item.ID().Name
 		if name == active {
 			continue
 		}
 		if why := u.heldBy(item); why != "" {
-			u.findings = append(u.findings, krm.Finding(item, finding.Info, nil, "kept: "+why))
+			u.findings = append(u.findings, resource.Finding(item, finding.Info, nil, "kept: "+why))
 			continue
 		}
 		verdict := usage.Decide(u.reports, usage.Question{Revision: name, Active: active, Stale: u.stale, Clusters: u.clusters})
 		if verdict.Unused {
 			u.released = append(u.released, name)
-			u.findings = append(u.findings, krm.Finding(item, finding.Info, nil, "released: "+verdict.Reason))
+			u.findings = append(u.findings, resource.Finding(item, finding.Info, nil, "released: "+verdict.Reason))
 		} else if len(u.reports) > 0 {
-			u.findings = append(u.findings, krm.Finding(item, finding.Info, nil, "kept: "+verdict.Reason))
+			u.findings = append(u.findings, resource.Finding(item, finding.Info, nil, "kept: "+verdict.Reason))
 		}
 	}
 }
@@ -129,8 +129,8 @@ func (u *upgrade) heldBy(revision manifest.Object) string {
 		return "it " + why
 	}
 	for _, item := range u.items {
-		if krm.IsResource(item, v1.KindIstioRevisionTag) && krm.Text(item, "spec", "targetRef", "name") == name &&
-			krm.Text(item, "spec", "targetRef", "kind") == v1.KindIstioRevision {
+		if resource.IsResource(item, v1.KindIstioRevisionTag) && resource.Text(item, "spec", "targetRef", "name") == name &&
+			resource.Text(item, "spec", "targetRef", "kind") == v1.KindIstioRevision {
 			return "the tag " + item.ID().Name + " in the package points at it"
 		}
 	}
@@ -169,10 +169,10 @@ const isExternal = "is an external control plane (pilot.env.EXTERNAL_ISTIOD), wh
 func heldByItself(revision manifest.Object, provided map[string]bool) string {
 	name := revision.ID().Name
 	switch {
-	case krm.Text(revision, "spec", "values", "pilot", "env", "EXTERNAL_ISTIOD") == "true":
+	case resource.Text(revision, "spec", "values", "pilot", "env", "EXTERNAL_ISTIOD") == "true":
 		return isExternal
 	case name == "default" && !provided[name] &&
-		krm.Text(revision, "spec", "values", "sidecarInjectorWebhook", "enableNamespacesByDefault") == "true":
+		resource.Text(revision, "spec", "values", "sidecarInjectorWebhook", "enableNamespacesByDefault") == "true":
 		return "injects every namespace (sidecarInjectorWebhook.enableNamespacesByDefault)"
 	}
 	return ""
@@ -192,8 +192,8 @@ func (u *upgrade) heldByAmbient(revision manifest.Object) string {
 
 // ambient reports whether an IstioRevision of the package serves ambient.
 func ambient(revision manifest.Object) bool {
-	return krm.Text(revision, "spec", "values", "pilot", "env", "PILOT_ENABLE_AMBIENT") == "true" ||
-		krm.Text(revision, "spec", "values", "profile") == "ambient"
+	return resource.Text(revision, "spec", "values", "pilot", "env", "PILOT_ENABLE_AMBIENT") == "true" ||
+		resource.Text(revision, "spec", "values", "profile") == "ambient"
 }
 
 func valuesOf(v *v1.Values) map[string]any {
@@ -206,7 +206,7 @@ func valuesOf(v *v1.Values) map[string]any {
 
 // valueTags are the tags in the values of an Istio or IstioRevision of the package.
 func valueTags(item manifest.Object) []string {
-	raw, err := krm.JSON(item, "spec", "values")
+	raw, err := resource.JSON(item, "spec", "values")
 	if err != nil {
 		return nil
 	}
@@ -218,9 +218,9 @@ func external(v *v1.Values) bool { return values.External(valuesOf(v)) }
 // unmoved refuses to move a control plane to another namespace: in a cluster the field is immutable, and proxies talk to
 // the old place.
 func (u *upgrade) unmoved(item manifest.Object) {
-	before, now := krm.Text(item, "spec", "namespace"), u.output.Revision.Spec.Namespace
+	before, now := resource.Text(item, "spec", "namespace"), u.output.Revision.Spec.Namespace
 	if before != "" && before != now {
-		r := krm.Finding(u.source.Object, finding.Error, []string{"spec", "namespace"}, fmt.Sprintf("spec.namespace: Value is immutable: the control plane "+
+		r := resource.Finding(u.source.Object, finding.Error, []string{"spec", "namespace"}, fmt.Sprintf("spec.namespace: Value is immutable: the control plane "+
 			"is in %s, and proxies are connected to it there. To install it anew in %s, remove the file of IstioRevision/%s first",
 			before, now, item.ID().Name))
 		r.Current, r.Suggestion = now, before
@@ -241,7 +241,7 @@ func (u *upgrade) skipped(before string, most int64, how string) {
 		return
 	}
 	next, way := u.between(from, to, most)
-	r := krm.Finding(u.source.Object, finding.Warning, []string{"spec", "version"}, fmt.Sprintf(
+	r := resource.Finding(u.source.Object, finding.Warning, []string{"spec", "version"}, fmt.Sprintf(
 		"spec.version: from %s to %s; %s, Istio supports %s at a time. Go by way of %s", before,
 		u.output.Release.Version, how, minors[most], way))
 	if r.Current = u.output.Release.Version; next != "" {

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
@@ -55,7 +55,7 @@ func usesOf(items []manifest.Object) []use {
 		case id.Kind == "GatewayClass" && id.Group == gatewayAPI:
 			classes[id.Name] = usage.GatewayClass{
 				Name:       id.Name,
-				Controller: krm.Text(item, "spec", "controllerName"),
+				Controller: resource.Text(item, "spec", "controllerName"),
 			}.Istio()
 		}
 	}
@@ -118,7 +118,7 @@ func ofAddresses(item manifest.Object, template []string) []use {
 	if item.Kind() != "DaemonSet" {
 		return nil
 	}
-	raw, err := krm.JSON(item, slices.Concat(template, []string{"spec", "containers"})...)
+	raw, err := resource.JSON(item, slices.Concat(template, []string{"spec", "containers"})...)
 	var containers []struct {
 		Env []struct{ Name, Value string }
 	}
@@ -163,7 +163,7 @@ func enrolled(items []manifest.Object) *manifest.Object {
 // ofGateway is the control plane that deploys a Gateway of the Gateway API: the one that its label istio.io/rev names, or
 // that of its namespace, or else the default one. Without a label it may be a Gateway of something else than Istio.
 func ofGateway(item manifest.Object, namespace usage.Namespace, unsure bool, classes map[string]bool) use {
-	id, class := item.ID(), krm.Text(item, "spec", "gatewayClassName")
+	id, class := item.ID(), resource.Text(item, "spec", "gatewayClassName")
 	g := usage.GatewayOf(id.Namespace, id.Name, class, text(item, "metadata", "labels"))
 	if name := g.Revision.Value; name != "" {
 		return use{item: item, name: name, reason: "label " + usage.LabelRevision + "=" + name, field: []string{"metadata", "labels", usage.LabelRevision}}
@@ -197,7 +197,7 @@ func ofOther(item manifest.Object) []use {
 
 // text is a mapping of text in an item, like labels.
 func text(item manifest.Object, path ...string) map[string]string {
-	raw, err := krm.JSON(item, path...)
+	raw, err := resource.JSON(item, path...)
 	var m map[string]any
 	if err != nil || json.Unmarshal(raw, &m) != nil {
 		return nil // it is somebody else's to complain about

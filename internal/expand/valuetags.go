@@ -5,8 +5,9 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/ownership"
+	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/values"
 )
 
@@ -34,7 +35,7 @@ func (h tagHolder) String() string {
 func (a *around) tagHolders() []tagHolder {
 	var out []tagHolder
 	for _, item := range a.items {
-		if krm.IsResource(item, v1.KindIstioRevisionTag) {
+		if resource.IsResource(item, v1.KindIstioRevisionTag) {
 			out = append(out, tagHolder{item.ID().Name, item, []string{"metadata", "name"}})
 		}
 	}
@@ -64,12 +65,12 @@ func (e *Expanded) tagClashes() finding.List {
 	holders := e.around.tagHolders()
 	var findings finding.List
 	for i, h := range holders {
-		if !slices.ContainsFunc(e.Sources, func(r krm.Resource) bool { return r.Object.Node() == h.item.Node() }) {
+		if !slices.ContainsFunc(e.Sources, func(r resource.Resource) bool { return r.Object.Node() == h.item.Node() }) {
 			continue // who expands it says so
 		}
 		if p := slices.IndexFunc(e.around.controlPlanes(), func(p plane) bool { return p.name == h.tag }); p >= 0 &&
 			h.item.Kind() != v1.KindIstioRevisionTag {
-			findings = append(findings, krm.Finding(h.item, finding.Error, h.field,
+			findings = append(findings, resource.Finding(h.item, finding.Error, h.field,
 				values.TagOfRevision(h.tag, e.around.makeWay(e.around.controlPlanes()[p]))))
 			continue
 		}
@@ -80,7 +81,7 @@ func (e *Expanded) tagClashes() finding.List {
 			holders[other].item.Kind() == v1.KindIstioRevisionTag {
 			continue
 		}
-		findings = append(findings, krm.Finding(h.item, finding.Error, h.field,
+		findings = append(findings, resource.Finding(h.item, finding.Error, h.field,
 			values.SameTag(h.String(), holders[other].String(), h.tag)))
 	}
 	return findings
@@ -88,7 +89,7 @@ func (e *Expanded) tagClashes() finding.List {
 
 // dropMovedTags takes out of the package what an earlier revision has of the tags that the active one brings by its
 // values: a tag is in one place. Objects of the same name are replaced anyway; versions differ in which there are.
-func dropMovedTags(items []manifest.Object, scope krm.Scope, expansions []krm.Expansion) []manifest.Object {
+func dropMovedTags(items []manifest.Object, scope ownership.Scope, expansions []ownership.Expansion) []manifest.Object {
 	moved := map[string]bool{} // owner and tag
 	for _, x := range expansions {
 		for _, o := range x.Objects {

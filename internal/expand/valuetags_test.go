@@ -8,6 +8,7 @@ import (
 	"github.com/lateen-io/lateen/internal/expand"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // TestTagTwice: a revision tag is brought by one resource.
@@ -46,7 +47,7 @@ func TestTagTwice(t *testing.T) {
 				"istio.io/rev=a would be injected twice; rename the tag",
 		}},
 	} {
-		out := c.function.List(read(t, resourceList("", c.items...)), krm.Options{})
+		out := c.function.List(read(t, resourceList("", c.items...)), resource.Options{})
 		var got []string
 		for _, r := range out.Findings {
 			got = append(got, r.Ref.Kind+"/"+r.Ref.Name+": "+r.Message)
@@ -61,7 +62,7 @@ func TestTagTwice(t *testing.T) {
 // objects its version has for them.
 func TestValueTagsMove(t *testing.T) {
 	mesh := func(version, tags string) string {
-		return resource("Istio", "mesh", "{version: "+version+", updateStrategy: {type: RevisionBased}, values: {"+tags+
+		return itemText("Istio", "mesh", "{version: "+version+", updateStrategy: {type: RevisionBased}, values: {"+tags+
 			"}}", "istio.yaml", true)
 	}
 	const tags = "revisionTags: [stable]"
@@ -89,14 +90,14 @@ func TestValueTagsMove(t *testing.T) {
 		},
 	} {
 		in := read(t, resourceList("", mesh(c.from, tags)))
-		first := read(t, write(t, &krm.List{Items: expand.RenderIstio.List(in, krm.Options{}).Items}))
+		first := read(t, write(t, &krm.List{Items: expand.RenderIstio.List(in, resource.Options{}).Items}))
 		items := read(t, resourceList("", mesh(c.to, c.after))).Items
 		for _, o := range first.Items {
 			if o.Kind() != "Istio" {
 				items = append(items, o)
 			}
 		}
-		out := expand.RenderIstio.List(&krm.List{Items: items}, krm.Options{})
+		out := expand.RenderIstio.List(&krm.List{Items: items}, resource.Options{})
 		if out.Findings.HasError() {
 			t.Fatalf("%s: %v", c.reason, out.Findings)
 		}
@@ -153,7 +154,7 @@ func TestUnprotectedNamespace(t *testing.T) {
 		},
 		{"InPlace", []string{namespace("istio-system", ""), istio("mesh", "{version: v1.28.3}")}, nil},
 	} {
-		out := expand.RenderIstio.List(read(t, resourceList("", c.items...)), krm.Options{})
+		out := expand.RenderIstio.List(read(t, resourceList("", c.items...)), resource.Options{})
 		var got []string
 		for _, r := range out.Findings {
 			got = append(got, r.Ref.Kind+"/"+r.Ref.Name+": "+r.Message)

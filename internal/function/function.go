@@ -25,6 +25,7 @@ import (
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // Process is what the operating system gives to a process.
@@ -85,7 +86,7 @@ type session struct {
 	Program
 	Process
 	files   []string
-	options krm.Options
+	options resource.Options
 	version bool
 }
 
@@ -101,7 +102,7 @@ func (s *session) finish(err error) int {
 func (s *session) parse() error {
 	flags := flag.NewFlagSet(s.Name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	fromFlags := krm.Options{}
+	fromFlags := resource.Options{}
 	for _, opt := range s.Program.options() {
 		flags.Func(opt.Name, "", func(value string) error {
 			return cmp.Or(fromFlags.Set(opt.Name, value), isKubeVersion(opt.Name, value))
@@ -118,11 +119,11 @@ func (s *session) parse() error {
 	}
 	// A file as a plain argument is how kustomize calls its exec plugins.
 	s.files = append(s.files, flags.Args()...)
-	if err := krm.CheckEnvironment(s.Environ); err != nil {
+	if err := resource.CheckEnvironment(s.Environ); err != nil {
 		return err
 	}
-	fromEnv, err := krm.OptionsOfEnvironment(s.Getenv)
-	if err := isKubeVersion(krm.OptionKubeVersion, fromEnv[krm.OptionKubeVersion]); err != nil {
+	fromEnv, err := resource.OptionsOfEnvironment(s.Getenv)
+	if err := isKubeVersion(resource.OptionKubeVersion, fromEnv[resource.OptionKubeVersion]); err != nil {
 		return fmt.Errorf("environment variable LATEEN_KUBE_VERSION: %w", err)
 	}
 	s.options = fromFlags.Over(fromEnv)
@@ -132,7 +133,7 @@ func (s *session) parse() error {
 // isKubeVersion checks the value of the option kube-version where it is part of a call; that of a resource is a fault of
 // the resource.
 func isKubeVersion(option, value string) error {
-	if option != krm.OptionKubeVersion {
+	if option != resource.OptionKubeVersion {
 		return nil
 	}
 	_, err := chart.ParseKubeVersion(value)
@@ -142,8 +143,8 @@ func isKubeVersion(option, value string) error {
 // bareSwitches gives flags such as --crds and --strict their value when they stand alone: include and true.
 func bareSwitches(args []string) []string {
 	bare := map[string]string{
-		krm.OptionCRDs: "include", krm.OptionTrack: "true", krm.OptionProtect: "true", krm.OptionStrict: "true",
-		krm.OptionFluxSubstitute: "true",
+		resource.OptionCRDs: "include", resource.OptionTrack: "true", resource.OptionProtect: "true", resource.OptionStrict: "true",
+		resource.OptionFluxSubstitute: "true",
 	}
 	var out []string
 	for i, a := range args {
@@ -161,8 +162,8 @@ func bareSwitches(args []string) []string {
 }
 
 // option describes the option of a name.
-func option(name string) krm.Option {
-	return krm.AllOptions[slices.IndexFunc(krm.AllOptions, func(o krm.Option) bool { return o.Name == name })]
+func option(name string) resource.Option {
+	return resource.AllOptions[slices.IndexFunc(resource.AllOptions, func(o resource.Option) bool { return o.Name == name })]
 }
 
 // resourceList runs as a KRM function.
@@ -220,7 +221,7 @@ func (s *session) standAlone() int {
 	expanded := s.Items(items, items, s.options, false)
 	for _, item := range items {
 		if says := s.leftOut(item); says != "" {
-			expanded.Findings = append(expanded.Findings, krm.Finding(item, finding.Warning, nil, says))
+			expanded.Findings = append(expanded.Findings, resource.Finding(item, finding.Warning, nil, says))
 		}
 	}
 	objects, err := s.plain(&expanded)
@@ -254,12 +255,12 @@ func (s *session) plain(e *expand.Expanded) ([]manifest.Object, error) {
 
 // leftOut says why a resource in a file gives nothing, or "" if it does.
 func (s *session) leftOut(item manifest.Object) string {
-	if _, wrong := krm.MistakeIn(item, false); wrong || krm.IsResource(item, s.Kinds...) { // the former is reported as such
+	if _, wrong := resource.MistakeIn(item, false); wrong || resource.IsResource(item, s.Kinds...) { // the former is reported as such
 		return ""
 	}
 	for _, other := range []expand.Function{expand.RenderIstio, expand.RenderCNI, expand.RevisionTag} {
 		switch {
-		case !krm.IsResource(item, other.Kinds...):
+		case !resource.IsResource(item, other.Kinds...):
 		case s.Name == expand.RevisionTag.Name && other.Name == expand.RenderIstio.Name:
 			return "" // it is there for a tag to point at
 		default:
@@ -276,17 +277,17 @@ func (p Process) ReadFile(file string) ([]manifest.Object, error) {
 	name := filepath.ToSlash(file)
 	if file == "-" {
 		name = "standard input"
-		data, err = io.ReadAll(io.LimitReader(p.Stdin, krm.MaxInput+1))
+		data, err = io.ReadAll(io.LimitReader(p.Stdin, resource.MaxInput+1))
 	} else {
 		data, err = os.ReadFile(file)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > krm.MaxInput {
-		return nil, fmt.Errorf("%s has more than %d MiB", name, krm.MaxInput>>20)
+	if len(data) > resource.MaxInput {
+		return nil, fmt.Errorf("%s has more than %d MiB", name, resource.MaxInput>>20)
 	}
-	objects, err := krm.ParseFile(name, data)
+	objects, err := resource.ParseFile(name, data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -297,7 +298,7 @@ func (p Process) ReadFile(file string) ([]manifest.Object, error) {
 func Position(o manifest.Object, f finding.Finding) string {
 	n := o.Node()
 	if f.Field != "" {
-		n = krm.Locate(o, f.Field)
+		n = resource.Locate(o, f.Field)
 	}
 	return fmt.Sprintf("%s:%d:%d", o.Place().File, n.Line, n.Column)
 }
@@ -382,7 +383,7 @@ environment variable LATEEN_<OPTION>; the annotation wins, then the ConfigMap, t
 			value = strings.Join(opt.Values, "|")
 			help += " (" + cmp.Or(opt.Without, "default "+opt.Values[0]) + ")"
 		}
-		if opt.Name == krm.OptionKubeVersion {
+		if opt.Name == resource.OptionKubeVersion {
 			help += " (default " + chart.DefaultKubeVersion + ")"
 		}
 		fmt.Fprintf(w, "  --%s %s\n        %s\n", opt.Name, value, help)

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/lateen-io/lateen/internal/function"
-	"github.com/lateen-io/lateen/internal/krm"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // TestEveryOption: an option is a flag, also with its environment variable, has a line in the help and is in the README,
@@ -19,8 +19,8 @@ func TestEveryOption(t *testing.T) {
 		without []string // options that make no difference
 	}{
 		{function.RenderIstio, nil},
-		{function.RenderCNI, []string{krm.OptionCRDs, krm.OptionFailurePolicy, krm.OptionProtect, krm.OptionClusters}},
-		{function.RevisionTag, []string{krm.OptionCRDs, krm.OptionProtect, krm.OptionClusters}},
+		{function.RenderCNI, []string{resource.OptionCRDs, resource.OptionFailurePolicy, resource.OptionProtect, resource.OptionClusters}},
+		{function.RevisionTag, []string{resource.OptionCRDs, resource.OptionProtect, resource.OptionClusters}},
 	} {
 		run := func(args ...string) (stdout, stderr string) {
 			var out, err bytes.Buffer
@@ -37,7 +37,7 @@ func TestEveryOption(t *testing.T) {
 		_, readme, _ := strings.Cut(string(data), "\n## Options\n")
 		readme, _, _ = strings.Cut(readme, "\n## ")
 		help, _ := run("--help")
-		for _, opt := range krm.AllOptions {
+		for _, opt := range resource.AllOptions {
 			want := !slices.Contains(c.without, opt.Name)
 			if got := strings.Contains(help, "\n  --"+opt.Name+" "); got != want {
 				t.Errorf("%s --help names %s: %t, want %t", c.program.Name, opt.Name, got, want)
@@ -46,7 +46,7 @@ func TestEveryOption(t *testing.T) {
 				t.Errorf("the README of %s names %s: %t, want %t", c.program.Name, opt.Name, got, want)
 			}
 			value := map[string]string{
-				krm.OptionAllowRemoval: "Istio/a", krm.OptionKubeVersion: "v1.34.0",
+				resource.OptionAllowRemoval: "Istio/a", resource.OptionKubeVersion: "v1.34.0",
 			}[opt.Name]
 			if len(opt.Values) > 0 {
 				value = opt.Values[len(opt.Values)-1]

@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/lateen-io/lateen/internal/expand"
-	"github.com/lateen-io/lateen/internal/krm"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // Program is what is particular to one binary.
@@ -19,8 +19,8 @@ type Program struct {
 }
 
 // options are those that make a difference for the program.
-func (prog Program) options() []krm.Option {
-	return slices.DeleteFunc(slices.Clone(krm.AllOptions), func(o krm.Option) bool {
+func (prog Program) options() []resource.Option {
+	return slices.DeleteFunc(slices.Clone(resource.AllOptions), func(o resource.Option) bool {
 		return slices.Contains(prog.without, o.Name)
 	})
 }
@@ -46,7 +46,7 @@ var (
   render-cni -f istiocni.yaml --platform gke
 `,
 		// The plugin has no CRDs, no webhooks and no revisions.
-		without: []string{krm.OptionCRDs, krm.OptionFailurePolicy, krm.OptionProtect, krm.OptionClusters},
+		without: []string{resource.OptionCRDs, resource.OptionFailurePolicy, resource.OptionProtect, resource.OptionClusters},
 	}
 	RevisionTag = Program{
 		Function: expand.RevisionTag,
@@ -55,6 +55,6 @@ var (
 		resource: "tag.yaml -f istio.yaml",
 		examples: "",
 		// These belong to the Istio.
-		without: []string{krm.OptionCRDs, krm.OptionProtect, krm.OptionClusters},
+		without: []string{resource.OptionCRDs, resource.OptionProtect, resource.OptionClusters},
 	}
 )

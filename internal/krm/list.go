@@ -1,5 +1,5 @@
-// Package krm speaks the wire format of KRM functions: it reads a ResourceList, keeps the user's items as they are,
-// replaces the items that an earlier run generated, and writes results. What a resource expands to is the job of
+// Package krm is the wire format of KRM functions, and nothing else: it reads a ResourceList, keeps items that nothing
+// changes as they came, byte by byte, and writes the list with its results. What a resource expands to is the job of
 // package expand.
 //
 // The format is specified at
@@ -11,50 +11,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/resource"
 )
-
-// Annotations of the orchestrator on items, of which New items may set Path and Index only.
-const (
-	internalPrefix  = "internal.config.kubernetes.io/"
-	AnnotationPath  = internalPrefix + "path"
-	AnnotationIndex = internalPrefix + "index"
-	// AnnotationLocalConfig marks a resource that stays in Git and is never applied.
-	AnnotationLocalConfig = "config.kubernetes.io/local-config"
-	// AnnotationFunction is kustomize's declaration of the function on its functionConfig.
-	AnnotationFunction = "config.kubernetes.io/function"
-)
-
-// carried are the prefixes and names of the annotations by which kpt and kustomize find an item's file and comments
-// again. A regenerated item takes them over from the item it replaces. The ones without "internal." are the legacy
-// spelling, which both still write.
-var carried = []string{
-	internalPrefix, "internal.kpt.dev/", "config.kubernetes.io/path", "config.kubernetes.io/index", "config.k8s.io/id",
-	"kustomize.config.k8s.io/id",
-}
-
-func isCarried(annotation string) bool {
-	for _, c := range carried {
-		if annotation == c || strings.HasSuffix(c, "/") && strings.HasPrefix(annotation, c) {
-			return true
-		}
-	}
-	return false
-}
-
-// isItemID reports whether an annotation is one by which the caller finds the item again that an item was before.
-func isItemID(annotation string) bool {
-	return annotation == internalPrefix+"id" || annotation == "config.k8s.io/id"
-}
-
-// MaxInput bounds what is read from standard input or a file: 256 MiB.
-const MaxInput = 256 << 20
 
 // List is a ResourceList.
 type List struct {
@@ -73,12 +36,12 @@ var versions = map[string]bool{
 
 // Read reads a ResourceList.
 func Read(r io.Reader) (*List, error) {
-	data, err := io.ReadAll(io.LimitReader(r, MaxInput+1))
+	data, err := io.ReadAll(io.LimitReader(r, resource.MaxInput+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > MaxInput {
-		return nil, fmt.Errorf("the input has more than %d MiB", MaxInput>>20)
+	if len(data) > resource.MaxInput {
+		return nil, fmt.Errorf("the input has more than %d MiB", resource.MaxInput>>20)
 	}
 	return Parse(data)
 }
@@ -125,7 +88,7 @@ func Parse(data []byte) (*List, error) {
 		if err != nil {
 			return nil, fmt.Errorf("items[%d] (line %d): %w", i, n.Line, err)
 		}
-		changed, err := settle(n)
+		changed, err := manifest.Detach(n)
 		if err != nil {
 			return nil, fmt.Errorf("items[%d] (line %d): %w", i, n.Line, err)
 		}
@@ -171,39 +134,6 @@ func (l *List) Write(w io.Writer) error {
 	return err
 }
 
-// settle makes an item one that can be written by itself and comes back the same: aliases whose anchors stand outside of
-// it are replaced by what they stand for, and folded text with empty lines at its end becomes a literal block, since
-// the library adds a line to it each time. It tells whether the first was necessary.
-func settle(item *yaml.Node) (changed bool, err error) {
-	anchors := map[*yaml.Node]bool{}
-	var aliases []*yaml.Node
-	var walk func(n *yaml.Node)
-	walk = func(n *yaml.Node) {
-		if n.Anchor != "" {
-			anchors[n] = true
-		}
-		if n.Kind == yaml.AliasNode {
-			aliases = append(aliases, n)
-		}
-		if n.Style&yaml.FoldedStyle != 0 && strings.HasSuffix(n.Value, "\n\n") {
-			n.Style = yaml.LiteralStyle
-		}
-		for _, c := range n.Content {
-			walk(c)
-		}
-	}
-	walk(item)
-	for _, a := range aliases {
-		if !anchors[a.Alias] {
-			changed = true
-			if err := manifest.ExpandAliases(a); err != nil {
-				return changed, err
-			}
-		}
-	}
-	return changed, nil
-}
-
 // indent writes one YAML document as an item of a list.
 func indent(buf *bytes.Buffer, doc []byte) {
 	buf.Grow(len(doc) + len(doc)/8)
@@ -220,33 +150,4 @@ func indent(buf *bytes.Buffer, doc []byte) {
 		}
 		buf.Write(line)
 	}
-}
-
-// Location says where in the user's files a resource stands.
-type Location struct {
-	// Path is relative to the package; empty if unknown.
-	Path  string
-	Index int
-}
-
-// LocationOf reads the orchestrator's annotations.
-func LocationOf(o manifest.Object) Location {
-	path, index := o.Annotation(AnnotationPath), o.Annotation(AnnotationIndex)
-	if path == "" { // the legacy spelling
-		path, index = o.Annotation("config.kubernetes.io/path"), o.Annotation("config.kubernetes.io/index")
-	}
-	i, _ := strconv.Atoi(index)
-	return Location{Path: path, Index: i}
-}
-
-// Also says where a resource was seen, for a message about another one: ", also in istio.yaml".
-func Also(o manifest.Object) string {
-	file, line := o.Place().File, o.Node().Line
-	switch l := LocationOf(o); {
-	case file != "":
-		return fmt.Sprintf(", also in %s:%d", file, line)
-	case l.Path != "":
-		return ", also in " + l.Path
-	}
-	return fmt.Sprintf(", also in line %d", line)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 const head = "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\n"
@@ -43,7 +44,7 @@ func message(err error) string {
 // objects reads YAML documents as items.
 func objects(t *testing.T, text string) []manifest.Object {
 	t.Helper()
-	out, err := krm.ParseDocuments([]byte(text))
+	out, err := resource.ParseDocuments([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +152,7 @@ func TestPathOnce(t *testing.T) {
 		{"a sentence about the field", []string{"spec", "hub"}, "spec.hub belongs to IstioOperator", "spec.hub belongs to IstioOperator"},
 		{"no field", nil, "spec.version: x", "spec.version: x"},
 	} {
-		r := krm.Finding(object(t, "kind: Istio"), finding.Error, c.path, c.message)
+		r := resource.Finding(object(t, "kind: Istio"), finding.Error, c.path, c.message)
 		if got := write(t, &krm.List{Findings: finding.List{r}}); !strings.Contains(got, "\n- message: '"+c.want+"'\n") && !strings.Contains(got, "\n- message: "+c.want+"\n") {
 			t.Errorf("%s: want the message %q in:\n%s", c.reason, c.want, got)
 		}
@@ -163,7 +164,7 @@ func TestPathOnce(t *testing.T) {
 
 func TestWriteResults(t *testing.T) {
 	o := object(t, "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: default\n  annotations:\n    internal.config.kubernetes.io/path: a/b.yaml\n    internal.config.kubernetes.io/index: '2'\n")
-	r := krm.Finding(o, finding.Error, []string{"spec", "values", "0"}, "message: with colon")
+	r := resource.Finding(o, finding.Error, []string{"spec", "values", "0"}, "message: with colon")
 	r.Current, r.Suggestion = "yes", 1
 	l := &krm.List{Findings: finding.List{r, {Message: "m", Severity: finding.Warning}}}
 	want := head + `items: []
@@ -234,79 +235,4 @@ func textOf(item string) string {
 		return "broken"
 	}
 	return got.Text
-}
-
-func TestLocationOf(t *testing.T) {
-	cases := map[string]struct {
-		reason      string
-		annotations string
-		want        krm.Location
-	}{
-		"none":     {"unknown", "{}", krm.Location{}},
-		"internal": {"as kpt and kustomize write it", "{internal.config.kubernetes.io/path: a.yaml, internal.config.kubernetes.io/index: '3'}", krm.Location{Path: "a.yaml", Index: 3}},
-		"legacy":   {"as they wrote it earlier", "{config.kubernetes.io/path: a.yaml, config.kubernetes.io/index: '3'}", krm.Location{Path: "a.yaml", Index: 3}},
-		"both":     {"the new spelling counts", "{config.kubernetes.io/path: b.yaml, internal.config.kubernetes.io/path: a.yaml}", krm.Location{Path: "a.yaml"}},
-		"broken":   {"an index that is no number is the first", "{internal.config.kubernetes.io/path: a.yaml, internal.config.kubernetes.io/index: x}", krm.Location{Path: "a.yaml"}},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			got := krm.LocationOf(object(t, "metadata: {name: a, annotations: "+tc.annotations+"}"))
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
-			}
-		})
-	}
-}
-
-func TestParseDocuments(t *testing.T) {
-	got := objects(t, "# comment\n---\n---\na: 1\n---\nnull\n---\nb: 1\n")
-	if len(got) != 2 || got[0].Node().Line != 4 || got[1].Node().Line != 8 {
-		t.Errorf("empty documents are left out, lines are those of the file: %d documents", len(got))
-	}
-	for text, want := range map[string]string{
-		"a: 1\n---\n- b\n": "line 3: a Kubernetes resource is expected here: not a YAML mapping",
-		"a: b: c":          "not YAML: yaml: mapping values are not allowed in this context",
-	} {
-		_, err := krm.ParseDocuments([]byte(text))
-		if diff := cmp.Diff(want, message(err)); diff != "" {
-			t.Errorf("(-want +got)\n%s", diff)
-		}
-	}
-}
-
-func TestLocate(t *testing.T) {
-	o := object(t, `kind: Istio
-metadata:
-  annotations:
-    lateen.io/track: "x"
-spec: &spec
-  values:
-    meshConfig:
-      extensionProviders:
-      - name: a
-      - name: b
-  a.b: 1
-copy: *spec
-`)
-	cases := []struct {
-		reason, path string
-		line         int
-	}{
-		{"the whole resource", "", 1},
-		{"a field is found by its name", "spec.values", 6},
-		{"names may have dots and slashes", "metadata.annotations.lateen.io/track", 4},
-		{"the longest name that fits is meant", "spec.a.b", 11},
-		{"a list has numbers", "spec.values.meshConfig.extensionProviders.1.name", 10},
-		{"an element of a list", "spec.values.meshConfig.extensionProviders.0", 9},
-		{"beyond the list: the list", "spec.values.meshConfig.extensionProviders.7.name", 8},
-		{"not there: the nearest above", "spec.values.pilot.env", 6},
-		{"nothing of it is there: the resource", "status.x", 1},
-		{"through an alias", "copy.values.meshConfig", 7},
-		{"odd paths do not loop", "..spec..", 1},
-	}
-	for _, tc := range cases {
-		if n := krm.Locate(o, tc.path); n == nil || n.Line != tc.line {
-			t.Errorf("%s: %s: want line %d, got %+v", tc.reason, tc.path, tc.line, n)
-		}
-	}
 }

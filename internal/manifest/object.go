@@ -215,6 +215,39 @@ func plain(n *yaml.Node) {
 // maxAliased bounds how many nodes the aliases of one tree may stand for.
 const maxAliased = 1 << 16
 
+// Detach makes an item one that can be written by itself and comes back the same: aliases whose anchors stand outside of
+// it are replaced by what they stand for, and folded text with empty lines at its end becomes a literal block, since
+// the library adds a line to it each time. It reports whether the first was necessary.
+func Detach(item *yaml.Node) (changed bool, err error) {
+	anchors := map[*yaml.Node]bool{}
+	var aliases []*yaml.Node
+	var walk func(n *yaml.Node)
+	walk = func(n *yaml.Node) {
+		if n.Anchor != "" {
+			anchors[n] = true
+		}
+		if n.Kind == yaml.AliasNode {
+			aliases = append(aliases, n)
+		}
+		if n.Style&yaml.FoldedStyle != 0 && strings.HasSuffix(n.Value, "\n\n") {
+			n.Style = yaml.LiteralStyle
+		}
+		for _, c := range n.Content {
+			walk(c)
+		}
+	}
+	walk(item)
+	for _, a := range aliases {
+		if !anchors[a.Alias] {
+			changed = true
+			if err := ExpandAliases(a); err != nil {
+				return changed, err
+			}
+		}
+	}
+	return changed, nil
+}
+
 // ExpandAliases replaces each alias below a node, or the node itself if it is one, by a copy of what it stands for.
 func ExpandAliases(n *yaml.Node) error {
 	e := aliases{left: maxAliased, open: map[*yaml.Node]bool{}}

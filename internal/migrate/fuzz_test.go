@@ -9,6 +9,7 @@ import (
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/migrate"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // FuzzMigrate: whatever the IstioOperator is, migrating does not panic; either there are errors or what there is can be written,
@@ -25,7 +26,7 @@ func FuzzMigrate(f *testing.F) {
 		f.Add(head + "spec: " + spec + "\n")
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		objects, err := krm.ParseDocuments([]byte(text))
+		objects, err := resource.ParseDocuments([]byte(text))
 		if err != nil || len(objects) != 1 || len(text) > 1<<14 {
 			return
 		}
@@ -42,12 +43,12 @@ func FuzzMigrate(f *testing.F) {
 			return
 		}
 		got := write(t, out.Objects)
-		again, err := krm.ParseDocuments([]byte(got))
+		again, err := resource.ParseDocuments([]byte(got))
 		if err != nil {
 			t.Fatalf("%v in:\n%s", err, got)
 		}
 		for _, o := range again {
-			if _, results := krm.Decode(o); migrateFailed(results) {
+			if _, results := resource.Decode(o); migrateFailed(results) {
 				t.Fatalf("%v in:\n%s", results, got)
 			}
 		}

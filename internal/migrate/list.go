@@ -12,6 +12,7 @@ import (
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // List is the KRM function: it adds to a list what its IstioOperators become. These are the user's from then on: nothing marks
@@ -24,9 +25,9 @@ func List(in *krm.List, version string, strict bool) *krm.List {
 	l := lister{items: slices.Clone(in.Items), used: map[string]bool{}}
 	options := config{version, strict}
 	work, findings := workOf(in, &options)
-	l.findings = slices.Concat(findings, krm.Mistakes(in.Items, true))
+	l.findings = slices.Concat(findings, resource.Mistakes(in.Items, true))
 	for _, o := range in.Items {
-		if p := krm.LocationOf(o).Path; p != "" {
+		if p := resource.LocationOf(o).Path; p != "" {
 			l.used[path.Clean(p)] = true
 		}
 	}
@@ -72,20 +73,20 @@ func workOf(in *krm.List, options *config) ([]manifest.Object, finding.List) { /
 			switch value := data.Content[i+1].Value; {
 			case key == OptionVersion:
 				options.version = value
-			case key == krm.OptionStrict && (value == "true" || value == "false"):
+			case key == resource.OptionStrict && (value == "true" || value == "false"):
 				options.strict = options.strict || value == "true"
-			case key == krm.OptionStrict:
-				findings = append(findings, krm.Finding(*config, finding.Error, []string{"data", key},
+			case key == resource.OptionStrict:
+				findings = append(findings, resource.Finding(*config, finding.Error, []string{"data", key},
 					fmt.Sprintf("functionConfig: option %s is %q; possible are: false, true", key, value)))
 			default:
-				findings = append(findings, krm.Finding(*config, finding.Error, []string{"data", key},
+				findings = append(findings, resource.Finding(*config, finding.Error, []string{"data", key},
 					fmt.Sprintf("functionConfig: unknown option %q; options are: %s, %s", key, OptionVersion,
-						krm.OptionStrict)))
+						resource.OptionStrict)))
 			}
 		}
 		return work, findings
 	default:
-		if wrong, found := krm.MistakeIn(*config, true); found {
+		if wrong, found := resource.MistakeIn(*config, true); found {
 			return nil, finding.List{wrong}
 		}
 		return nil, finding.List{{Severity: finding.Error, Message: fmt.Sprintf("functionConfig is a %s %q; migrate-istiooperator takes an IstioOperator, "+
@@ -129,7 +130,7 @@ func (l *lister) add(operator manifest.Object, version string) {
 	l.findings = append(append(l.findings, out.Findings...), said...)
 	for _, o := range added {
 		if err := l.place(o, operator); err != nil {
-			l.findings = append(l.findings, krm.Finding(operator, finding.Error, nil, err.Error()))
+			l.findings = append(l.findings, resource.Finding(operator, finding.Error, nil, err.Error()))
 			return
 		}
 		l.fresh = append(l.fresh, origin{o, operator})
@@ -145,12 +146,12 @@ func (l *lister) judge(o, operator manifest.Object) (said finding.List, isNew bo
 		if id.Kind == v1.KindIstioCNI && equal(l.fresh[i].object.Field("spec"), o.Field("spec")) {
 			return nil, false
 		}
-		return finding.List{krm.Finding(operator, finding.Error, nil, fmt.Sprintf("two IstioOperators, %s and %s, both become %s %s; a package has one of each. Merge them "+
+		return finding.List{resource.Finding(operator, finding.Error, nil, fmt.Sprintf("two IstioOperators, %s and %s, both become %s %s; a package has one of each. Merge them "+
 			"into one, or give each control plane a revision", l.fresh[i].from.ID().Name, operator.ID().Name, id.Kind, id.Name))}, false
 	}
 	for _, item := range l.items {
 		if item.ID() == id {
-			return finding.List{krm.Finding(operator, finding.Info, nil, fmt.Sprintf("%s/%s is in the package already%s and was left as it is; remove it to migrate again",
+			return finding.List{resource.Finding(operator, finding.Info, nil, fmt.Sprintf("%s/%s is in the package already%s and was left as it is; remove it to migrate again",
 				id.Kind, id.Name, inFile(item)))}, false
 		}
 	}
@@ -158,7 +159,7 @@ func (l *lister) judge(o, operator manifest.Object) (said finding.List, isNew bo
 }
 
 func inFile(o manifest.Object) string {
-	if p := krm.LocationOf(o).Path; p != "" {
+	if p := resource.LocationOf(o).Path; p != "" {
 		return " (" + p + ")"
 	}
 	return ""
@@ -167,20 +168,20 @@ func inFile(o manifest.Object) string {
 // retire marks an IstioOperator as one that is not applied any more.
 func (l *lister) retire(operator manifest.Object) {
 	for i, item := range l.items {
-		if item.Node() != operator.Node() || item.Annotation(krm.AnnotationLocalConfig) == "true" {
+		if item.Node() != operator.Node() || item.Annotation(resource.AnnotationLocalConfig) == "true" {
 			continue
 		}
 		item = item.Copy()
-		item.SetAnnotation(krm.AnnotationLocalConfig, "true")
+		item.SetAnnotation(resource.AnnotationLocalConfig, "true")
 		l.items[i] = item
-		l.findings = append(l.findings, krm.Finding(operator, finding.Info, []string{"metadata", "annotations"}, "the IstioOperator stays in the package as "+
+		l.findings = append(l.findings, resource.Finding(operator, finding.Info, []string{"metadata", "annotations"}, "the IstioOperator stays in the package as "+
 			`config.kubernetes.io/local-config: "true": it is not applied any more. Delete its file when you need it no more`))
 	}
 }
 
 // place gives a resource a file beside that of its IstioOperator, if the package is one of files.
 func (l *lister) place(o, operator manifest.Object) error {
-	source := krm.LocationOf(operator).Path
+	source := resource.LocationOf(operator).Path
 	if source == "" {
 		return nil
 	}
@@ -196,7 +197,7 @@ func (l *lister) place(o, operator manifest.Object) error {
 		p = path.Join(path.Dir(source), fmt.Sprintf("%s-%d.yaml", base, i))
 	}
 	l.used[p] = true
-	o.SetAnnotation(krm.AnnotationIndex, "0")
-	o.SetAnnotation(krm.AnnotationPath, p)
+	o.SetAnnotation(resource.AnnotationIndex, "0")
+	o.SetAnnotation(resource.AnnotationPath, p)
 	return nil
 }

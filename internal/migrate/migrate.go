@@ -21,9 +21,9 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
+	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/values"
 )
 
@@ -43,7 +43,7 @@ const OptionVersion = "istio-version"
 const annotationVersion = "lateen.io/" + OptionVersion
 
 // annotationStrict is the option on the IstioOperator by which warnings are errors.
-const annotationStrict = "lateen.io/" + krm.OptionStrict
+const annotationStrict = "lateen.io/" + resource.OptionStrict
 
 // IsOperator tells whether an item is an IstioOperator.
 func IsOperator(o manifest.Object) bool { return o.Kind() == Kind && o.ID().Group == Group }
@@ -130,7 +130,7 @@ type migration struct {
 }
 
 func (m *migration) result(s finding.Severity, pointer []string, format string, args ...any) {
-	m.findings = append(m.findings, krm.Finding(m.item, s, pointer, fmt.Sprintf(format, args...)))
+	m.findings = append(m.findings, resource.Finding(m.item, s, pointer, fmt.Sprintf(format, args...)))
 }
 
 // warn notes what the user has to do, or loses.
@@ -250,7 +250,7 @@ func (m *migration) findVersion(option string) {
 
 // noteLater keeps a finding about the version until it is known whether anything is of that version.
 func (m *migration) noteLater(at []string, format string, args ...any) {
-	m.versionNotes = append(m.versionNotes, krm.Finding(m.item, finding.Warning, at, fmt.Sprintf(format, args...)))
+	m.versionNotes = append(m.versionNotes, resource.Finding(m.item, finding.Warning, at, fmt.Sprintf(format, args...)))
 }
 
 // noteVersion says what there is to say about the version.
@@ -619,7 +619,7 @@ func (m *migration) add(n *yaml.Node, root string) {
 		m.fail(nil, "%v", err)
 		return
 	}
-	_, findings := krm.Decode(o)
+	_, findings := resource.Decode(o)
 	for _, r := range findings {
 		at := keys("spec")
 		if r.Field != "" {

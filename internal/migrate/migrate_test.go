@@ -9,9 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/migrate"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 const head = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata:\n  name: default\n"
@@ -19,7 +19,7 @@ const head = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetada
 // object parses one resource.
 func object(t testing.TB, text string) manifest.Object {
 	t.Helper()
-	objects, err := krm.ParseDocuments([]byte(text))
+	objects, err := resource.ParseDocuments([]byte(text))
 	if err != nil || len(objects) != 1 {
 		t.Fatalf("%d objects, %v in:\n%s", len(objects), err, text)
 	}
@@ -39,7 +39,7 @@ func write(t testing.TB, objects []manifest.Object) string {
 // plain reads a stream of resources as data, so that order and style do not count.
 func plain(t testing.TB, text string) []any {
 	t.Helper()
-	objects, err := krm.ParseDocuments([]byte(text))
+	objects, err := resource.ParseDocuments([]byte(text))
 	if err != nil {
 		t.Fatalf("%v in:\n%s", err, text)
 	}

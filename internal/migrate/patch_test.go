@@ -10,9 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/migrate"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // kustomize finds the binary that `make test` builds.
@@ -91,7 +91,7 @@ func TestPatches(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s\n%s", err, stderr.String(), all)
 	}
-	objects, err := krm.ParseDocuments(built)
+	objects, err := resource.ParseDocuments(built)
 	if err != nil {
 		t.Fatal(err)
 	}

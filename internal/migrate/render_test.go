@@ -12,9 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lateen-io/lateen/internal/expand"
-	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/migrate"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 const bundles = "../release/bundles"
@@ -22,13 +22,13 @@ const bundles = "../release/bundles"
 // render renders Istio and IstioCNI resources; the charts are those that Helm renders (internal/render tests that).
 func render(t testing.TB, text string) string {
 	t.Helper()
-	items, err := krm.ParseDocuments([]byte(text))
+	items, err := resource.ParseDocuments([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all []manifest.Object
 	for _, f := range []expand.Function{expand.RenderIstio, expand.RenderCNI} {
-		expanded := f.Items(items, items, krm.Options{}, true)
+		expanded := f.Items(items, items, resource.Options{}, true)
 		if expanded.Findings.HasError() {
 			t.Fatalf("%v in:\n%s", expanded.Findings, text)
 		}

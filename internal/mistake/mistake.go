@@ -2,7 +2,7 @@
 // group, a version that there is not, a group of earlier days. To a function that only looks for its own kinds such an
 // item is absent, and what is absent has its objects removed.
 //
-// It decides on what identifies an item. Reading the resources that are right is the job of package krm.
+// It decides on what identifies an item. Reading the resources that are right is the job of package resource.
 package mistake
 
 import (

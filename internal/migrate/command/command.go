@@ -18,6 +18,7 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/migrate"
 	"github.com/lateen-io/lateen/internal/release"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 const program = "migrate-istiooperator"
@@ -75,7 +76,7 @@ func (s *session) parse() error {
 	flags.StringVar(&s.istio, migrate.OptionVersion, "", "")
 	flags.Func("f", "", func(file string) error { s.files = append(s.files, file); return nil })
 	flags.BoolVar(&s.version, "version", false, "")
-	flags.BoolVar(&s.strict, krm.OptionStrict, false, "")
+	flags.BoolVar(&s.strict, resource.OptionStrict, false, "")
 	if err := flags.Parse(s.Args[1:]); err != nil {
 		return err
 	}
@@ -83,10 +84,10 @@ func (s *session) parse() error {
 	if env, _ := s.Getenv(environment); s.istio == "" {
 		s.istio = env
 	}
-	if err := krm.CheckEnvironment(s.Environ); err != nil {
+	if err := resource.CheckEnvironment(s.Environ); err != nil {
 		return err
 	}
-	options, err := krm.OptionsOfEnvironment(s.Getenv)
+	options, err := resource.OptionsOfEnvironment(s.Getenv)
 	s.strict = s.strict || options.Strict()
 	return err
 }
@@ -146,13 +147,13 @@ type noted struct {
 // migrate turns the IstioOperators among the items into the new resources.
 func (s *session) migrate(items []manifest.Object) (made []manifest.Object, found []noted, operators int) {
 	for _, o := range items {
-		wrong, mistaken := krm.MistakeIn(o, true)
+		wrong, mistaken := resource.MistakeIn(o, true)
 		switch {
 		case mistaken && wrong.Severity == finding.Error:
 			found = append(found, noted{o, wrong})
 		case !migrate.IsOperator(o):
 			found = append(found,
-				noted{o, krm.Finding(o, finding.Warning, nil, "is not an IstioOperator and was left out")})
+				noted{o, resource.Finding(o, finding.Warning, nil, "is not an IstioOperator and was left out")})
 		default:
 			operators++
 			out := migrate.Operator(o, s.istio)

@@ -1,4 +1,4 @@
-package krm_test
+package ownership_test
 
 import (
 	"strconv"
@@ -9,6 +9,8 @@ import (
 
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/ownership"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // item is one object of a package on one line: what it is, and what it says about itself.
@@ -32,7 +34,7 @@ func (i item) object(t *testing.T) manifest.Object {
 	}
 	var annotations []string
 	for _, a := range []struct{ key, value string }{
-		{manifest.AnnotationOwner, i.owner}, {krm.AnnotationIndex, quoted(i.index)}, {krm.AnnotationPath, i.path},
+		{manifest.AnnotationOwner, i.owner}, {resource.AnnotationIndex, quoted(i.index)}, {resource.AnnotationPath, i.path},
 	} {
 		if a.value != "" {
 			annotations = append(annotations, a.key+": "+a.value)
@@ -89,7 +91,7 @@ func TestReplace(t *testing.T) {
 	cases := map[string]struct {
 		reason     string
 		items      []item
-		scope      krm.Scope
+		scope      ownership.Scope
 		expansions []expansion
 		want       []item
 		err        string
@@ -252,25 +254,25 @@ func TestReplace(t *testing.T) {
 			for i, in := range tc.items {
 				items[i] = in.object(t)
 			}
-			var expansions []krm.Expansion
+			var expansions []ownership.Expansion
 			for _, e := range tc.expansions {
-				x := krm.Expansion{Source: e.source.object(t), Owner: "Istio/" + e.source.name, Active: e.active, Dir: e.active}
+				x := ownership.Expansion{Source: e.source.object(t), Owner: "Istio/" + e.source.name, Active: e.active, Dir: e.active}
 				for _, o := range e.objects {
 					o.path, o.index = "", ""
 					x.Objects = append(x.Objects, o.object(t))
 				}
 				expansions = append(expansions, x)
 			}
-			before := write(t, &krm.List{Items: items})
+			before := write(t, items)
 			scope := tc.scope
 			if scope == nil {
 				scope = all
 			}
-			got, err := krm.Replace(items, scope, expansions)
+			got, err := ownership.Replace(items, scope, expansions)
 			if diff := cmp.Diff(tc.err, message(err)); diff != "" {
 				t.Fatalf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
-			if diff := cmp.Diff(before, write(t, &krm.List{Items: items})); diff != "" {
+			if diff := cmp.Diff(before, write(t, items)); diff != "" {
 				t.Errorf("the input must stay as it is (-before +after)\n%s", diff)
 			}
 			var want []manifest.Object
@@ -285,9 +287,36 @@ func TestReplace(t *testing.T) {
 					}
 				}
 			}
-			if diff := cmp.Diff(write(t, &krm.List{Items: want}), write(t, &krm.List{Items: got})); diff != "" {
+			if diff := cmp.Diff(write(t, want), write(t, got)); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
 		})
 	}
+}
+
+// write gives items as the text of a list.
+func write(t *testing.T, items []manifest.Object) string {
+	t.Helper()
+	var b strings.Builder
+	if err := (&krm.List{Items: items}).Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// object reads a YAML document as an item.
+func object(t *testing.T, text string) manifest.Object {
+	t.Helper()
+	out, err := resource.ParseDocuments([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out[0]
+}
+
+func message(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }

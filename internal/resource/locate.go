@@ -1,10 +1,6 @@
-package krm
+package resource
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
@@ -12,42 +8,6 @@ import (
 
 	"github.com/lateen-io/lateen/internal/manifest"
 )
-
-// maxLists is how deep lists may be in lists.
-const maxLists = 3
-
-// ParseDocuments reads the resources of YAML documents, empty ones left out. A list, as kubectl get prints it, is
-// opened: what is in it is as good as a document of its own. Line numbers are those of the text.
-func ParseDocuments(data []byte) ([]manifest.Object, error) { return ParseFile("", data) }
-
-// ParseFile is ParseDocuments for the text of a file, whose name messages can give then.
-func ParseFile(name string, data []byte) ([]manifest.Object, error) {
-	var out []manifest.Object
-	for dec := yaml.NewDecoder(bytes.NewReader(data)); ; {
-		var doc yaml.Node
-		err := dec.Decode(&doc)
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("not YAML: %w", err)
-		}
-		if len(doc.Content) == 0 || doc.Content[0].Tag == yaml.NodeTagNull {
-			continue
-		}
-		o, err := manifest.FromNode(&doc)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: a Kubernetes resource is expected here: %w", doc.Content[0].Line, err)
-		}
-		objects, err := open(o, maxLists)
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range objects {
-			out = append(out, o.At(manifest.Place{File: name, Index: len(out)}))
-		}
-	}
-}
 
 // Locate finds the node at the path of a result's field; if it is not there, the nearest one above it. Of a field it is
 // the name that is returned, since that is what a person looks for.

@@ -1,4 +1,4 @@
-package krm
+package resource
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package krm_test
+package resource_test
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/krm"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // istio is an Istio with the given lines below spec:.
@@ -55,7 +55,7 @@ func TestDecode(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			r, results := krm.Decode(object(t, tc.in))
+			r, results := resource.Decode(object(t, tc.in))
 			if diff := diffResults(nil, results); diff != "" {
 				t.Fatalf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
@@ -75,7 +75,7 @@ func defaulted(s v1.IstioSpec) v1.IstioSpec {
 }
 
 func TestDecodeRevision(t *testing.T) {
-	r, results := krm.Decode(object(t, "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: a}\n"+
+	r, results := resource.Decode(object(t, "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: a}\n"+
 		"spec: {version: v1.28.3, namespace: ns, values: {revision: a, global: {istioNamespace: ns}}}\n"))
 	if diff := diffResults(nil, results); diff != "" {
 		t.Fatal(diff)
@@ -156,7 +156,7 @@ func TestDecodeErrors(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, results := krm.Decode(object(t, tc.in))
+			_, results := resource.Decode(object(t, tc.in))
 			if diff := diffResults(tc.want, results); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
@@ -188,7 +188,7 @@ func TestIsResource(t *testing.T) {
 		{"an Istio is never generated; Decode says so", strings.Replace(istio("{}"), "name: default", "name: a\n  annotations: {lateen.io/owner: Istio/default}", 1), true},
 	}
 	for _, tc := range cases {
-		if got := krm.IsResource(object(t, tc.in), "Istio", "IstioRevision"); got != tc.want {
+		if got := resource.IsResource(object(t, tc.in), "Istio", "IstioRevision"); got != tc.want {
 			t.Errorf("%s: want %v, got %v", tc.reason, tc.want, got)
 		}
 	}

@@ -1,4 +1,7 @@
-package krm
+// Package resource reads the resources of sailoperator.io/v1: one item at a time, strictly, into its Go type, with the options
+// in its annotations. It knows where an item stands in a user's files, and what looks like one of the resources and is
+// none. What becomes of them is the job of other packages.
+package resource
 
 import (
 	"encoding/json"
@@ -56,6 +59,17 @@ func IsResource(o manifest.Object, kinds ...string) bool {
 // IsRevision reports whether an item is an IstioRevision, whoever has written it.
 func IsRevision(o manifest.Object) bool {
 	return o.Kind() == v1.KindIstioRevision && o.ID().Group == v1.GroupVersion.Group
+}
+
+// Revisions are the IstioRevisions in a package that were generated for a resource.
+func Revisions(items []manifest.Object, owner string) []manifest.Object {
+	var out []manifest.Object
+	for _, item := range items {
+		if IsRevision(item) && item.Annotation(manifest.AnnotationOwner) == owner {
+			out = append(out, item)
+		}
+	}
+	return out
 }
 
 // specFields are the fields of each kind's spec and their JSON types. Values are checked elsewhere, against the schema

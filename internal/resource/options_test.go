@@ -1,4 +1,4 @@
-package krm_test
+package resource_test
 
 import (
 	"strings"
@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/krm"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 func TestSet(t *testing.T) {
@@ -38,7 +38,7 @@ func TestSet(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			o := krm.Options{}
+			o := resource.Options{}
 			err := o.Set(tc.name, tc.value)
 			if diff := cmp.Diff(tc.want, message(err)); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
@@ -52,32 +52,32 @@ func TestSet(t *testing.T) {
 
 // TestPrecedence lays all forms over each other: annotation, ConfigMap, flag, environment.
 func TestPrecedence(t *testing.T) {
-	annotations, results := krm.OptionsOf(object(t, "metadata: {annotations: {lateen.io/platform: annotation}}"))
-	config, more := krm.OptionsOfConfig(object(t, "data: {platform: config, charts: config}"))
-	flags := krm.Options{"platform": "flag", "charts": "flag", "kube-version": "v1.31.0"}
-	environment, err := krm.OptionsOfEnvironment(lookup(map[string]string{
+	annotations, results := resource.OptionsOf(object(t, "metadata: {annotations: {lateen.io/platform: annotation}}"))
+	config, more := resource.OptionsOfConfig(object(t, "data: {platform: config, charts: config}"))
+	flags := resource.Options{"platform": "flag", "charts": "flag", "kube-version": "v1.31.0"}
+	environment, err := resource.OptionsOfEnvironment(lookup(map[string]string{
 		"LATEEN_PLATFORM": "env", "LATEEN_CHARTS": "env", "LATEEN_KUBE_VERSION": "v1.30.0", "LATEEN_CRDS": "include",
 	}))
 	if err != nil || len(results)+len(more) > 0 {
 		t.Fatal(err, results, more)
 	}
-	want := krm.Options{"platform": "annotation", "charts": "config", "kube-version": "v1.31.0", "crds": "include"}
+	want := resource.Options{"platform": "annotation", "charts": "config", "kube-version": "v1.31.0", "crds": "include"}
 	if diff := cmp.Diff(want, annotations.Over(config).Over(flags).Over(environment)); diff != "" {
 		t.Errorf("the nearer to the resource, the higher the rank (-want +got)\n%s", diff)
 	}
 	if diff := cmp.Diff(want, annotations.Over(config.Over(flags.Over(environment)))); diff != "" {
 		t.Errorf("in whatever order they are laid together (-want +got)\n%s", diff)
 	}
-	if diff := cmp.Diff(krm.Options{"platform": "annotation"}, annotations); diff != "" {
+	if diff := cmp.Diff(resource.Options{"platform": "annotation"}, annotations); diff != "" {
 		t.Errorf("laying over changes neither of both (-want +got)\n%s", diff)
 	}
 }
 
 // TestAddedUp: strict holds if anybody says so, and what may be removed adds up; no form takes it back.
 func TestAddedUp(t *testing.T) {
-	yes, no, nothing := krm.Options{"strict": "true"}, krm.Options{"strict": "false"}, krm.Options{}
+	yes, no, nothing := resource.Options{"strict": "true"}, resource.Options{"strict": "false"}, resource.Options{}
 	for _, c := range []struct {
-		high, low krm.Options
+		high, low resource.Options
 		want      bool
 	}{
 		{yes, no, true},
@@ -91,9 +91,9 @@ func TestAddedUp(t *testing.T) {
 			t.Errorf("%v over %v: strict is %v, want %v", c.high, c.low, got, c.want)
 		}
 	}
-	both := krm.Options{"allow-removal": "Istio/a"}.Over(krm.Options{"allow-removal": "Istio/b IstioCNI/default"})
+	both := resource.Options{"allow-removal": "Istio/a"}.Over(resource.Options{"allow-removal": "Istio/b IstioCNI/default"})
 	if diff := cmp.Diff([]string{"Istio/a", "Istio/b", "IstioCNI/default"},
-		krm.Names(both["allow-removal"])); diff != "" {
+		resource.Names(both["allow-removal"])); diff != "" {
 		t.Errorf("allow-removal (-want +got)\n%s", diff)
 	}
 }
@@ -106,17 +106,17 @@ func TestOptionsOfEnvironment(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		env    map[string]string
-		want   krm.Options
+		want   resource.Options
 		err    string
 	}{
-		"others": {"LATEEN_BIN and the like belong to somebody else", map[string]string{"LATEEN_BIN": "x", "PLATFORM": "y"}, krm.Options{}, ""},
-		"empty":  {"set to nothing is not set", map[string]string{"LATEEN_CRDS": ""}, krm.Options{}, ""},
-		"dashes": {"are underscores", map[string]string{"LATEEN_FAILURE_POLICY": "chart"}, krm.Options{"failure-policy": "chart"}, ""},
+		"others": {"LATEEN_BIN and the like belong to somebody else", map[string]string{"LATEEN_BIN": "x", "PLATFORM": "y"}, resource.Options{}, ""},
+		"empty":  {"set to nothing is not set", map[string]string{"LATEEN_CRDS": ""}, resource.Options{}, ""},
+		"dashes": {"are underscores", map[string]string{"LATEEN_FAILURE_POLICY": "chart"}, resource.Options{"failure-policy": "chart"}, ""},
 		"broken": {"says which variable", map[string]string{"LATEEN_TRACK": "1"}, nil, `environment variable LATEEN_TRACK: option track is "1"; possible are: false, true`},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := krm.OptionsOfEnvironment(lookup(tc.env))
+			got, err := resource.OptionsOfEnvironment(lookup(tc.env))
 			if diff := cmp.Diff(tc.err, message(err)); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
@@ -154,17 +154,17 @@ func TestOptionsOf(t *testing.T) {
 	cases := map[string]struct {
 		reason      string
 		annotations string
-		want        krm.Options
+		want        resource.Options
 		results     []found
 	}{
-		"none":     {"no annotations", "{}", krm.Options{}, nil},
-		"others":   {"only lateen.io/ is ours", "{example.com/crds: include, lateen.io.example.com/crds: x}", krm.Options{}, nil},
-		"reserved": {"what Lateen writes itself is no option", "{lateen.io/owner: a, lateen.io/rendered-by: a, lateen.io/version: a, lateen.io/chart-digest: a}", krm.Options{}, nil},
-		"both":     {"kube-version is an option, and recorded under the same name", "{lateen.io/kube-version: v1.30.0}", krm.Options{"kube-version": "v1.30.0"}, nil},
-		"unquoted": {"a boolean that the API server would reject is clear enough in a file", "{lateen.io/track: true}", krm.Options{"track": "true"}, nil},
+		"none":     {"no annotations", "{}", resource.Options{}, nil},
+		"others":   {"only lateen.io/ is ours", "{example.com/crds: include, lateen.io.example.com/crds: x}", resource.Options{}, nil},
+		"reserved": {"what Lateen writes itself is no option", "{lateen.io/owner: a, lateen.io/rendered-by: a, lateen.io/version: a, lateen.io/chart-digest: a}", resource.Options{}, nil},
+		"both":     {"kube-version is an option, and recorded under the same name", "{lateen.io/kube-version: v1.30.0}", resource.Options{"kube-version": "v1.30.0"}, nil},
+		"unquoted": {"a boolean that the API server would reject is clear enough in a file", "{lateen.io/track: true}", resource.Options{"track": "true"}, nil},
 		"broken": {
 			"one result for each, in the order of names", "{lateen.io/trak: 'true', lateen.io/crds: all, lateen.io/platform: gke}",
-			krm.Options{"platform": "gke"},
+			resource.Options{"platform": "gke"},
 			[]found{
 				{finding.Error, "metadata.annotations.lateen.io/crds", `annotation lateen.io/crds: option crds is "all"; possible are: exclude, include`},
 				{finding.Error, "metadata.annotations.lateen.io/trak", `annotation lateen.io/trak: unknown option "trak"; did you mean track?`},
@@ -173,7 +173,7 @@ func TestOptionsOf(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, results := krm.OptionsOf(object(t, "kind: Istio\nmetadata: {name: a, annotations: "+tc.annotations+"}"))
+			got, results := resource.OptionsOf(object(t, "kind: Istio\nmetadata: {name: a, annotations: "+tc.annotations+"}"))
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
@@ -188,16 +188,16 @@ func TestOptionsOfConfig(t *testing.T) {
 	cases := map[string]struct {
 		reason  string
 		config  string
-		want    krm.Options
+		want    resource.Options
 		results []found
 	}{
-		"no data": {"nothing is set", "kind: ConfigMap", krm.Options{}, nil},
-		"data":    {"kpt's configMap", "data: {crds: include, track: 'true'}", krm.Options{"crds": "include", "track": "true"}, nil},
-		"broken":  {"says where", "data: {crd: include}", krm.Options{}, []found{{finding.Error, "data.crd", `functionConfig: unknown option "crd"; did you mean crds?`}}},
+		"no data": {"nothing is set", "kind: ConfigMap", resource.Options{}, nil},
+		"data":    {"kpt's configMap", "data: {crds: include, track: 'true'}", resource.Options{"crds": "include", "track": "true"}, nil},
+		"broken":  {"says where", "data: {crd: include}", resource.Options{}, []found{{finding.Error, "data.crd", `functionConfig: unknown option "crd"; did you mean crds?`}}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, results := krm.OptionsOfConfig(object(t, tc.config))
+			got, results := resource.OptionsOfConfig(object(t, tc.config))
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
@@ -228,7 +228,7 @@ func TestNearOptions(t *testing.T) {
 		"argocd.argoproj.io/crds":  "",
 		"later.example.com/strict": "",
 	} {
-		_, results := krm.OptionsOf(object(t, "metadata: {annotations: {"+key+": 'true'}}"))
+		_, results := resource.OptionsOf(object(t, "metadata: {annotations: {"+key+": 'true'}}"))
 		got := ""
 		if len(results) > 0 {
 			got = results[0].Message
@@ -253,7 +253,7 @@ func TestNearOptions(t *testing.T) {
 			name, _, _ := strings.Cut(variable, "=")
 			want = "environment variable " + name + ": no option has this name; did you mean " + want + "?"
 		}
-		if got := message(krm.CheckEnvironment([]string{"PATH=/bin", variable})); got != want {
+		if got := message(resource.CheckEnvironment([]string{"PATH=/bin", variable})); got != want {
 			t.Errorf("%s: got %q, want %q", variable, got, want)
 		}
 	}

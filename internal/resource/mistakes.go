@@ -1,8 +1,7 @@
-package krm
+package resource
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
@@ -151,48 +150,4 @@ func contents(list manifest.Object) []*yaml.Node {
 		return nil
 	}
 	return n.Content
-}
-
-// openable reports whether an object of a file is a list of what the programs read: a List, or one of the kinds' own
-// lists.
-func openable(o manifest.Object) bool {
-	of, isList := strings.CutSuffix(o.Kind(), "List")
-	switch group := o.ID().Group; {
-	case !isList:
-		return false
-	case of == "":
-		return o.APIVersion() == "v1"
-	default:
-		return group == v1.GroupVersion.Group || group == "install.istio.io" && of == "IstioOperator" ||
-			group == "lateen.io" && of == "UsageReport"
-	}
-}
-
-// open gives what an object of a file stands for: itself, or, of a list that kubectl get prints, its items.
-func open(o manifest.Object, depth int) ([]manifest.Object, error) {
-	if !openable(o) || o.Field("items") == nil {
-		return []manifest.Object{o}, nil
-	}
-	if depth == 0 {
-		return nil, fmt.Errorf("line %d: lists within lists within lists", o.Node().Line)
-	}
-	if n := o.Field("items"); n.Kind != yaml.SequenceNode && n.Tag != yaml.NodeTagNull {
-		return nil, fmt.Errorf("line %d: the items of a %s must be a list", n.Line, o.Kind())
-	}
-	var out []manifest.Object
-	for i, n := range contents(o) {
-		item, err := manifest.FromNode(n)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: items[%d]: a Kubernetes resource is expected here: %w", n.Line, i, err)
-		}
-		if _, err := settle(n); err != nil { // an anchor may stand in another item
-			return nil, fmt.Errorf("line %d: items[%d]: %w", n.Line, i, err)
-		}
-		inside, err := open(item, depth-1)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, inside...)
-	}
-	return slices.Clip(out), nil
 }

@@ -1,4 +1,6 @@
-package krm
+// Package ownership is about which items of a package a run has generated: what it replaces, what it keeps because a proxy
+// may be connected to it, and in which files new items go.
+package ownership
 
 import (
 	"errors"
@@ -10,7 +12,32 @@ import (
 
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
+	"github.com/lateen-io/lateen/internal/resource"
 )
+
+const internalPrefix = "internal.config.kubernetes.io/"
+
+// carried are the prefixes and names of the annotations by which kpt and kustomize find an item's file and comments
+// again. A regenerated item takes them over from the item it replaces. The ones without "internal." are the legacy
+// spelling, which both still write.
+var carried = []string{
+	internalPrefix, "internal.kpt.dev/", "config.kubernetes.io/path", "config.kubernetes.io/index", "config.k8s.io/id",
+	"kustomize.config.k8s.io/id",
+}
+
+func isCarried(annotation string) bool {
+	for _, c := range carried {
+		if annotation == c || strings.HasSuffix(c, "/") && strings.HasPrefix(annotation, c) {
+			return true
+		}
+	}
+	return false
+}
+
+// isItemID reports whether an annotation is one by which the caller finds the item again that an item was before.
+func isItemID(annotation string) bool {
+	return annotation == internalPrefix+"id" || annotation == "config.k8s.io/id"
+}
 
 // Expansion is what one resource of a package has become.
 type Expansion struct {
@@ -73,7 +100,7 @@ func Replace(items []manifest.Object, scope Scope, expansions []Expansion) ([]ma
 		default:
 			continue // generated earlier, and not any more
 		}
-		if p := LocationOf(out[len(out)-1]).Path; p != "" {
+		if p := resource.LocationOf(out[len(out)-1]).Path; p != "" {
 			used[p] = true
 		}
 	}
@@ -120,7 +147,7 @@ func collect(expansions []Expansion) (map[manifest.ID]*fresh, []*fresh, error) {
 func (f *fresh) takeOver(item manifest.Object, generated bool, inUse map[string]bool) error {
 	switch {
 	case f.placed:
-		return fmt.Errorf("%s, which %s generates, is in the package twice%s: remove one of the two", item.ID(), f.from.Owner, in(LocationOf(item)))
+		return fmt.Errorf("%s, which %s generates, is in the package twice%s: remove one of the two", item.ID(), f.from.Owner, in(resource.LocationOf(item)))
 	case item.Annotation(manifest.AnnotationOwner) != "" && item.Kind() == "CustomResourceDefinition":
 		// Istio's CRDs: the newer ones stay if a mutator for another resource has generated them, or if a revision is in the
 		// package that is newer than the others.
@@ -131,7 +158,7 @@ func (f *fresh) takeOver(item manifest.Object, generated bool, inUse map[string]
 	case generated:
 	default:
 		return fmt.Errorf("%s generates %s, which the package has already%s: remove or rename the other one",
-			f.from.Owner, item.ID(), in(LocationOf(item)))
+			f.from.Owner, item.ID(), in(resource.LocationOf(item)))
 	}
 	// kpt gives an object the comments back that the item of the same id had. That one is not wanted any more.
 	changed := item.HasComment(manifest.CommentArgoSkip) && !f.object.HasComment(manifest.CommentArgoSkip)
@@ -159,7 +186,7 @@ func newerThan(versions map[string]bool, version string) bool {
 
 // place gives a new object a file, if the package is one of files.
 func (f *fresh) place(used map[string]bool) error {
-	source := LocationOf(f.from.Source).Path
+	source := resource.LocationOf(f.from.Source).Path
 	if source == "" || f.from.Dir == "" {
 		return nil
 	}
@@ -168,8 +195,8 @@ func (f *fresh) place(used map[string]bool) error {
 	}
 	p := freePath(source, f.object, f.from.Dir, used)
 	used[p] = true
-	f.object.SetAnnotation(AnnotationIndex, "0")
-	f.object.SetAnnotation(AnnotationPath, p)
+	f.object.SetAnnotation(resource.AnnotationIndex, "0")
+	f.object.SetAnnotation(resource.AnnotationPath, p)
 	return nil
 }
 
@@ -179,7 +206,7 @@ type retainKey struct{ owner, revision string }
 func versionsOf(items []manifest.Object, retained map[retainKey]bool) map[string]bool {
 	out := map[string]bool{}
 	for key := range retained {
-		for _, item := range Revisions(items, key.owner) {
+		for _, item := range resource.Revisions(items, key.owner) {
 			if item.ID().Name == key.revision {
 				out[item.Annotation(manifest.AnnotationVersion)] = true
 			}
@@ -206,15 +233,15 @@ func checkRetained(retained map[retainKey]bool, expansions []Expansion) error {
 func checkCopies(items []manifest.Object, scope Scope) error {
 	names := map[string]bool{}
 	for _, item := range items {
-		if IsRevision(item) {
+		if resource.IsRevision(item) {
 			names[item.ID().Name] = true
 		}
 	}
 	for _, item := range items {
 		owner, name, of := item.Annotation(manifest.AnnotationOwner), item.ID().Name, item.Label(manifest.LabelRevision)
-		if IsRevision(item) && owner != "" && scope(owner) && of != name && names[of] {
+		if resource.IsRevision(item) && owner != "" && scope(owner) && of != name && names[of] {
 			return fmt.Errorf("IstioRevision/%s%s says it was generated for %s as the revision %s: to make it yours, remove the annotation %s "+
-				"and the label %s", name, in(LocationOf(item)), owner, of, manifest.AnnotationOwner, manifest.LabelRevision)
+				"and the label %s", name, in(resource.LocationOf(item)), owner, of, manifest.AnnotationOwner, manifest.LabelRevision)
 		}
 	}
 	return nil
@@ -222,7 +249,7 @@ func checkCopies(items []manifest.Object, scope Scope) error {
 
 // revisionOf is the revision that a generated item belongs to.
 func revisionOf(item manifest.Object) string {
-	if IsRevision(item) {
+	if resource.IsRevision(item) {
 		return item.ID().Name
 	}
 	return item.Label(manifest.LabelRevision)
@@ -235,21 +262,10 @@ func retainedRevisions(items []manifest.Object, scope Scope, expansions []Expans
 		if !scope(e.Owner) {
 			continue
 		}
-		for _, item := range Revisions(items, e.Owner) {
+		for _, item := range resource.Revisions(items, e.Owner) {
 			if name := item.ID().Name; name != e.Active && !slices.Contains(e.Released, name) {
 				out[retainKey{e.Owner, name}] = true
 			}
-		}
-	}
-	return out
-}
-
-// Revisions are the IstioRevisions in a package that were generated for a resource.
-func Revisions(items []manifest.Object, owner string) []manifest.Object {
-	var out []manifest.Object
-	for _, item := range items {
-		if IsRevision(item) && item.Annotation(manifest.AnnotationOwner) == owner {
-			out = append(out, item)
 		}
 	}
 	return out
@@ -285,7 +301,7 @@ func fileName(s string) string {
 	}, strings.TrimLeft(s, "."))
 }
 
-func in(l Location) string {
+func in(l resource.Location) string {
 	if l.Path == "" {
 		return ""
 	}
