@@ -49,8 +49,8 @@ type Options struct {
 	AllowRemoval []string
 }
 
-func (o Options) options() resource.Options {
-	out := resource.Options{}
+func (o Options) options() resource.Settings {
+	out := resource.Settings{}
 	for name, value := range map[string]string{
 		resource.OptionCharts: o.Charts, resource.OptionKubeVersion: o.KubeVersion, resource.OptionPlatform: o.Platform,
 	} {

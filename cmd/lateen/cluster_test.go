@@ -463,7 +463,7 @@ func (p *pack) render(sources ...string) {
 		}
 	}
 	for _, f := range []expand.Function{expand.RenderIstio, expand.RevisionTag} {
-		out := f.List(list, resource.Options{})
+		out := f.List(list, resource.Settings{})
 		if out.Findings.HasError() {
 			p.t.Fatalf("%v", out.Findings)
 		}

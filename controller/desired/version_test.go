@@ -26,7 +26,7 @@ func TestUnknownVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	results := expand.RenderIstio.List(list, resource.Options{}).Findings
+	results := expand.RenderIstio.List(list, resource.Settings{}).Findings
 	istio := &v1.Istio{
 		ObjectMeta: metav1.ObjectMeta{Name: "default"},
 		Spec:       v1.IstioSpec{Version: "v1.21.0", Namespace: "istio-system"},

@@ -45,7 +45,7 @@ func TestAliasStays(t *testing.T) {
 			func(v string) string { return istio("default", "{version: "+v+"}") }, "Istio", "v1.28.3", nil,
 		},
 	} {
-		first := c.function.List(read(t, resourceList("", c.item("v1.28-latest"))), resource.Options{})
+		first := c.function.List(read(t, resourceList("", c.item("v1.28-latest"))), resource.Settings{})
 		if first.Findings.HasError() {
 			t.Fatal(first.Findings)
 		}
@@ -55,7 +55,7 @@ func TestAliasStays(t *testing.T) {
 		text = strings.Replace(text, "version: v1.28-latest", "version: "+c.version, 1)
 		in := read(t, text)
 		before := write(t, &krm.List{Items: in.Items})
-		out := c.function.List(in, resource.Options{})
+		out := c.function.List(in, resource.Settings{})
 		var got []string
 		for _, r := range out.Findings {
 			if r.Severity == "error" {

@@ -96,7 +96,7 @@ func TestArgoCDComment(t *testing.T) {
 			[]string{ask},
 		},
 	} {
-		out := c.function.List(read(t, resourceList("", c.items...)), resource.Options{})
+		out := c.function.List(read(t, resourceList("", c.items...)), resource.Settings{})
 		var got []string
 		for _, r := range out.Findings {
 			got = append(got, string(r.Severity)+": "+r.Message)
@@ -134,13 +134,13 @@ func TestArgoCDRevisions(t *testing.T) {
 		{"applied, with a revision of an older Lateen", false, forget},
 	} {
 		first := write(t, expand.RenderIstio.List(read(t, resourceList("", mesh("v1.27.0", c.localConfig))),
-			resource.Options{}))
+			resource.Settings{}))
 		if c.between != nil {
 			first = c.between(first)
 		}
 		list := read(t, strings.Replace(first, "version: v1.27.0, updateStrategy", "version: v1.28.3, updateStrategy",
 			1))
-		out := read(t, write(t, expand.RenderIstio.List(list, resource.Options{})))
+		out := read(t, write(t, expand.RenderIstio.List(list, resource.Settings{})))
 		got := map[string]says{}
 		for _, o := range out.Items {
 			if o.Kind() == "IstioRevision" {

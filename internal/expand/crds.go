@@ -49,7 +49,7 @@ func crds(jobs []*job) {
 	}
 }
 
-func (j *job) asksForCRDs() bool { return j.Options[resource.OptionCRDs] == "include" }
+func (j *job) asksForCRDs() bool { return j.Options.CRDs == resource.Included }
 
 // byVersion are the jobs of control planes, those of the newest version first, and of one version those that ask for
 // CRDs.
@@ -93,7 +93,7 @@ func (e *Expanded) retainCRDs(items []manifest.Object, scope ownership.Scope, ex
 	// did does not ask any more, they leave; see withoutCRDs.
 	asks := asked >= 0
 	for i, x := range expansions {
-		if !asks && asked < 0 && x.Active != "" && e.options[i][resource.OptionCRDs] != "exclude" {
+		if !asks && asked < 0 && x.Active != "" && e.options[i].CRDs != resource.Excluded {
 			asked = i
 		}
 	}
@@ -247,7 +247,7 @@ func (e *Expanded) crdsUndecided() finding.List {
 	}
 	for _, item := range e.around.items {
 		if resource.IsResource(item, v1.KindIstio, v1.KindIstioRevision) {
-			if options, _ := resource.OptionsOf(item); options.Over(e.around.options)[resource.OptionCRDs] != "" {
+			if options, _ := resource.SettingsOf(item); options.Over(e.around.options).Options().CRDs != resource.Undecided {
 				return nil
 			}
 		}

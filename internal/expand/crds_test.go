@@ -49,7 +49,7 @@ func broughtCRD(t *testing.T, versions ...string) string {
 
 // TestCRDsStay: a CRD leaves a package that remembers with the last revision whose version has it.
 func TestCRDsStay(t *testing.T) { //nolint:cyclop // a table and its harness
-	charts := resource.Options{resource.OptionCharts: broughtCRD(t, "1.30.0", "1.31.0")}
+	charts := resource.Settings{resource.OptionCharts: broughtCRD(t, "1.30.0", "1.31.0")}
 	mesh := func(name, version, more string) string {
 		return "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata: {name: " + name +
 			", annotations: {config.kubernetes.io/local-config: 'true', " +
@@ -63,7 +63,7 @@ func TestCRDsStay(t *testing.T) { //nolint:cyclop // a table and its harness
 		steps  [][]string // the Istios of each step
 		// drop is the IstioRevision that somebody removes before the last step.
 		drop    string
-		options resource.Options
+		options resource.Settings
 		more    bool   // whether the package has the one CRD that only 1.30 and 1.31 have
 		version string // of the others; empty if they are not there
 	}{
@@ -91,7 +91,7 @@ func TestCRDsStay(t *testing.T) { //nolint:cyclop // a table and its harness
 			"the charts of the old version are gone",
 			[][]string{{mesh("a", "v1.30.0", include)}, {mesh("a", "v1.28.3", include)}},
 			"",
-			resource.Options{},
+			resource.Settings{},
 			true,
 			"v1.30.0",
 		},
@@ -118,7 +118,7 @@ func TestCRDsStay(t *testing.T) { //nolint:cyclop // a table and its harness
 		var generated []manifest.Object
 		for i, sources := range c.steps {
 			if i == len(c.steps)-1 {
-				options = c.options.Over(resource.Options{resource.OptionAllowRemoval: "Istio/a"})
+				options = c.options.Over(resource.Settings{resource.OptionAllowRemoval: "Istio/a"})
 			}
 			in := read(t, resourceList("", sources...))
 			for _, o := range generated {
@@ -211,7 +211,7 @@ func TestCRDsUndecided(t *testing.T) {
 			strings.Replace(policy, "namespace: istio-system}", "namespace: a, "+local+"}", 1),
 		}, "", nil},
 	} {
-		out := expand.RenderIstio.List(read(t, resourceList(c.config, c.items...)), resource.Options{})
+		out := expand.RenderIstio.List(read(t, resourceList(c.config, c.items...)), resource.Settings{})
 		var got []string
 		for _, r := range out.Findings {
 			got = append(got, string(r.Severity)+": "+r.Message)
@@ -225,7 +225,7 @@ func TestCRDsUndecided(t *testing.T) {
 // TestCRDsLeave: who asks for Istio's CRDs and gets fewer than before hears why, and what is in the package of their
 // kinds.
 func TestCRDsLeave(t *testing.T) {
-	charts := resource.Options{resource.OptionCharts: broughtCRD(t, "1.30.0")}
+	charts := resource.Settings{resource.OptionCharts: broughtCRD(t, "1.30.0")}
 	const gadget = "apiVersion: extensions.istio.io/v1\nkind: Gadget\nmetadata: {name: a, namespace: app, annotations: " +
 		"{internal.config.kubernetes.io/path: gadget.yaml}}\n"
 	mesh := func(version, crds string) string {

@@ -106,7 +106,7 @@ func (j *job) add(s finding.Severity, pointer []string, message string) *finding
 
 // plan finds the release, checks the values against its schema and computes the revision.
 func (j *job) plan(dirs directories) {
-	if _, err := chart.ParseKubeVersion(j.Options[resource.OptionKubeVersion]); err != nil {
+	if _, err := chart.ParseKubeVersion(j.Options.KubeVersion); err != nil {
 		j.fail(nil, "option %v", err)
 		return
 	}
@@ -143,13 +143,13 @@ func (j *job) plan(dirs directories) {
 
 func planIstio(istio *v1.Istio, rel release.Release, options resource.Options) (*v1.IstioRevision, error) {
 	return render.Plan(render.PlanInput{
-		Istio: istio, Release: rel, Platform: options[resource.OptionPlatform], KubeVersion: options[resource.OptionKubeVersion],
+		Istio: istio, Release: rel, Platform: options.Platform, KubeVersion: options.KubeVersion,
 	})
 }
 
 // resolve finds the release that the resource asks for.
 func (j *job) resolve(version v1.Version, dirs directories) {
-	dir, err := dirs.open(j.Options[resource.OptionCharts])
+	dir, err := dirs.open(j.Options.Charts)
 	if err != nil {
 		j.fail(nil, "option charts: %v", err)
 		return
@@ -168,7 +168,7 @@ func (j *job) resolve(version v1.Version, dirs directories) {
 	if j.Resource.CNI != nil {
 		charts = "cni"
 	}
-	if message := render.UnknownPlatform(rel, charts, j.Options[resource.OptionPlatform]); message != "" {
+	if message := render.UnknownPlatform(rel, charts, j.Options.Platform); message != "" {
 		_ = j.add(finding.Warning, nil, message)
 	}
 	if message := render.EndOfLife(rel); message != "" {
@@ -183,7 +183,7 @@ func (j *job) check() {
 	var err error
 	from := render.Source{
 		Written:        func(pointer []string) (string, bool) { return resource.Written(j.Resource.Object, pointer) },
-		FluxSubstitute: j.Options[resource.OptionFluxSubstitute],
+		FluxSubstitute: string(j.Options.FluxSubstitute),
 	}
 	switch r := j.Resource; {
 	case r.Istio != nil:
@@ -228,12 +228,12 @@ func (j *job) render() {
 }
 
 func (j *job) objects() ([]manifest.Object, error) {
-	kube, keep := j.Options[resource.OptionKubeVersion], j.Options[resource.OptionFailurePolicy] == "chart"
-	flux := j.Options[resource.OptionFluxSubstitute] == "true"
+	kube, keep := j.Options.KubeVersion, j.Options.ChartFailurePolicy
+	flux := j.Options.FluxSubstitute == resource.SubstituteYes
 	switch r := j.Resource; {
 	case r.CNI != nil:
 		return render.CNI(render.CNIInput{
-			CNI: r.CNI, Release: j.output.Release, Platform: j.Options[resource.OptionPlatform], KubeVersion: kube, Owner: j.output.Owner,
+			CNI: r.CNI, Release: j.output.Release, Platform: j.Options.Platform, KubeVersion: kube, Owner: j.output.Owner,
 			FluxSubstitute: flux, Warn: j.problem,
 		})
 	case r.Tag != nil:
@@ -243,8 +243,8 @@ func (j *job) objects() ([]manifest.Object, error) {
 		})
 	default:
 		based := j.Protect && r.Istio != nil && r.Istio.Spec.RevisionBased()
-		j.output.Protected = j.Options[resource.OptionProtect] == "true" ||
-			based && j.Options[resource.OptionProtect] != "teardown"
+		j.output.Protected = j.Options.Protect == resource.ProtectAll ||
+			based && j.Options.Protect != resource.ProtectNone
 		if based && !j.output.Protected {
 			_ = j.add(finding.Warning, nil, "option protect is teardown: GitOps tools prune the objects as soon as "+
 				"they are no longer rendered. That is the "+
@@ -365,7 +365,7 @@ func RevisionObject(out Output, source manifest.Object) (manifest.Object, error)
 func recordRelease(o manifest.Object, rel release.Release, options resource.Options) {
 	o.SetAnnotation(manifest.AnnotationVersion, rel.Version)
 	o.SetAnnotation(manifest.AnnotationChartDigest, rel.Digest)
-	if kube, err := chart.ParseKubeVersion(options[resource.OptionKubeVersion]); err == nil { // plan has looked at the error
+	if kube, err := chart.ParseKubeVersion(options.KubeVersion); err == nil { // plan has looked at the error
 		o.SetAnnotation(manifest.AnnotationKubeVersion, kube.Version)
 	}
 }

@@ -46,7 +46,7 @@ func FuzzList(f *testing.F) {
 			t.Skip("inputs are bounded, and such that kpt could give")
 		}
 		before := write(t, &krm.List{Items: in.Items})
-		out := expand.RenderIstio.List(in, resource.Options{})
+		out := expand.RenderIstio.List(in, resource.Settings{})
 		if out.Findings.HasError() {
 			if diff := cmp.Diff(before, write(t, &krm.List{Items: out.Items})); diff != "" {
 				t.Fatalf("an error leaves the items as they are (-before +after)\n%s", diff)
@@ -85,7 +85,7 @@ func checkStable(t *testing.T, in, out *krm.List) {
 		return // a generator does not get its own output
 	}
 	again.Config = in.Config
-	if diff := cmp.Diff(written, write(t, &krm.List{Items: expand.RenderIstio.List(again, resource.Options{}).Items})); diff != "" {
+	if diff := cmp.Diff(written, write(t, &krm.List{Items: expand.RenderIstio.List(again, resource.Settings{}).Items})); diff != "" {
 		t.Fatalf("expanded twice (-first +second)\n%s", diff)
 	}
 }

@@ -184,7 +184,7 @@ func (h *history) render() {
 			}
 		}
 	}
-	options := resource.Options{}
+	options := resource.Settings{}
 	if h.allowed != "" {
 		options[resource.OptionAllowRemoval], h.allowed = h.allowed, ""
 	}
@@ -203,7 +203,7 @@ func (h *history) render() {
 // compareWithScratch renders the same sources without their history, and the package once more.
 func (h *history) compareWithScratch(list []string, before map[string]bool, out *krm.List) {
 	h.t.Helper()
-	scratch := expand.RenderIstio.List(read(h.t, resourceList("", list...)), resource.Options{})
+	scratch := expand.RenderIstio.List(read(h.t, resourceList("", list...)), resource.Settings{})
 	retained := h.difference(out.Items, scratch.Items)
 	for key := range retained {
 		if !before[key] {
@@ -212,7 +212,7 @@ func (h *history) compareWithScratch(list []string, before map[string]bool, out 
 	}
 	again := *out
 	again.Items = read(h.t, write(h.t, out)).Items
-	if diff := cmp.Diff(itemsOf(h.t, out.Items), itemsOf(h.t, expand.RenderIstio.List(&again, resource.Options{}).Items)); diff != "" {
+	if diff := cmp.Diff(itemsOf(h.t, out.Items), itemsOf(h.t, expand.RenderIstio.List(&again, resource.Settings{}).Items)); diff != "" {
 		h.t.Errorf("rendered twice (-first +second)\n%s", diff)
 	}
 }

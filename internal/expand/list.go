@@ -33,7 +33,7 @@ type Expanded struct {
 
 // Items expands, of the resources that a user wrote, those of the function's kinds. all are the items of the package, memory
 // tells whether older revisions stay where the output goes.
-func (f Function) Items(items, all []manifest.Object, options resource.Options, memory bool) Expanded {
+func (f Function) Items(items, all []manifest.Object, options resource.Settings, memory bool) Expanded {
 	e := Expanded{function: f, around: &around{items: all, options: options, dirs: directories{}}}
 	every := union(all, items)
 	e.Findings, e.Strict = resource.Mistakes(every, false), isStrict(options, every)
@@ -54,7 +54,7 @@ func (f Function) Items(items, all []manifest.Object, options resource.Options, 
 			continue
 		}
 		seen[r.Name()] = resource.Also(item)
-		inForce := r.Options.Over(options)
+		inForce := r.Settings.Over(options).Options()
 		e.Sources = append(e.Sources, r)
 		e.options = append(e.options, inForce)
 		requests = append(requests, Request{Resource: r, Options: inForce, Protect: !memory, around: e.around})
@@ -94,7 +94,7 @@ func (e *Expanded) Plain() ([]manifest.Object, error) {
 	e.warnUntracked(true)
 	var all []manifest.Object
 	for i, out := range e.Outputs {
-		if e.options[i][resource.OptionTrack] == "true" {
+		if e.options[i].Track {
 			source := SourceObject(e.Sources[i].Object)
 			source.SetAnnotation(manifest.AnnotationRenderedBy, e.function.Name)
 			if e.Sources[i].Revision != nil {
@@ -126,7 +126,7 @@ func (e *Expanded) Plain() ([]manifest.Object, error) {
 
 // List computes the output list of the function for an input list. On an error the output has the items of the input,
 // unchanged, and the findings tell what is wrong.
-func (f Function) List(in *krm.List, options resource.Options) *krm.List {
+func (f Function) List(in *krm.List, options resource.Settings) *krm.List {
 	out := *in
 	out.Config = nil
 	t, findings := f.newTask(in, options)
@@ -148,7 +148,7 @@ type task struct {
 	function Function
 	// items are those that the output starts from, work those to expand.
 	items, work []manifest.Object
-	options     resource.Options
+	options     resource.Settings
 	// scope tells which generated items the call is responsible for.
 	scope ownership.Scope
 	// memory says that the caller keeps items in files, generator that the output is for kustomize's generators.
@@ -156,7 +156,7 @@ type task struct {
 }
 
 // newTask finds out from the functionConfig which resources are to be expanded.
-func (f Function) newTask(in *krm.List, options resource.Options) (task, finding.List) {
+func (f Function) newTask(in *krm.List, options resource.Settings) (task, finding.List) {
 	t := task{function: f, items: in.Items, work: in.Items, options: options, memory: Remembers(in.Items)}
 	present := map[string]bool{}
 	for _, item := range in.Items {
@@ -174,7 +174,7 @@ func (f Function) newTask(in *krm.List, options resource.Options) (task, finding
 	switch {
 	case config == nil:
 	case config.Kind() == "ConfigMap":
-		fromConfig, findings := resource.OptionsOfConfig(*config)
+		fromConfig, findings := resource.SettingsOfConfig(*config)
 		t.options = fromConfig.Over(options)
 		return t, findings
 	case resource.IsResource(*config, f.Kinds...):
@@ -244,8 +244,8 @@ func (t task) run() ([]manifest.Object, finding.List) { //nolint:cyclop // the p
 					return nil, failure(err)
 				}
 				x.Objects = append([]manifest.Object{rev}, o.Objects...)
-				u := upgrade{source: e.Sources[i], output: o, items: t.items, reports: seen, clusters: clustersOf(e.options[i])}
-				if dir, err := e.around.dirs.open(e.options[i][resource.OptionCharts]); err == nil {
+				u := upgrade{source: e.Sources[i], output: o, items: t.items, reports: seen, clusters: e.options[i].Clusters}
+				if dir, err := e.around.dirs.open(e.options[i].Charts); err == nil {
 					// Otherwise it is an error by now.
 					u.available = release.Bundled().Available(dir)
 				}
@@ -332,7 +332,7 @@ func (e *Expanded) warnUntracked(plain bool) {
 	for i, r := range e.Sources {
 		unseen := r.Object.Annotation(resource.AnnotationLocalConfig) == "true"
 		if plain {
-			unseen = e.options[i][resource.OptionTrack] != "true"
+			unseen = !e.options[i].Track
 		}
 		if unseen && r.Istio != nil && r.Istio.Spec.RevisionBased() {
 			e.Findings = append(e.Findings, resource.Finding(r.Object, finding.Warning, []string{"spec", "updateStrategy", "type"},

@@ -77,7 +77,7 @@ func write(t testing.TB, l *krm.List) string {
 // run expands a list that must not have errors.
 func run(t *testing.T, in string) *krm.List {
 	t.Helper()
-	out := expand.RenderIstio.List(read(t, in), resource.Options{})
+	out := expand.RenderIstio.List(read(t, in), resource.Settings{})
 	if out.Findings.HasError() {
 		t.Fatal(out.Findings)
 	}
@@ -226,7 +226,7 @@ func TestUntouched(t *testing.T) {
 	item := "# head\nkind: Whatever # why\nmetadata:\n  name: \"x\"\n  annotations:\n    internal.config.kubernetes.io/path: 'x.yaml'\n    internal.config.kubernetes.io/index: '0'\nlist: [a,   b]\ntext: |2\n\n    x\n"
 	in := read(t, resourceList("", item, istio("default", "{}", inFile("istio.yaml"))))
 	before := write(t, &krm.List{Items: in.Items[:1]})
-	out := expand.RenderIstio.List(in, resource.Options{})
+	out := expand.RenderIstio.List(in, resource.Settings{})
 	if diff := cmp.Diff(before, write(t, &krm.List{Items: out.Items[:1]})); diff != "" {
 		t.Errorf("(-before +after)\n%s", diff)
 	}
@@ -268,7 +268,7 @@ func TestRetention(t *testing.T) {
 	}
 	third := read(t, write(t, second))
 	third.Items = slices.DeleteFunc(third.Items, func(o manifest.Object) bool { return o.Kind() == "IstioRevision" && o.ID().Name == "default-v1-27-0" })
-	if diff := cmp.Diff([]string{"istiod-default-v1-28-3"}, names(expand.RenderIstio.List(third, resource.Options{}), "Deployment")); diff != "" {
+	if diff := cmp.Diff([]string{"istiod-default-v1-28-3"}, names(expand.RenderIstio.List(third, resource.Settings{}), "Deployment")); diff != "" {
 		t.Errorf("once somebody has removed its IstioRevision its objects go (-want +got)\n%s", diff)
 	}
 	back := run(t, bump(write(t, second), "v1.27.0"))
@@ -286,7 +286,7 @@ func TestRetention(t *testing.T) {
 	out := run(t, resourceList("", inPlace("v1.24.2")))
 	list := read(t, write(t, out))
 	list.Items[0] = read(t, resourceList("", inPlace("v1.28.3"))).Items[0]
-	fresh, replaced := run(t, resourceList("", inPlace("v1.28.3"))), expand.RenderIstio.List(list, resource.Options{})
+	fresh, replaced := run(t, resourceList("", inPlace("v1.28.3"))), expand.RenderIstio.List(list, resource.Settings{})
 	sorted := func(l *krm.List) string {
 		items := slices.Clone(l.Items)
 		manifest.Sort(items)
@@ -317,7 +317,7 @@ func TestIdempotent(t *testing.T) {
 			text := write(t, &krm.List{Items: first.Items})
 			again := read(t, text)
 			again.Config = config
-			second := expand.RenderIstio.List(again, resource.Options{})
+			second := expand.RenderIstio.List(again, resource.Settings{})
 			if diff := cmp.Diff(text, write(t, &krm.List{Items: second.Items})); diff != "" {
 				t.Errorf("(-first +second)\n%s", diff)
 			}
@@ -379,7 +379,7 @@ func TestCRDsOfTwoMutators(t *testing.T) {
 				for _, config := range []string{a, b} {
 					in := read(t, text)
 					in.Config = read(t, resourceList(config)).Config
-					out := expand.RenderIstio.List(in, resource.Options{})
+					out := expand.RenderIstio.List(in, resource.Settings{})
 					if out.Findings.HasError() {
 						t.Fatal(out.Findings)
 					}
@@ -504,7 +504,7 @@ func TestErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := read(t, tc.in)
 			before := write(t, &krm.List{Items: in.Items})
-			out := expand.RenderIstio.List(in, resource.Options{})
+			out := expand.RenderIstio.List(in, resource.Settings{})
 			got := short(out.Findings)
 			for i := range min(len(got), len(tc.want)) {
 				if strings.Contains(got[i].Message, tc.want[i].Message) {
@@ -663,7 +663,7 @@ func TestRenderedBy(t *testing.T) {
 		},
 	} {
 		in := read(t, resourceList("", c.items...))
-		out := c.function.List(in, resource.Options{})
+		out := c.function.List(in, resource.Settings{})
 		var results []string
 		for _, r := range out.Findings {
 			results = append(results, r.Message)

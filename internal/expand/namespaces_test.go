@@ -54,7 +54,7 @@ func TestElsewhere(t *testing.T) {
 		},
 		{"kpt, no move", []string{remembered(mesh("istio-system")), injected, earlier}, ""},
 	} {
-		out := expand.RenderIstio.List(read(t, resourceList("", c.items...)), resource.Options{})
+		out := expand.RenderIstio.List(read(t, resourceList("", c.items...)), resource.Settings{})
 		if out.Findings.HasError() {
 			t.Errorf("%s: %v", c.reason, out.Findings)
 		}

@@ -34,7 +34,7 @@ type removal struct {
 	before, after []manifest.Object
 	around        *around
 	reports       []usage.Report
-	options       resource.Options
+	options       resource.Settings
 	// released are the revisions that usage reports have released, as "owner name".
 	released map[string]bool
 	// allowed are the resources whose removal the user has allowed, by "kind/name".
@@ -52,7 +52,7 @@ func (t task) removal(e *Expanded, after []manifest.Object, reports []usage.Repo
 	r := &removal{
 		before: t.items, after: after, around: e.around, reports: reports, options: t.options,
 		released: map[string]bool{},
-		allowed:  resource.Names(t.options[resource.OptionAllowRemoval]), ids: map[manifest.ID]bool{}, sources: map[string]bool{},
+		allowed:  t.options.Options().AllowRemoval, ids: map[manifest.ID]bool{}, sources: map[string]bool{},
 		provided: tagNames(after),
 	}
 	for _, names := range annotated(t.items, resource.OptionAllowRemoval) {
@@ -253,7 +253,7 @@ func (r *removal) unused(revisions []string) bool {
 			}
 		}
 		// No other revision comes after it, so that a report need not have seen one.
-		q := usage.Question{Revision: name, Active: name, Stale: stale, Clusters: clustersOf(r.options)}
+		q := usage.Question{Revision: name, Active: name, Stale: stale, Clusters: r.options.Options().Clusters}
 		if !usage.Decide(r.reports, q).Unused {
 			return false
 		}

@@ -266,7 +266,7 @@ func TestRemoval(t *testing.T) {
 		},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			options := resource.Options{}
+			options := resource.Settings{}
 			if c.allow != "" {
 				options[resource.OptionAllowRemoval] = c.allow
 			}
@@ -356,7 +356,7 @@ func TestMistakes(t *testing.T) {
 		for _, f := range []expand.Function{expand.RenderIstio, expand.RenderCNI, expand.RevisionTag} {
 			in := read(t, c.in)
 			want := write(t, &krm.List{Items: in.Items})
-			out := f.List(in, resource.Options{})
+			out := f.List(in, resource.Settings{})
 			if diff := cmp.Diff([]string{c.want}, said(out.Findings)); diff != "" {
 				t.Errorf("%s, %s: -want +got\n%s", f.Name, c.reason, diff)
 			}
@@ -376,7 +376,7 @@ func TestMistakes(t *testing.T) {
 // TestZTunnel: there is no function for it yet, which is no error.
 func TestZTunnel(t *testing.T) {
 	out := expand.RenderCNI.List(read(t, resourceList("",
-		strings.Replace(istio("default", "{}"), "kind: Istio", "kind: ZTunnel", 1))), resource.Options{})
+		strings.Replace(istio("default", "{}"), "kind: Istio", "kind: ZTunnel", 1))), resource.Settings{})
 	want := []string{"warning ZTunnel/default: kind: no function of Lateen expands a ZTunnel: nothing is rendered " +
 		"for it; install Istio's chart ztunnel beside the control plane"}
 	if diff := cmp.Diff(want, said(out.Findings)); diff != "" || len(out.Items) != 1 {
@@ -394,28 +394,28 @@ func TestStrict(t *testing.T) {
 	for _, c := range []struct {
 		reason  string
 		in      string
-		options resource.Options
+		options resource.Settings
 		code    int
 	}{
-		{"nobody", resourceList("", wrong("a: b")), resource.Options{}, 0},
-		{"somebody says false", resourceList("", wrong("lateen.io/strict: 'false'")), resource.Options{}, 0},
-		{"a flag or the environment", resourceList("", wrong("a: b")), resource.Options{"strict": "true"}, 3},
+		{"nobody", resourceList("", wrong("a: b")), resource.Settings{}, 0},
+		{"somebody says false", resourceList("", wrong("lateen.io/strict: 'false'")), resource.Settings{}, 0},
+		{"a flag or the environment", resourceList("", wrong("a: b")), resource.Settings{"strict": "true"}, 3},
 		{
 			"the resource cannot take it back", resourceList("", wrong("lateen.io/strict: 'false'")),
-			resource.Options{"strict": "true"},
+			resource.Settings{"strict": "true"},
 			3,
 		},
-		{"an annotation", resourceList("", wrong("lateen.io/strict: 'true'")), resource.Options{}, 3},
-		{"an annotation on another resource", resourceList("", wrong("a: b"), elsewhere), resource.Options{}, 3},
+		{"an annotation", resourceList("", wrong("lateen.io/strict: 'true'")), resource.Settings{}, 3},
+		{"an annotation on another resource", resourceList("", wrong("a: b"), elsewhere), resource.Settings{}, 3},
 		{
 			"a ConfigMap", resourceList(configMap+"data: {strict: 'true'}\n", wrong("a: b")),
-			resource.Options{"strict": "false"},
+			resource.Settings{"strict": "false"},
 			3,
 		},
-		{"a generator", resourceList(wrong("lateen.io/strict: 'true'")), resource.Options{}, 3},
+		{"a generator", resourceList(wrong("lateen.io/strict: 'true'")), resource.Settings{}, 3},
 		{
 			"what is wrong is wrong", resourceList("", wrong("lateen.io/nonsense: 'true'")),
-			resource.Options{"strict": "true"},
+			resource.Settings{"strict": "true"},
 			1,
 		},
 	} {
@@ -443,7 +443,7 @@ func TestStrict(t *testing.T) {
 func TestNothingToName(t *testing.T) {
 	out := expand.RenderIstio.List(read(t, resourceList("",
 		"apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata: {name: default}\nspec: {versoin: v1.28.3}\n",
-		namespaceWith("istio.io/rev: canary"))), resource.Options{})
+		namespaceWith("istio.io/rev: canary"))), resource.Settings{})
 	want := []string{
 		"error Istio/default: spec.versoin: unknown field; did you mean version?",
 		"warning Namespace/app: istio.io/rev: canary is no revision or tag of the package: nothing would be injected, and " +

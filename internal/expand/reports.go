@@ -64,8 +64,8 @@ func (e *Expanded) strangers(reports []usage.Report) finding.List {
 	all := true                           // whether every Istio lists its clusters
 	for _, item := range e.around.items { // another run may be the one that expands it
 		if resource.IsResource(item, v1.KindIstio) {
-			options, _ := resource.OptionsOf(item)
-			clusters := clustersOf(options.Over(e.around.options))
+			options, _ := resource.SettingsOf(item)
+			clusters := options.Over(e.around.options).Options().Clusters
 			listed, all = append(listed, clusters...), all && len(clusters) > 0
 		}
 	}
@@ -88,9 +88,4 @@ func (e *Expanded) strangers(reports []usage.Report) finding.List {
 		}
 	}
 	return findings
-}
-
-// clustersOf are the clusters in the option of that name.
-func clustersOf(options resource.Options) []string {
-	return strings.FieldsFunc(options[resource.OptionClusters], func(c rune) bool { return c == ',' || c == ' ' })
 }

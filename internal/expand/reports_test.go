@@ -38,7 +38,7 @@ func TestStrangers(t *testing.T) {
 		{"of no revision", "", []string{mesh("a", ""), report("west", "x")}, []string{"west the usage report mentions no revision"}},
 		{"a list for the whole package", configMap + "data: {clusters: 'west, east'}\n", []string{mesh("a", ""), report("east", "a"), report("north", "a")}, []string{"north the package is not applied"}},
 	} {
-		out := expand.RenderIstio.List(read(t, resourceList(c.config, c.items...)), resource.Options{})
+		out := expand.RenderIstio.List(read(t, resourceList(c.config, c.items...)), resource.Settings{})
 		if out.Findings.HasError() {
 			t.Fatalf("%s: %v", c.reason, out.Findings)
 		}

@@ -77,13 +77,13 @@ func TestSharedStays(t *testing.T) {
 		},
 	} {
 		pass := func(items ...string) *krm.List {
-			out := expand.RenderIstio.List(read(t, resourceList("", items...)), resource.Options{
+			out := expand.RenderIstio.List(read(t, resourceList("", items...)), resource.Settings{
 				resource.OptionAllowRemoval: "IstioRevision/default",
 			})
 			if out.Findings.HasError() {
 				t.Fatalf("%s %v", c.reason, out.Findings)
 			}
-			if out = expand.RevisionTag.List(out, resource.Options{}); out.Findings.HasError() {
+			if out = expand.RevisionTag.List(out, resource.Settings{}); out.Findings.HasError() {
 				t.Fatalf("%s %v", c.reason, out.Findings)
 			}
 			return out

@@ -10,7 +10,7 @@ import (
 
 // isStrict reports whether the options say so, or any resource of Lateen among the items. Whoever asks for it means the
 // whole run: there is no precedence by which another could take it back.
-func isStrict(options resource.Options, items []manifest.Object) bool {
+func isStrict(options resource.Settings, items []manifest.Object) bool {
 	return options.Strict() || slices.Contains(annotated(items, resource.OptionStrict), "true")
 }
 

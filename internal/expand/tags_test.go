@@ -55,7 +55,7 @@ func showOptions(t *testing.T, template string) {
 }
 
 // pipeline runs render-istio and revision-tag on a package, each with options of its own, and returns the result of the second.
-func pipeline(t *testing.T, text string, istio, tag resource.Options) *krm.List {
+func pipeline(t *testing.T, text string, istio, tag resource.Settings) *krm.List {
 	t.Helper()
 	out := expand.RenderIstio.List(read(t, text), istio)
 	if out.Findings.HasError() {
@@ -100,15 +100,15 @@ func TestTagOptions(t *testing.T) {
 		charts := brought(t, "1.26.9")
 		showOptions(t, filepath.Join(charts, "1.26.9/istiod/templates/revision-tags.yaml"))
 		text := resourceList("", istio("mesh", "{version: v1.26.9}", inFile("mesh.yaml")), tagFile)
-		options := resource.Options{"charts": charts, "kube-version": "v1.30.1", "platform": "openshift"}
+		options := resource.Settings{"charts": charts, "kube-version": "v1.30.1", "platform": "openshift"}
 		both := hooks(t, pipeline(t, text, options, options))
 		if !strings.Contains(both, "v1.30.1") || !strings.Contains(both, "openshift") {
 			t.Fatalf("the template does not show the options:\n%s", both)
 		}
-		if diff := cmp.Diff(both, hooks(t, pipeline(t, text, options, resource.Options{"charts": charts}))); diff != "" {
+		if diff := cmp.Diff(both, hooks(t, pipeline(t, text, options, resource.Settings{"charts": charts}))); diff != "" {
 			t.Errorf("-options for both +only for render-istio:\n%s", diff)
 		}
-		own := hooks(t, pipeline(t, text, options, resource.Options{"charts": charts, "kube-version": "v1.31.2"}))
+		own := hooks(t, pipeline(t, text, options, resource.Settings{"charts": charts, "kube-version": "v1.31.2"}))
 		if !strings.Contains(own, "v1.31.2") {
 			t.Errorf("an option of the tag's own does not win:\n%s", own)
 		}
@@ -116,11 +116,11 @@ func TestTagOptions(t *testing.T) {
 
 	t.Run("charts that the tag does not have", func(t *testing.T) {
 		text := resourceList("", istio("mesh", "{version: v1.26.9}", inFile("mesh.yaml")), tagFile)
-		charts := resource.Options{"charts": brought(t, "1.26.9")}
+		charts := resource.Settings{"charts": brought(t, "1.26.9")}
 		if out := pipeline(t, text, charts, charts); !strings.Contains(hooks(t, out), "istiod-mesh") {
 			t.Error("with the charts, nothing is rendered")
 		}
-		out := pipeline(t, text, charts, resource.Options{})
+		out := pipeline(t, text, charts, resource.Settings{})
 		if !out.Findings.HasError() || !strings.Contains(out.Findings[0].Message, "Istio/mesh cannot be rendered: Istio v1.26.9 is not bundled") ||
 			!strings.HasSuffix(out.Findings[0].Message, ". If render-istio has the option charts, give revision-tag the same") {
 			t.Errorf("got %v", out.Findings)
@@ -129,7 +129,7 @@ func TestTagOptions(t *testing.T) {
 
 	t.Run("other charts of the same version", func(t *testing.T) {
 		text := resourceList("", istio("mesh", "{version: v1.26.0}", inFile("mesh.yaml")), tagFile)
-		out := pipeline(t, text, resource.Options{"charts": brought(t, "1.26.0")}, resource.Options{})
+		out := pipeline(t, text, resource.Settings{"charts": brought(t, "1.26.0")}, resource.Settings{})
 		want := []found{{"warning", "prod", "spec.targetRef.name", "tag.yaml", "spec.targetRef: Istio/mesh was rendered with other charts of Istio v1.26.0 than those " +
 			"that the tag gets: give revision-tag the same option charts as render-istio"}}
 		if diff := cmp.Diff(want, short(out.Findings)); diff != "" {
@@ -138,10 +138,10 @@ func TestTagOptions(t *testing.T) {
 	})
 
 	t.Run("an earlier revision whose charts are gone", func(t *testing.T) {
-		charts := resource.Options{"charts": brought(t, "1.26.9")}
+		charts := resource.Settings{"charts": brought(t, "1.26.9")}
 		pinned := strings.Replace(tagFile, "{kind: Istio, name: mesh}", "{kind: IstioRevision, name: mesh-v1-26-9}", 1)
 		first := pipeline(t, resourceList("", istio("mesh", "{version: v1.26.9"+based, inFile("mesh.yaml")), pinned), charts, charts)
-		out := pipeline(t, edited(t, first, "{version: v1.26.9, ", "{version: v1.28.3, "), resource.Options{}, resource.Options{})
+		out := pipeline(t, edited(t, first, "{version: v1.26.9, ", "{version: v1.28.3, "), resource.Settings{}, resource.Settings{})
 		if len(out.Findings) != 1 || out.Findings[0].Severity != finding.Warning ||
 			!strings.HasPrefix(out.Findings[0].Message, "spec.targetRef: the objects of the tag stay as they are, because IstioRevision/mesh-v1-26-9 cannot be rendered") {
 			t.Errorf("got %v", short(out.Findings))
@@ -153,8 +153,8 @@ func TestTagOptions(t *testing.T) {
 
 	t.Run("an earlier revision by an alias", func(t *testing.T) {
 		alias := strings.Replace(tagFile, "{kind: Istio, name: mesh}", "{kind: IstioRevision, name: mesh-v1-26-latest}", 1)
-		first := pipeline(t, resourceList("", istio("mesh", "{version: v1.26-latest"+based, inFile("mesh.yaml")), alias), resource.Options{}, resource.Options{})
-		newer := resource.Options{"charts": brought(t, "1.26.9")}
+		first := pipeline(t, resourceList("", istio("mesh", "{version: v1.26-latest"+based, inFile("mesh.yaml")), alias), resource.Settings{}, resource.Settings{})
+		newer := resource.Settings{"charts": brought(t, "1.26.9")}
 		out := pipeline(t, edited(t, first, "{version: v1.26-latest, ", "{version: v1.28.3, "), newer, newer)
 		if diff := cmp.Diff(hooks(t, first), hooks(t, out)); diff != "" {
 			t.Errorf("the alias means something newer now, the revision does not: -before +after:\n%s", diff)
@@ -162,10 +162,10 @@ func TestTagOptions(t *testing.T) {
 	})
 
 	t.Run("an Istio that a generator has expanded", func(t *testing.T) {
-		generated := expand.RenderIstio.List(read(t, resourceList(istio("mesh", "{version: v1.28.3}"))), resource.Options{})
+		generated := expand.RenderIstio.List(read(t, resourceList(istio("mesh", "{version: v1.28.3}"))), resource.Settings{})
 		in := *generated
 		in.Items = append(in.Items, read(t, resourceList("", tagOf("prod", "Istio", "mesh"))).Items...)
-		out := expand.RevisionTag.List(&in, resource.Options{})
+		out := expand.RevisionTag.List(&in, resource.Settings{})
 		want := "spec.targetRef: Istio/mesh is not in the package; there are: none. There are objects of Istio/mesh, which a generator has expanded and does not " +
 			`pass on: list it among the resources, with config.kubernetes.io/local-config: "true", and render-istio as a transformer`
 		if len(out.Findings) != 1 || out.Findings[0].Message != want {
@@ -177,7 +177,7 @@ func TestTagOptions(t *testing.T) {
 // TestSkewUnknown: of a version without a number nobody can say what it goes with.
 func TestSkewUnknown(t *testing.T) {
 	cni := "apiVersion: sailoperator.io/v1\nkind: IstioCNI\nmetadata: {name: default}\nspec: {version: v1.28.3}\n"
-	out := expand.RenderCNI.List(read(t, resourceList("", istio("default", "{version: master}"), cni)), resource.Options{"charts": brought(t, "master")})
+	out := expand.RenderCNI.List(read(t, resourceList("", istio("default", "{version: master}"), cni)), resource.Settings{"charts": brought(t, "master")})
 	want := []found{{"info", "default", "spec.version", "", "spec.version: whether the CNI plugin of Istio v1.28.3 works with Istio/default of Istio master cannot be told from the versions"}}
 	if diff := cmp.Diff(want, short(out.Findings)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

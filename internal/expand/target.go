@@ -20,7 +20,7 @@ import (
 type around struct {
 	items []manifest.Object
 	// options are those in force for every resource of the package, below its own annotations.
-	options resource.Options
+	options resource.Settings
 	dirs    directories
 
 	planned map[*yaml.Node]plane // what this run has planned already, by item
@@ -108,10 +108,10 @@ func (a *around) plane(item manifest.Object) plane {
 	if r.Revision != nil && record != nil && p.version != "" {
 		version = p.version // an alias may mean a newer one by now
 	}
-	options := r.Options.Over(a.options).Over(recorded(record))
-	p.kubeVersion = options[resource.OptionKubeVersion]
+	options := r.Settings.Over(a.options).Over(recorded(record)).Options()
+	p.kubeVersion = options.KubeVersion
 	var dir *release.Directory
-	if dir, p.err = a.dirs.open(options[resource.OptionCharts]); p.err != nil {
+	if dir, p.err = a.dirs.open(options.Charts); p.err != nil {
 		return p
 	}
 	if p.release, p.err = release.Bundled().Resolve(version, dir); p.err != nil {
@@ -154,8 +154,8 @@ func (a *around) record(r resource.Resource) *manifest.Object {
 
 // recorded are the options that a control plane was rendered with, as far as they are on record: render-istio may have them from
 // a functionConfig of its own.
-func recorded(record *manifest.Object) resource.Options {
-	out := resource.Options{}
+func recorded(record *manifest.Object) resource.Settings {
+	out := resource.Settings{}
 	if record == nil {
 		return out
 	}
@@ -214,10 +214,12 @@ func (j *job) target() {
 				"give revision-tag the same option charts as render-istio", ref.Kind, ref.Name, target.version))
 		}
 		j.output.Revision, j.output.Release = target.revision, target.release
-		j.Options = j.Options.Over(resource.Options{resource.OptionKubeVersion: target.kubeVersion})
-		if own, _ := resource.OptionsOf(target.item); own[resource.OptionFluxSubstitute] != "" {
-			// The tag has the values of its target.
-			j.Options[resource.OptionFluxSubstitute] = own[resource.OptionFluxSubstitute]
+		if j.Options.KubeVersion == "" {
+			j.Options.KubeVersion = target.kubeVersion
+		}
+		own, _ := resource.SettingsOf(target.item)
+		if flux := own.Options().FluxSubstitute; flux != resource.SubstituteUnknown { // the tag has the values of its target
+			j.Options.FluxSubstitute = flux
 		}
 	}
 }

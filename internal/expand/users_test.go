@@ -124,7 +124,7 @@ func TestUsers(t *testing.T) {
 	mesh := istio("mesh", "{version: v1.28.3, updateStrategy: {type: RevisionBased}}", file)
 	for _, c := range cases {
 		t.Run(c.reason, func(t *testing.T) {
-			out := expand.RenderIstio.List(read(t, resourceList("", append([]string{mesh}, c.items...)...)), resource.Options{})
+			out := expand.RenderIstio.List(read(t, resourceList("", append([]string{mesh}, c.items...)...)), resource.Settings{})
 			var found []string
 			for _, r := range out.Findings {
 				if r.Severity == finding.Error {
@@ -139,7 +139,7 @@ func TestUsers(t *testing.T) {
 			report := "apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata: {name: west, " + local + "}\nspec: {observedAt: '2026-11-22T12:00:00Z', " +
 				"revisions: [{name: " + c.name + ", inUse: 'False'}, {name: mesh-v1-28-3, inUse: 'True'}]}\n"
 			active := "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: mesh-v1-28-3, annotations: {lateen.io/owner: Istio/mesh, lateen.io/activation: '2'}}\n"
-			out = expand.RenderIstio.List(read(t, resourceList("", append([]string{mesh, earlier, active, report}, c.items...)...)), resource.Options{})
+			out = expand.RenderIstio.List(read(t, resourceList("", append([]string{mesh, earlier, active, report}, c.items...)...)), resource.Settings{})
 			for _, r := range out.Findings {
 				if r.Severity == finding.Error {
 					t.Fatal(out.Findings)

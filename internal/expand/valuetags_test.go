@@ -47,7 +47,7 @@ func TestTagTwice(t *testing.T) {
 				"istio.io/rev=a would be injected twice; rename the tag",
 		}},
 	} {
-		out := c.function.List(read(t, resourceList("", c.items...)), resource.Options{})
+		out := c.function.List(read(t, resourceList("", c.items...)), resource.Settings{})
 		var got []string
 		for _, r := range out.Findings {
 			got = append(got, r.Ref.Kind+"/"+r.Ref.Name+": "+r.Message)
@@ -90,14 +90,14 @@ func TestValueTagsMove(t *testing.T) {
 		},
 	} {
 		in := read(t, resourceList("", mesh(c.from, tags)))
-		first := read(t, write(t, &krm.List{Items: expand.RenderIstio.List(in, resource.Options{}).Items}))
+		first := read(t, write(t, &krm.List{Items: expand.RenderIstio.List(in, resource.Settings{}).Items}))
 		items := read(t, resourceList("", mesh(c.to, c.after))).Items
 		for _, o := range first.Items {
 			if o.Kind() != "Istio" {
 				items = append(items, o)
 			}
 		}
-		out := expand.RenderIstio.List(&krm.List{Items: items}, resource.Options{})
+		out := expand.RenderIstio.List(&krm.List{Items: items}, resource.Settings{})
 		if out.Findings.HasError() {
 			t.Fatalf("%s: %v", c.reason, out.Findings)
 		}
@@ -154,7 +154,7 @@ func TestUnprotectedNamespace(t *testing.T) {
 		},
 		{"InPlace", []string{namespace("istio-system", ""), istio("mesh", "{version: v1.28.3}")}, nil},
 	} {
-		out := expand.RenderIstio.List(read(t, resourceList("", c.items...)), resource.Options{})
+		out := expand.RenderIstio.List(read(t, resourceList("", c.items...)), resource.Settings{})
 		var got []string
 		for _, r := range out.Findings {
 			got = append(got, r.Ref.Kind+"/"+r.Ref.Name+": "+r.Message)

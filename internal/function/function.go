@@ -86,7 +86,7 @@ type session struct {
 	Program
 	Process
 	files   []string
-	options resource.Options
+	options resource.Settings
 	version bool
 }
 
@@ -102,7 +102,7 @@ func (s *session) finish(err error) int {
 func (s *session) parse() error {
 	flags := flag.NewFlagSet(s.Name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	fromFlags := resource.Options{}
+	fromFlags := resource.Settings{}
 	for _, opt := range s.Program.options() {
 		flags.Func(opt.Name, "", func(value string) error {
 			return cmp.Or(fromFlags.Set(opt.Name, value), isKubeVersion(opt.Name, value))
@@ -122,7 +122,7 @@ func (s *session) parse() error {
 	if err := resource.CheckEnvironment(s.Environ); err != nil {
 		return err
 	}
-	fromEnv, err := resource.OptionsOfEnvironment(s.Getenv)
+	fromEnv, err := resource.SettingsOfEnvironment(s.Getenv)
 	if err := isKubeVersion(resource.OptionKubeVersion, fromEnv[resource.OptionKubeVersion]); err != nil {
 		return fmt.Errorf("environment variable LATEEN_KUBE_VERSION: %w", err)
 	}

@@ -1,265 +1,73 @@
 package resource
 
-import (
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
-	"unicode"
+// Include is the decision where Istio's CRDs come from.
+type Include string
 
-	v1 "github.com/lateen-io/lateen/api/v1"
-	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/values"
-)
-
-// Options are what a user can set besides the resource itself. Each has one name in all forms, and this is the order in
-// which they win: annotation lateen.io/<name> on the resource, key of a ConfigMap functionConfig, flag --<name>,
-// environment variable LATEEN_<NAME>.
-type Options map[string]string
-
-// Option describes one option.
-type Option struct {
-	Name string
-	// Values are the possible ones; none means any text.
-	Values []string
-	// Help is one line, Placeholder stands for the value in it.
-	Help, Placeholder string
-	// Without says what holds without the option, if that is not the first of the values.
-	Without string
-}
-
-// The names of the options.
+// The decisions. Undecided means the same as Excluded for the rendering; a package in which nobody decides gets a warning
+// if it needs them.
 const (
-	OptionCharts        = "charts"
-	OptionKubeVersion   = "kube-version"
-	OptionPlatform      = "platform"
-	OptionCRDs          = "crds"
-	OptionTrack         = "track"
-	OptionFailurePolicy = "failure-policy"
-	OptionProtect       = "protect"
-	OptionClusters      = "clusters"
-	OptionStrict        = "strict"
-	OptionAllowRemoval  = "allow-removal"
-	// OptionFluxSubstitute has no default: a resource without variables needs none, and one with them gets a warning.
-	OptionFluxSubstitute = "flux-substitute"
+	Undecided Include = ""
+	Excluded  Include = "exclude"
+	Included  Include = "include"
 )
 
-// AllOptions lists the options.
-var AllOptions = []Option{
-	{
-		Name: OptionCharts, Placeholder: "DIR",
-		Help: "directory with charts of versions that are not bundled: istiod-1.22.5.tgz, base-1.22.5.tgz, or 1.22.5/istiod, 1.22.5/base",
-	},
-	{
-		Name: OptionKubeVersion, Placeholder: "VERSION",
-		Help: "Kubernetes version that charts are told about, such as v1.34.0; one with -gke says that the CNI " +
-			"plugin is for GKE",
-	},
-	{
-		Name: OptionPlatform, Placeholder: "NAME",
-		Help: "kind of cluster, such as openshift or gke; a pipeline cannot find it out, except gke by kube-version",
-	},
-	{
-		Name: OptionCRDs, Values: []string{"exclude", "include"},
-		Help: "whether to render Istio's own CRDs as well, once, in the newest version",
-	},
-	{
-		Name: OptionTrack, Values: []string{"false", "true"},
-		Help: "kustomize generator: also emit the Istio and its IstioRevision, for the controller to track",
-	},
-	{
-		Name: OptionFailurePolicy, Values: []string{"omit", "chart"},
-		Help: "failurePolicy of validating webhooks: leave it to istiod, or write what the chart says",
-	},
-	{
-		Name: OptionProtect, Values: []string{"false", "true", "teardown"},
-		Help: "ask Argo CD and Flux not to prune the objects of an InPlace control plane or IstioRevision either, a " +
-			"step before RevisionBased; teardown: not to protect those of a RevisionBased one any more, the step " +
-			"before it is taken down",
-	},
-	{
-		Name: OptionClusters, Placeholder: "NAME,NAME",
-		Help: "clusters that the package is applied to; an old revision is released only if there is a usage report of each",
-	},
-	{
-		Name: OptionStrict, Values: []string{"false", "true"},
-		Help: "warnings are errors; it holds if any of the forms says so",
-	},
-	{
-		Name: OptionAllowRemoval, Placeholder: "KIND/NAME,KIND/NAME",
-		Help: "resources that have left the package and whose objects may go, although something may depend on them",
-	},
-	{
-		Name: OptionFluxSubstitute, Values: []string{"false", "true"}, Without: "no default: a value with one is a warning",
-		Help: "whether Flux replaces ${name} in your values after rendering (postBuild.substitute); with false " +
-			"they are literal",
-	},
+// Substitute says whether Flux puts in the variables, ${name}, of the values after rendering.
+type Substitute string
+
+// What is known about that.
+const (
+	SubstituteUnknown Substitute = ""
+	SubstituteNo      Substitute = "false"
+	SubstituteYes     Substitute = "true"
+)
+
+// Protect says whose objects ask GitOps tools not to prune them.
+type Protect string
+
+// The possibilities.
+const (
+	// ProtectRevisions protects those of RevisionBased control planes, where nothing remembers older revisions.
+	ProtectRevisions Protect = "false"
+	// ProtectAll protects those of any control plane.
+	ProtectAll Protect = "true"
+	// ProtectNone protects nothing: the step before a mesh is taken down.
+	ProtectNone Protect = "teardown"
+)
+
+// Options are what is in force for one resource, or for a call.
+type Options struct {
+	// Charts is a directory with charts of versions that are not bundled; empty for none.
+	Charts string
+	// KubeVersion is what charts are told about the cluster, such as v1.34.0; empty means a fixed default. It is not
+	// checked yet.
+	KubeVersion string
+	// Platform is the kind of cluster, such as openshift; empty if it is not known.
+	Platform string
+	// CRDs says whether Istio's own CRDs are rendered.
+	CRDs Include
+	// Track says that a generator also emits the Istio and its IstioRevision.
+	Track bool
+	// ChartFailurePolicy leaves the failurePolicy of validating webhooks as the charts have it.
+	ChartFailurePolicy bool
+	// Protect says whose objects ask not to be pruned.
+	Protect Protect
+	// Clusters are those that the package is applied to, if that is known.
+	Clusters []string
+	// Strict makes errors of warnings.
+	Strict bool
+	// AllowRemoval are resources whose objects may go, by kind and name: Istio/default.
+	AllowRemoval []string
+	// FluxSubstitute is about variables in values.
+	FluxSubstitute Substitute
 }
 
-// OptionPrefix makes the name of an option that of an annotation.
-const OptionPrefix = "lateen.io/"
-
-// reserved are annotations below lateen.io/ that are not options but written by Lateen. lateen.io/kube-version is both: on
-// a generated IstioRevision it records what the option was.
-var reserved = []string{
-	manifest.AnnotationOwner, manifest.AnnotationRenderedBy, manifest.AnnotationVersion, manifest.AnnotationChartDigest,
-	manifest.AnnotationActivation, manifest.AnnotationStaleReports, manifest.AnnotationReleasedBy,
-}
-
-// Set checks and sets one option.
-func (o Options) Set(name, value string) error {
-	i := slices.IndexFunc(AllOptions, func(opt Option) bool { return opt.Name == name })
-	if i < 0 {
-		names := optionNames()
-		if best := values.Closest(name, names); best != "" {
-			return fmt.Errorf("unknown option %q; did you mean %s?", name, best)
-		}
-		return fmt.Errorf("unknown option %q; options are: %s", name, strings.Join(names, ", "))
+// Options are the settings by their types. Set has checked them.
+func (s Settings) Options() Options {
+	return Options{
+		Charts: s[OptionCharts], KubeVersion: s[OptionKubeVersion], Platform: s[OptionPlatform],
+		CRDs: Include(s[OptionCRDs]), Track: s[OptionTrack] == "true",
+		ChartFailurePolicy: s[OptionFailurePolicy] == "chart", Protect: Protect(s[OptionProtect]),
+		Clusters: Names(s[OptionClusters]), Strict: s.Strict(), AllowRemoval: Names(s[OptionAllowRemoval]),
+		FluxSubstitute: Substitute(s[OptionFluxSubstitute]),
 	}
-	if possible := AllOptions[i].Values; len(possible) > 0 && !slices.Contains(possible, value) {
-		return fmt.Errorf("option %s is %q; possible are: %s", name, value, strings.Join(possible, ", "))
-	}
-	if name == OptionAllowRemoval {
-		if err := checkOwners(value); err != nil {
-			return fmt.Errorf("option %s: %w", name, err)
-		}
-	}
-	o[name] = value
-	return nil
-}
-
-// Names are those in a list of names, with commas or spaces between them.
-func Names(list string) []string {
-	return strings.FieldsFunc(list, func(c rune) bool { return c == ',' || unicode.IsSpace(c) })
-}
-
-// checkOwners finds what in a list of resources cannot be one.
-func checkOwners(list string) error {
-	kinds := []string{v1.KindIstio, v1.KindIstioCNI, v1.KindIstioRevision, v1.KindIstioRevisionTag}
-	for _, name := range Names(list) {
-		kind, rest, _ := strings.Cut(name, "/")
-		switch {
-		case rest == "" || strings.Contains(rest, "/"):
-			return fmt.Errorf("%q is no resource; write its kind and its name, such as Istio/default", name)
-		case !slices.Contains(kinds, kind):
-			return fmt.Errorf("%q: possible kinds are: %s", name, strings.Join(kinds, ", "))
-		}
-	}
-	return nil
-}
-
-// Over returns the options with those of lower rank where o says nothing. Two are safe to add up: strict holds if
-// either has it, and what may be removed is what either allows.
-func (o Options) Over(lower Options) Options {
-	out := Options{}
-	maps.Copy(out, lower)
-	maps.Copy(out, o)
-	if o.Strict() || lower.Strict() {
-		out[OptionStrict] = "true"
-	}
-	if both := append(Names(o[OptionAllowRemoval]), Names(lower[OptionAllowRemoval])...); len(both) > 0 {
-		out[OptionAllowRemoval] = strings.Join(both, ",")
-	}
-	return out
-}
-
-// Strict reports whether warnings are errors.
-func (o Options) Strict() bool { return o[OptionStrict] == "true" }
-
-// OptionsOf reads the options in the annotations of a resource.
-func OptionsOf(o manifest.Object) (Options, finding.List) {
-	out := Options{}
-	var findings finding.List
-	annotations := o.Annotations()
-	for _, key := range slices.Sorted(maps.Keys(annotations)) {
-		name, ok := strings.CutPrefix(key, OptionPrefix)
-		if meant := misprefixed(key); meant != "" {
-			findings = append(findings, Finding(o, finding.Error, []string{"metadata", "annotations", key},
-				fmt.Sprintf("annotation %s: no option has this prefix; did you mean %s?", key, meant)))
-		}
-		if !ok || slices.Contains(reserved, key) {
-			continue
-		}
-		if err := out.Set(name, annotations[key]); err != nil {
-			findings = append(findings, Finding(o, finding.Error, []string{"metadata", "annotations", key}, "annotation "+key+": "+err.Error()))
-		}
-	}
-	return out, findings
-}
-
-// misprefixed is the annotation of an option that was meant by one whose prefix is nearly that of options, or empty.
-// Others have prefixes of their own: the name must be that of an option as well, or near it.
-func misprefixed(key string) string {
-	prefix, name, _ := strings.Cut(key, "/")
-	ours := strings.TrimSuffix(OptionPrefix, "/")
-	bare, _, _ := strings.Cut(ours, ".")
-	if prefix == ours || !values.Near(prefix, ours, 2) && !values.Near(prefix, bare, 1) {
-		return ""
-	}
-	if best := values.Closest(name, optionNames()); best != "" {
-		return OptionPrefix + best
-	}
-	return ""
-}
-
-func optionNames() []string {
-	names := make([]string, len(AllOptions))
-	for i, opt := range AllOptions {
-		names[i] = opt.Name
-	}
-	return names
-}
-
-// OptionsOfConfig reads the options in a ConfigMap functionConfig.
-func OptionsOfConfig(config manifest.Object) (Options, finding.List) {
-	out := Options{}
-	var findings finding.List
-	data := map[string]string{}
-	if n := config.Field("data"); n != nil {
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			data[n.Content[i].Value] = n.Content[i+1].Value
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(data)) {
-		if err := out.Set(name, data[name]); err != nil {
-			findings = append(findings, Finding(config, finding.Error, []string{"data", name}, "functionConfig: "+err.Error()))
-		}
-	}
-	return out, findings
-}
-
-const environmentPrefix = "LATEEN_"
-
-func environmentName(option string) string {
-	return environmentPrefix + strings.ReplaceAll(strings.ToUpper(option), "-", "_")
-}
-
-// CheckEnvironment finds a variable, of those in the form NAME=value, that is nearly one of an option: LATEEN_PROTEC. It
-// is an error, as the annotation is: what protects a mesh must not be off by a typing error. Names that are near none
-// are left alone; tests and builds have some.
-func CheckEnvironment(variables []string) error {
-	for _, variable := range slices.Sorted(slices.Values(variables)) {
-		name, _, _ := strings.Cut(variable, "=")
-		option, ours := strings.CutPrefix(name, environmentPrefix)
-		if best := values.Closest(option, optionNames()); ours && best != "" && name != environmentName(best) {
-			return fmt.Errorf("environment variable %s: no option has this name; did you mean %s?", name, environmentName(best))
-		}
-	}
-	return nil
-}
-
-// OptionsOfEnvironment reads LATEEN_<NAME> variables. The kustomize and kpt of a developer share the environment with
-// other tools, so names that are no option are left alone; see CheckEnvironment.
-func OptionsOfEnvironment(lookup func(string) (string, bool)) (Options, error) {
-	out := Options{}
-	for _, opt := range AllOptions {
-		env := environmentName(opt.Name)
-		if value, set := lookup(env); set && value != "" {
-			if err := out.Set(opt.Name, value); err != nil {
-				return nil, fmt.Errorf("environment variable %s: %w", env, err)
-			}
-		}
-	}
-	return out, nil
 }

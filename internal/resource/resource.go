@@ -29,8 +29,8 @@ type Resource struct {
 	Revision *v1.IstioRevision
 	Tag      *v1.IstioRevisionTag
 	CNI      *v1.IstioCNI
-	// Options are those that the resource's own annotations give.
-	Options Options
+	// Settings are the options that the resource's own annotations set.
+	Settings Settings
 }
 
 // Name is "Istio/default": how messages and owner stamps name the resource.
@@ -148,7 +148,7 @@ func (d *decoder) decode() Resource {
 	if len(d.findings) > 0 {
 		return r
 	}
-	r.Options, d.findings = OptionsOf(o)
+	r.Settings, d.findings = SettingsOf(o)
 	if kind != v1.KindIstioRevision && o.Annotation(manifest.AnnotationOwner) != "" {
 		d.errorf([]string{"metadata", "annotations", manifest.AnnotationOwner}, "annotation %s: no function generates an %s; remove it",
 			manifest.AnnotationOwner, kind)

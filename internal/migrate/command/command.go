@@ -87,7 +87,7 @@ func (s *session) parse() error {
 	if err := resource.CheckEnvironment(s.Environ); err != nil {
 		return err
 	}
-	options, err := resource.OptionsOfEnvironment(s.Getenv)
+	options, err := resource.SettingsOfEnvironment(s.Getenv)
 	s.strict = s.strict || options.Strict()
 	return err
 }

@@ -38,7 +38,7 @@ func TestSet(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			o := resource.Options{}
+			o := resource.Settings{}
 			err := o.Set(tc.name, tc.value)
 			if diff := cmp.Diff(tc.want, message(err)); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
@@ -52,32 +52,32 @@ func TestSet(t *testing.T) {
 
 // TestPrecedence lays all forms over each other: annotation, ConfigMap, flag, environment.
 func TestPrecedence(t *testing.T) {
-	annotations, results := resource.OptionsOf(object(t, "metadata: {annotations: {lateen.io/platform: annotation}}"))
-	config, more := resource.OptionsOfConfig(object(t, "data: {platform: config, charts: config}"))
-	flags := resource.Options{"platform": "flag", "charts": "flag", "kube-version": "v1.31.0"}
-	environment, err := resource.OptionsOfEnvironment(lookup(map[string]string{
+	annotations, results := resource.SettingsOf(object(t, "metadata: {annotations: {lateen.io/platform: annotation}}"))
+	config, more := resource.SettingsOfConfig(object(t, "data: {platform: config, charts: config}"))
+	flags := resource.Settings{"platform": "flag", "charts": "flag", "kube-version": "v1.31.0"}
+	environment, err := resource.SettingsOfEnvironment(lookup(map[string]string{
 		"LATEEN_PLATFORM": "env", "LATEEN_CHARTS": "env", "LATEEN_KUBE_VERSION": "v1.30.0", "LATEEN_CRDS": "include",
 	}))
 	if err != nil || len(results)+len(more) > 0 {
 		t.Fatal(err, results, more)
 	}
-	want := resource.Options{"platform": "annotation", "charts": "config", "kube-version": "v1.31.0", "crds": "include"}
+	want := resource.Settings{"platform": "annotation", "charts": "config", "kube-version": "v1.31.0", "crds": "include"}
 	if diff := cmp.Diff(want, annotations.Over(config).Over(flags).Over(environment)); diff != "" {
 		t.Errorf("the nearer to the resource, the higher the rank (-want +got)\n%s", diff)
 	}
 	if diff := cmp.Diff(want, annotations.Over(config.Over(flags.Over(environment)))); diff != "" {
 		t.Errorf("in whatever order they are laid together (-want +got)\n%s", diff)
 	}
-	if diff := cmp.Diff(resource.Options{"platform": "annotation"}, annotations); diff != "" {
+	if diff := cmp.Diff(resource.Settings{"platform": "annotation"}, annotations); diff != "" {
 		t.Errorf("laying over changes neither of both (-want +got)\n%s", diff)
 	}
 }
 
 // TestAddedUp: strict holds if anybody says so, and what may be removed adds up; no form takes it back.
 func TestAddedUp(t *testing.T) {
-	yes, no, nothing := resource.Options{"strict": "true"}, resource.Options{"strict": "false"}, resource.Options{}
+	yes, no, nothing := resource.Settings{"strict": "true"}, resource.Settings{"strict": "false"}, resource.Settings{}
 	for _, c := range []struct {
-		high, low resource.Options
+		high, low resource.Settings
 		want      bool
 	}{
 		{yes, no, true},
@@ -91,7 +91,7 @@ func TestAddedUp(t *testing.T) {
 			t.Errorf("%v over %v: strict is %v, want %v", c.high, c.low, got, c.want)
 		}
 	}
-	both := resource.Options{"allow-removal": "Istio/a"}.Over(resource.Options{"allow-removal": "Istio/b IstioCNI/default"})
+	both := resource.Settings{"allow-removal": "Istio/a"}.Over(resource.Settings{"allow-removal": "Istio/b IstioCNI/default"})
 	if diff := cmp.Diff([]string{"Istio/a", "Istio/b", "IstioCNI/default"},
 		resource.Names(both["allow-removal"])); diff != "" {
 		t.Errorf("allow-removal (-want +got)\n%s", diff)
@@ -102,21 +102,21 @@ func lookup(env map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 }
 
-func TestOptionsOfEnvironment(t *testing.T) {
+func TestSettingsOfEnvironment(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		env    map[string]string
-		want   resource.Options
+		want   resource.Settings
 		err    string
 	}{
-		"others": {"LATEEN_BIN and the like belong to somebody else", map[string]string{"LATEEN_BIN": "x", "PLATFORM": "y"}, resource.Options{}, ""},
-		"empty":  {"set to nothing is not set", map[string]string{"LATEEN_CRDS": ""}, resource.Options{}, ""},
-		"dashes": {"are underscores", map[string]string{"LATEEN_FAILURE_POLICY": "chart"}, resource.Options{"failure-policy": "chart"}, ""},
+		"others": {"LATEEN_BIN and the like belong to somebody else", map[string]string{"LATEEN_BIN": "x", "PLATFORM": "y"}, resource.Settings{}, ""},
+		"empty":  {"set to nothing is not set", map[string]string{"LATEEN_CRDS": ""}, resource.Settings{}, ""},
+		"dashes": {"are underscores", map[string]string{"LATEEN_FAILURE_POLICY": "chart"}, resource.Settings{"failure-policy": "chart"}, ""},
 		"broken": {"says which variable", map[string]string{"LATEEN_TRACK": "1"}, nil, `environment variable LATEEN_TRACK: option track is "1"; possible are: false, true`},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := resource.OptionsOfEnvironment(lookup(tc.env))
+			got, err := resource.SettingsOfEnvironment(lookup(tc.env))
 			if diff := cmp.Diff(tc.err, message(err)); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
@@ -150,21 +150,21 @@ func diffResults(want []found, got finding.List) string {
 	return cmp.Diff(want, short(got), cmp.AllowUnexported(found{}))
 }
 
-func TestOptionsOf(t *testing.T) {
+func TestSettingsOf(t *testing.T) {
 	cases := map[string]struct {
 		reason      string
 		annotations string
-		want        resource.Options
+		want        resource.Settings
 		results     []found
 	}{
-		"none":     {"no annotations", "{}", resource.Options{}, nil},
-		"others":   {"only lateen.io/ is ours", "{example.com/crds: include, lateen.io.example.com/crds: x}", resource.Options{}, nil},
-		"reserved": {"what Lateen writes itself is no option", "{lateen.io/owner: a, lateen.io/rendered-by: a, lateen.io/version: a, lateen.io/chart-digest: a}", resource.Options{}, nil},
-		"both":     {"kube-version is an option, and recorded under the same name", "{lateen.io/kube-version: v1.30.0}", resource.Options{"kube-version": "v1.30.0"}, nil},
-		"unquoted": {"a boolean that the API server would reject is clear enough in a file", "{lateen.io/track: true}", resource.Options{"track": "true"}, nil},
+		"none":     {"no annotations", "{}", resource.Settings{}, nil},
+		"others":   {"only lateen.io/ is ours", "{example.com/crds: include, lateen.io.example.com/crds: x}", resource.Settings{}, nil},
+		"reserved": {"what Lateen writes itself is no option", "{lateen.io/owner: a, lateen.io/rendered-by: a, lateen.io/version: a, lateen.io/chart-digest: a}", resource.Settings{}, nil},
+		"both":     {"kube-version is an option, and recorded under the same name", "{lateen.io/kube-version: v1.30.0}", resource.Settings{"kube-version": "v1.30.0"}, nil},
+		"unquoted": {"a boolean that the API server would reject is clear enough in a file", "{lateen.io/track: true}", resource.Settings{"track": "true"}, nil},
 		"broken": {
 			"one result for each, in the order of names", "{lateen.io/trak: 'true', lateen.io/crds: all, lateen.io/platform: gke}",
-			resource.Options{"platform": "gke"},
+			resource.Settings{"platform": "gke"},
 			[]found{
 				{finding.Error, "metadata.annotations.lateen.io/crds", `annotation lateen.io/crds: option crds is "all"; possible are: exclude, include`},
 				{finding.Error, "metadata.annotations.lateen.io/trak", `annotation lateen.io/trak: unknown option "trak"; did you mean track?`},
@@ -173,7 +173,7 @@ func TestOptionsOf(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, results := resource.OptionsOf(object(t, "kind: Istio\nmetadata: {name: a, annotations: "+tc.annotations+"}"))
+			got, results := resource.SettingsOf(object(t, "kind: Istio\nmetadata: {name: a, annotations: "+tc.annotations+"}"))
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
@@ -184,20 +184,20 @@ func TestOptionsOf(t *testing.T) {
 	}
 }
 
-func TestOptionsOfConfig(t *testing.T) {
+func TestSettingsOfConfig(t *testing.T) {
 	cases := map[string]struct {
 		reason  string
 		config  string
-		want    resource.Options
+		want    resource.Settings
 		results []found
 	}{
-		"no data": {"nothing is set", "kind: ConfigMap", resource.Options{}, nil},
-		"data":    {"kpt's configMap", "data: {crds: include, track: 'true'}", resource.Options{"crds": "include", "track": "true"}, nil},
-		"broken":  {"says where", "data: {crd: include}", resource.Options{}, []found{{finding.Error, "data.crd", `functionConfig: unknown option "crd"; did you mean crds?`}}},
+		"no data": {"nothing is set", "kind: ConfigMap", resource.Settings{}, nil},
+		"data":    {"kpt's configMap", "data: {crds: include, track: 'true'}", resource.Settings{"crds": "include", "track": "true"}, nil},
+		"broken":  {"says where", "data: {crd: include}", resource.Settings{}, []found{{finding.Error, "data.crd", `functionConfig: unknown option "crd"; did you mean crds?`}}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, results := resource.OptionsOfConfig(object(t, tc.config))
+			got, results := resource.SettingsOfConfig(object(t, tc.config))
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
@@ -228,7 +228,7 @@ func TestNearOptions(t *testing.T) {
 		"argocd.argoproj.io/crds":  "",
 		"later.example.com/strict": "",
 	} {
-		_, results := resource.OptionsOf(object(t, "metadata: {annotations: {"+key+": 'true'}}"))
+		_, results := resource.SettingsOf(object(t, "metadata: {annotations: {"+key+": 'true'}}"))
 		got := ""
 		if len(results) > 0 {
 			got = results[0].Message
@@ -256,5 +256,33 @@ func TestNearOptions(t *testing.T) {
 		if got := message(resource.CheckEnvironment([]string{"PATH=/bin", variable})); got != want {
 			t.Errorf("%s: got %q, want %q", variable, got, want)
 		}
+	}
+}
+
+// TestOptions: each setting comes to its field, and what is not set is the zero value.
+func TestOptions(t *testing.T) {
+	all := resource.Settings{}
+	for name, value := range map[string]string{
+		"charts": "dir", "kube-version": "v1.31.0", "platform": "gke", "crds": "include", "track": "true", "failure-policy": "chart",
+		"protect": "teardown", "clusters": "a, b", "strict": "true", "allow-removal": "Istio/a,IstioCNI/b", "flux-substitute": "false",
+	} {
+		if err := all.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(all) != len(resource.AllOptions) {
+		t.Errorf("%d of %d options are in the test", len(all), len(resource.AllOptions))
+	}
+	want := resource.Options{
+		Charts: "dir", KubeVersion: "v1.31.0", Platform: "gke", CRDs: resource.Included, Track: true, ChartFailurePolicy: true,
+		Protect: resource.ProtectNone, Clusters: []string{"a", "b"}, Strict: true, AllowRemoval: []string{"Istio/a", "IstioCNI/b"},
+		FluxSubstitute: resource.SubstituteNo,
+	}
+	if diff := cmp.Diff(want, all.Options()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if got := (resource.Settings{}).Options(); got.Track || got.Strict || got.ChartFailurePolicy || got.CRDs != resource.Undecided ||
+		got.FluxSubstitute != resource.SubstituteUnknown || len(got.Clusters)+len(got.AllowRemoval) > 0 {
+		t.Errorf("without settings: %+v", got)
 	}
 }
