@@ -30,12 +30,12 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/desired"
 	"github.com/lateen-io/lateen/controller/istio"
 	"github.com/lateen-io/lateen/controller/istiocni"
 	"github.com/lateen-io/lateen/controller/istiorevision"
 	"github.com/lateen-io/lateen/controller/istiorevisiontag"
 	"github.com/lateen-io/lateen/controller/metrics"
+	"github.com/lateen-io/lateen/controller/rendering"
 	"github.com/lateen-io/lateen/internal/release"
 	inuse "github.com/lateen-io/lateen/internal/usage"
 )
@@ -101,7 +101,7 @@ func run(o options) error {
 	}
 	config.UserAgent = name
 	config.QPS = -1 // the server's priority and fairness see to it
-	pipeline, err := o.pipeline(config)
+	renderer, err := o.renderer(config)
 	if err != nil {
 		return err
 	}
@@ -109,21 +109,21 @@ func run(o options) error {
 	if err != nil {
 		return fmt.Errorf("setting up: %w", err)
 	}
-	if err := o.add(mgr, pipeline); err != nil {
+	if err := o.add(mgr, renderer); err != nil {
 		return fmt.Errorf("setting up: %w", err)
 	}
 	return mgr.Start(ctrl.SetupSignalHandler())
 }
 
-// pipeline is the rendering pipeline for the cluster.
-func (o options) pipeline(config *rest.Config) (*desired.Pipeline, error) {
-	p := &desired.Pipeline{Platform: o.platform}
+// renderer renders for the cluster.
+func (o options) renderer(config *rest.Config) (*rendering.Renderer, error) {
+	r := &rendering.Renderer{Platform: o.platform}
 	if o.charts != "" {
 		dir, err := release.OpenDirectory(o.charts)
 		if err != nil {
 			return nil, fmt.Errorf("--charts: %w", err)
 		}
-		p.Charts = dir
+		r.Charts = dir
 	}
 	d, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
@@ -133,21 +133,21 @@ func (o options) pipeline(config *rest.Config) (*desired.Pipeline, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking the cluster for its version: %w", err)
 	}
-	if p.KubeVersion, err = desired.ServerVersion(version.GitVersion); err != nil {
+	if r.KubeVersion, err = rendering.ServerVersion(version.GitVersion); err != nil {
 		return nil, err
 	}
-	if p.Platform == "" {
+	if r.Platform == "" {
 		groups, err := d.ServerGroups()
 		if err != nil {
 			return nil, fmt.Errorf("asking the cluster for its API groups: %w", err)
 		}
 		for _, g := range groups.Groups {
 			if g.Name == "config.openshift.io" {
-				p.Platform = "openshift"
+				r.Platform = "openshift"
 			}
 		}
 	}
-	return p, nil
+	return r, nil
 }
 
 func (o options) manager(config *rest.Config) (ctrl.Manager, error) {
@@ -178,7 +178,7 @@ func (o options) manager(config *rest.Config) (ctrl.Manager, error) {
 }
 
 // add adds the reconcilers to the manager.
-func (o options) add(mgr ctrl.Manager, pipeline *desired.Pipeline) error {
+func (o options) add(mgr ctrl.Manager, renderer *rendering.Renderer) error {
 	reader, err := cluster.NewReader(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return err
@@ -197,7 +197,7 @@ func (o options) add(mgr ctrl.Manager, pipeline *desired.Pipeline) error {
 	var crds *istiorevision.CRDs
 	if o.installCRDs {
 		crds = &istiorevision.CRDs{
-			Client: mgr.GetClient(), Live: live, Pipeline: pipeline, Applier: applier,
+			Client: mgr.GetClient(), Live: live, Renderer: renderer, Applier: applier,
 			Now: time.Now,
 		}
 	}
@@ -206,17 +206,17 @@ func (o options) add(mgr ctrl.Manager, pipeline *desired.Pipeline) error {
 		mgr.Add(usage),
 		mgr.Add(prober),
 		(&istio.Reconciler{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Pipeline: pipeline, Applier: applier, Usage: usage, Events: record, Now: time.Now,
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Renderer: renderer, Applier: applier, Usage: usage, Events: record, Now: time.Now,
 			Pruned: func(string) { metrics.Pruned() },
 		}).Setup(mgr, with),
 		(&istiorevision.Reconciler{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Pipeline: pipeline, Applier: applier, CRDs: crds, Usage: usage, Prober: prober, Events: record, Now: time.Now,
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Renderer: renderer, Applier: applier, CRDs: crds, Usage: usage, Prober: prober, Events: record, Now: time.Now,
 		}).Setup(mgr, drift, with),
 		(&istiorevisiontag.Reconciler{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Pipeline: pipeline, Applier: applier, Usage: usage, Events: record, Now: time.Now,
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Renderer: renderer, Applier: applier, Usage: usage, Events: record, Now: time.Now,
 		}).Setup(mgr, drift, with),
 		(&istiocni.Reconciler{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Pipeline: pipeline, Applier: applier, Events: record, Now: time.Now,
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Renderer: renderer, Applier: applier, Events: record, Now: time.Now,
 		}).Setup(mgr, drift, with),
 	)
 }

@@ -11,7 +11,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/desired"
+	"github.com/lateen-io/lateen/controller/rendering"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
@@ -50,7 +50,7 @@ func TestAliasStays(t *testing.T) {
 		}
 		w := fake.NewClientBuilder().WithScheme(scheme).WithObjects(live, namespace).Build()
 		r := &Reconciler{
-			Client: w, Live: w, Pipeline: &desired.Pipeline{KubeVersion: "v1.34.0"},
+			Client: w, Live: w, Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"},
 			Events: events.NewFakeRecorder(10),
 		}
 		s := &scope{istio: istio}

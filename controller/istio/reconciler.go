@@ -24,9 +24,9 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/desired"
 	"github.com/lateen-io/lateen/controller/istiorevision"
 	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/rendering"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/prune"
 	"github.com/lateen-io/lateen/internal/render"
@@ -40,7 +40,7 @@ type Reconciler struct {
 	Client client.Client
 	// Live reads from the server, before something is done that cannot be undone.
 	Live     client.Reader
-	Pipeline *desired.Pipeline
+	Renderer *rendering.Renderer
 	Applier  *apply.Applier
 	Usage    *cluster.Usage
 	Events   events.EventRecorder
@@ -116,18 +116,18 @@ func (r *Reconciler) plan(ctx context.Context, s *scope) error {
 	if outcome.PipelineRendered(s.istio) || s.live != nil && outcome.PipelineRendered(s.live) {
 		s.planned = &v1.IstioRevision{Spec: v1.IstioRevisionSpec{Namespace: s.istio.Spec.Namespace, Values: s.istio.Spec.Values}}
 		s.planned.Name = name
-	} else if s.planned, wrong = r.Pipeline.Revision(s.istio); wrong != nil {
-		s.planned, s.facts.reconciled = nil, outcome.Permanent(v1.ReasonReconcileError, wrong)
-		return nil
-	} else if s.live != nil {
-		if wrong := r.Pipeline.Stays(s.planned.Spec.Version,
-			s.live.Annotations[manifest.AnnotationVersion]); wrong != nil {
-			s.planned, s.facts.reconciled = nil, outcome.Permanent(v1.ReasonReconcileError, wrong)
+	} else {
+		installed := ""
+		if s.live != nil {
+			installed = s.live.Annotations[manifest.AnnotationVersion]
+		}
+		plan, found := r.Renderer.Istio(s.istio, installed)
+		if wrong := found.Err(); wrong != nil {
+			s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, wrong)
 			return nil
 		}
-	}
-	if s.istio.Generation != s.istio.Status.ObservedGeneration && !outcome.PipelineRendered(s.istio) {
-		outcome.Warn(r.Events, s.istio, s.istio.Status.ObservedGeneration, r.Pipeline.Warnings(s.istio))
+		s.planned = plan.Planned
+		outcome.Warn(r.Events, s.istio, s.istio.Status.ObservedGeneration, found)
 	}
 	s.facts.active = name
 	s.facts.reconciled, err = outcome.NamespaceProblem(ctx, r.Client, s.planned.Spec.Namespace)
@@ -233,7 +233,7 @@ func (r *Reconciler) tried(uid types.UID, a attempt) bool {
 
 // warnOfEnd tells of a version that gets no security fixes any more.
 func (r *Reconciler) warnOfEnd(s *scope, rev *v1.IstioRevision) {
-	if sentence := r.Pipeline.EndOfLife(string(rev.Spec.Version)); sentence != "" {
+	if sentence := r.Renderer.EndOfLife(string(rev.Spec.Version)); sentence != "" {
 		r.Events.Eventf(s.istio, rev, corev1.EventTypeWarning, "EndOfLife", "Apply", "%s", sentence)
 	}
 }

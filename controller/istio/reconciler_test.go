@@ -18,7 +18,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/desired"
+	"github.com/lateen-io/lateen/controller/rendering"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/usage"
 )
@@ -85,7 +85,7 @@ func TestNotesAreWritten(t *testing.T) {
 			return c.Update(ctx, o, opts...)
 		},
 	})
-	r := &Reconciler{Client: counting, Pipeline: &desired.Pipeline{}, Events: events.NewFakeRecorder(9)}
+	r := &Reconciler{Client: counting, Renderer: &rendering.Renderer{}, Events: events.NewFakeRecorder(9)}
 	planned := &v1.IstioRevision{}
 	planned.Spec.Version, planned.Spec.Values = "v1.28.3", &v1.Values{Raw: []byte(`{"a": null}`)}
 	for _, step := range []struct {

@@ -14,8 +14,8 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/desired"
 	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/rendering"
 	"github.com/lateen-io/lateen/internal/health"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
@@ -26,7 +26,7 @@ type Reconciler struct {
 	Client client.Client
 	// Live reads from the server, when the cache does not know yet what was written.
 	Live     client.Reader
-	Pipeline *desired.Pipeline
+	Renderer *rendering.Renderer
 	Applier  *apply.Applier
 	Events   events.EventRecorder
 	Now      func() time.Time
@@ -71,7 +71,7 @@ func (r *Reconciler) hold(ctx context.Context, s *scope) error {
 }
 
 func (r *Reconciler) keeper() outcome.Keeper {
-	return outcome.Keeper{Client: r.Client, Applier: r.Applier, Pipeline: r.Pipeline, Events: r.Events}
+	return outcome.Keeper{Client: r.Client, Applier: r.Applier, Renderer: r.Renderer, Events: r.Events}
 }
 
 // apply makes the objects as they should be.
@@ -84,16 +84,12 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if s.pipeline {
 		return nil
 	}
-	if err := r.Pipeline.Stays(s.cni.Spec.Version, r.installed(ctx, s.cni)); err != nil {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, err)
+	objects, found := r.Renderer.CNI(s.cni, r.installed(ctx, s.cni))
+	if wrong := found.Err(); wrong != nil {
+		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, wrong)
 		return nil
 	}
-	objects, err := r.Pipeline.CNI(s.cni)
-	if err != nil {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, err)
-		return nil
-	}
-	outcome.Warn(r.Events, s.cni, s.cni.Status.ObservedGeneration, objects.Warnings)
+	outcome.Warn(r.Events, s.cni, s.cni.Status.ObservedGeneration, found)
 	brought, err := r.keeper().Bring(ctx, s.cni, &s.cni.Status.Inventory, outcome.Request{Objects: objects})
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/desired"
+	"github.com/lateen-io/lateen/controller/rendering"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
@@ -45,7 +45,7 @@ func TestUnlabelled(t *testing.T) {
 			&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-cni"}}).Build()
 		r := &Reconciler{
 			Client: cache, Live: fake.NewClientBuilder().WithScheme(scheme).WithObjects(c.live...).Build(),
-			Pipeline: &desired.Pipeline{}, Events: events.NewFakeRecorder(9), Now: func() time.Time { return now },
+			Renderer: &rendering.Renderer{}, Events: events.NewFakeRecorder(9), Now: func() time.Time { return now },
 		}
 		done, err := r.Reconcile(t.Context(), cluster.Named(cni.Name)[0])
 		if err != nil {

@@ -15,8 +15,8 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/desired"
 	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/rendering"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/prune"
 	"github.com/lateen-io/lateen/internal/render"
@@ -174,7 +174,7 @@ func RemoveObjects(
 	})
 	owner := v1.KindIstio + "/" + outcome.OwningIstio(rev)
 	labels := client.MatchingLabels{manifest.LabelRevision: rev.Name}
-	_, changes, err := applier.DeleteStamped(ctx, desired.RevisionKinds, labels,
+	_, changes, err := applier.DeleteStamped(ctx, rendering.RevisionKinds, labels,
 		func(o *metav1.PartialObjectMetadata) bool {
 			return o.Labels[manifest.LabelTag] == "" && o.Annotations[manifest.AnnotationOwner] == owner &&
 				(!others || !render.Shared(o.Kind, o.Name))

@@ -20,7 +20,7 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/desired"
+	"github.com/lateen-io/lateen/controller/rendering"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
 )
@@ -32,7 +32,7 @@ import (
 type CRDs struct {
 	// Client reads from the cache, Live from the server.
 	Client, Live client.Client
-	Pipeline     *desired.Pipeline
+	Renderer     *rendering.Renderer
 	Applier      *apply.Applier
 	Now          func() time.Time
 
@@ -137,7 +137,7 @@ func (c *CRDs) settled(ctx context.Context, now time.Time, b brought) (bool, err
 
 // look brings the CRDs of a revision's version.
 func (c *CRDs) look(ctx context.Context, rev *v1.IstioRevision) (brought, error) {
-	crds, err := c.Pipeline.CRDs(rev)
+	crds, err := c.Renderer.CRDs(rev)
 	if err != nil {
 		return brought{}, fmt.Errorf("rendering Istio's CRDs: %w", err)
 	}
@@ -186,7 +186,7 @@ func (c *CRDs) there(ctx context.Context, names []string, version string, genera
 // bring applies those CRDs that the cluster does not have, or has in no newer version and of nobody else, and names
 // them. It says which of somebody else's are too old, and whether there are any of somebody else's.
 func (c *CRDs) bring(
-	ctx context.Context, crds desired.CRDs,
+	ctx context.Context, crds rendering.CRDs,
 ) (names []string, outdated string, foreign bool, err error) {
 	var wanted []*unstructured.Unstructured
 	var old []string
@@ -254,7 +254,7 @@ type verdict struct {
 // judge decides about a CRD. It is to be applied if it is not there, or there in no newer version, and nobody else
 // applies it. One that is there in the same version stays of who brought it, else all that want it would take it
 // from each other.
-func (c *CRDs) judge(ctx context.Context, name string, crds desired.CRDs) (verdict, error) {
+func (c *CRDs) judge(ctx context.Context, name string, crds rendering.CRDs) (verdict, error) {
 	have := cluster.Metadata(crdKind)
 	if err := c.Live.Get(ctx, client.ObjectKey{Name: name}, have); err != nil {
 		return verdict{want: apierrors.IsNotFound(err), owner: crds.Owner}, client.IgnoreNotFound(err)

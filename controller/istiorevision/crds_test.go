@@ -21,7 +21,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
-	"github.com/lateen-io/lateen/controller/desired"
+	"github.com/lateen-io/lateen/controller/rendering"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
@@ -75,7 +75,7 @@ func server(t *testing.T, refused func(name string, dryRun bool) error) client.C
 
 func newCRDs(c client.Client) *CRDs {
 	return &CRDs{
-		Client: c, Live: c, Pipeline: &desired.Pipeline{KubeVersion: "v1.34.0"}, Applier: apply.New(c, c, watcher{}),
+		Client: c, Live: c, Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"}, Applier: apply.New(c, c, watcher{}),
 		Now: func() time.Time { return now },
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/desired"
+	"github.com/lateen-io/lateen/controller/rendering"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
@@ -80,7 +80,7 @@ func TestOwnWrites(t *testing.T) {
 		cache := &behind{WithWatch: server}
 		clock := now
 		r := &Reconciler{
-			Client: cache, Live: server, Pipeline: &desired.Pipeline{}, Usage: cluster.NewUsage(nil),
+			Client: cache, Live: server, Renderer: &rendering.Renderer{}, Usage: cluster.NewUsage(nil),
 			Prober: &cluster.Prober{}, Events: events.NewFakeRecorder(100), Now: func() time.Time { return clock },
 		}
 		if err := server.Get(t.Context(), client.ObjectKeyFromObject(istio), istio); err != nil {
@@ -143,7 +143,7 @@ func TestOwnTag(t *testing.T) {
 		var deleted []string
 		w := abandonedWorld(t, &deleted, objects...)
 		r := &Reconciler{
-			Client: w, Live: w, Pipeline: &desired.Pipeline{}, Usage: cluster.NewUsage(nil), Prober: &cluster.Prober{},
+			Client: w, Live: w, Renderer: &rendering.Renderer{}, Usage: cluster.NewUsage(nil), Prober: &cluster.Prober{},
 			Events: events.NewFakeRecorder(100), Now: func() time.Time { return now },
 		}
 		done, err := r.Reconcile(t.Context(), cluster.Named(rev.Name)[0])

@@ -21,8 +21,8 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/desired"
 	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/rendering"
 	"github.com/lateen-io/lateen/internal/health"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/render"
@@ -34,7 +34,7 @@ type Reconciler struct {
 	// Client reads from the cache and writes to the server; Live reads from the server.
 	Client   client.Client
 	Live     client.Reader
-	Pipeline *desired.Pipeline
+	Renderer *rendering.Renderer
 	Applier  *apply.Applier
 	// CRDs brings Istio's own CustomResourceDefinitions; nil if somebody else does.
 	CRDs   *CRDs
@@ -118,7 +118,7 @@ func (r *Reconciler) hold(ctx context.Context, s *scope) error {
 }
 
 func (r *Reconciler) keeper() outcome.Keeper {
-	return outcome.Keeper{Client: r.Client, Applier: r.Applier, Pipeline: r.Pipeline, Events: r.Events}
+	return outcome.Keeper{Client: r.Client, Applier: r.Applier, Renderer: r.Renderer, Events: r.Events}
 }
 
 // gather reads what the phases decide on.
@@ -208,16 +208,12 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if s.pipeline {
 		return nil
 	}
-	if err := r.Pipeline.Stays(s.rev.Spec.Version, r.installed(ctx, s.rev)); err != nil {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, err)
+	objects, found := r.Renderer.Revision(s.rev, r.installed(ctx, s.rev))
+	if wrong := found.Err(); wrong != nil {
+		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, wrong)
 		return nil
 	}
-	objects, err := r.Pipeline.Objects(s.rev)
-	if err != nil {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, err)
-		return nil
-	}
-	outcome.Warn(r.Events, s.rev, s.rev.Status.ObservedGeneration, objects.Warnings)
+	outcome.Warn(r.Events, s.rev, s.rev.Status.ObservedGeneration, found)
 	crds := r.crds(ctx, s)
 	request, err := r.shared(ctx, s, objects)
 	if err != nil {
@@ -297,7 +293,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 		v = nil // the CRD has made sure that it is an object
 	}
 	var cni health.IstioCNI
-	needs := health.NeedsCNI(v, r.Pipeline.OpenShift())
+	needs := health.NeedsCNI(v, r.Renderer.OpenShift())
 	if needs {
 		cni = r.cni(ctx)
 	}

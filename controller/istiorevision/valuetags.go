@@ -11,8 +11,8 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/desired"
 	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/rendering"
 )
 
 // labelChartTag is the label that Istio's charts give to the objects of a tag.
@@ -69,7 +69,7 @@ func carrier(claimants []claimant) string {
 
 // shared takes the objects of those tags out of what a revision should have that another revision of the same Istio
 // carries.
-func (r *Reconciler) shared(ctx context.Context, s *scope, objects desired.Objects) (outcome.Request, error) {
+func (r *Reconciler) shared(ctx context.Context, s *scope, objects rendering.Objects) (outcome.Request, error) {
 	request := outcome.Request{Objects: objects, Takes: func(holder client.Object) (bool, error) {
 		if other, ok := holder.(*v1.IstioRevision); ok && s.istio != "" && outcome.OwningIstio(other) == s.istio {
 			return !s.facts.inactive, nil

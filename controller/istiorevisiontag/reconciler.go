@@ -18,9 +18,9 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/desired"
 	"github.com/lateen-io/lateen/controller/istiorevision"
 	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/rendering"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/usage"
@@ -32,7 +32,7 @@ type Reconciler struct {
 	Client client.Client
 	// Live reads from the server, when the cache does not know yet what was written.
 	Live     client.Reader
-	Pipeline *desired.Pipeline
+	Renderer *rendering.Renderer
 	Applier  *apply.Applier
 	Usage    *cluster.Usage
 	Events   events.EventRecorder
@@ -136,7 +136,7 @@ func (r *Reconciler) hold(ctx context.Context, s *scope) error {
 }
 
 func (r *Reconciler) keeper() outcome.Keeper {
-	return outcome.Keeper{Client: r.Client, Applier: r.Applier, Pipeline: r.Pipeline, Events: r.Events}
+	return outcome.Keeper{Client: r.Client, Applier: r.Applier, Renderer: r.Renderer, Events: r.Events}
 }
 
 // apply makes the objects as they should be.
@@ -175,9 +175,9 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		s.facts.on = s.current
 		return err
 	}
-	objects, err := r.Pipeline.Tag(s.tag, on)
-	if err != nil {
-		s.facts.reconciled, s.facts.on = outcome.Permanent(v1.ReasonReconcileError, err), s.current
+	objects, found := r.Renderer.Tag(s.tag, on)
+	if wrong := found.Err(); wrong != nil {
+		s.facts.reconciled, s.facts.on = outcome.Permanent(v1.ReasonReconcileError, wrong), s.current
 		return nil
 	}
 	brought, err := r.keeper().Bring(ctx, s.tag, &s.tag.Status.Inventory, outcome.Request{Objects: objects})

@@ -17,7 +17,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
-	"github.com/lateen-io/lateen/controller/desired"
+	"github.com/lateen-io/lateen/controller/rendering"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/render"
 )
@@ -26,7 +26,7 @@ import (
 type Keeper struct {
 	Client   client.Client
 	Applier  *apply.Applier
-	Pipeline *desired.Pipeline
+	Renderer *rendering.Renderer
 	Events   events.EventRecorder
 }
 
@@ -65,7 +65,7 @@ func (b Brought) Changed(kind string) bool {
 
 // Request is what the cluster should have of a resource.
 type Request struct {
-	Objects desired.Objects
+	Objects rendering.Objects
 	// Left are objects that another resource has or is about to take: they are neither applied nor deleted.
 	Left v1.Inventory
 	// Takes reports whether the resource may have what another one has; nil for: if it is the older of the two.
@@ -177,7 +177,7 @@ func (k Keeper) Withdraw(ctx context.Context, o client.Object, inventory v1.Inve
 
 // keepShared leaves out of an inventory what is not rendered any more and other revisions rely on.
 func (k Keeper) keepShared(ctx context.Context, o client.Object, inventory v1.Inventory,
-	objects desired.Objects,
+	objects rendering.Objects,
 ) (v1.Inventory, error) {
 	going := inventory.Minus(apply.Set{Objects: objects.List}.Inventory())
 	if !slices.ContainsFunc(going, func(ref v1.ObjectReference) bool { return render.Shared(ref.Kind, ref.Name) }) {
@@ -213,6 +213,6 @@ func (k Keeper) Finalize(ctx context.Context, o client.Object, inventory v1.Inve
 		}
 	}
 	k.Applier.Forget(o.GetUID())
-	k.Pipeline.Forget(o.GetUID())
+	k.Renderer.Forget(o.GetUID())
 	return Release(ctx, k.Client, o)
 }

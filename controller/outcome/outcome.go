@@ -23,6 +23,7 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
@@ -260,13 +261,13 @@ func Note(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
-// Warn tells of values that do not do what they seem to, once for each state of the spec: observed is the last one that
-// was reported.
-func Warn(r events.EventRecorder, about client.Object, observed int64, warnings []string) {
+// Warn makes events of the warnings among findings, once for each state of the spec: observed is the last one that was
+// reported.
+func Warn(r events.EventRecorder, about client.Object, observed int64, found finding.List) {
 	if about.GetGeneration() == observed {
 		return
 	}
-	for _, w := range warnings {
+	for _, w := range found.Messages(finding.Warning) {
 		r.Eventf(about, nil, corev1.EventTypeWarning, "CheckValues", "Apply", "%s", Note(w))
 	}
 }

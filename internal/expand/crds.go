@@ -150,10 +150,10 @@ func (e *Expanded) staying(expansions []ownership.Expansion) []plane {
 // hasCRD reports whether the version of a control plane has one of Istio's CRDs. If its charts are not at hand, nobody
 // can say that it has not.
 func (p plane) hasCRD(name string) bool {
-	if p.release.Version == "" {
+	if p.plan.Release.Version == "" {
 		return true
 	}
-	names, err := render.CRDNames(p.release)
+	names, err := render.CRDNames(p.plan.Release)
 	return err != nil || names[name]
 }
 

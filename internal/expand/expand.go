@@ -4,10 +4,8 @@
 package expand
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 
@@ -20,7 +18,6 @@ import (
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/resource"
-	"github.com/lateen-io/lateen/internal/values"
 )
 
 // Function is one of Lateen's functions.
@@ -92,11 +89,11 @@ type job struct {
 	// crds selects, by name, the CRDs of Istio that come with this one; nil selects none.
 	crds     func(name string) bool
 	findings finding.List
-	hasError bool
+	in       render.Input
+	planned  render.Plan
 }
 
 func (j *job) fail(pointer []string, format string, args ...any) *finding.Finding {
-	j.hasError = true
 	return j.add(finding.Error, pointer, fmt.Sprintf(format, args...))
 }
 
@@ -104,164 +101,59 @@ func (j *job) add(s finding.Severity, pointer []string, message string) *finding
 	return j.findings.Add(resource.Finding(j.Resource.Object, s, pointer, message))
 }
 
-// plan finds the release, checks the values against its schema and computes the revision.
+// plan decides everything but the objects.
 func (j *job) plan(dirs directories) {
-	if _, err := chart.ParseKubeVersion(j.Options.KubeVersion); err != nil {
-		j.fail(nil, "option %v", err)
+	j.in = render.Input{
+		Istio: j.Resource.Istio, Revision: j.Resource.Revision, CNI: j.Resource.CNI, Tag: j.Resource.Tag,
+		Options: j.Options, Owner: j.output.Owner, Installed: j.installed(),
+		Written: func(pointer []string) (string, bool) { return resource.Written(j.Resource.Object, pointer) },
+	}
+	if j.Resource.Tag == nil {
+		charts, err := dirs.open(j.Options.Charts)
+		if err != nil {
+			j.fail(nil, "option charts: %v", err)
+			return
+		}
+		j.in.Charts = charts
+	} else if !j.target() {
 		return
 	}
-	if j.Resource.Tag != nil {
-		j.target()
-		return
-	}
-	version := j.Resource.Version()
-	j.resolve(version, dirs)
-	if j.hasError {
-		return
-	}
-	j.unlowered(version)
-	j.check()
-	if j.hasError {
-		return
-	}
-	if j.Resource.CNI != nil {
+	var found finding.List
+	j.planned, found = render.Prepare(j.in)
+	j.found(found)
+	j.output.Release, j.output.Revision = j.planned.Release, j.planned.Planned
+	if j.Resource.CNI != nil && !j.findings.HasError() {
 		j.skew()
 	}
-	var err error
-	switch {
-	case j.Resource.Istio != nil:
-		j.output.Revision, err = planIstio(j.Resource.Istio, j.output.Release, j.Options)
-	case j.Resource.Revision != nil:
-		j.output.Revision, err = render.Complete(j.Resource.Revision)
-	}
-	if conflict, ok := errors.AsType[*values.ConflictError](err); ok {
-		j.fail(append([]string{"spec"}, strings.Split(conflict.Path, ".")...), "%v", err)
-	} else if err != nil {
-		j.fail([]string{"spec"}, "%v", err)
-	}
 }
 
-func planIstio(istio *v1.Istio, rel release.Release, options resource.Options) (*v1.IstioRevision, error) {
-	return render.Plan(render.PlanInput{
-		Istio: istio, Release: rel, Platform: options.Platform, KubeVersion: options.KubeVersion,
-	})
-}
-
-// resolve finds the release that the resource asks for.
-func (j *job) resolve(version v1.Version, dirs directories) {
-	dir, err := dirs.open(j.Options.Charts)
-	if err != nil {
-		j.fail(nil, "option charts: %v", err)
-		return
-	}
-	rel, err := release.Bundled().Resolve(string(version), dir)
-	if err != nil {
-		r := j.fail([]string{"spec", "version"}, "spec.version: %v", err)
-		r.Current = string(version)
-		if best := render.Meant(version, err); best != "" {
-			r.Suggestion = best
-		}
-		return
-	}
-	j.output.Release = rel
-	charts := "istiod"
-	if j.Resource.CNI != nil {
-		charts = "cni"
-	}
-	if message := render.UnknownPlatform(rel, charts, j.Options.Platform); message != "" {
-		_ = j.add(finding.Warning, nil, message)
-	}
-	if message := render.EndOfLife(rel); message != "" {
-		r := j.add(finding.Info, []string{"spec", "version"}, message) // most packages have it for a while
-		r.Current, r.Suggestion = string(version), release.Bundled().Default()
-	}
-}
-
-// check finds what is wrong with the user's values for the release.
-func (j *job) check() {
-	var problems []render.Problem
-	var err error
-	from := render.Source{
-		Written:        func(pointer []string) (string, bool) { return resource.Written(j.Resource.Object, pointer) },
-		FluxSubstitute: string(j.Options.FluxSubstitute),
-	}
-	switch r := j.Resource; {
-	case r.Istio != nil:
-		problems, err = render.CheckIstio(j.output.Release, r.Istio, from)
-	case r.Revision != nil:
-		problems, err = render.CheckRevision(j.output.Release, r.Revision, from)
-	case r.CNI != nil:
-		problems, err = render.CheckCNI(j.output.Release, r.CNI.Spec, from)
-	}
-	if err != nil {
-		j.fail(nil, "%v", err)
-	}
-	for _, p := range problems {
-		j.problem(p)
-	}
-}
-
-// problem makes a result of what is wrong with the values.
-func (j *job) problem(p render.Problem) {
-	severity := finding.Error
-	if p.Warning {
-		severity = finding.Warning
-	} else {
-		j.hasError = true
-	}
-	r := j.add(severity, p.Pointer, p.String())
-	if p.Suggestion != "" {
-		r.Suggestion = p.Suggestion
-	}
+// found adds what was found about the resource.
+func (j *job) found(list finding.List) {
+	j.findings = append(j.findings, resource.About(j.Resource.Object, list)...)
 }
 
 func (j *job) render() {
-	if j.hasError || len(j.output.Objects) > 0 { // keep has them
+	if j.findings.HasError() || len(j.output.Objects) > 0 { // keep has them
 		return
 	}
-	objects, err := j.objects()
-	if err != nil {
-		j.fail(nil, "%v", err)
-		return
+	if r := j.Resource; r.CNI == nil && r.Tag == nil {
+		j.protect()
 	}
-	j.output.Objects = objects
+	j.planned.Protected, j.planned.CRDs = j.output.Protected, j.crds
+	out, found := j.planned.Render()
+	j.found(found)
+	j.output.Objects = out.Objects
 }
 
-func (j *job) objects() ([]manifest.Object, error) {
-	kube, keep := j.Options.KubeVersion, j.Options.ChartFailurePolicy
-	flux := j.Options.FluxSubstitute == resource.SubstituteYes
-	switch r := j.Resource; {
-	case r.CNI != nil:
-		return render.CNI(render.CNIInput{
-			CNI: r.CNI, Release: j.output.Release, Platform: j.Options.Platform, KubeVersion: kube, Owner: j.output.Owner,
-			FluxSubstitute: flux, Warn: j.problem,
-		})
-	case r.Tag != nil:
-		return render.Tag(render.TagInput{
-			Name: r.Tag.Name, Revision: j.output.Revision, Release: j.output.Release, KubeVersion: kube, Owner: j.output.Owner,
-			KeepFailurePolicy: keep, FluxSubstitute: flux,
-		})
-	default:
-		based := j.Protect && r.Istio != nil && r.Istio.Spec.RevisionBased()
-		j.output.Protected = j.Options.Protect == resource.ProtectAll ||
-			based && j.Options.Protect != resource.ProtectNone
-		if based && !j.output.Protected {
-			_ = j.add(finding.Warning, nil, "option protect is teardown: GitOps tools prune the objects as soon as "+
-				"they are no longer rendered. That is the "+
-				"step before a mesh is taken down; take it away before an upgrade, which would cost the old revision "+
-				"and its proxies")
-		}
-		in := render.Input{
-			Revision: j.output.Revision, Release: j.output.Release, Owner: j.output.Owner, KubeVersion: kube,
-			Protect: j.output.Protected, KeepFailurePolicy: keep, FluxSubstitute: flux, Warn: j.problem,
-		}
-		objects, err := render.Render(in)
-		if err != nil || j.crds == nil {
-			return objects, err
-		}
-		crds, err := render.CRDs(in)
-		crds = slices.DeleteFunc(crds, func(o manifest.Object) bool { return !j.crds(o.ID().Name) })
-		return append(crds, objects...), err
+// protect decides whether the objects ask GitOps tools not to prune them.
+func (j *job) protect() {
+	based := j.Protect && j.Resource.Istio != nil && j.Resource.Istio.Spec.RevisionBased()
+	j.output.Protected = j.Options.Protect == resource.ProtectAll || based && j.Options.Protect != resource.ProtectNone
+	if based && !j.output.Protected {
+		_ = j.add(finding.Warning, nil, "option protect is teardown: GitOps tools prune the objects as soon as "+
+			"they are no longer rendered. That is the "+
+			"step before a mesh is taken down; take it away before an upgrade, which would cost the old revision "+
+			"and its proxies")
 	}
 }
 

@@ -59,8 +59,8 @@ type mesh struct {
 }
 
 func meshOf(p plane) mesh {
-	m := mesh{item: p.item, based: p.based(), namespace: p.revision.Spec.Namespace}
-	raw := p.revision.Spec.Values.Raw
+	m := mesh{item: p.item, based: p.based(), namespace: p.plan.Planned.Spec.Namespace}
+	raw := p.plan.Planned.Spec.Values.Raw
 	var v map[string]any
 	if err := json.Unmarshal(raw, &v); err == nil {
 		m.cluster = values.String(v, "global", "multiCluster", "clusterName")

@@ -59,8 +59,8 @@ func (e *Expanded) elsewhere(leaving *removal) finding.List {
 		}
 	}
 	for _, p := range e.around.controlPlanes() {
-		if p.revision != nil {
-			used[p.revision.Spec.Namespace] = true
+		if p.plan.Planned != nil {
+			used[p.plan.Planned.Spec.Namespace] = true
 		}
 	}
 	var findings finding.List

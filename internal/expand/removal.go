@@ -193,7 +193,7 @@ func (r *removal) needsPlugin() string {
 		if p.err != nil {
 			return fmt.Sprintf("whether %s needs the CNI plugin cannot be told: %v", nameOf(p.item), p.err)
 		}
-		v, err := p.revision.Spec.Values.Map()
+		v, err := p.plan.Planned.Spec.Values.Map()
 		switch {
 		case err != nil:
 			return fmt.Sprintf("whether %s needs the CNI plugin cannot be told: %v", nameOf(p.item), err)

@@ -36,7 +36,10 @@ func (a *around) plan(sources []resource.Resource, outputs []Output) {
 		if out.Revision == nil || r.Istio == nil && r.Revision == nil {
 			continue
 		}
-		p := plane{item: r.Object, name: out.Revision.Name, version: out.Release.Version, revision: out.Revision, release: out.Release}
+		p := plane{
+			item: r.Object, name: out.Revision.Name, version: out.Release.Version,
+			plan: render.Plan{Release: out.Release, Planned: out.Revision},
+		}
 		if r.Istio != nil {
 			p.istio = r.Istio.Name
 		}
@@ -54,13 +57,12 @@ type plane struct {
 	name string
 	// version is the resolved Istio version, empty if it is not known.
 	version string
-	// revision and release are set unless err says why not.
-	revision *v1.IstioRevision
-	release  release.Release
-	err      error
+	// plan is complete unless err says why not.
+	plan render.Plan
+	err  error
 	// kubeVersion is the option in force for it.
 	kubeVersion string
-	// otherCharts says that it was rendered with charts of the same version that are not those of release.
+	// otherCharts says that it was rendered with charts of the same version that are not those of the plan.
 	otherCharts bool
 }
 
@@ -110,23 +112,21 @@ func (a *around) plane(item manifest.Object) plane {
 	}
 	options := r.Settings.Over(a.options).Over(recorded(record)).Options()
 	p.kubeVersion = options.KubeVersion
-	var dir *release.Directory
-	if dir, p.err = a.dirs.open(options.Charts); p.err != nil {
+	in := render.Input{Istio: r.Istio, Revision: r.Revision, Options: options}
+	if in.Revision != nil {
+		in.Revision = in.Revision.DeepCopy()
+		in.Revision.Spec.Version = v1.Version(version)
+	}
+	if in.Charts, p.err = a.dirs.open(options.Charts); p.err != nil {
 		return p
 	}
-	if p.release, p.err = release.Bundled().Resolve(version, dir); p.err != nil {
-		return p
-	}
-	p.version = p.release.Version
-	p.otherCharts = record != nil && record.Annotation(manifest.AnnotationVersion) == p.version &&
-		record.Annotation(manifest.AnnotationChartDigest) != p.release.Digest
-	if r.Istio != nil {
-		p.revision, p.err = planIstio(r.Istio, p.release, options)
-	} else {
-		p.revision, p.err = render.Complete(r.Revision)
+	if p.plan, p.err = render.Settle(in); p.plan.Release.Version != "" {
+		p.version = p.plan.Release.Version
+		p.otherCharts = record != nil && record.Annotation(manifest.AnnotationVersion) == p.version &&
+			record.Annotation(manifest.AnnotationChartDigest) != p.plan.Release.Digest
 	}
 	if p.err == nil {
-		p.name = p.revision.Name
+		p.name = p.plan.Planned.Name
 	}
 	return p
 }
@@ -179,14 +179,14 @@ func tagNames(items []manifest.Object) map[string]bool {
 	return out
 }
 
-// target finds what a tag points at.
-func (j *job) target() {
+// target finds what a tag points at. It reports whether there is anything to render the tag with.
+func (j *job) target() bool {
 	ref := j.Resource.Tag.Spec.TargetRef
 	planes := j.around.controlPlanes()
 	if i := slices.IndexFunc(planes, func(p plane) bool { return p.name == j.Resource.Tag.Name }); i >= 0 {
 		j.fail([]string{"metadata", "name"}, "a revision has the name of the tag, %s: workloads with the label istio.io/rev=%[1]s would be "+
 			"injected twice; %s", j.Resource.Tag.Name, j.around.makeWay(planes[i]))
-		return
+		return false
 	}
 	pointer := []string{"spec", "targetRef", "name"}
 	i := slices.IndexFunc(planes, func(p plane) bool {
@@ -197,7 +197,7 @@ func (j *job) target() {
 	})
 	if i < 0 {
 		j.fail(pointer, "spec.targetRef: %s/%s is not in the package; there are: %s", ref.Kind, ref.Name, list(planes, j.around.items)).Current = ref.Name
-		return
+		return false
 	}
 	target := planes[i]
 	switch {
@@ -206,22 +206,24 @@ func (j *job) target() {
 			ref.Kind, ref.Name, target.err, sameCharts(target.err)))
 	case target.err != nil:
 		j.fail(pointer, "spec.targetRef: %s/%s cannot be rendered: %v%s", ref.Kind, ref.Name, target.err, sameCharts(target.err))
-	case render.Remote(target.revision):
+	case render.Remote(target.plan.Planned):
 		j.fail(pointer, "spec.targetRef: %s/%s is a remote control plane; a tag can only point at one in the same cluster", ref.Kind, ref.Name)
 	default:
 		if target.otherCharts {
 			_ = j.add(finding.Warning, pointer, fmt.Sprintf("spec.targetRef: %s/%s was rendered with other charts of Istio %s than those that the tag gets: "+
 				"give revision-tag the same option charts as render-istio", ref.Kind, ref.Name, target.version))
 		}
-		j.output.Revision, j.output.Release = target.revision, target.release
-		if j.Options.KubeVersion == "" {
-			j.Options.KubeVersion = target.kubeVersion
+		j.in.Target = &target.plan
+		if j.in.Options.KubeVersion == "" {
+			j.in.Options.KubeVersion = target.kubeVersion
 		}
 		own, _ := resource.SettingsOf(target.item)
 		if flux := own.Options().FluxSubstitute; flux != resource.SubstituteUnknown { // the tag has the values of its target
-			j.Options.FluxSubstitute = flux
+			j.in.Options.FluxSubstitute = flux
 		}
+		return true
 	}
+	return false
 }
 
 // keep takes over what the package has of the tag, if its target is an earlier revision that cannot be rendered any more. It

@@ -40,10 +40,10 @@ func (a *around) tagHolders() []tagHolder {
 		}
 	}
 	for _, p := range a.controlPlanes() {
-		if p.err != nil || p.revision == nil || p.item.Annotation(manifest.AnnotationOwner) != "" {
+		if p.err != nil || p.plan.Planned == nil || p.item.Annotation(manifest.AnnotationOwner) != "" {
 			continue
 		}
-		for _, tag := range revisionTags(p.revision.Spec.Values) {
+		for _, tag := range revisionTags(p.plan.Planned.Spec.Values) {
 			out = append(out, tagHolder{tag, p.item, []string{"spec", "values", "revisionTags"}})
 		}
 	}

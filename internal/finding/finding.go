@@ -5,6 +5,7 @@
 package finding
 
 import (
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -129,4 +130,25 @@ func (f Finding) At(place string) string {
 	}
 	b.WriteString(f.Message)
 	return b.String()
+}
+
+// Err makes one error of the errors among findings, for callers that have one place for all of them. It is nil if there is
+// none.
+func (l List) Err() error {
+	messages := l.Messages(Error)
+	if len(messages) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(messages, "; "))
+}
+
+// Messages are those of the findings of one severity.
+func (l List) Messages(s Severity) []string {
+	var out []string
+	for _, f := range l {
+		if f.Severity == s {
+			out = append(out, f.Message)
+		}
+	}
+	return out
 }

@@ -15,15 +15,15 @@ import (
 	"github.com/lateen-io/lateen/internal/values"
 )
 
-// Problem is one thing that is wrong with a resource, or that does not do what it seems to.
-type Problem struct {
+// problem is one thing that is wrong with a resource, or that does not do what it seems to.
+type problem struct {
 	values.Problem
 	// Warning says that the resource can be rendered all the same.
 	Warning bool
 }
 
-// Source is where a resource was read, and what becomes of what it is rendered to.
-type Source struct {
+// source is where a resource was read, and what becomes of what it is rendered to.
+type source struct {
 	// Written gives a scalar as the user wrote it, by the path of its field: 1.20, which as a value is 1.2. nil knows
 	// none.
 	Written func(pointer []string) (text string, known bool)
@@ -32,9 +32,9 @@ type Source struct {
 	FluxSubstitute string
 }
 
-// CheckIstio returns what is wrong with an Istio that asks for the release: values that its charts do not have, or that
+// checkIstio returns what is wrong with an Istio that asks for the release: values that its charts do not have, or that
 // have no effect. The error is that the schema cannot be read.
-func CheckIstio(rel release.Release, istio *v1.Istio, from Source) ([]Problem, error) {
+func checkIstio(rel release.Release, istio *v1.Istio, from source) ([]problem, error) {
 	spec := istio.Spec
 	out, err := check(rel, from, given{"values", values.RootIstio, spec.Values},
 		given{"meshConfig", values.RootMeshConfig, spec.MeshConfig})
@@ -44,14 +44,14 @@ func CheckIstio(rel release.Release, istio *v1.Istio, from Source) ([]Problem, e
 	return out, err
 }
 
-// CheckRevision does the same for an IstioRevision.
-func CheckRevision(rel release.Release, rev *v1.IstioRevision, from Source) ([]Problem, error) {
+// checkRevision does the same for an IstioRevision.
+func checkRevision(rel release.Release, rev *v1.IstioRevision, from source) ([]problem, error) {
 	out, err := check(rel, from, given{"values", values.RootIstio, rev.Spec.Values})
 	return append(out, overruled(rev.Spec.Values, rev.Name)...), err
 }
 
-// CheckCNI does the same for an IstioCNI.
-func CheckCNI(rel release.Release, spec v1.IstioCNISpec, from Source) ([]Problem, error) {
+// checkCNI does the same for an IstioCNI.
+func checkCNI(rel release.Release, spec v1.IstioCNISpec, from source) ([]problem, error) {
 	return check(rel, from, given{"values", values.RootCNI, spec.Values})
 }
 
@@ -61,7 +61,7 @@ type given struct {
 	values      *v1.Values
 }
 
-func check(rel release.Release, from Source, all ...given) ([]Problem, error) {
+func check(rel release.Release, from source, all ...given) ([]problem, error) {
 	data, of := rel.Schema()
 	var schema *values.Schema // none finds nothing
 	if data != nil {
@@ -70,13 +70,13 @@ func check(rel release.Release, from Source, all ...given) ([]Problem, error) {
 			return nil, fmt.Errorf("schema of Istio %s: %w", of, err)
 		}
 	}
-	var out []Problem
+	var out []problem
 	for _, g := range all {
 		v, err := decode(g.values)
 		path := "spec." + g.field
 		if err != nil {
 			out = append(out,
-				Problem{values.Problem{Path: path, Pointer: strings.Split(path, "."), Message: err.Error()}, false})
+				problem{values.Problem{Path: path, Pointer: strings.Split(path, "."), Message: err.Error()}, false})
 			continue
 		}
 		if v == nil {
@@ -89,10 +89,10 @@ func check(rel release.Release, from Source, all ...given) ([]Problem, error) {
 		said := fields(schema.CheckFrom(source, g.root, v, path), selections(rel, g, v, path), of != rel.Version)
 		out = append(out, said...)
 		for _, p := range append(images(g, v, path), tagsTwice(g, v, path)...) {
-			out = append(out, Problem{p, false})
+			out = append(out, problem{p, false})
 		}
 		for _, p := range append(selectors(from, v, path), variables(from, v, path)...) {
-			out = append(out, Problem{p, true})
+			out = append(out, problem{p, true})
 		}
 	}
 	return out, nil
@@ -100,20 +100,20 @@ func check(rel release.Release, from Source, all ...given) ([]Problem, error) {
 
 // fields puts together what the schema says, and which profiles and the like there are not. One field has one message: if
 // there is none of the name, what it selects does not matter. Charts of another version than the schema's may have it.
-func fields(schema, selected []values.Problem, other bool) []Problem {
+func fields(schema, selected []values.Problem, other bool) []problem {
 	at := func(p values.Problem) func(values.Problem) bool {
 		return func(o values.Problem) bool { return o.Path == p.Path }
 	}
-	var out []Problem
+	var out []problem
 	for _, p := range schema {
 		if other && p.Unknown && slices.ContainsFunc(selected, at(p)) {
 			continue
 		}
-		out = append(out, Problem{p, other && p.Unknown})
+		out = append(out, problem{p, other && p.Unknown})
 	}
 	for _, p := range selected {
 		if other || !slices.ContainsFunc(schema, at(p)) {
-			out = append(out, Problem{p, false})
+			out = append(out, problem{p, false})
 		}
 	}
 	return out
@@ -132,7 +132,7 @@ func selections(rel release.Release, g given, v map[string]any, path string) []v
 }
 
 // variables are the texts that Flux would put something into, unless the user has said whether it shall.
-func variables(from Source, v map[string]any, path string) []values.Problem {
+func variables(from source, v map[string]any, path string) []values.Problem {
 	if from.FluxSubstitute != "" {
 		return nil
 	}
@@ -148,14 +148,14 @@ func variables(from Source, v map[string]any, path string) []values.Problem {
 
 // overruled are the values that belong to the resource, where the user has set them to something else than they will
 // be.
-func overruled(given *v1.Values, name string) []Problem {
+func overruled(given *v1.Values, name string) []problem {
 	v, err := decode(given)
 	if err != nil {
 		return nil // check says so
 	}
-	var out []Problem
+	var out []problem
 	warn := func(key, message string) {
-		out = append(out, Problem{values.Problem{
+		out = append(out, problem{values.Problem{
 			Path: "spec.values." + key, Pointer: []string{"spec", "values", key},
 			Message: message,
 		}, true})
@@ -197,8 +197,8 @@ func schemaOf(data []byte, version string) (*values.Schema, error) {
 	return s, err
 }
 
-// Meant is the version that somebody probably meant, if err says that the one given is unknown: one that can be had.
-func Meant(version v1.Version, err error) string {
+// meant is the version that somebody probably meant, if err says that the one given is unknown: one that can be had.
+func meant(version v1.Version, err error) string {
 	unknown, ok := errors.AsType[*release.UnknownVersionError](err)
 	if !ok {
 		return ""
@@ -252,9 +252,9 @@ func EndOfLife(rel release.Release) string {
 		rel.Version, rel.EndOfLife, release.Bundled().Default())
 }
 
-// UnknownPlatform is a sentence about a platform that the charts of a release have nothing for where they should, or
+// unknownPlatform is a sentence about a platform that the charts of a release have nothing for where they should, or
 // empty. chart is istiod or cni.
-func UnknownPlatform(rel release.Release, chart, platform string) string {
+func unknownPlatform(rel release.Release, chart, platform string) string {
 	switch {
 	case platform == "" || rel.HasChartFile(chart, "files/profile-platform-"+platform+".yaml"):
 		return ""

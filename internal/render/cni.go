@@ -12,8 +12,8 @@ import (
 	"github.com/lateen-io/lateen/internal/values"
 )
 
-// CNIInput is all that the objects of an IstioCNI depend on.
-type CNIInput struct {
+// cniInput is all that the objects of an IstioCNI depend on.
+type cniInput struct {
 	// CNI is the resource, with its defaults filled in (see v1.IstioCNI.Default).
 	CNI *v1.IstioCNI
 	// Release is the version that it asks for.
@@ -22,14 +22,14 @@ type CNIInput struct {
 	Platform, KubeVersion string
 	// Owner is the resource that the objects are stamped with: "IstioCNI/default".
 	Owner string
-	// FluxSubstitute and Warn as in Input.
+	// FluxSubstitute and Warn as in revisionInput.
 	FluxSubstitute bool
-	Warn           func(Problem)
+	Warn           func(problem)
 }
 
-// CNI gives the objects of the CNI plugin: those of the chart cni as the Helm release istio-cni, with these layers of
+// renderCNI gives the objects of the CNI plugin: those of the chart cni as the Helm release istio-cni, with these layers of
 // values, later ones on top: the selected profile or else the platform's, the user's values, the platform.
-func CNI(in CNIInput) ([]manifest.Object, error) {
+func renderCNI(in cniInput) ([]manifest.Object, error) {
 	const name = "cni"
 	user, err := decode(in.CNI.Spec.Values)
 	if err != nil {
@@ -67,7 +67,7 @@ const platformGKE = "gke"
 // gke makes the chart see a cluster of GKE if either the platform or the version of Kubernetes says that it is one. The
 // chart looks for -gke in the version, and since 1.25 does so only on the platform gke: with one of the two alone it
 // installs the plugin into a directory that nodes of GKE cannot write. It returns the version that the chart is told.
-func gke(merged map[string]any, in CNIInput) (kubeVersion string, err error) {
+func gke(merged map[string]any, in cniInput) (kubeVersion string, err error) {
 	kube, err := chart.ParseKubeVersion(in.KubeVersion)
 	if err != nil {
 		return "", err

@@ -56,11 +56,11 @@ func TestDocumentedMessages(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(problems) == 0 {
-			rev, err := render.Plan(render.PlanInput{Istio: istio, Release: rel})
+			rev, err := render.PlanRevision(render.PlanInput{Istio: istio, Release: rel})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := render.Render(render.Input{
+			if _, err := render.RenderRevision(render.RevisionInput{
 				Revision: rev, Release: rel,
 				Warn: func(p render.Problem) { problems = append(problems, p) },
 			}); err != nil {

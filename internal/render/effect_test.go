@@ -105,11 +105,11 @@ func TestCheckSelections(t *testing.T) {
 			t.Errorf("%s: -want +have:\n%s", c.reason, diff)
 		}
 		// What is no error here, the charts have; what is one, they fail on.
-		rev, err := render.Plan(render.PlanInput{Istio: istio, Release: rel})
+		rev, err := render.PlanRevision(render.PlanInput{Istio: istio, Release: rel})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := render.Render(render.Input{Revision: rev, Release: rel}); (err == nil) != (c.want == "") {
+		if _, err := render.RenderRevision(render.RevisionInput{Revision: rev, Release: rel}); (err == nil) != (c.want == "") {
 			t.Errorf("%s: the charts say: %v", c.reason, err)
 		}
 	}

@@ -23,7 +23,7 @@ var variableOf = map[string]string{
 
 // dropped warns of the environment variables among values that have no effect, because the chart sets the same one
 // behind them: what a container has twice is its last entry.
-func dropped(chart string, v map[string]any, warn func(Problem)) func(name, value, kept string) {
+func dropped(chart string, v map[string]any, warn func(problem)) func(name, value, kept string) {
 	return func(name, value, kept string) {
 		at := values.FindVariable(v, name, value)
 		if at == nil || warn == nil || value == kept {
@@ -41,13 +41,13 @@ func dropped(chart string, v map[string]any, warn func(Problem)) func(name, valu
 			message += ", or patch the variable in what is rendered"
 		}
 		at.Message = message
-		warn(Problem{*at, true})
+		warn(problem{*at, true})
 	}
 }
 
 // unwritten warns of environment variables of the CNI plugin that are not in what was rendered: up to 1.26 its chart
 // has a default for cni.env, and does not look at it.
-func unwritten(objects []manifest.Object, v map[string]any, rel release.Release, warn func(Problem)) {
+func unwritten(objects []manifest.Object, v map[string]any, rel release.Release, warn func(problem)) {
 	env, _ := values.Get(v, "cni", "env")
 	own, _ := env.(map[string]any)
 	if len(own) == 0 || warn == nil {
@@ -72,7 +72,7 @@ func unwritten(objects []manifest.Object, v map[string]any, rel release.Release,
 		}
 		at.Message = fmt.Sprintf("has no effect: the chart cni of Istio %s does not use cni.env; leave it out, or "+
 			"patch the variable in what is rendered", rel.Version)
-		warn(Problem{*at, true})
+		warn(problem{*at, true})
 	}
 }
 

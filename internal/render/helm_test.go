@@ -317,15 +317,15 @@ func renderIstio(version, profile, namespace, revision, user string, crdsOnly bo
 		}
 	}
 	istio.Default()
-	rev, err := render.Plan(render.PlanInput{Istio: istio, Release: rel})
+	rev, err := render.PlanRevision(render.PlanInput{Istio: istio, Release: rel})
 	if err != nil {
 		return nil, err
 	}
-	f := render.Render
+	f := render.RenderRevision
 	if crdsOnly {
 		f = render.CRDs
 	}
-	objects, err := f(render.Input{Revision: rev, Release: rel, Owner: "Istio/" + revision})
+	objects, err := f(render.RevisionInput{Revision: rev, Release: rel, Owner: "Istio/" + revision})
 	if err != nil {
 		return nil, err
 	}
@@ -596,7 +596,7 @@ func TestTagsEqualHelm(t *testing.T) {
 			}
 			istio.Spec.Values = &v1.Values{Raw: raw}
 			istio.Default()
-			rev, err := render.Plan(render.PlanInput{Istio: istio, Release: rel})
+			rev, err := render.PlanRevision(render.PlanInput{Istio: istio, Release: rel})
 			if err != nil {
 				t.Fatal(err)
 			}

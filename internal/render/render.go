@@ -18,8 +18,8 @@ import (
 	"github.com/lateen-io/lateen/internal/values"
 )
 
-// Input is all that the objects of a revision depend on.
-type Input struct {
+// revisionInput is all that the objects of a revision depend on.
+type revisionInput struct {
 	// Revision is what to render. Its spec.values are complete (see Plan).
 	Revision *v1.IstioRevision
 	// Release has the charts of the version that the revision asks for.
@@ -35,18 +35,18 @@ type Input struct {
 	// FluxSubstitute says that Flux puts in the variables, ${name}, of the values after rendering.
 	FluxSubstitute bool
 	// Warn, if it is set, is told of values that turn out to have no effect.
-	Warn func(Problem)
+	Warn func(problem)
 }
 
-// PlanInput is all that an Istio's IstioRevision depends on.
-type PlanInput struct {
+// planInput is all that an Istio's IstioRevision depends on.
+type planInput struct {
 	// Istio is the resource, with its defaults filled in (see v1.Istio.Default).
 	Istio *v1.Istio
 	// Release is the version that the Istio asks for.
 	Release release.Release
 	// Platform is the kind of cluster, such as openshift or gke, if it is known.
 	Platform string
-	// KubeVersion as in Input; it is recorded.
+	// KubeVersion as in revisionInput; it is recorded.
 	KubeVersion string
 }
 
@@ -60,10 +60,10 @@ func RevisionName(istio *v1.Istio) (string, error) {
 	return revision.Name(istio.Name, version, istio.Spec.RevisionBased())
 }
 
-// Plan computes the IstioRevision that an Istio asks for: its name and its values, merged from these layers, later ones
+// planRevision computes the IstioRevision that an Istio asks for: its name and its values, merged from these layers, later ones
 // on top: Istio's default profile, the selected profile or else the platform's, the user's values and meshConfig, the
 // platform, and what belongs to the resource (revision, istioNamespace).
-func Plan(in PlanInput) (*v1.IstioRevision, error) {
+func planRevision(in planInput) (*v1.IstioRevision, error) {
 	spec := in.Istio.Spec
 	version := string(spec.Version)
 	if version == "" {
@@ -109,9 +109,9 @@ func Plan(in PlanInput) (*v1.IstioRevision, error) {
 	return rev, nil
 }
 
-// Complete fills in what an IstioRevision written by a user may leave out and only one value is right for: the revision
+// complete fills in what an IstioRevision written by a user may leave out and only one value is right for: the revision
 // in its values. The result is a copy.
-func Complete(rev *v1.IstioRevision) (*v1.IstioRevision, error) {
+func complete(rev *v1.IstioRevision) (*v1.IstioRevision, error) {
 	v, err := decode(rev.Spec.Values)
 	if err != nil {
 		return nil, fmt.Errorf("spec.values: %w", err)
@@ -142,9 +142,9 @@ func decode(v *v1.Values) (map[string]any, error) {
 	return m, nil
 }
 
-// Render gives the objects of a revision, stamped and in the order in which they can be applied. It fails rather than
+// renderRevision gives the objects of a revision, stamped and in the order in which they can be applied. It fails rather than
 // give two objects of one name.
-func Render(in Input) ([]manifest.Object, error) {
+func renderRevision(in revisionInput) ([]manifest.Object, error) {
 	v, err := decode(in.Revision.Spec.Values)
 	if err != nil {
 		return nil, fmt.Errorf("spec.values: %w", err)
@@ -184,9 +184,9 @@ func Render(in Input) ([]manifest.Object, error) {
 	return objects, err
 }
 
-// CRDs gives Istio's own CustomResourceDefinitions, of the release and with the values of the revision. They belong to no
+// renderedCRDs gives Istio's own CustomResourceDefinitions, of the release and with the values of the revision. They belong to no
 // revision, and with them goes every resource of Istio: GitOps tools are asked not to prune them.
-func CRDs(in Input) ([]manifest.Object, error) {
+func renderedCRDs(in revisionInput) ([]manifest.Object, error) {
 	v, err := decode(in.Revision.Spec.Values)
 	if err != nil {
 		return nil, fmt.Errorf("spec.values: %w", err)

@@ -20,7 +20,7 @@ var selectorOperators = []string{"In", "NotIn", "Exists", "DoesNotExist"}
 // selectors are the label selectors among values that Kubernetes cannot read. Their schema only knows that they are
 // made of texts; istiod drops a selector that it cannot read, and then selects everything. What is right is for the
 // library to say with which istiod reads them; here it is only put into words.
-func selectors(from Source, v any, path string) []values.Problem {
+func selectors(from source, v any, path string) []values.Problem {
 	var out []values.Problem
 	values.Walk(v, path, func(v any, at values.Problem) {
 		n := len(at.Pointer)
@@ -36,7 +36,7 @@ func selectors(from Source, v any, path string) []values.Problem {
 	return out
 }
 
-func matchLabels(from Source, fields map[string]any, at values.Problem) []values.Problem {
+func matchLabels(from source, fields map[string]any, at values.Problem) []values.Problem {
 	var out []values.Problem
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
 		value, isText := fields[key].(string)
@@ -64,10 +64,10 @@ type expression struct {
 	node bool
 	// settled says that all of it is known and of the right types.
 	settled bool
-	from    Source
+	from    source
 }
 
-func expressionOf(from Source, fields map[string]any, node bool) expression {
+func expressionOf(from source, fields map[string]any, node bool) expression {
 	e := expression{node: node, settled: true, from: from}
 	text := func(v any) string {
 		t, isText := v.(string)
@@ -192,7 +192,7 @@ func noValue(value string) string {
 
 // filled is a text with something in the place of the variables that Flux puts in, unless the user has said that it
 // does not. What they will be is not known here, and no fault.
-func filled(from Source, text string) string {
+func filled(from source, text string) string {
 	if from.FluxSubstitute == "false" || values.Variable(text) == "" {
 		return text
 	}

@@ -58,7 +58,7 @@ func objectsOf(t *testing.T, version, name string) []manifest.Object {
 	if rev, err = render.Complete(rev); err != nil {
 		t.Fatal(err)
 	}
-	objects, err := render.Render(render.Input{Revision: rev, Release: rel})
+	objects, err := render.RenderRevision(render.RevisionInput{Revision: rev, Release: rel})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,12 +30,12 @@ func rendering(t *testing.T, rel release.Release, name, istioValues, cniValues s
 	istio := &v1.Istio{Spec: v1.IstioSpec{Version: v1.Version(rel.Version), Values: asValues(istioValues)}}
 	istio.Name = name
 	istio.Default()
-	rev, err := render.Plan(render.PlanInput{Istio: istio, Release: rel})
+	rev, err := render.PlanRevision(render.PlanInput{Istio: istio, Release: rel})
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := render.Input{Revision: rev, Release: rel, Owner: "Istio/" + name, FluxSubstitute: flux, Warn: warn}
-	objects, err := render.Render(in)
+	in := render.RevisionInput{Revision: rev, Release: rel, Owner: "Istio/" + name, FluxSubstitute: flux, Warn: warn}
+	objects, err := render.RenderRevision(in)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/lateen-io/lateen/internal/values"
 )
 
-// TagInput is all that the objects of an IstioRevisionTag depend on.
-type TagInput struct {
+// tagInput is all that the objects of an IstioRevisionTag depend on.
+type tagInput struct {
 	// Name of the tag.
 	Name string
 	// Revision is what the tag points at, with complete values, and Release has its charts.
@@ -22,14 +22,14 @@ type TagInput struct {
 	KubeVersion string
 	// Owner is the resource that the objects are stamped with: "IstioRevisionTag/prod".
 	Owner string
-	// KeepFailurePolicy and FluxSubstitute as in Input.
+	// KeepFailurePolicy and FluxSubstitute as in revisionInput.
 	KeepFailurePolicy, FluxSubstitute bool
 }
 
-// Tag gives the objects of a revision tag: those of the chart istiod's templates for revision tags, as the Helm release
+// renderTag gives the objects of a revision tag: those of the chart istiod's templates for revision tags, as the Helm release
 // <tag>-revisiontags in the namespace of the revision, with the values of the revision. The tag named default also gets
 // what makes a revision the default one: the chart base, without CRDs.
-func Tag(in TagInput) ([]manifest.Object, error) {
+func renderTag(in tagInput) ([]manifest.Object, error) {
 	v, err := decode(in.Revision.Spec.Values)
 	if err != nil {
 		return nil, fmt.Errorf("the values of IstioRevision/%s: %w", in.Revision.Name, err)

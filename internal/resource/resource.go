@@ -284,11 +284,21 @@ func below(fields map[string]string, prefix string) []string {
 // Finding makes a finding about a field of a resource. pointer is the path of the field, list indexes as numbers; nil
 // means the whole resource.
 func Finding(o manifest.Object, severity finding.Severity, pointer []string, message string) finding.Finding {
-	id := o.ID()
-	f := finding.Finding{
-		Severity: severity, Message: message, Field: strings.Join(pointer, "."),
-		Ref: finding.Ref{APIVersion: o.APIVersion(), Kind: id.Kind, Namespace: id.Namespace, Name: id.Name},
+	return about(o, finding.Finding{Severity: severity, Message: message, Field: strings.Join(pointer, ".")})
+}
+
+// About gives findings that name no resource with the reference and the place of one.
+func About(o manifest.Object, list finding.List) finding.List {
+	out := make(finding.List, len(list))
+	for i, f := range list {
+		out[i] = about(o, f)
 	}
+	return out
+}
+
+func about(o manifest.Object, f finding.Finding) finding.Finding {
+	id := o.ID()
+	f.Ref = finding.Ref{APIVersion: o.APIVersion(), Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
 	if p := o.Place(); p.File != "" {
 		f.File, f.Index = p.File, p.Index
 	} else if l := LocationOf(o); l.Path != "" {

@@ -102,25 +102,26 @@ func configurations(t *testing.T, rel release.Release) []configuration {
 		if c.values != "" {
 			rev.Spec.Values = &v1.Values{Raw: []byte(c.values)}
 		}
-		rev, err := render.Complete(rev)
-		if err != nil {
-			t.Fatal(err)
-		}
+		in := render.Input{Revision: rev}
 		got := configuration{
 			what: fmt.Sprintf("revision %s, tag %q, values %s", c.revision, c.tag, c.values),
 			name: c.revision,
 		}
-		var objects []manifest.Object
-		if c.tag == "" {
-			objects, err = render.Render(render.Input{Revision: rev, Release: rel})
-		} else {
+		if c.tag != "" {
 			got.name = c.tag
-			objects, err = render.Tag(render.TagInput{Name: c.tag, Revision: rev, Release: rel})
+			target, err := render.Settle(in)
+			if err != nil {
+				t.Fatalf("%s: %v", got.what, err)
+			}
+			tag := &v1.IstioRevisionTag{}
+			tag.Name = c.tag
+			in = render.Input{Tag: tag, Target: &target}
 		}
-		if err != nil {
-			t.Fatalf("%s: %v", got.what, err)
+		rendered, found := render.Render(in)
+		if found.HasError() {
+			t.Fatalf("%s: %v", got.what, found)
 		}
-		out = append(out, split(t, got, objects, strings.Contains(c.values, "enableNamespacesByDefault"))...)
+		out = append(out, split(t, got, rendered.Objects, strings.Contains(c.values, "enableNamespacesByDefault"))...)
 	}
 	return out
 }
@@ -307,23 +308,15 @@ func combinations(values map[string][]string) func(yield func(map[string]string)
 func TestInjectedByIsTheRevision(t *testing.T) {
 	t.Parallel()
 	for _, version := range release.Bundled().Versions() {
-		rel, err := release.Bundled().Resolve(version, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
 		for _, name := range []string{"default", "canary"} {
 			rev := &v1.IstioRevision{}
 			rev.Name, rev.Spec.Version, rev.Spec.Namespace = name, v1.Version(version), "istio-system"
-			rev, err := render.Complete(rev)
-			if err != nil {
-				t.Fatal(err)
-			}
-			objects, err := render.Render(render.Input{Revision: rev, Release: rel})
-			if err != nil {
-				t.Fatal(err)
+			rendered, found := render.Render(render.Input{Revision: rev})
+			if found.HasError() {
+				t.Fatal(found)
 			}
 			templates, istiod := 0, false
-			for _, o := range objects {
+			for _, o := range rendered.Objects {
 				switch {
 				case o.Kind() == "ConfigMap" && strings.HasPrefix(o.ID().Name, "istio-sidecar-injector"):
 					var m struct{ Data map[string]string }

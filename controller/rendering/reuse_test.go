@@ -1,4 +1,4 @@
-package desired_test
+package rendering_test
 
 import (
 	"testing"
@@ -8,8 +8,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
-	"github.com/lateen-io/lateen/controller/desired"
 	"github.com/lateen-io/lateen/controller/metrics"
+	"github.com/lateen-io/lateen/controller/rendering"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/release"
 )
 
@@ -31,19 +32,19 @@ func TestReuse(t *testing.T) {
 		}
 		return rev
 	}
-	p := &desired.Pipeline{KubeVersion: "v1.34.0"}
-	objects := func(rev *v1.IstioRevision) func() (desired.Objects, error) {
-		return func() (desired.Objects, error) { return p.Objects(rev) }
+	p := &rendering.Renderer{KubeVersion: "v1.34.0"}
+	objects := func(rev *v1.IstioRevision) func() (rendering.Objects, finding.List) {
+		return func() (rendering.Objects, finding.List) { return p.Revision(rev, "") }
 	}
-	tag := func(rev *v1.IstioRevision) func() (desired.Objects, error) {
-		return func() (desired.Objects, error) {
+	tag := func(rev *v1.IstioRevision) func() (rendering.Objects, finding.List) {
+		return func() (rendering.Objects, finding.List) {
 			return p.Tag(&v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "prod", UID: "tag"}}, rev)
 		}
 	}
 	first := ""
 	for _, c := range []struct {
 		reason     string
-		do         func() (desired.Objects, error)
+		do         func() (rendering.Objects, finding.List)
 		renderings uint64
 		another    bool
 	}{
@@ -63,9 +64,9 @@ func TestReuse(t *testing.T) {
 		{"Its revision has changed.", tag(revision("b", 3, func(rev *v1.IstioRevision) { rev.Spec.Namespace = "elsewhere" })), 1, true},
 	} {
 		before := renderings(t, registry)
-		out, err := c.do()
-		if err != nil {
-			t.Fatalf("%s: %v", c.reason, err)
+		out, found := c.do()
+		if found.HasError() {
+			t.Fatalf("%s: %v", c.reason, found)
 		}
 		if got := renderings(t, registry) - before; got != c.renderings {
 			t.Errorf("%s: got %d renderings, want %d", c.reason, got, c.renderings)
@@ -96,8 +97,8 @@ func renderings(t *testing.T, registry *prometheus.Registry) uint64 {
 func TestCRDs(t *testing.T) {
 	t.Parallel()
 	versions := release.Bundled().Versions()
-	p := &desired.Pipeline{KubeVersion: "v1.34.0"}
-	crds := func(name, version, values string) desired.CRDs {
+	p := &rendering.Renderer{KubeVersion: "v1.34.0"}
+	crds := func(name, version, values string) rendering.CRDs {
 		rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}}
 		rev.Spec.Version, rev.Spec.Namespace = v1.Version(version), "istio-system"
 		rev.Spec.Values = &v1.Values{Raw: []byte(values)}

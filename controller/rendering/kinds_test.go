@@ -1,4 +1,4 @@
-package desired_test
+package rendering_test
 
 import (
 	"os"
@@ -10,7 +10,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
 
-	"github.com/lateen-io/lateen/controller/desired"
+	"github.com/lateen-io/lateen/controller/rendering"
 )
 
 // TestRevisionKinds compares the list with the rights of the controller, which a program derives from what all bundled versions
@@ -43,7 +43,7 @@ func TestRevisionKinds(t *testing.T) {
 		}
 	}
 	var got []string
-	for _, kind := range desired.RevisionKinds {
+	for _, kind := range rendering.RevisionKinds {
 		plural := strings.ToLower(kind.Kind)
 		switch {
 		case strings.HasSuffix(plural, "y"):

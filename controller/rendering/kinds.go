@@ -1,4 +1,4 @@
-package desired
+package rendering
 
 import "k8s.io/apimachinery/pkg/runtime/schema"
 
