@@ -110,7 +110,7 @@ var contract = []rule{
 		name: "the deciding core",
 		packages: []string{
 			"internal/usage", "internal/prune", "internal/revision", "internal/values", "internal/release", "internal/selector",
-			"internal/mistake", "internal/exit", "internal/finding",
+			"internal/mistake", "internal/exit", "internal/finding", "internal/mesh",
 		},
 		mayImport: []string{"github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml", "go.yaml.in/yaml"},
 		never: []ban{

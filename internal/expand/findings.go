@@ -1,95 +1,47 @@
 package expand
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/Masterminds/semver/v3"
-
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/mesh"
 	"github.com/lateen-io/lateen/internal/resource"
-	"github.com/lateen-io/lateen/internal/selector"
 	"github.com/lateen-io/lateen/internal/usage"
-	"github.com/lateen-io/lateen/internal/values"
 )
 
-// meshes warns of control planes that get in each other's way: two in one namespace, and two whose discoverySelectors
-// can select one namespace, so that both would write there. Each control plane is named once, with the first that it
-// collides with.
-func (a *around) meshes() finding.List {
-	var seen []mesh
-	var findings finding.List
+// collisions warns of control planes that get in each other's way. Earlier revisions that the package remembers do not count:
+// they are on their way out.
+func (a *around) collisions() finding.List {
+	var planes []mesh.ControlPlane
+	items := map[finding.Ref]manifest.Object{}
 	for _, p := range a.controlPlanes() {
-		if p.err != nil || p.item.Annotation(manifest.AnnotationOwner) != "" {
-			continue
+		if p.err == nil && p.item.Annotation(manifest.AnnotationOwner) == "" {
+			planes = append(planes, p.typed())
+			items[resource.RefOf(p.item)] = p.item
 		}
-		m := meshOf(p)
-		if m.remote {
-			continue
-		}
-		for _, other := range seen {
-			if f, found := collision(other, m); found {
-				findings.Add(f)
-				break
-			}
-		}
-		seen = append(seen, m)
 	}
-	return findings
+	var out finding.List
+	for _, f := range mesh.Collisions(planes) {
+		out = append(out, resource.About(items[f.Ref], finding.List{f})...)
+	}
+	return out
 }
 
-// mesh is what of a control plane can get in the way of another.
-type mesh struct {
-	item   manifest.Object
-	remote bool
-	// based tells whether it belongs to an Istio that is updated by revisions.
-	based     bool
-	namespace string
-	// cluster is the one that it watches, which for an external control plane is another than it runs in.
-	cluster  string
-	external bool
-	// discovers are its discoverySelectors, of which one must match a namespace; none match all.
-	discovers []selector.Selector
-}
-
-func meshOf(p plane) mesh {
-	m := mesh{item: p.item, based: p.based(), namespace: p.plan.Planned.Spec.Namespace}
-	raw := p.plan.Planned.Spec.Values.Raw
-	var v map[string]any
-	if err := json.Unmarshal(raw, &v); err == nil {
-		m.cluster = values.String(v, "global", "multiCluster", "clusterName")
-		m.remote = values.String(v, "profile") == "remote"
-		m.external = values.External(v)
+// typed is the control plane as package mesh sees it.
+func (p plane) typed() mesh.ControlPlane {
+	c := mesh.ControlPlane{
+		Ref: resource.RefOf(p.item), Version: p.version, Coexists: p.based() || p.item.Kind() == v1.KindIstioRevision,
 	}
-	m.discovers = selector.FromValues(raw)
-	return m
-}
-
-func collision(a, b mesh) (f finding.Finding, found bool) {
-	if a.namespace == b.namespace {
-		if (a.based || a.item.Kind() == v1.KindIstioRevision) && (b.based || b.item.Kind() == v1.KindIstioRevision) {
-			return f, false // revisions beside each other
-		}
-		return resource.Finding(b.item, finding.Warning, []string{"spec", "namespace"}, fmt.Sprintf(
-			"%s and %s are two control planes in the namespace %s; give each a namespace of its own, or, for an upgrade, make them "+
-				"revisions of one Istio (updateStrategy: RevisionBased)", nameOf(a.item), nameOf(b.item), a.namespace)), true
+	if p.plan.Planned != nil {
+		c.Namespace, c.Values = p.plan.Planned.Spec.Namespace, valuesOf(p.plan.Planned.Spec.Values)
 	}
-	both := ""
-	if a.cluster == b.cluster || !a.external && !b.external {
-		both = selector.Overlap(a.discovers, b.discovers)
-	}
-	if both == "" {
-		return f, false
-	}
-	return resource.Finding(b.item, finding.Warning, []string{"spec", "values", "meshConfig", "discoverySelectors"}, fmt.Sprintf(
-		"%s and %s can discover the same namespace, %s: both would manage it; choose discoverySelectors that cannot both match, "+
-			"such as one label with different values", nameOf(a.item), nameOf(b.item), both)), true
+	return c
 }
 
 func nameOf(o manifest.Object) string { return o.Kind() + "/" + o.ID().Name }
@@ -181,26 +133,11 @@ func (a *around) earlier(revision string) *plane {
 // earlierVersion is the version in the name of a revision, after -v: 1-27-0, 1-27-latest.
 var earlierVersion = regexp.MustCompile(`^\d+-\d+-(\d+(-[0-9A-Za-z-]+)?|latest)$`)
 
-// skew warns of a CNI plugin that does not go with a control plane of the package: the plugin of 1.x works with 1.x-1, 1.x
-// and 1.x+1. Of versions without a number, such as master, it says that it does not know.
+// skew warns of a CNI plugin that does not go with a control plane of the package.
 func (j *job) skew() {
-	cni, errCNI := semver.NewVersion(j.output.Release.Version)
 	for _, p := range j.around.controlPlanes() {
-		if p.version == "" {
-			continue
+		if f, skewed := mesh.Skew(resource.RefOf(j.Resource.Object), j.output.Release.Version, p.typed()); skewed {
+			j.found(finding.List{f})
 		}
-		v, err := semver.NewVersion(p.version)
-		severity, message := finding.Warning, fmt.Sprintf("spec.version: the CNI plugin of Istio %s does not work with %s of Istio %s; "+
-			"it works with the minor versions before, at and after its own", j.output.Release.Version, nameOf(p.item), p.version)
-		switch {
-		case (errCNI != nil || err != nil) && p.version == j.output.Release.Version:
-			continue
-		case errCNI != nil || err != nil:
-			severity, message = finding.Info, fmt.Sprintf("spec.version: whether the CNI plugin of Istio %s works with %s of Istio %s cannot be told from the versions",
-				j.output.Release.Version, nameOf(p.item), p.version)
-		case v.Major() == cni.Major() && v.Minor() <= cni.Minor()+1 && v.Minor()+1 >= cni.Minor():
-			continue
-		}
-		j.add(severity, []string{"spec", "version"}, message).Current = j.output.Release.Version
 	}
 }

@@ -64,7 +64,7 @@ func (f Function) Items(items, all []manifest.Object, options resource.Settings,
 	e.around.plan(e.Sources, outputs)
 	e.Findings = append(e.Findings, findings...)
 	if f.Name == RenderIstio.Name && len(all) > 1 {
-		e.Findings = append(e.Findings, append(e.around.meshes(), e.around.labels(memory)...)...)
+		e.Findings = append(e.Findings, append(e.around.collisions(), e.around.labels(memory)...)...)
 		e.Findings = append(e.Findings, append(e.crdsUndecided(), e.unprotectedNamespaces()...)...)
 	}
 	if f.Name == RenderIstio.Name || f.Name == RevisionTag.Name {

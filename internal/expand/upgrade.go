@@ -12,7 +12,7 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/release"
+	"github.com/lateen-io/lateen/internal/mesh"
 	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/usage"
 	"github.com/lateen-io/lateen/internal/values"
@@ -86,14 +86,14 @@ func (u *upgrade) run() {
 	for _, item := range resource.Revisions(u.items, u.output.Owner) {
 		version := item.Annotation(manifest.AnnotationVersion)
 		if item.ID().Name == active {
-			u.skipped(version, 1, "in place")
+			u.skipped(version, true)
 			return
 		}
 		if newest == "" || newer(version, newest) {
 			newest = version
 		}
 	}
-	u.skipped(newest, 2, "by revisions")
+	u.skipped(newest, false)
 }
 
 // release decides which earlier revisions go.
@@ -228,47 +228,15 @@ func (u *upgrade) unmoved(item manifest.Object) {
 	}
 }
 
-// skipped warns if an upgrade leaps over more minor versions than Istio supports: one in place, two by revisions. Going back
-// counts the same way.
-func (u *upgrade) skipped(before string, most int64, how string) {
-	from, errFrom := semver.NewVersion(before)
-	to, errTo := semver.NewVersion(u.output.Release.Version)
-	if errFrom != nil || errTo != nil || from.Major() != to.Major() {
-		return
+// skipped warns if an upgrade leaps over more minor versions than Istio supports.
+func (u *upgrade) skipped(before string, inPlace bool) {
+	f, skipped := mesh.Skipped(mesh.Step{
+		Ref: resource.RefOf(u.source.Object), From: before, To: u.output.Release.Version, InPlace: inPlace, Available: u.available,
+	})
+	if skipped {
+		u.findings = append(u.findings, resource.About(u.source.Object, finding.List{f})...)
 	}
-	steps := int64(to.Minor()) - int64(from.Minor()) //nolint:gosec // minor versions are small numbers
-	if steps <= most && steps >= -most {
-		return
-	}
-	next, way := u.between(from, to, most)
-	r := resource.Finding(u.source.Object, finding.Warning, []string{"spec", "version"}, fmt.Sprintf(
-		"spec.version: from %s to %s; %s, Istio supports %s at a time. Go by way of %s", before,
-		u.output.Release.Version, how, minors[most], way))
-	if r.Current = u.output.Release.Version; next != "" {
-		r.Suggestion = next
-	}
-	u.findings = append(u.findings, r)
 }
-
-// between is the farthest version between two that is no more than so many minors away from the first: one that can be
-// had, or else what to bring, in words.
-func (u *upgrade) between(from, to *semver.Version, most int64) (next, way string) {
-	direction := int64(1)
-	if to.LessThan(from) {
-		direction = -1
-	}
-	for steps := most; steps > 0; steps-- {
-		minor := from.Minor() + uint64(direction*steps) //nolint:gosec // it is between two versions that there are
-		if release.Newest(from.Major(), minor, u.available) != "" {
-			next = fmt.Sprintf("v%d.%d-latest", from.Major(), minor)
-			return next, next
-		}
-	}
-	minor := from.Minor() + uint64(direction*most) //nolint:gosec // the same
-	return "", fmt.Sprintf("Istio %d.%d, whose charts are not here: bring them (option charts)", from.Major(), minor)
-}
-
-var minors = map[int64]string{1: "one minor version", 2: "two minor versions"}
 
 func newer(a, b string) bool {
 	va, errA := semver.NewVersion(a)

@@ -296,9 +296,14 @@ func About(o manifest.Object, list finding.List) finding.List {
 	return out
 }
 
-func about(o manifest.Object, f finding.Finding) finding.Finding {
+// RefOf is how findings name an item.
+func RefOf(o manifest.Object) finding.Ref {
 	id := o.ID()
-	f.Ref = finding.Ref{APIVersion: o.APIVersion(), Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
+	return finding.Ref{APIVersion: o.APIVersion(), Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
+}
+
+func about(o manifest.Object, f finding.Finding) finding.Finding {
+	f.Ref = RefOf(o)
 	if p := o.Place(); p.File != "" {
 		f.File, f.Index = p.File, p.Index
 	} else if l := LocationOf(o); l.Path != "" {
