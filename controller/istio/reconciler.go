@@ -80,7 +80,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return outcome.Ended(outcome.Release(ctx, r.Client, istio))
 	}
 	s := &scope{istio: istio}
-	for _, phase := range []func(context.Context, *scope) error{r.adopt, r.plan, r.apply, r.gather, r.prune, r.report} {
+	for _, phase := range []func(context.Context, *scope) error{r.adopt, r.plan, r.apply, r.gather, r.compare, r.prune, r.report} {
 		if err := phase(ctx, s); err != nil {
 			return outcome.Ended(err)
 		}

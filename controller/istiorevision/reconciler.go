@@ -23,8 +23,10 @@ import (
 	"github.com/lateen-io/lateen/controller/cluster"
 	"github.com/lateen-io/lateen/controller/outcome"
 	"github.com/lateen-io/lateen/controller/rendering"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/health"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/mesh"
 	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/revision"
 )
@@ -295,7 +297,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	var cni health.IstioCNI
 	needs := health.NeedsCNI(v, r.Renderer.OpenShift())
 	if needs {
-		cni = r.cni(ctx)
+		cni = r.cni(ctx, s)
 	}
 	s.facts.dependencies = health.Dependencies(needs, cni)
 	if s.facts.outdated != "" && s.facts.dependencies.Status == metav1.ConditionTrue {
@@ -332,7 +334,7 @@ func (r *Reconciler) deployment(ctx context.Context, s *scope) health.Deployment
 	return out
 }
 
-func (r *Reconciler) cni(ctx context.Context) health.IstioCNI {
+func (r *Reconciler) cni(ctx context.Context, s *scope) health.IstioCNI {
 	cni := &v1.IstioCNI{}
 	if err := r.Client.Get(ctx, client.ObjectKey{Name: v1.IstioCNIName}, cni); err != nil {
 		if apierrors.IsNotFound(err) {
@@ -340,7 +342,29 @@ func (r *Reconciler) cni(ctx context.Context) health.IstioCNI {
 		}
 		return health.IstioCNI{Err: err.Error()}
 	}
-	return health.IstioCNI{Found: true, State: cni.Status.State}
+	return health.IstioCNI{Found: true, State: cni.Status.State, Skew: r.skew(cni, s.rev)}
+}
+
+// skew says why the CNI plugin does not work with a revision, or "".
+func (r *Reconciler) skew(cni *v1.IstioCNI, rev *v1.IstioRevision) string {
+	ref := finding.Ref{APIVersion: v1.GroupVersion.String(), Kind: v1.KindIstioCNI, Name: cni.Name}
+	f, skewed := mesh.Skew(ref, r.Renderer.Resolve(cni.Spec.Version), ControlPlane(rev, r.Renderer.VersionOf(rev), true))
+	if !skewed || f.Severity != finding.Warning {
+		return ""
+	}
+	return ref.Kind + "/" + ref.Name + ": " + f.Message
+}
+
+// ControlPlane is a revision as package mesh sees it, called by what a person can change: its Istio, if it has one.
+func ControlPlane(rev *v1.IstioRevision, version string, coexists bool) mesh.ControlPlane {
+	c := mesh.ControlPlane{
+		Ref:     finding.Ref{APIVersion: v1.GroupVersion.String(), Kind: v1.KindIstioRevision, Name: rev.Name},
+		Version: version, Namespace: rev.Spec.Namespace, Values: valuesOf(rev), Coexists: coexists,
+	}
+	if owner := outcome.OwningIstio(rev); owner != "" {
+		c.Ref.Kind, c.Ref.Name = v1.KindIstio, owner
+	}
+	return c
 }
 
 // use finds out who uses the revision.

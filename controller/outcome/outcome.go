@@ -264,10 +264,20 @@ func Note(s string) string {
 // Warn makes events of the warnings among findings, once for each state of the spec: observed is the last one that was
 // reported.
 func Warn(r events.EventRecorder, about client.Object, observed int64, found finding.List) {
-	if about.GetGeneration() == observed {
-		return
+	if about.GetGeneration() != observed {
+		Tell(r, about, EventCheckValues, found)
 	}
+}
+
+// The reasons of events that are findings: about one resource, and about several together.
+const (
+	EventCheckValues = "CheckValues"
+	EventCheckMesh   = "CheckMesh"
+)
+
+// Tell makes events of the warnings among findings.
+func Tell(r events.EventRecorder, about client.Object, reason string, found finding.List) {
 	for _, w := range found.Messages(finding.Warning) {
-		r.Eventf(about, nil, corev1.EventTypeWarning, "CheckValues", "Apply", "%s", Note(w))
+		r.Eventf(about, nil, corev1.EventTypeWarning, reason, "Apply", "%s", Note(w))
 	}
 }

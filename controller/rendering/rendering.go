@@ -5,6 +5,7 @@ package rendering
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -127,6 +128,23 @@ func (r *Renderer) CNI(cni *v1.IstioCNI, installed string) (Objects, finding.Lis
 		return render.Render(in)
 	})
 }
+
+// Resolve is the version that a resource asks for: v1.28.3 of v1.28-latest. What cannot be resolved stays as it is.
+func (r *Renderer) Resolve(version v1.Version) string {
+	rel, err := release.Bundled().Resolve(string(version), r.Charts)
+	if err != nil {
+		return string(version)
+	}
+	return rel.Version
+}
+
+// VersionOf is the Istio version of a revision: as it is on record, or as its spec is understood here.
+func (r *Renderer) VersionOf(rev *v1.IstioRevision) string {
+	return cmp.Or(rev.Annotations[manifest.AnnotationVersion], r.Resolve(rev.Spec.Version))
+}
+
+// Available are the Istio versions that can be had.
+func (r *Renderer) Available() []string { return release.Bundled().Available(r.Charts) }
 
 // EndOfLife is a sentence if a version is past its end of life, or empty.
 func (r *Renderer) EndOfLife(version string) string {

@@ -108,6 +108,8 @@ type IstioCNI struct {
 	Found bool
 	// State is status.state: "" if it has not been looked at yet.
 	State v1.ConditionReason
+	// Skew says why its version does not work with the control plane; "" if it does, or that is not known.
+	Skew string
 }
 
 // Dependencies is the condition DependenciesHealthy of a revision. cni does not matter unless it is needed.
@@ -123,6 +125,8 @@ func Dependencies(needsCNI bool, cni IstioCNI) v1.Condition {
 		return not(v1.ConditionDependenciesHealthy, v1.ReasonIstioCNINotHealthy, "IstioCNI resource has no state yet")
 	case cni.State != v1.Healthy:
 		return not(v1.ConditionDependenciesHealthy, v1.ReasonIstioCNINotHealthy, fmt.Sprintf("IstioCNI resource is not healthy: its state is %s", cni.State))
+	case cni.Skew != "":
+		return not(v1.ConditionDependenciesHealthy, v1.ReasonVersionSkew, cni.Skew)
 	}
 	return is(v1.ConditionDependenciesHealthy)
 }

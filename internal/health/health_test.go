@@ -109,6 +109,9 @@ func TestDependencies(t *testing.T) {
 			health.IstioCNI{Found: true, State: v1.ReasonDaemonSetNotReady},
 			"False IstioCNINotHealthy: IstioCNI resource is not healthy: its state is DaemonSetNotReady",
 		},
+		{"of a version that does not work", true, health.IstioCNI{Found: true, State: v1.Healthy, Skew: "why"}, "False VersionSkew: why"},
+		{"it does not work anyway", true, health.IstioCNI{Found: true, Skew: "why"}, "False IstioCNINotHealthy: IstioCNI resource has no state yet"},
+		{"of any version, and nothing needs it", false, health.IstioCNI{Found: true, State: v1.Healthy, Skew: "why"}, "True"},
 	} {
 		check(t, c.reason, v1.ConditionDependenciesHealthy, c.want, health.Dependencies(c.needs, c.in))
 	}
