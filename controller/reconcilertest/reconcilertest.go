@@ -1,0 +1,291 @@
+// Package reconcilertest runs a reconciler on a cluster that exists in memory only: what it writes is recorded, write by
+// write, and any write can be made to fail. A test has the whole list, so that a write too many fails it as one too few does.
+//
+// The cluster knows field managers and dry runs. It has no controllers: nothing becomes ready and nothing is collected
+// unless the test does it.
+package reconcilertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/apply"
+	"github.com/lateen-io/lateen/internal/manifest"
+)
+
+// Now is the time of the tests.
+var Now = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+
+// World is the cluster.
+type World struct {
+	// Client reads and writes, as a reconciler's does; Applier applies.
+	Client  client.WithWatch
+	Applier *apply.Applier
+	// Events has what was told.
+	Events *events.FakeRecorder
+	// Fail makes writes fail that begin with a text, such as "apply DaemonSet".
+	Fail map[string]error
+
+	t      *testing.T
+	store  client.WithWatch
+	writes []string
+}
+
+// New makes a cluster with objects in it.
+func New(t *testing.T, objects ...client.Object) *World {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	w := &World{t: t, Events: events.NewFakeRecorder(100), Fail: map[string]error{}}
+	for _, o := range objects {
+		if o.GetUID() == "" {
+			o.SetUID(types.UID(o.GetName()))
+		}
+		if o.GetGeneration() == 0 {
+			o.SetGeneration(1)
+		}
+	}
+	w.store = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithReturnManagedFields().
+		WithStatusSubresource(&v1.Istio{}, &v1.IstioRevision{}, &v1.IstioRevisionTag{}, &v1.IstioCNI{}).Build()
+	w.Client = interceptor.NewClient(w.store, interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			return w.write("create", o, func() error { return c.Create(ctx, o, opts...) })
+		},
+		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
+			return w.write("update", o, func() error { return c.Update(ctx, o, opts...) })
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+			return w.write("delete", o, func() error { return c.Delete(ctx, o, opts...) })
+		},
+		Patch: w.patch,
+		Apply: func(ctx context.Context, c client.WithWatch, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+			named, ok := o.(interface {
+				GetKind() string
+				GetNamespace() string
+				GetName() string
+			})
+			if !ok {
+				return fmt.Errorf("nobody expected %T to be applied", o)
+			}
+			return w.record("apply", named.GetKind(), named.GetNamespace(), named.GetName(),
+				func() error { return c.Apply(ctx, o, opts...) })
+		},
+		DeleteAllOf: func(_ context.Context, _ client.WithWatch, o client.Object, _ ...client.DeleteAllOfOption) error {
+			return fmt.Errorf("nobody expected all of %T to be deleted", o)
+		},
+		SubResourceUpdate: func(_ context.Context, _ client.Client, _ string, o client.Object, _ ...client.SubResourceUpdateOption) error {
+			return fmt.Errorf("nobody expected an update of the status of %T", o)
+		},
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch,
+			opts ...client.SubResourcePatchOption,
+		) error {
+			return w.write(sub, o, func() error { return c.SubResource(sub).Patch(ctx, o, p, opts...) })
+		},
+	})
+	w.Applier = apply.New(w.Client, cached{w.store}, w)
+	return w
+}
+
+// Watch makes a World an apply.Watcher; nothing has to be watched.
+func (w *World) Watch(context.Context, schema.GroupVersionKind) error { return nil }
+
+// Await does nothing; see Watch.
+func (w *World) Await(v1.ObjectReference, string, string) {}
+
+// write records a write and does it, unless it is to fail.
+func (w *World) write(verb string, o client.Object, do func() error) error {
+	kind := o.GetObjectKind().GroupVersionKind().Kind
+	if gvk, err := apiutil.GVKForObject(o, w.store.Scheme()); kind == "" && err == nil {
+		kind = gvk.Kind
+	}
+	return w.record(verb, kind, o.GetNamespace(), o.GetName(), do)
+}
+
+func (w *World) record(verb, kind, namespace, name string, do func() error) error {
+	if namespace != "" {
+		name = namespace + "/" + name
+	}
+	line := verb + " " + kind + " " + name
+	w.writes = append(w.writes, line)
+	for prefix, err := range w.Fail {
+		if strings.HasPrefix(line, prefix) {
+			return err
+		}
+	}
+	return do()
+}
+
+func (w *World) patch(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+	var all client.PatchOptions
+	all.ApplyOptions(opts)
+	switch {
+	case len(all.DryRun) > 0:
+		return w.dryRun(ctx, o, p)
+	case p.Type() == types.ApplyPatchType:
+		return w.write("apply", o, func() error { return c.Patch(ctx, o, p, opts...) })
+	}
+	return w.write("patch", o, func() error { return c.Patch(ctx, o, p, opts...) })
+}
+
+// dryRun applies an object to a copy of what the cluster has of it: the client cannot do that itself.
+func (w *World) dryRun(ctx context.Context, o client.Object, p client.Patch) error {
+	live := &unstructured.Unstructured{}
+	live.SetGroupVersionKind(o.GetObjectKind().GroupVersionKind())
+	copied := fake.NewClientBuilder().WithScheme(w.store.Scheme()).WithReturnManagedFields()
+	err := w.store.Get(ctx, client.ObjectKeyFromObject(o), live)
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	if err == nil {
+		copied = copied.WithObjects(live)
+	}
+	err = copied.Build().Patch(ctx, o, p, client.FieldOwner(apply.FieldManager), client.ForceOwnership)
+	o.SetResourceVersion(live.GetResourceVersion())
+	return err
+}
+
+// Writes are the writes since the last call.
+func (w *World) Writes() []string {
+	out := w.writes
+	w.writes = nil
+	return out
+}
+
+// Told are the events since the last call.
+func (w *World) Told() []string {
+	var out []string
+	for len(w.Events.Events) > 0 {
+		out = append(out, <-w.Events.Events)
+	}
+	return out
+}
+
+// Get reads an object by its name.
+func (w *World) Get(o client.Object, name string) {
+	w.t.Helper()
+	namespace, name, found := strings.Cut(name, "/")
+	if !found {
+		namespace, name = "", namespace
+	}
+	if err := w.store.Get(w.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, o); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Do changes the cluster as somebody else: a user, or another controller.
+func (w *World) Do(f func(ctx context.Context, c client.Client) error) {
+	w.t.Helper()
+	if err := f(w.t.Context(), w.store); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Conditions are those of a status in one line each: "Ready=False IstiodNotReady: not all istiod pods are ready".
+func Conditions(all v1.Conditions) []string {
+	var out []string
+	for _, c := range all {
+		line := fmt.Sprintf("%s=%s", c.Type, c.Status)
+		if c.Status != metav1.ConditionTrue || string(c.Reason) != string(c.Type) {
+			line += " " + string(c.Reason)
+		}
+		if c.Message != "" {
+			line += ": " + c.Message
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// cached is a cache, which has of objects that are read by their metadata only those with Lateen's label.
+type cached struct{ client.Reader }
+
+func (c cached) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+	err := c.Reader.Get(ctx, key, o, opts...)
+	if _, metadata := o.(*metav1.PartialObjectMetadata); metadata && err == nil &&
+		o.GetLabels()[manifest.LabelManagedBy] != manifest.ManagedBy {
+		return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
+	}
+	return err
+}
+
+// Step is one run of a reconciler, after something has happened.
+type Step struct {
+	Reason string
+	// Do is what somebody else does before the run; nil for nothing.
+	Do func(ctx context.Context, c client.Client) error
+	// Fail are the writes that fail in the run, by how they begin.
+	Fail map[string]error
+	// Writes are all that the run writes, Events all that it tells, and Conditions those of the resource afterwards; nil if
+	// the resource is gone.
+	Writes, Events, Conditions []string
+	// Again is when the run is to be repeated, and Err how the error begins that makes it be repeated before; "" for none.
+	Again time.Duration
+	Err   string
+}
+
+// Run runs a reconciler for the resource o, step by step.
+func (w *World) Run(r reconcile.Reconciler, o client.Object, steps []Step) {
+	w.t.Helper()
+	for _, s := range steps {
+		if s.Do != nil {
+			if err := s.Do(w.t.Context(), w.store); err != nil {
+				w.t.Fatalf("%s: %v", s.Reason, err)
+			}
+		}
+		w.Fail = s.Fail
+		result, err := r.Reconcile(w.t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
+		got := Step{Reason: s.Reason, Writes: w.Writes(), Events: w.Told(), Again: result.RequeueAfter}
+		if err != nil {
+			got.Err = err.Error()
+		}
+		if len(s.Err) > 0 && strings.HasPrefix(got.Err, s.Err) {
+			got.Err = s.Err
+		}
+		if err := w.store.Get(w.t.Context(), client.ObjectKeyFromObject(o), o); client.IgnoreNotFound(err) != nil {
+			w.t.Fatal(err)
+		} else if err == nil {
+			got.Conditions = Conditions(conditions(o))
+		}
+		if diff := cmp.Diff(s, got, cmpopts.IgnoreFields(Step{}, "Do", "Fail")); diff != "" {
+			w.t.Errorf("%s: -want +got:\n%s", s.Reason, diff)
+		}
+	}
+}
+
+func conditions(o client.Object) v1.Conditions {
+	switch o := o.(type) {
+	case *v1.Istio:
+		return o.Status.Conditions
+	case *v1.IstioRevision:
+		return o.Status.Conditions
+	case *v1.IstioRevisionTag:
+		return o.Status.Conditions
+	case *v1.IstioCNI:
+		return o.Status.Conditions
+	}
+	return nil
+}
