@@ -100,8 +100,8 @@ const (
 	// ReasonCRDsOutdated: somebody else applies Istio's CustomResourceDefinitions, and they are older than the revision
 	// needs.
 	ReasonCRDsOutdated ConditionReason = "CRDsOutdated"
-	// ReasonVersionSkew: the control plane needs an IstioCNI, and the one that there is is of a version that does not work
-	// with it.
+	// ReasonVersionSkew: the control plane needs an IstioCNI, and that of the cluster has a version that does not work with
+	// it.
 	ReasonVersionSkew ConditionReason = "VersionSkew"
 	// ReasonDependencyCheckFailed: the dependencies could not be looked at.
 	ReasonDependencyCheckFailed ConditionReason = "DependencyCheckFailed"

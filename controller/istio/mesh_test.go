@@ -48,7 +48,9 @@ func TestCompare(t *testing.T) {
 	gone, inactive := revisionOf("gone", "other", "v1.28.3", "istio-system", everything), revisionOf("old", "other", "v1.28.3", "istio-system", everything)
 	moment := metav1.NewTime(now)
 	gone.DeletionTimestamp, inactive.Status.InactiveSince = &moment, &moment
-	active := func(values string) v1.IstioRevision { return revisionOf("mesh", "mesh", "v1.28.3", "istio-system", values) }
+	active := func(values string) v1.IstioRevision {
+		return revisionOf("mesh", "mesh", "v1.28.3", "istio-system", values)
+	}
 	for _, c := range []struct {
 		reason   string
 		own      []v1.IstioRevision
@@ -67,7 +69,8 @@ func TestCompare(t *testing.T) {
 			[]string{twoHere},
 		},
 		{
-			"It has been told.", []v1.IstioRevision{active(everything)},
+			"It has been told.",
+			[]v1.IstioRevision{active(everything)},
 			[]v1.IstioRevision{revisionOf("other", "other", "v1.28.3", "istio-system", everything)},
 			1, false, "", nil,
 		},
@@ -80,7 +83,8 @@ func TestCompare(t *testing.T) {
 			[]string{both},
 		},
 		{
-			"Each has its own.", []v1.IstioRevision{active(some)},
+			"Each has its own.",
+			[]v1.IstioRevision{active(some)},
 			[]v1.IstioRevision{revisionOf("hand", "", "v1.28.3", "elsewhere", rest)},
 			0, false, "", nil,
 		},
@@ -91,7 +95,9 @@ func TestCompare(t *testing.T) {
 			[]v1.IstioRevision{
 				revisionOf("a", "mesh", "v1.24.2", "istio-system", everything), revisionOf("b", "mesh", "v1.25.1", "istio-system", everything),
 				active(everything),
-			}, nil, 0, true, "", []string{by},
+			},
+			nil, 0, true, "",
+			[]string{by},
 		},
 		{"The first one.", []v1.IstioRevision{active(everything)}, nil, 0, true, "", nil},
 		{"The way was begun by an earlier run.", []v1.IstioRevision{active(everything)}, nil, 0, false, "v1.26.0", nil},

@@ -78,6 +78,7 @@ func TestPhases(t *testing.T) {
 		}
 		return out
 	}
+	isTrue := func(condition string) string { return "Normal " + condition + " " + condition + " is True" }
 	changed := func(how string, objects ...string) string {
 		return fmt.Sprintf("Normal Applied %d objects changed: %s %s", len(objects), strings.Join(objects, " "+how+", "), how)
 	}
@@ -110,7 +111,7 @@ func TestPhases(t *testing.T) {
 			Writes: all(status, status), Again: five,
 			Events: []string{
 				changed("created", sa, config, role, repair, binding, repairs, plugin),
-				"Normal Reconciled Reconciled is True",
+				isTrue("Reconciled"),
 			},
 			Conditions: []string{fine, pods},
 		},
@@ -120,7 +121,7 @@ func TestPhases(t *testing.T) {
 		},
 		{
 			Reason: "All have it.", Do: ready(3),
-			Writes: []string{status}, Events: []string{"Normal Ready Ready is True"},
+			Writes: []string{status}, Events: []string{isTrue("Ready")},
 			Conditions: []string{fine, works},
 		},
 		{Reason: "Nothing happens.", Conditions: []string{fine, works}},
@@ -147,7 +148,7 @@ func TestPhases(t *testing.T) {
 		{
 			Reason: "It passes.", Writes: []string{"apply " + plugin, status},
 			Events: []string{
-				changed("configured", plugin), "Normal Reconciled Reconciled is True",
+				changed("configured", plugin), isTrue("Reconciled"),
 				"Warning DaemonSetNotReady not all istio-cni-node pods are ready",
 			},
 			Conditions: []string{fine, pods},
@@ -158,7 +159,7 @@ func TestPhases(t *testing.T) {
 				c.Annotations = map[string]string{manifest.AnnotationRenderedBy: "render-cni"}
 			}),
 			Writes:     append(every("patch", config, sa, plugin, role, repair, binding, repairs), finalizer, status),
-			Events:     []string{"Normal Ready Ready is True"}, // the cache knows by now
+			Events:     []string{isTrue("Ready")}, // the cache knows by now
 			Conditions: []string{fine, works},
 		},
 		{

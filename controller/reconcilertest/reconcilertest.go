@@ -262,7 +262,7 @@ func (w *World) Run(r reconcile.Reconciler, o client.Object, steps []Step) {
 		if err != nil {
 			got.Err = err.Error()
 		}
-		if len(s.Err) > 0 && strings.HasPrefix(got.Err, s.Err) {
+		if s.Err != "" && strings.HasPrefix(got.Err, s.Err) {
 			got.Err = s.Err
 		}
 		if err := w.store.Get(w.t.Context(), client.ObjectKeyFromObject(o), o); client.IgnoreNotFound(err) != nil {

@@ -163,11 +163,13 @@ func TestSkipped(t *testing.T) {
 			"spec.version: from v1.28.3 to v1.25.1; by revisions, Istio supports two minor versions at a time. Go by way of v1.26-latest", "v1.26-latest",
 		},
 		{
-			"the farthest that can be had", "v1.24.2", "v1.28.3", false, []string{"v1.24.2", "v1.25.1", "v1.28.3"},
+			"the farthest that can be had", "v1.24.2", "v1.28.3", false,
+			[]string{"v1.24.2", "v1.25.1", "v1.28.3"},
 			"spec.version: from v1.24.2 to v1.28.3; by revisions, Istio supports two minor versions at a time. Go by way of v1.25-latest", "v1.25-latest",
 		},
 		{
-			"none can be had", "v1.24.2", "v1.28.3", true, []string{"v1.24.2", "v1.28.3"},
+			"none can be had", "v1.24.2", "v1.28.3", true,
+			[]string{"v1.24.2", "v1.28.3"},
 			"spec.version: from v1.24.2 to v1.28.3; in place, Istio supports one minor version at a time. Go by way of Istio 1.25, whose charts " +
 				"are not here: bring them (option charts)", nil,
 		},

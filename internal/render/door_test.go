@@ -42,12 +42,14 @@ func TestRender(t *testing.T) {
 			Istio: istio("v1.28.3", "", ""), Options: resource.Options{KubeVersion: "x"},
 		}, []found{{finding.Error, "", nil, nil}}, false},
 		{
-			"a version that is not at hand", render.Input{Istio: istio("v1.28.33", "", "")},
+			"a version that is not at hand",
+			render.Input{Istio: istio("v1.28.33", "", "")},
 			[]found{{finding.Error, "spec.version", "v1.28.33", "v1.28.3"}},
 			false,
 		},
 		{
-			"an alias that would go down", render.Input{Istio: istio("v1.28-latest", "", ""), Installed: "v1.28.10"},
+			"an alias that would go down",
+			render.Input{Istio: istio("v1.28-latest", "", ""), Installed: "v1.28.10"},
 			[]found{{finding.Error, "spec.version", "v1.28-latest", "v1.28.3"}},
 			false,
 		},
@@ -58,12 +60,14 @@ func TestRender(t *testing.T) {
 			Istio: istio("v1.28.3", "", `{"pilto":{}}`), Options: resource.Options{Platform: "openshfit"},
 		}, []found{{warning, "", nil, nil}, {finding.Error, "spec.values.pilto", nil, "pilot"}}, false},
 		{
-			"a value that turns out to have no effect", render.Input{Istio: istio("v1.28.3", "", pilot)},
+			"a value that turns out to have no effect",
+			render.Input{Istio: istio("v1.28.3", "", pilot)},
 			[]found{{warning, "spec.values.pilot.env.PILOT_TRACE_SAMPLING", nil, nil}},
 			true,
 		},
 		{
-			"a version without security fixes", render.Input{Istio: istio("v1.24.2", "", "")},
+			"a version without security fixes",
+			render.Input{Istio: istio("v1.24.2", "", "")},
 			[]found{{info, "spec.version", "v1.24.2", "v1.28.3"}},
 			true,
 		},
