@@ -9,10 +9,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -76,7 +78,10 @@ func New(t *testing.T, objects ...client.Object) *World {
 			return w.write("create", o, func() error { return c.Create(ctx, o, opts...) })
 		},
 		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
-			return w.write("update", o, func() error { return c.Update(ctx, o, opts...) })
+			return w.write("update", o, func() error {
+				w.countSpec(ctx, o)
+				return c.Update(ctx, o, opts...)
+			})
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
 			return w.write("delete", o, func() error { return c.Delete(ctx, o, opts...) })
@@ -139,6 +144,15 @@ func (w *World) record(verb, kind, namespace, name string, do func() error) erro
 	return do()
 }
 
+// countSpec gives a revision another generation if its spec is another one, as the API server does.
+func (w *World) countSpec(ctx context.Context, o client.Object) {
+	rev, ok := o.(*v1.IstioRevision)
+	live := &v1.IstioRevision{}
+	if ok && w.store.Get(ctx, client.ObjectKeyFromObject(o), live) == nil && !equality.Semantic.DeepEqual(live.Spec, rev.Spec) {
+		rev.Generation = live.Generation + 1
+	}
+}
+
 func (w *World) patch(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
 	var all client.PatchOptions
 	all.ApplyOptions(opts)
@@ -175,11 +189,14 @@ func (w *World) Writes() []string {
 	return out
 }
 
+// applied is an event about objects that were changed. Which they are the writes say.
+var applied = regexp.MustCompile(`(Applied \d+ objects changed): .*`)
+
 // Told are the events since the last call.
 func (w *World) Told() []string {
 	var out []string
 	for len(w.Events.Events) > 0 {
-		out = append(out, <-w.Events.Events)
+		out = append(out, applied.ReplaceAllString(<-w.Events.Events, "$1"))
 	}
 	return out
 }

@@ -1,0 +1,180 @@
+package istiorevisiontag_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/cluster"
+	"github.com/lateen-io/lateen/controller/istiorevisiontag"
+	"github.com/lateen-io/lateen/controller/reconcilertest"
+	"github.com/lateen-io/lateen/controller/rendering"
+	"github.com/lateen-io/lateen/internal/manifest"
+)
+
+// edit changes the tag as a user does.
+func edit(f func(tag *v1.IstioRevisionTag)) func(context.Context, client.Client) error {
+	return func(ctx context.Context, c client.Client) error {
+		tag := &v1.IstioRevisionTag{}
+		if err := c.Get(ctx, client.ObjectKey{Name: "prod"}, tag); err != nil {
+			return err
+		}
+		f(tag)
+		tag.Generation++
+		return c.Update(ctx, tag)
+	}
+}
+
+// points makes the tag point at a revision.
+func points(revision string) func(context.Context, client.Client) error {
+	return edit(func(tag *v1.IstioRevisionTag) {
+		tag.Spec.TargetRef = v1.IstioRevisionTagTarget{Kind: v1.TargetIstioRevision, Name: revision}
+	})
+}
+
+// revision is one that works, or not yet.
+func revision(name, version, values string, ready bool) *v1.IstioRevision {
+	rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 1}}
+	rev.Spec.Version, rev.Spec.Namespace = v1.Version(version), "istio-system"
+	rev.Spec.Values = &v1.Values{Raw: []byte(values)}
+	rev.Status.ObservedGeneration = 1
+	is := metav1.ConditionFalse
+	if ready {
+		is = metav1.ConditionTrue
+	}
+	rev.Status.Conditions = rev.Status.Conditions.Set(v1.Condition{Type: v1.ConditionReady, Status: is})
+	return rev
+}
+
+// becomes makes a revision ready.
+func becomes(name string) func(context.Context, client.Client) error {
+	return func(ctx context.Context, c client.Client) error {
+		rev := &v1.IstioRevision{}
+		if err := c.Get(ctx, client.ObjectKey{Name: name}, rev); err != nil {
+			return err
+		}
+		rev.Status.Conditions = rev.Status.Conditions.Set(v1.Condition{Type: v1.ConditionReady, Status: metav1.ConditionTrue})
+		return c.Status().Update(ctx, rev)
+	}
+}
+
+// TestPhases is the life of a tag: what the controller writes, says and waits for at each step, and nothing else.
+func TestPhases(t *testing.T) {
+	t.Parallel()
+	const (
+		finalizer = "patch IstioRevisionTag prod"
+		status    = "status IstioRevisionTag prod"
+		webhook   = "MutatingWebhookConfiguration istio-revision-tag-prod"
+		service   = "Service istio-system/istiod-revision-tag-prod" // since 1.28
+
+		fine    = "Reconciled=True"
+		missing = "spec.targetRef: IstioRevision a: it does not exist"
+		invalid = " apply failed: Service \"istiod-revision-tag-prod\" is invalid"
+		refused = service + ": Service/istio-system/istiod-revision-tag-prod" + invalid + "\n" +
+			webhook + ": MutatingWebhookConfiguration/istio-revision-tag-prod" + invalid
+		remote = "spec.targetRef: IstioRevision far is a remote control plane; a tag can only point at one in the same cluster"
+		typo   = "IstioRevision/typo: spec.values.pilto: unknown field in v1.28.3; did you mean pilot?"
+		// unknown is what is said of use before anything has been watched.
+		unknown = "InUse=Unknown UsageCheckFailed: Not known whether a pod or namespace references it: namespaces, pods and what makes " +
+			"pods have not all been seen yet"
+	)
+	isTrue := func(condition string) string { return "Normal " + condition + " " + condition + " is True" }
+	reconciled := isTrue("Reconciled")
+	stalled := func(why string) []string { return []string{"Reconciled=False " + why, unknown, "Stalled=True " + why} }
+	changed := func(n int) string { return fmt.Sprintf("Normal Applied %d objects changed", n) }
+	tag := &v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "prod"}}
+	tag.Spec.TargetRef = v1.IstioRevisionTagTarget{Kind: v1.TargetIstioRevision, Name: "a"}
+	w := reconcilertest.New(t, tag, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-system"}},
+		revision("far", "v1.28.3", `{"profile":"remote"}`, true), revision("b", "v1.28.3", "{}", false),
+		revision("typo", "v1.28.3", `{"pilto":{}}`, true))
+	r := &istiorevisiontag.Reconciler{
+		Client: w.Client, Live: w.Client, Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"}, Applier: w.Applier, Events: w.Events,
+		Usage: cluster.NewUsage(nil), Now: func() time.Time { return reconcilertest.Now },
+	}
+	no := apierrors.NewInvalid(schema.GroupKind{Kind: "Service"}, "istiod-revision-tag-prod", nil)
+	w.Run(r, tag, []reconcilertest.Step{
+		{
+			Reason: "Its target is not there.",
+			Writes: []string{finalizer, status}, Events: []string{"Warning RefNotFound " + missing},
+			Conditions: stalled("RefNotFound: " + missing),
+		},
+		{
+			Reason: "The target comes.",
+			Do: func(ctx context.Context, c client.Client) error {
+				return c.Create(ctx, revision("a", "v1.27.0", "{}", true))
+			},
+			Writes:     []string{status, "apply " + webhook, status},
+			Events:     []string{changed(1), reconciled},
+			Conditions: []string{fine, unknown},
+		},
+		{Reason: "Nothing happens.", Conditions: []string{fine, unknown}},
+		{
+			Reason: "It is to move to one that is not ready.", Do: points("b"),
+			Writes: []string{status}, Conditions: []string{fine + ": stays on IstioRevision a until b is ready", unknown},
+		},
+		{
+			Reason: "That is ready, and the server refuses something of it: the webhooks stay where they were.",
+			Do:     becomes("b"), Fail: map[string]error{"apply " + service: no, "apply " + webhook: no},
+			Writes: []string{status, "apply " + service, "apply " + webhook, status}, Again: 5 * time.Minute,
+			Events:     []string{"Warning ReconcileError " + refused},
+			Conditions: stalled("ReconcileError: " + refused),
+		},
+		{
+			Reason: "The server accepts it.",
+			Writes: []string{"apply " + service, "apply " + webhook, status},
+			Events: []string{
+				changed(2),
+				"Normal TagMoved moved from IstioRevision a to b", reconciled,
+			},
+			Conditions: []string{fine, unknown},
+		},
+		{
+			Reason: "It is to move to a remote one.", Do: points("far"),
+			Writes: []string{status}, Events: []string{"Warning ReconcileError " + remote},
+			Conditions: stalled("ReconcileError: " + remote),
+		},
+		{
+			Reason: "It is to move to one whose values are wrong.", Do: points("typo"),
+			Writes:     []string{status},
+			Conditions: stalled("ReconcileError: " + typo),
+		},
+		{
+			Reason: "It goes back.", Do: points("a"),
+			Writes: []string{"apply " + webhook, "delete " + service, status},
+			Events: []string{
+				changed(2),
+				"Normal TagMoved moved from IstioRevision b to a", reconciled,
+			},
+			Conditions: []string{fine, unknown},
+		},
+		{
+			Reason: "A pipeline takes it over: the webhooks stay, and are nobody's.",
+			Do: edit(func(tag *v1.IstioRevisionTag) {
+				tag.Annotations = map[string]string{manifest.AnnotationRenderedBy: "revision-tag"}
+			}),
+			Writes:     []string{"patch " + webhook, finalizer, status},
+			Conditions: []string{fine, unknown},
+		},
+		{
+			Reason: "It is given back.", Do: edit(func(tag *v1.IstioRevisionTag) { tag.Annotations = nil }),
+			Writes:     []string{finalizer, status, "apply " + webhook, status},
+			Events:     []string{changed(1)},
+			Conditions: []string{fine, unknown},
+		},
+		{
+			Reason: "It is deleted, and so is what is its own.",
+			Do: func(ctx context.Context, c client.Client) error {
+				return c.Delete(ctx, &v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "prod"}})
+			},
+			Writes: []string{"delete " + webhook, finalizer}, Events: []string{changed(1)},
+		},
+	})
+}
