@@ -38,8 +38,12 @@ func TestWrites(t *testing.T) {
 		err    error
 	}{
 		{"created", func() error { return w.Client.Create(t.Context(), account) }, nil, []string{"create ServiceAccount a/b"}, nil},
-		{"refused", func() error { return w.Client.Create(t.Context(), account.DeepCopy()) }, map[string]error{"create Ser": refused},
-			[]string{"create ServiceAccount a/b"}, refused},
+		{
+			"refused", func() error { return w.Client.Create(t.Context(), account.DeepCopy()) },
+			map[string]error{"create Ser": refused},
+			[]string{"create ServiceAccount a/b"},
+			refused,
+		},
 		{"applied", func() error {
 			return w.Client.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(applied()), client.FieldOwner("me"))
 		}, nil, []string{"apply ConfigMap a/c"}, nil},

@@ -199,25 +199,35 @@ func onExported(d *ast.FuncDecl) bool {
 
 // write prints a table, and what should be looked at below it.
 func write(w io.Writer, all []*figures) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PACKAGE\tLINES\tTESTS\tPER LINE\tFUNCTIONS\tLONGEST\tWIDE\tJOB")
+	rows := []string{"PACKAGE\tLINES\tTESTS\tPER LINE\tFUNCTIONS\tLONGEST\tWIDE\tJOB"}
 	var sum figures
 	for _, f := range all {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%d\t%d %s\t%d\t%s\n", f.dir, f.code, f.test, ratio(f.test, f.code), f.functions, f.longest, f.name,
-			f.wide, f.job)
+		rows = append(rows, f.row())
 		sum.code, sum.test, sum.functions, sum.wide = sum.code+f.code, sum.test+f.test, sum.functions+f.functions, sum.wide+f.wide
 		sum.longest = max(sum.longest, f.longest)
 	}
-	fmt.Fprintf(t, "all\t%d\t%d\t%s\t%d\t%d\t%d\t\n", sum.code, sum.test, ratio(sum.test, sum.code), sum.functions, sum.longest, sum.wide)
+	sum.dir = "all"
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if _, err := fmt.Fprintln(t, strings.Join(append(rows, sum.row()), "\n")); err != nil {
+		return err
+	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	for _, f := range all {
-		if len(f.undocumented) > 0 {
-			fmt.Fprintf(w, "without a comment in %s: %s\n", f.dir, strings.Join(f.undocumented, ", "))
+		if len(f.undocumented) == 0 {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "without a comment in %s: %s\n", f.dir, strings.Join(f.undocumented, ", ")); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (f *figures) row() string {
+	return fmt.Sprintf("%s\t%d\t%d\t%s\t%d\t%d %s\t%d\t%s", f.dir, f.code, f.test, ratio(f.test, f.code), f.functions, f.longest, f.name,
+		f.wide, f.job)
 }
 
 func ratio(tests, code int) string {
