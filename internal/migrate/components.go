@@ -48,6 +48,12 @@ var profiles = map[string]profile{
 func (m *migration) findProfile() {
 	at := keys("spec", "profile")
 	m.profileKey = m.text("profile")
+	if own, name := m.valuesProfile(); name != "" {
+		if m.profileKey != "" && m.profileKey != name {
+			m.warn(at, "spec.profile is %s, but %s is %s, which is what the charts go by; the Istio has that one", m.profileKey, dotted(own), name)
+		}
+		m.profileKey, at = name, own
+	}
 	p, known := profiles[m.profileKey]
 	switch {
 	case m.profileKey == "":
@@ -60,9 +66,27 @@ func (m *migration) findProfile() {
 		}
 	default:
 		m.profile = profiles["minimal"]
-		m.warn(at, "spec.profile is %s, which is none of Istio's profiles (%s), so the Istio has none. If it is a file or a profile of your own, "+
-			"put what it says below spec of the IstioOperator (istioctl profile dump) and migrate again", m.profileKey, profileNames())
+		m.warn(at, "%s is %s, which is none of Istio's profiles (%s), so the Istio has none. If it is a file or a profile of your own, "+
+			"put what it says below spec of the IstioOperator (istioctl profile dump) and migrate again", dotted(at), m.profileKey, profileNames())
 	}
+}
+
+// valuesProfile takes the profile that is among the values, and where that is: charts read it themselves since Istio 1.24.
+func (m *migration) valuesProfile() (at []string, name string) {
+	if m.before(24) {
+		return nil, ""
+	}
+	for _, field := range []string{"values", "unvalidatedValues"} { // the latter win
+		n := take(m.spec, field, "profile")
+		if n == nil {
+			continue
+		}
+		prune(m.spec, field)
+		if own := m.scalar(n, keys("spec", field, "profile")); own != "" {
+			at, name = keys("spec", field, "profile"), own
+		}
+	}
+	return at, name
 }
 
 func profileNames() string {

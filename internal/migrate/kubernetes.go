@@ -162,12 +162,40 @@ func (w workload) object(key string, value *yaml.Node) *yaml.Node {
 		kind = w.kind
 	}
 	o := fields("apiVersion", apiVersions[kind], "kind", kind, "metadata", fields("name", w.name, "namespace", w.namespace))
+	value = alone(key, value)
 	if p.container {
 		put(o, sequence(fields("name", w.container, key, bare(value))), "spec", "template", "spec", "containers")
 	} else {
 		put(o, bare(value), p.path...)
 	}
 	return o
+}
+
+// exclusive are settings of which an object may have only one of several fields, and the one that the charts write: a patch
+// leaves it there unless it says otherwise, and the API server refuses both.
+var exclusive = map[string]struct {
+	charts string
+	others []string
+}{
+	"podDisruptionBudget": {"minAvailable", []string{"maxUnavailable"}},
+	"readinessProbe":      {"httpGet", []string{"exec", "grpc", "tcpSocket"}},
+}
+
+// alone makes a setting one that takes the charts' own out, where there can be only one of them.
+func alone(key string, value *yaml.Node) *yaml.Node {
+	out := bare(value)
+	remove := ""
+	if e, ok := exclusive[key]; ok && get(out, e.charts) == nil &&
+		slices.ContainsFunc(e.others, func(other string) bool { return get(out, other) != nil }) {
+		remove = e.charts
+	}
+	if key == "strategy" && textAt(out, "type") == "Recreate" && get(out, "rollingUpdate") == nil {
+		remove = "rollingUpdate"
+	}
+	if remove != "" {
+		put(out, &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagNull, Value: "null"}, remove)
+	}
+	return out
 }
 
 // env takes environment variables.

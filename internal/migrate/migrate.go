@@ -24,6 +24,7 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/internal/revision"
 	"github.com/lateen-io/lateen/internal/values"
 )
 
@@ -478,7 +479,7 @@ func (m *migration) findName() {
 	} else if m.name != "default" && m.control {
 		m.info(at, "the Istio is named %s: with updateStrategy InPlace this is its revision, and istiod-%[1]s and the labels istio.io/rev=%[1]s "+
 			"stay what they are. For upgrades from revision to revision set updateStrategy.type: RevisionBased; revisions are then "+
-			"called %[1]s-v1-28-3, and an IstioRevisionTag %[2]s", m.name, "gives workloads a name that stays")
+			"called %[2]s, and an IstioRevisionTag gives workloads a name that stays", m.name, m.revisionName())
 	}
 	if own := m.item.ID().Name; own != "" && own != m.name && m.control {
 		m.info(keys("metadata", "name"), "the Istio is not named %s but %s: the name of an Istio is the name of its revision", own, m.name)
@@ -489,6 +490,15 @@ func (m *migration) findName() {
 				"one, by an IstioRevisionTag:\n%s", encode(revisionTag(m.name)))
 		}
 	}
+}
+
+// revisionName is what the first revision is called if the Istio is updated by revisions.
+func (m *migration) revisionName() string {
+	name, err := revision.Name(m.name, m.version, true)
+	if err != nil {
+		return m.name + "-" + m.version // the resource is wrong, and what renders it says so
+	}
+	return name
 }
 
 func revisionTag(istio string) *yaml.Node {
@@ -534,6 +544,10 @@ func (m *migration) istioNamespace() string {
 func (m *migration) takeMeshConfig() {
 	at := keys("spec", "meshConfig")
 	m.meshConfig = m.object(take(m.spec, "meshConfig"), at)
+	if m.meshConfig != nil {
+		m.respell(values.RootMeshConfig, m.meshConfig, nil, func(p []string) []string { return append(slices.Clip(at), p...) })
+	}
+	m.respell(rootIstio, m.values, keys("meshConfig"), func(p []string) []string { return m.source(rootIstio, p) })
 	if own := get(m.values, "meshConfig"); own != nil && m.meshConfig != nil && m.object(own, keys("spec", "values", "meshConfig")) != nil {
 		m.yield(m.meshConfig, own, at)
 	}

@@ -218,6 +218,53 @@ func TestFindings(t *testing.T) {
 			says: []string{"must be a boolean, is a string (write true without quotes)"}, has: []string{`enabled: "true"`},
 		},
 		{
+			reason: "a field of the mesh by its name in the protocol", spec: quiet + "  meshConfig: {access_log_file: /dev/stdout}\n", severity: finding.Info,
+			field: "spec.meshConfig.access_log_file", says: []string{"spelled accessLogFile"}, has: []string{"meshConfig: {accessLogFile: /dev/stdout}"},
+			not: []string{"access_log_file"},
+		},
+		{
+			reason:   "and one in one, in a list, among the values",
+			spec:     quiet + "  values: {meshConfig: {default_config: {hold_application_until_proxy_starts: true}, service_settings: [{hosts: [a], settings: {cluster_local: true}}]}}\n",
+			severity: finding.Info, field: "spec.values.meshConfig.serviceSettings.0.settings.cluster_local", says: []string{"spelled clusterLocal"},
+			has: []string{"holdApplicationUntilProxyStarts: true", "clusterLocal: true"}, not: []string{"_local", "_until"},
+		},
+		{
+			reason: "two spellings of one field", spec: quiet + "  meshConfig: {access_log_file: /a}\n  values: {meshConfig: {accessLogFile: /b}}\n",
+			severity: finding.Warning, field: "spec.meshConfig.accessLogFile", says: []string{"/b, which wins"}, not: []string{"/a"},
+		},
+		{
+			reason: "what nobody knows by either name", spec: quiet + "  meshConfig: {mixer_check_server: x}\n", severity: finding.Warning,
+			field: "spec.meshConfig.mixer_check_server", says: []string{"left out"}, not: []string{"mixer"},
+		},
+		{
+			reason: "a profile among the values", spec: "  tag: 1.28.3\n  values: {profile: openshift}\n", severity: finding.Warning,
+			field: "spec.profile", says: []string{"(profile openshift)"}, has: []string{"  profile: openshift\n"}, not: []string{"    profile: openshift"},
+		},
+		{
+			reason: "another one than that of the spec", spec: "  tag: 1.28.3\n  profile: demo\n  values: {profile: preview, pilot: {image: a}}\n", severity: finding.Warning,
+			field: "spec.profile", says: []string{"spec.values.profile is preview"}, has: []string{"profile: preview"}, not: []string{"demo"},
+		},
+		{
+			reason: "the revision that is to come is of the target", spec: quiet + "  revision: canary\n", severity: finding.Info, field: "spec.revision",
+			says: []string{"called canary-v1-28-3, and"},
+		},
+		{
+			reason: "and of another one", spec: "  profile: minimal\n  tag: 1.27.0\n  revision: canary\n", severity: finding.Info, field: "spec.revision",
+			says: []string{"called canary-v1-27-0, and"},
+		},
+		{
+			reason: "a budget of another kind than the charts'", severity: finding.Warning, field: "spec.components.pilot.k8s.podDisruptionBudget",
+			spec: "  tag: 1.26.0\n  components: {pilot: {k8s: {podDisruptionBudget: {maxUnavailable: 1}}}}\n", says: []string{"minAvailable: null"},
+		},
+		{
+			reason: "a probe of another kind", spec: quiet + "  components: {pilot: {k8s: {readinessProbe: {tcpSocket: {port: 1}}}}}\n", severity: finding.Warning,
+			field: "spec.components.pilot.k8s.readinessProbe", says: []string{"httpGet: null"},
+		},
+		{
+			reason: "pods that are replaced all at once", spec: quiet + "  components: {pilot: {k8s: {strategy: {type: Recreate}}}}\n", severity: finding.Warning,
+			field: "spec.components.pilot.k8s.strategy", says: []string{"type: Recreate", "rollingUpdate: null"},
+		},
+		{
 			reason: "a field of the mesh that is no more", spec: quiet + "  meshConfig: {mixerCheckServer: x}\n", severity: finding.Warning, field: "spec.meshConfig.mixerCheckServer",
 			says: []string{"unknown field", "left out"}, not: []string{"mixer"},
 		},

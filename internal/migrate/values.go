@@ -345,6 +345,71 @@ func (m *migration) fitMeshConfig() {
 	}
 }
 
+// respell gives the fields of a mesh configuration their names in JSON, accessLogFile, that have the ones of the protocol,
+// access_log_file: istiod reads both (https://protobuf.dev/programming-guides/json/), and the schema has one. below is
+// where the mesh configuration stands in the tree, and source where a field of the tree stands in the IstioOperator.
+func (m *migration) respell(root string, n *yaml.Node, below []string, source func(pointer []string) []string) {
+	tried := map[string]bool{}
+	for again := true; again; {
+		again = false
+		for _, p := range m.unknownIn(root, n, below) {
+			if tried[dotted(p)] {
+				continue
+			}
+			tried[dotted(p)] = true
+			if spelt := m.spell(root, n, below, p); spelt != "" {
+				m.info(source(p), "%s is spelled %s in the new resource; istiod reads both", dotted(source(p)), spelt)
+				again = true // the pointers of what is in it are others now
+				break
+			}
+		}
+	}
+}
+
+// unknownIn are the pointers of what the schema does not know in a part of a tree.
+func (m *migration) unknownIn(root string, n *yaml.Node, below []string) [][]string {
+	v, err := toAny(n)
+	top, _ := v.(map[string]any)
+	if err != nil {
+		return nil // fit says so
+	}
+	var out [][]string
+	for _, p := range m.schema.CheckFrom(writtenIn(n), root, top, "") {
+		if p.Unknown && len(p.Pointer) > len(below) && slices.Equal(p.Pointer[:len(below)], below) {
+			out = append(out, p.Pointer)
+		}
+	}
+	return out
+}
+
+// spell renames the field at a pointer as JSON has it, if the schema knows that, and returns the new name, or "".
+func (m *migration) spell(root string, n *yaml.Node, below, pointer []string) string {
+	parent, name := seek(n, pointer[:len(pointer)-1]), pointer[len(pointer)-1]
+	spelt := camel(name)
+	if spelt == name || parent == nil || get(parent, spelt) != nil {
+		return ""
+	}
+	i := slices.IndexFunc(parent.Content, func(c *yaml.Node) bool { return c.Value == name })
+	parent.Content[i].Value = spelt
+	renamed := append(slices.Clone(pointer[:len(pointer)-1]), spelt)
+	if slices.ContainsFunc(m.unknownIn(root, n, below), func(p []string) bool { return slices.Equal(p, renamed) }) {
+		parent.Content[i].Value = name
+		return ""
+	}
+	return spelt
+}
+
+// camel is the name in JSON of a field of a protocol: accessLogFile of access_log_file.
+func camel(name string) string {
+	words := strings.Split(name, "_")
+	for i, word := range words[1:] {
+		if word != "" {
+			words[i+1] = strings.ToUpper(word[:1]) + word[1:]
+		}
+	}
+	return strings.Join(words, "")
+}
+
 // seek finds the node at a pointer, which may lead through lists; nil if there is none.
 func seek(n *yaml.Node, pointer []string) *yaml.Node {
 	for _, key := range pointer {
