@@ -462,18 +462,18 @@ func (m *migration) topToValue(key string, to ...string) {
 
 // findName decides the name of the Istio, which is the name of its revision: the one of the IstioOperator, or default.
 func (m *migration) findName() {
-	revision := m.text("revision")
+	named := m.text("revision")
 	at := keys("spec", "revision")
 	if own := take(m.values, "revision"); own != nil {
 		in := m.source(rootIstio, keys("revision"))
 		if r := m.scalar(own, in); r != "" {
-			if revision != "" && revision != r {
-				m.warn(at, "spec.revision is %s, but %s is %s, which wins, as it does with istioctl", revision, dotted(in), r)
+			if named != "" && named != r {
+				m.warn(at, "spec.revision is %s, but %s is %s, which wins, as it does with istioctl", named, dotted(in), r)
 			}
-			revision, at = r, in
+			named, at = r, in
 		}
 	}
-	m.name = revision
+	m.name = named
 	if m.name == "" {
 		m.name = "default"
 	} else if m.name != "default" && m.control {
