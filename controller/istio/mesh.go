@@ -12,6 +12,7 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/mesh"
 	"github.com/lateen-io/lateen/internal/release"
+	"github.com/lateen-io/lateen/internal/resource"
 )
 
 // compare tells what the functions tell about several resources of a package: that the control plane gets in the way of
@@ -38,11 +39,6 @@ func (r *Reconciler) compare(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// ref is how findings name an Istio.
-func ref(name string) finding.Ref {
-	return finding.Ref{APIVersion: v1.GroupVersion.String(), Kind: v1.KindIstio, Name: name}
-}
-
 // collisions are those of the active revision with the control planes of others. The own one comes last: it is the one
 // that is told.
 func (r *Reconciler) collisions(ctx context.Context, s *scope, active *v1.IstioRevision) (finding.List, error) {
@@ -65,12 +61,12 @@ func (r *Reconciler) collisions(ctx context.Context, s *scope, active *v1.IstioR
 		planes = append(planes, istiorevision.ControlPlane(rev, r.Renderer.VersionOf(rev), owner == "" || based[owner]))
 	}
 	planes = append(planes, istiorevision.ControlPlane(active, r.Renderer.VersionOf(active), s.istio.Spec.RevisionBased()))
-	return slices.DeleteFunc(mesh.Collisions(planes), func(f finding.Finding) bool { return f.Ref != ref(s.istio.Name) }), nil
+	return slices.DeleteFunc(mesh.Collisions(planes), func(f finding.Finding) bool { return f.Ref != resource.Ref(v1.KindIstio, s.istio.Name) }), nil
 }
 
 // step is the upgrade that this run has begun, from what was there before.
 func (r *Reconciler) step(s *scope) mesh.Step {
-	step := mesh.Step{Ref: ref(s.istio.Name), To: r.Renderer.VersionOf(s.written), Available: r.Renderer.Available()}
+	step := mesh.Step{Ref: resource.Ref(v1.KindIstio, s.istio.Name), To: r.Renderer.VersionOf(s.written), Available: r.Renderer.Available()}
 	if s.live != nil {
 		step.From, step.InPlace = s.live.Annotations[manifest.AnnotationVersion], true
 		return step

@@ -28,6 +28,7 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/mesh"
 	"github.com/lateen-io/lateen/internal/render"
+	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/revision"
 )
 
@@ -347,7 +348,7 @@ func (r *Reconciler) cni(ctx context.Context, s *scope) health.IstioCNI {
 
 // skew says why the CNI plugin does not work with a revision, or "".
 func (r *Reconciler) skew(cni *v1.IstioCNI, rev *v1.IstioRevision) string {
-	ref := finding.Ref{APIVersion: v1.GroupVersion.String(), Kind: v1.KindIstioCNI, Name: cni.Name}
+	ref := resource.Ref(v1.KindIstioCNI, cni.Name)
 	f, skewed := mesh.Skew(ref, r.Renderer.Resolve(cni.Spec.Version), ControlPlane(rev, r.Renderer.VersionOf(rev), true))
 	if !skewed || f.Severity != finding.Warning {
 		return ""
@@ -358,11 +359,11 @@ func (r *Reconciler) skew(cni *v1.IstioCNI, rev *v1.IstioRevision) string {
 // ControlPlane is a revision as package mesh sees it, called by what a person can change: its Istio, if it has one.
 func ControlPlane(rev *v1.IstioRevision, version string, coexists bool) mesh.ControlPlane {
 	c := mesh.ControlPlane{
-		Ref:     finding.Ref{APIVersion: v1.GroupVersion.String(), Kind: v1.KindIstioRevision, Name: rev.Name},
+		Ref:     resource.Ref(v1.KindIstioRevision, rev.Name),
 		Version: version, Namespace: rev.Spec.Namespace, Values: valuesOf(rev), Coexists: coexists,
 	}
 	if owner := outcome.OwningIstio(rev); owner != "" {
-		c.Ref.Kind, c.Ref.Name = v1.KindIstio, owner
+		c.Ref = resource.Ref(v1.KindIstio, owner)
 	}
 	return c
 }

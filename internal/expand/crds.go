@@ -192,7 +192,7 @@ func withoutCRDs(before, after []manifest.Object) finding.List {
 	}
 	return finding.List{{
 		Severity: finding.Warning, Message: message,
-		Ref: finding.Ref{APIVersion: v1.GroupVersion.String(), Kind: kind, Name: name},
+		Ref: resource.Ref(kind, name),
 	}}
 }
 

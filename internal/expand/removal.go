@@ -102,9 +102,7 @@ func (r *removal) findings(kinds []string) finding.List {
 	return append(out, r.removed()...)
 }
 
-func (d departure) ref() finding.Ref {
-	return finding.Ref{APIVersion: v1.GroupVersion.String(), Kind: d.kind, Name: d.name}
-}
+func (d departure) ref() finding.Ref { return resource.Ref(d.kind, d.name) }
 
 // needless warns of a removal that is allowed although the resource is there: it would let the next mistake through.
 func (r *removal) needless(kinds []string) finding.List {

@@ -105,17 +105,13 @@ func (a *around) plane(item manifest.Object) plane {
 			return p
 		}
 	}
-	version := string(r.Version())
 	record := a.record(r)
-	if r.Revision != nil && record != nil && p.version != "" {
-		version = p.version // an alias may mean a newer one by now
-	}
 	options := r.Settings.Over(a.options).Over(recorded(record)).Options()
 	p.kubeVersion = options.KubeVersion
 	in := render.Input{Istio: r.Istio, Revision: r.Revision, Options: options}
-	if in.Revision != nil {
-		in.Revision = in.Revision.DeepCopy()
-		in.Revision.Spec.Version = v1.Version(version)
+	if r.Revision != nil && record != nil && p.version != "" {
+		in.Revision = r.Revision.DeepCopy()
+		in.Revision.Spec.Version = v1.Version(p.version) // an alias may mean a newer one by now
 	}
 	if in.Charts, p.err = a.dirs.open(options.Charts); p.err != nil {
 		return p

@@ -164,9 +164,9 @@ func (w workload) object(key string, value *yaml.Node) *yaml.Node {
 	o := fields("apiVersion", apiVersions[kind], "kind", kind, "metadata", fields("name", w.name, "namespace", w.namespace))
 	value = alone(key, value)
 	if p.container {
-		put(o, sequence(fields("name", w.container, key, bare(value))), "spec", "template", "spec", "containers")
+		put(o, sequence(fields("name", w.container, key, value)), "spec", "template", "spec", "containers")
 	} else {
-		put(o, bare(value), p.path...)
+		put(o, value, p.path...)
 	}
 	return o
 }
@@ -193,7 +193,7 @@ func alone(key string, value *yaml.Node) *yaml.Node {
 		remove = "rollingUpdate"
 	}
 	if remove != "" {
-		put(out, &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagNull, Value: "null"}, remove)
+		put(out, null(), remove)
 	}
 	return out
 }
@@ -242,12 +242,15 @@ func (m *migration) variable(n *yaml.Node, at []string, w workload) {
 	}
 }
 
+// null is what takes a field out, in a patch.
+func null() *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagNull, Value: "null"} }
+
 // instead makes a variable one that takes the place of the chart's: it has value or valueFrom, and the patch would leave both.
 func instead(n *yaml.Node) *yaml.Node {
 	out := bare(n)
 	for have, other := range map[string]string{"value": "valueFrom", "valueFrom": "value"} {
 		if get(n, have) != nil && get(n, other) == nil {
-			put(out, &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagNull, Value: "null"}, other)
+			put(out, null(), other)
 		}
 	}
 	return out

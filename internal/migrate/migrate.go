@@ -53,7 +53,7 @@ func IsOperator(o manifest.Object) bool { return o.Kind() == Kind && o.ID().Grou
 type Output struct {
 	// Objects are the Istio and the IstioCNI, each if there is one.
 	Objects []manifest.Object
-	// Results are what the user should know or do. If any is an error, there are no objects.
+	// Findings are what the user should know or do. If any is an error, there are no objects.
 	Findings finding.List
 }
 

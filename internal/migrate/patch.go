@@ -216,7 +216,7 @@ func merge(n *yaml.Node, steps []step, value *yaml.Node) {
 	s, last := steps[0], len(steps) == 1
 	switch {
 	case last && value == nil:
-		put(n, &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagNull, Value: "null"}, s.field)
+		put(n, null(), s.field)
 	case last && value.Kind == yaml.MappingNode:
 		whole := fields("$patch", "replace")
 		whole.Content = append(whole.Content, value.Content...)

@@ -36,19 +36,6 @@ type Resource struct {
 // Name is "Istio/default": how messages and owner stamps name the resource.
 func (r Resource) Name() string { return r.Object.Kind() + "/" + r.Object.ID().Name }
 
-// Version is what the resource asks for; empty means the default.
-func (r Resource) Version() v1.Version {
-	switch {
-	case r.Istio != nil:
-		return r.Istio.Spec.Version
-	case r.Revision != nil:
-		return r.Revision.Spec.Version
-	case r.CNI != nil:
-		return r.CNI.Spec.Version
-	}
-	return ""
-}
-
 // IsResource tells whether an item is a resource of sailoperator.io of one of the kinds, and not itself generated. Only
 // IstioRevisions ever are.
 func IsResource(o manifest.Object, kinds ...string) bool {
@@ -294,6 +281,11 @@ func About(o manifest.Object, list finding.List) finding.List {
 		out[i] = about(o, f)
 	}
 	return out
+}
+
+// Ref is how findings name a resource of sailoperator.io that need not be at hand.
+func Ref(kind, name string) finding.Ref {
+	return finding.Ref{APIVersion: v1.GroupVersion.String(), Kind: kind, Name: name}
 }
 
 // RefOf is how findings name an item.
