@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -21,16 +20,8 @@ import (
 )
 
 // edit changes the Istio as a user does.
-func edit(f func(i *v1.Istio)) func(context.Context, client.Client) error {
-	return func(ctx context.Context, c client.Client) error {
-		i := &v1.Istio{}
-		if err := c.Get(ctx, client.ObjectKey{Name: "mesh"}, i); err != nil {
-			return err
-		}
-		f(i)
-		i.Generation++
-		return c.Update(ctx, i)
-	}
+func edit(f func(*v1.Istio)) func(context.Context, client.Client) error {
+	return reconcilertest.Edit(&v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "mesh"}}, f)
 }
 
 // reports has a revision report that it works, as its reconciler does.
@@ -83,8 +74,7 @@ func TestPhases(t *testing.T) {
 	gone := func(name string) string {
 		return "Normal ActiveRevisionNotFound the IstioRevision " + name + " does not exist"
 	}
-	isTrue := func(condition string) string { return "Normal " + condition + " " + condition + " is True" }
-	all := []string{isTrue("Reconciled"), isTrue("Ready"), isTrue("DependenciesHealthy")}
+	all := []string{reconcilertest.IsTrue("Reconciled"), reconcilertest.IsTrue("Ready"), reconcilertest.IsTrue("DependenciesHealthy")}
 	ends := func(version, when string) string {
 		return "Warning EndOfLife Istio " + version + ": this minor version reached its end of life in " + when +
 			" and gets no security fixes; newest bundled version: v1.28.3"
@@ -108,9 +98,7 @@ func TestPhases(t *testing.T) {
 		},
 		{
 			Reason: "The namespace comes, and the server does not take the revision.",
-			Do: func(ctx context.Context, c client.Client) error {
-				return c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-system"}})
-			},
+			Do:     reconcilertest.Create(reconcilertest.Namespace("istio-system")),
 			Fail:   map[string]error{"create": no},
 			Writes: []string{create + "mesh", status}, Again: five,
 			Conditions: conditions("False ReconcileError: "+refused, absent("mesh"), "Stalled=True ReconcileError: "+refused),
@@ -159,7 +147,7 @@ func TestPhases(t *testing.T) {
 		},
 		{
 			Reason: "The other one goes.",
-			Do:     func(ctx context.Context, c client.Client) error { return c.Delete(ctx, taken) },
+			Do:     reconcilertest.Delete(taken),
 			Writes: []string{create + "mesh-v1-27-0", status}, Again: five,
 			Events: []string{
 				"Normal RevisionCreated created IstioRevision mesh-v1-27-0 of Istio v1.27.0", ends("v1.27.0", "2026-03"),
@@ -189,7 +177,7 @@ func TestPhases(t *testing.T) {
 		},
 		{
 			Reason: "It is deleted: its revisions go by their owner references.",
-			Do:     func(ctx context.Context, c client.Client) error { return c.Delete(ctx, mesh) },
+			Do:     reconcilertest.Delete(mesh),
 		},
 	})
 }

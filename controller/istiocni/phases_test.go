@@ -2,12 +2,10 @@ package istiocni_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -21,16 +19,8 @@ import (
 )
 
 // edit changes the IstioCNI as a user does.
-func edit(f func(cni *v1.IstioCNI)) func(context.Context, client.Client) error {
-	return func(ctx context.Context, c client.Client) error {
-		cni := &v1.IstioCNI{}
-		if err := c.Get(ctx, client.ObjectKey{Name: "default"}, cni); err != nil {
-			return err
-		}
-		f(cni)
-		cni.Generation++
-		return c.Update(ctx, cni)
-	}
+func edit(f func(*v1.IstioCNI)) func(context.Context, client.Client) error {
+	return reconcilertest.Edit(&v1.IstioCNI{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, f)
 }
 
 // ready makes the plugin run on as many nodes of three.
@@ -70,17 +60,8 @@ func TestPhases(t *testing.T) {
 		refused  = failed + `DaemonSet.apps "istio-cni-node" is invalid`
 		busy     = failed + "no time"
 	)
-	every := func(verb string, objects ...string) []string {
-		var out []string
-		for _, o := range objects {
-			out = append(out, verb+" "+o)
-		}
-		return out
-	}
-	isTrue := func(condition string) string { return "Normal " + condition + " " + condition + " is True" }
-	changed := func(n int) string { return fmt.Sprintf("Normal Applied %d objects changed", n) }
 	all := func(before string, after ...string) []string {
-		return append(append([]string{before}, every("apply", sa, config, role, repair, binding, repairs, plugin)...), after...)
+		return append(append([]string{before}, reconcilertest.Every("apply", sa, config, role, repair, binding, repairs, plugin)...), after...)
 	}
 	invalid := apierrors.NewInvalid(schema.GroupKind{Group: "apps", Kind: "DaemonSet"}, "istio-cni-node", nil)
 	cni := &v1.IstioCNI{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
@@ -102,13 +83,11 @@ func TestPhases(t *testing.T) {
 		},
 		{
 			Reason: "Somebody creates it.",
-			Do: func(ctx context.Context, c client.Client) error {
-				return c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-cni"}})
-			},
+			Do:     reconcilertest.Create(reconcilertest.Namespace("istio-cni")),
 			Writes: all(status, status), Again: five,
 			Events: []string{
-				changed(7),
-				isTrue("Reconciled"),
+				reconcilertest.Changed(7),
+				reconcilertest.IsTrue("Reconciled"),
 			},
 			Conditions: []string{fine, pods},
 		},
@@ -118,7 +97,7 @@ func TestPhases(t *testing.T) {
 		},
 		{
 			Reason: "All have it.", Do: ready(3),
-			Writes: []string{status}, Events: []string{isTrue("Ready")},
+			Writes: []string{status}, Events: []string{reconcilertest.IsTrue("Ready")},
 			Conditions: []string{fine, works},
 		},
 		{Reason: "Nothing happens.", Conditions: []string{fine, works}},
@@ -145,7 +124,7 @@ func TestPhases(t *testing.T) {
 		{
 			Reason: "It passes.", Writes: []string{"apply " + plugin, status},
 			Events: []string{
-				changed(1), isTrue("Reconciled"),
+				reconcilertest.Changed(1), reconcilertest.IsTrue("Reconciled"),
 				"Warning DaemonSetNotReady not all istio-cni-node pods are ready",
 			},
 			Conditions: []string{fine, pods},
@@ -155,26 +134,24 @@ func TestPhases(t *testing.T) {
 			Do: edit(func(c *v1.IstioCNI) {
 				c.Annotations = map[string]string{manifest.AnnotationRenderedBy: "render-cni"}
 			}),
-			Writes:     append(every("patch", config, sa, plugin, role, repair, binding, repairs), finalizer, status),
-			Events:     []string{isTrue("Ready")}, // the cache knows by now
+			Writes:     append(reconcilertest.Every("patch", config, sa, plugin, role, repair, binding, repairs), finalizer, status),
+			Events:     []string{reconcilertest.IsTrue("Ready")}, // the cache knows by now
 			Conditions: []string{fine, works},
 		},
 		{
 			Reason: "It gives it back.", Do: edit(func(c *v1.IstioCNI) { c.Annotations = nil }),
 			Writes: append([]string{finalizer}, all(status, status)...), Again: five,
 			Events: []string{
-				changed(7),
+				reconcilertest.Changed(7),
 				"Normal DaemonSetNotReady not all istio-cni-node pods are ready",
 			},
 			Conditions: []string{fine, pods},
 		},
 		{
 			Reason: "It is deleted, and so is what is its own.",
-			Do: func(ctx context.Context, c client.Client) error {
-				return c.Delete(ctx, &v1.IstioCNI{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
-			},
-			Writes: append(every("delete", plugin, config, sa, role, repair, binding, repairs), finalizer),
-			Events: []string{changed(7)},
+			Do:     reconcilertest.Delete(&v1.IstioCNI{ObjectMeta: metav1.ObjectMeta{Name: "default"}}),
+			Writes: append(reconcilertest.Every("delete", plugin, config, sa, role, repair, binding, repairs), finalizer),
+			Events: []string{reconcilertest.Changed(7)},
 		},
 	})
 }

@@ -2,14 +2,12 @@ package istiorevision_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -24,16 +22,8 @@ import (
 )
 
 // edit changes the revision as a user does.
-func edit(f func(rev *v1.IstioRevision)) func(context.Context, client.Client) error {
-	return func(ctx context.Context, c client.Client) error {
-		rev := &v1.IstioRevision{}
-		if err := c.Get(ctx, client.ObjectKey{Name: "canary"}, rev); err != nil {
-			return err
-		}
-		f(rev)
-		rev.Generation++
-		return c.Update(ctx, rev)
-	}
+func edit(f func(*v1.IstioRevision)) func(context.Context, client.Client) error {
+	return reconcilertest.Edit(&v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "canary"}}, f)
 }
 
 func values(text string) func(context.Context, client.Client) error {
@@ -78,9 +68,7 @@ func TestPhases(t *testing.T) {
 		skew    = "VersionSkew: IstioCNI/default: spec.version: the CNI plugin of Istio v1.26.0 does not work with " +
 			"IstioRevision/canary of Istio v1.28.3; it works with the minor versions before, at and after its own"
 		sameName = "NameAlreadyExists: an IstioRevisionTag with the name canary exists already; a revision and a tag cannot have the same name"
-		// unknown is what is said of use before anything has been watched.
-		unknown = "InUse=Unknown UsageCheckFailed: Not known whether a pod or namespace references it: namespaces, pods and what makes " +
-			"pods have not all been seen yet"
+		unknown  = reconcilertest.UseUnknown
 
 		fine   = "Reconciled=True"
 		works  = "Ready=True"
@@ -102,11 +90,7 @@ func TestPhases(t *testing.T) {
 		mutator = "MutatingWebhookConfiguration istio-sidecar-injector-canary"
 	)
 	every := func(verb string, objects ...[]string) []string {
-		var out []string
-		for _, o := range slices.Concat(objects...) {
-			out = append(out, verb+" "+o)
-		}
-		return out
+		return reconcilertest.Every(verb, slices.Concat(objects...)...)
 	}
 	// What calls comes after what is called, and goes before it.
 	applied := func(validate ...string) []string {
@@ -117,8 +101,6 @@ func TestPhases(t *testing.T) {
 	}
 	deleted := every("delete", []string{mutator, validator, istiod}, configs, []string{service, account, scaler}, roles)
 	left := every("patch", configs, []string{service, account, mutator, validator, istiod, scaler}, roles)
-	changed := func(n int) string { return fmt.Sprintf("Normal Applied %d objects changed", n) }
-	isTrue := func(condition string) string { return "Normal " + condition + " " + condition + " is True" }
 
 	rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "canary"}}
 	rev.Spec.Version, rev.Spec.Namespace = "v1.28.3", "istio-system"
@@ -137,18 +119,16 @@ func TestPhases(t *testing.T) {
 		},
 		{
 			Reason: "The namespace comes.",
-			Do: func(ctx context.Context, c client.Client) error {
-				return c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-system"}})
-			},
+			Do:     reconcilertest.Create(reconcilertest.Namespace("istio-system")),
 			// A new validating webhook is made to let everything pass until istiod says otherwise.
 			Writes: slices.Concat([]string{status}, applied("patch "+validator), []string{status}), Again: five,
-			Events:     []string{changed(17), isTrue("Reconciled")},
+			Events:     []string{reconcilertest.Changed(17), reconcilertest.IsTrue("Reconciled")},
 			Conditions: []string{fine, pods, free, unknown},
 		},
 		{Reason: "One of two pods works.", Do: ready(1), Again: five, Conditions: []string{fine, pods, free, unknown}},
 		{
 			Reason: "Both work.", Do: ready(2),
-			Writes: []string{status}, Events: []string{isTrue("Ready")}, Conditions: []string{fine, works, free, unknown},
+			Writes: []string{status}, Events: []string{reconcilertest.IsTrue("Ready")}, Conditions: []string{fine, works, free, unknown},
 		},
 		{Reason: "Nothing happens.", Conditions: []string{fine, works, free, unknown}},
 		{
@@ -159,7 +139,7 @@ func TestPhases(t *testing.T) {
 		{
 			Reason: "Now it is right, and has no effect.", Do: values(`{"pilot":{"env":{"PILOT_TRACE_SAMPLING":"2"}}}`),
 			Writes:     append(every("apply", []string{injector, config}), status),
-			Events:     []string{"Warning CheckValues " + noEffect, changed(2), isTrue("Reconciled")},
+			Events:     []string{"Warning CheckValues " + noEffect, reconcilertest.Changed(2), reconcilertest.IsTrue("Reconciled")},
 			Conditions: []string{fine, works, free, unknown},
 		},
 		{
@@ -167,7 +147,7 @@ func TestPhases(t *testing.T) {
 			Fail:   map[string]error{"apply " + istiod: no},
 			Writes: append(every("apply", []string{injector, config, istiod}), status), Again: five,
 			Events: []string{
-				changed(2), "Warning ReconcileError " + refused, "Normal IstioCNINotFound IstioCNI resource does not exist",
+				reconcilertest.Changed(2), "Warning ReconcileError " + refused, "Normal IstioCNINotFound IstioCNI resource does not exist",
 			},
 			Conditions: []string{
 				"Reconciled=False ReconcileError: " + refused, works,
@@ -184,29 +164,25 @@ func TestPhases(t *testing.T) {
 			},
 			Writes: []string{"apply " + istiod, status}, Again: five,
 			Events: []string{
-				changed(1), isTrue("Reconciled"), "Warning IstiodNotReady not all istiod pods are ready",
+				reconcilertest.Changed(1), reconcilertest.IsTrue("Reconciled"), "Warning IstiodNotReady not all istiod pods are ready",
 				"Normal " + strings.Replace(skew, ":", "", 1),
 			},
 			Conditions: []string{fine, pods, "DependenciesHealthy=False " + skew, unknown},
 		},
 		{
 			Reason: "A tag has its name, and is older: it has to make way.",
-			Do: func(ctx context.Context, c client.Client) error {
-				return c.Create(ctx, &v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "canary", UID: "a"}})
-			},
+			Do:     reconcilertest.Create(&v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "canary", UID: "a"}}),
 			Writes: append(slices.Clone(deleted), status), Again: five,
-			Events: []string{changed(17), "Warning " + strings.Replace(sameName, ":", "", 1)},
+			Events: []string{reconcilertest.Changed(17), "Warning " + strings.Replace(sameName, ":", "", 1)},
 			Conditions: []string{
 				"Reconciled=False " + sameName, absent, "DependenciesHealthy=False " + skew, unknown, "Stalled=True " + sameName,
 			},
 		},
 		{
 			Reason: "The tag goes.",
-			Do: func(ctx context.Context, c client.Client) error {
-				return c.Delete(ctx, &v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "canary"}})
-			},
+			Do:     reconcilertest.Delete(&v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "canary"}}),
 			Writes: slices.Concat([]string{status}, applied("patch "+validator), []string{status}), Again: five,
-			Events:     []string{changed(17), isTrue("Reconciled")},
+			Events:     []string{reconcilertest.Changed(17), reconcilertest.IsTrue("Reconciled")},
 			Conditions: []string{fine, pods, "DependenciesHealthy=False " + skew, unknown},
 		},
 		{
@@ -220,15 +196,13 @@ func TestPhases(t *testing.T) {
 		{
 			Reason: "It is given back.", Do: edit(func(rev *v1.IstioRevision) { rev.Annotations = nil }),
 			Writes: slices.Concat([]string{finalizer, status}, applied(), []string{status}), Again: five,
-			Events:     []string{changed(17)},
+			Events:     []string{reconcilertest.Changed(17)},
 			Conditions: []string{fine, pods, "DependenciesHealthy=False " + skew, unknown},
 		},
 		{
 			Reason: "It is deleted, and so is what is its own.",
-			Do: func(ctx context.Context, c client.Client) error {
-				return c.Delete(ctx, &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "canary"}})
-			},
-			Writes: append(slices.Clone(deleted), finalizer), Events: []string{changed(17)},
+			Do:     reconcilertest.Delete(&v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "canary"}}),
+			Writes: append(slices.Clone(deleted), finalizer), Events: []string{reconcilertest.Changed(17)},
 		},
 	})
 }

@@ -2,11 +2,9 @@ package istiorevisiontag_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -21,16 +19,8 @@ import (
 )
 
 // edit changes the tag as a user does.
-func edit(f func(tag *v1.IstioRevisionTag)) func(context.Context, client.Client) error {
-	return func(ctx context.Context, c client.Client) error {
-		tag := &v1.IstioRevisionTag{}
-		if err := c.Get(ctx, client.ObjectKey{Name: "prod"}, tag); err != nil {
-			return err
-		}
-		f(tag)
-		tag.Generation++
-		return c.Update(ctx, tag)
-	}
+func edit(f func(*v1.IstioRevisionTag)) func(context.Context, client.Client) error {
+	return reconcilertest.Edit(&v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "prod"}}, f)
 }
 
 // points makes the tag point at a revision.
@@ -80,19 +70,15 @@ func TestPhases(t *testing.T) {
 		invalid = " apply failed: Service \"istiod-revision-tag-prod\" is invalid"
 		refused = service + ": Service/istio-system/istiod-revision-tag-prod" + invalid + "\n" +
 			webhook + ": MutatingWebhookConfiguration/istio-revision-tag-prod" + invalid
-		remote = "spec.targetRef: IstioRevision far is a remote control plane; a tag can only point at one in the same cluster"
-		typo   = "IstioRevision/typo: spec.values.pilto: unknown field in v1.28.3; did you mean pilot?"
-		// unknown is what is said of use before anything has been watched.
-		unknown = "InUse=Unknown UsageCheckFailed: Not known whether a pod or namespace references it: namespaces, pods and what makes " +
-			"pods have not all been seen yet"
+		remote  = "spec.targetRef: IstioRevision far is a remote control plane; a tag can only point at one in the same cluster"
+		typo    = "IstioRevision/typo: spec.values.pilto: unknown field in v1.28.3; did you mean pilot?"
+		unknown = reconcilertest.UseUnknown
 	)
-	isTrue := func(condition string) string { return "Normal " + condition + " " + condition + " is True" }
-	reconciled := isTrue("Reconciled")
+	reconciled := reconcilertest.IsTrue("Reconciled")
 	stalled := func(why string) []string { return []string{"Reconciled=False " + why, unknown, "Stalled=True " + why} }
-	changed := func(n int) string { return fmt.Sprintf("Normal Applied %d objects changed", n) }
 	tag := &v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "prod"}}
 	tag.Spec.TargetRef = v1.IstioRevisionTagTarget{Kind: v1.TargetIstioRevision, Name: "a"}
-	w := reconcilertest.New(t, tag, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-system"}},
+	w := reconcilertest.New(t, tag, reconcilertest.Namespace("istio-system"),
 		revision("far", "v1.28.3", `{"profile":"remote"}`, true), revision("b", "v1.28.3", "{}", false),
 		revision("typo", "v1.28.3", `{"pilto":{}}`, true))
 	r := &istiorevisiontag.Reconciler{
@@ -107,12 +93,10 @@ func TestPhases(t *testing.T) {
 			Conditions: stalled("RefNotFound: " + missing),
 		},
 		{
-			Reason: "The target comes.",
-			Do: func(ctx context.Context, c client.Client) error {
-				return c.Create(ctx, revision("a", "v1.27.0", "{}", true))
-			},
+			Reason:     "The target comes.",
+			Do:         reconcilertest.Create(revision("a", "v1.27.0", "{}", true)),
 			Writes:     []string{status, "apply " + webhook, status},
-			Events:     []string{changed(1), reconciled},
+			Events:     []string{reconcilertest.Changed(1), reconciled},
 			Conditions: []string{fine, unknown},
 		},
 		{Reason: "Nothing happens.", Conditions: []string{fine, unknown}},
@@ -131,7 +115,7 @@ func TestPhases(t *testing.T) {
 			Reason: "The server accepts it.",
 			Writes: []string{"apply " + service, "apply " + webhook, status},
 			Events: []string{
-				changed(2),
+				reconcilertest.Changed(2),
 				"Normal TagMoved moved from IstioRevision a to b", reconciled,
 			},
 			Conditions: []string{fine, unknown},
@@ -150,7 +134,7 @@ func TestPhases(t *testing.T) {
 			Reason: "It goes back.", Do: points("a"),
 			Writes: []string{"apply " + webhook, "delete " + service, status},
 			Events: []string{
-				changed(2),
+				reconcilertest.Changed(2),
 				"Normal TagMoved moved from IstioRevision b to a", reconciled,
 			},
 			Conditions: []string{fine, unknown},
@@ -166,15 +150,13 @@ func TestPhases(t *testing.T) {
 		{
 			Reason: "It is given back.", Do: edit(func(tag *v1.IstioRevisionTag) { tag.Annotations = nil }),
 			Writes:     []string{finalizer, status, "apply " + webhook, status},
-			Events:     []string{changed(1)},
+			Events:     []string{reconcilertest.Changed(1)},
 			Conditions: []string{fine, unknown},
 		},
 		{
 			Reason: "It is deleted, and so is what is its own.",
-			Do: func(ctx context.Context, c client.Client) error {
-				return c.Delete(ctx, &v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "prod"}})
-			},
-			Writes: []string{"delete " + webhook, finalizer}, Events: []string{changed(1)},
+			Do:     reconcilertest.Delete(&v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "prod"}}),
+			Writes: []string{"delete " + webhook, finalizer}, Events: []string{reconcilertest.Changed(1)},
 		},
 	})
 }

@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,9 +31,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
@@ -192,8 +192,8 @@ func (w *World) Writes() []string {
 // applied is an event about objects that were changed. Which they are the writes say.
 var applied = regexp.MustCompile(`(Applied \d+ objects changed): .*`)
 
-// Told are the events since the last call.
-func (w *World) Told() []string {
+// told are the events since the last call.
+func (w *World) told() []string {
 	var out []string
 	for len(w.Events.Events) > 0 {
 		out = append(out, applied.ReplaceAllString(<-w.Events.Events, "$1"))
@@ -201,28 +201,8 @@ func (w *World) Told() []string {
 	return out
 }
 
-// Get reads an object by its name.
-func (w *World) Get(o client.Object, name string) {
-	w.t.Helper()
-	namespace, name, found := strings.Cut(name, "/")
-	if !found {
-		namespace, name = "", namespace
-	}
-	if err := w.store.Get(w.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, o); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// Do changes the cluster as somebody else: a user, or another controller.
-func (w *World) Do(f func(ctx context.Context, c client.Client) error) {
-	w.t.Helper()
-	if err := f(w.t.Context(), w.store); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// Conditions are those of a status in one line each: "Ready=False IstiodNotReady: not all istiod pods are ready".
-func Conditions(all v1.Conditions) []string {
+// lines are the conditions of a status in one line each: "Ready=False IstiodNotReady: not all istiod pods are ready".
+func lines(all v1.Conditions) []string {
 	var out []string
 	for _, c := range all {
 		line := fmt.Sprintf("%s=%s", c.Type, c.Status)
@@ -275,7 +255,7 @@ func (w *World) Run(r reconcile.Reconciler, o client.Object, steps []Step) {
 		}
 		w.Fail = s.Fail
 		result, err := r.Reconcile(w.t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
-		got := Step{Reason: s.Reason, Writes: w.Writes(), Events: w.Told(), Again: result.RequeueAfter}
+		got := Step{Reason: s.Reason, Writes: w.Writes(), Events: w.told(), Again: result.RequeueAfter}
 		if err != nil {
 			got.Err = err.Error()
 		}
@@ -285,7 +265,7 @@ func (w *World) Run(r reconcile.Reconciler, o client.Object, steps []Step) {
 		if err := w.store.Get(w.t.Context(), client.ObjectKeyFromObject(o), o); client.IgnoreNotFound(err) != nil {
 			w.t.Fatal(err)
 		} else if err == nil {
-			got.Conditions = Conditions(conditions(o))
+			got.Conditions = lines(conditions(o))
 		}
 		if diff := cmp.Diff(s, got, cmpopts.IgnoreFields(Step{}, "Do", "Fail")); diff != "" {
 			w.t.Errorf("%s: -want +got:\n%s", s.Reason, diff)
@@ -306,3 +286,49 @@ func conditions(o client.Object) v1.Conditions {
 	}
 	return nil
 }
+
+// Edit changes the spec of a resource as a user does.
+func Edit[T client.Object](o T, f func(o T)) func(context.Context, client.Client) error {
+	return func(ctx context.Context, c client.Client) error {
+		if err := c.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
+			return err
+		}
+		f(o)
+		o.SetGeneration(o.GetGeneration() + 1)
+		return c.Update(ctx, o)
+	}
+}
+
+// Create has somebody create an object.
+func Create(o client.Object) func(context.Context, client.Client) error {
+	return func(ctx context.Context, c client.Client) error { return c.Create(ctx, o) }
+}
+
+// Delete has somebody delete one.
+func Delete(o client.Object) func(context.Context, client.Client) error {
+	return func(ctx context.Context, c client.Client) error { return c.Delete(ctx, o) }
+}
+
+// Namespace is one.
+func Namespace(name string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+}
+
+// Every is the same write to each of some objects.
+func Every(verb string, objects ...string) []string {
+	var out []string
+	for _, o := range objects {
+		out = append(out, verb+" "+o)
+	}
+	return out
+}
+
+// Changed is the event about so many objects that were changed, and IsTrue the one about a condition that has become so.
+func Changed(objects int) string { return fmt.Sprintf("Normal Applied %d objects changed", objects) }
+
+// IsTrue see Changed.
+func IsTrue(condition string) string { return "Normal " + condition + " " + condition + " is True" }
+
+// UseUnknown is what is said of use before anything has been watched.
+const UseUnknown = "InUse=Unknown UsageCheckFailed: Not known whether a pod or namespace references it: namespaces, pods and what " +
+	"makes pods have not all been seen yet"
