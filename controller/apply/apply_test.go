@@ -10,7 +10,6 @@ import (
 
 	"github.com/fluxcd/pkg/ssa"
 	"github.com/google/go-cmp/cmp"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,7 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
-	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/controller/inmemory"
 )
 
 // world is a cluster of a fake client, which knows field managers as the API server does, and counts what the applier
@@ -71,7 +70,7 @@ func newWorld(t *testing.T, resources ...client.Object) *world {
 				if w.meanwhile != nil {
 					w.meanwhile()
 				}
-				return w.dryRun(ctx, o, p)
+				return inmemory.DryRun(ctx, w.client, o, p, FieldManager)
 			}
 			w.writes++
 			return c.Patch(ctx, o, p, opts...)
@@ -81,37 +80,8 @@ func newWorld(t *testing.T, resources ...client.Object) *world {
 			return c.Delete(ctx, o, opts...)
 		},
 	})
-	w.applier = New(counting, cached{w.client}, w)
+	w.applier = New(counting, inmemory.Cache{Reader: w.client}, w)
 	return w
-}
-
-// dryRun applies an object to a copy of the cluster, which the fake client cannot do itself.
-func (w *world) dryRun(ctx context.Context, o client.Object, p client.Patch) error {
-	live := &unstructured.Unstructured{}
-	live.SetGroupVersionKind(o.GetObjectKind().GroupVersionKind())
-	copied := fake.NewClientBuilder().WithScheme(w.client.Scheme()).WithReturnManagedFields()
-	err := w.client.Get(ctx, client.ObjectKeyFromObject(o), live)
-	if client.IgnoreNotFound(err) != nil {
-		return err
-	}
-	if err == nil {
-		copied = copied.WithObjects(live)
-	}
-	err = errors.Join(copied.Build().Patch(ctx, o, p, client.FieldOwner(FieldManager), client.ForceOwnership))
-	o.SetResourceVersion(live.GetResourceVersion())
-	return err
-}
-
-// cached is a cache, which has of other objects only those with Lateen's label.
-type cached struct{ client.Reader }
-
-func (c cached) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
-	err := c.Reader.Get(ctx, key, o, opts...)
-	if _, metadata := o.(*metav1.PartialObjectMetadata); metadata && err == nil &&
-		o.GetLabels()[manifest.LabelManagedBy] != manifest.ManagedBy {
-		return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
-	}
-	return err
 }
 
 // object is one of YAML.

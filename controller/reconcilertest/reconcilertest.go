@@ -18,9 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -34,7 +32,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
-	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/controller/inmemory"
 )
 
 // Now is the time of the tests.
@@ -111,7 +109,7 @@ func New(t *testing.T, objects ...client.Object) *World {
 			return w.write(sub, o, func() error { return c.SubResource(sub).Patch(ctx, o, p, opts...) })
 		},
 	})
-	w.Applier = apply.New(w.Client, cached{w.store}, w)
+	w.Applier = apply.New(w.Client, inmemory.Cache{Reader: w.store}, w)
 	return w
 }
 
@@ -158,28 +156,11 @@ func (w *World) patch(ctx context.Context, c client.WithWatch, o client.Object, 
 	all.ApplyOptions(opts)
 	switch {
 	case len(all.DryRun) > 0:
-		return w.dryRun(ctx, o, p)
+		return inmemory.DryRun(ctx, w.store, o, p, apply.FieldManager)
 	case p.Type() == types.ApplyPatchType:
 		return w.write("apply", o, func() error { return c.Patch(ctx, o, p, opts...) })
 	}
 	return w.write("patch", o, func() error { return c.Patch(ctx, o, p, opts...) })
-}
-
-// dryRun applies an object to a copy of what the cluster has of it: the client cannot do that itself.
-func (w *World) dryRun(ctx context.Context, o client.Object, p client.Patch) error {
-	live := &unstructured.Unstructured{}
-	live.SetGroupVersionKind(o.GetObjectKind().GroupVersionKind())
-	copied := fake.NewClientBuilder().WithScheme(w.store.Scheme()).WithReturnManagedFields()
-	err := w.store.Get(ctx, client.ObjectKeyFromObject(o), live)
-	if client.IgnoreNotFound(err) != nil {
-		return err
-	}
-	if err == nil {
-		copied = copied.WithObjects(live)
-	}
-	err = copied.Build().Patch(ctx, o, p, client.FieldOwner(apply.FieldManager), client.ForceOwnership)
-	o.SetResourceVersion(live.GetResourceVersion())
-	return err
 }
 
 // Writes are the writes since the last call.
@@ -215,18 +196,6 @@ func lines(all v1.Conditions) []string {
 		out = append(out, line)
 	}
 	return out
-}
-
-// cached is a cache, which has of objects that are read by their metadata only those with Lateen's label.
-type cached struct{ client.Reader }
-
-func (c cached) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
-	err := c.Reader.Get(ctx, key, o, opts...)
-	if _, metadata := o.(*metav1.PartialObjectMetadata); metadata && err == nil &&
-		o.GetLabels()[manifest.LabelManagedBy] != manifest.ManagedBy {
-		return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
-	}
-	return err
 }
 
 // Step is one run of a reconciler, after something has happened.

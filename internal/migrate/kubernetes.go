@@ -243,7 +243,9 @@ func (m *migration) variable(n *yaml.Node, at []string, w workload) {
 }
 
 // null is what takes a field out, in a patch.
-func null() *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagNull, Value: "null"} }
+func null() *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagNull, Value: "null"}
+}
 
 // instead makes a variable one that takes the place of the chart's: it has value or valueFrom, and the patch would leave both.
 func instead(n *yaml.Node) *yaml.Node {
