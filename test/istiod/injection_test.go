@@ -247,7 +247,8 @@ func (e *env) create(name string, labels map[string]string) {
 	})
 }
 
-// relabel gives a namespace other labels.
+// relabel gives a namespace other labels, of which istio.io/rev alone may lead to an injector, and returns when the API
+// server asks by them: it finds the webhooks of a pod by what it remembers of the namespace, which comes a moment later.
 func (e *env) relabel(name string, labels map[string]string) {
 	e.t.Helper()
 	e.eventually("the labels of "+name, func() error {
@@ -257,6 +258,13 @@ func (e *env) relabel(name string, labels map[string]string) {
 		}
 		ns.Labels = labels
 		return e.client.Update(e.t.Context(), ns)
+	})
+	e.eventually("the API server asks by the labels of "+name, func() error {
+		got := e.made(podIn(name, "probe", nil, nil), client.DryRunAll)
+		if want := labels["istio.io/rev"]; got.Status != want {
+			return fmt.Errorf("a pod is injected by %q, not by %q", got.Status, want)
+		}
+		return nil
 	})
 }
 
