@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -34,8 +35,11 @@ type Write struct {
 	DryRun bool
 	// Code is the HTTP status of the answer, or 0 if the server was killed before.
 	Code int
-	// Received is when the server had the request, in microseconds.
-	Received time.Time
+	// Received is when the server had the request, and Answered when it had answered, both in microseconds.
+	Received, Answered time.Time
+	// Version is the resource version that the answer has: of webhook configurations that were created, updated or
+	// patched, else empty.
+	Version string
 	// Stage is how far the request came: ResponseComplete; RequestReceived if the server was killed; or Panic.
 	Stage string
 }
@@ -117,11 +121,17 @@ const (
 )
 
 // commonPolicy is what is written down, below what is of reads. Who deletes says in the body whether it is a dry run,
-// elsewhere it is in the URL.
+// elsewhere it is in the URL. Webhook configurations are what a controller and istiod both write; whether such a write
+// changed anything is in the answer.
 const commonPolicy = `- {level: None, verbs: [get, list, watch]}
 - {level: None, nonResourceURLs: ["*"]}
 - {level: None, resources: [{group: authentication.k8s.io}, {group: authorization.k8s.io}]}
 - {level: Request, verbs: [delete, deletecollection]}
+- level: RequestResponse
+  verbs: [create, update, patch]
+  resources:
+  - group: admissionregistration.k8s.io
+    resources: [mutatingwebhookconfigurations, validatingwebhookconfigurations]
 - {level: Metadata}
 `
 
@@ -241,7 +251,7 @@ func (l *auditLog) close() error {
 func writeOf(event auditv1.Event) (Write, error) {
 	w := Write{
 		Verb: event.Verb, User: event.User.Username, UserAgent: event.UserAgent, Stage: string(event.Stage),
-		Received: event.RequestReceivedTimestamp.Time,
+		Received: event.RequestReceivedTimestamp.Time, Answered: event.StageTimestamp.Time,
 	}
 	if o := event.ObjectRef; o != nil {
 		w.Group, w.Resource, w.Subresource, w.Namespace, w.Name = o.APIGroup, o.Resource, o.Subresource, o.Namespace, o.Name
@@ -254,7 +264,7 @@ func writeOf(event auditv1.Event) (Write, error) {
 		return w, err
 	}
 	dryRun := address.Query()["dryRun"]
-	if event.RequestObject != nil {
+	if event.RequestObject != nil && strings.HasPrefix(event.Verb, "delete") {
 		var options metav1.DeleteOptions
 		if err := json.Unmarshal(event.RequestObject.Raw, &options); err != nil {
 			return w, errors.New("the body of " + strconv.Quote(event.Verb+" "+event.RequestURI) + ": " + err.Error())
@@ -262,5 +272,28 @@ func writeOf(event auditv1.Event) (Write, error) {
 		dryRun = append(dryRun, options.DryRun...)
 	}
 	w.DryRun = slices.Contains(dryRun, metav1.DryRunAll)
+	if event.ResponseObject != nil && w.Code < http.StatusMultipleChoices {
+		var o metav1.PartialObjectMetadata
+		if err := json.Unmarshal(event.ResponseObject.Raw, &o); err != nil {
+			return w, fmt.Errorf("the answer to %q: %w", event.Verb+" "+event.RequestURI, err)
+		}
+		w.Version = o.ResourceVersion
+	}
 	return w, nil
 }
+
+// Changed are those of some writes that may have changed something: all but those that were answered with a version
+// that was there before. among are all writes, or at least all to the same objects.
+//
+// An applied configuration that says what is there already is such a write: the server leaves the object as it is.
+func Changed(writes, among []Write) []Write {
+	return slices.DeleteFunc(slices.Clone(writes), func(w Write) bool {
+		return w.Version != "" && slices.ContainsFunc(among, func(other Write) bool {
+			return other.Version == w.Version && !other.DryRun && other.object() == w.object() && other != w &&
+				other.Received.Before(w.Answered)
+		})
+	})
+}
+
+// object is what is written.
+func (w Write) object() [4]string { return [4]string{w.Group, w.Resource, w.Namespace, w.Name} }

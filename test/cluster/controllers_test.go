@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -265,7 +266,7 @@ subjects: [{kind: ServiceAccount, name: reader, namespace: default}]
 	var got []Write
 	for _, w := range c.Writes(t) {
 		if w.User == "system:serviceaccount:default:reader" {
-			w.UserAgent, w.Received = "", time.Time{}
+			w.UserAgent, w.Received, w.Answered = "", time.Time{}, time.Time{}
 			got = append(got, w)
 		}
 	}
@@ -361,10 +362,10 @@ func TestWrites(t *testing.T) {
 		var got []Write
 		for _, w := range c.Writes(t)[before:] {
 			if w.UserAgent == written.UserAgent { // the API server writes as well, now and then
-				if w.Received.Before(begun) || w.Received.After(time.Now()) {
-					t.Errorf("%s: received at %s", s.reason, w.Received)
+				if w.Received.Before(begun) || w.Answered.Before(w.Received) || w.Answered.After(time.Now()) {
+					t.Errorf("%s: received at %s, answered at %s", s.reason, w.Received, w.Answered)
 				}
-				w.Received = time.Time{}
+				w.Received, w.Answered = time.Time{}, time.Time{}
 				got = append(got, w)
 			}
 		}
@@ -375,12 +376,37 @@ func TestWrites(t *testing.T) {
 	var got []Write
 	for _, r := range c.Reads(t) {
 		if r.UserAgent == written.UserAgent {
-			r.Received = time.Time{}
+			r.Received, r.Answered = time.Time{}, time.Time{}
 			got = append(got, r)
 		}
 	}
 	if diff := cmp.Diff(with(func(w *Write) { w.Verb = "get" }), got); diff != "" {
 		t.Errorf("what was read: -want +got:\n%s", diff)
+	}
+	before := len(c.Writes(t))
+	for _, path := range []string{"/first", "/first", "/second"} {
+		hook := `{apiVersion: admissionregistration.k8s.io/v1, kind: MutatingWebhookConfiguration,
+metadata: {name: written}, webhooks: [{name: written.example.com, admissionReviewVersions: [v1], sideEffects: None,
+clientConfig: {service: {name: nobody, namespace: nowhere, path: ` + path + `}}}]}`
+		// A dry run has the version of what is stored, and stores nothing.
+		for _, options := range [][]client.ApplyOption{{client.DryRunAll}, nil} {
+			options = append(options, client.FieldOwner("me"), client.ForceOwnership)
+			apply := client.ApplyConfigurationFromUnstructured(parse(t, hook)[0])
+			if err := api.Apply(t.Context(), apply, options...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	all := slices.DeleteFunc(c.Writes(t), func(w Write) bool { return w.UserAgent != written.UserAgent })
+	applied := slices.DeleteFunc(c.Writes(t)[before:], func(w Write) bool {
+		return w.UserAgent != written.UserAgent || w.DryRun
+	})
+	if len(applied) != 3 {
+		t.Fatalf("of three writes, these are found: %v", applied)
+	}
+	want := []Write{applied[0], applied[2]}
+	if diff := cmp.Diff(want, Changed(applied, all)); diff != "" || applied[0].Version == "" {
+		t.Errorf("the second says what is there already, -want +got:\n%s", diff)
 	}
 }
 
