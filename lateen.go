@@ -1,10 +1,11 @@
-// Package lateen renders Istio control planes, CNI plugins and revision tags from Go: the same pipeline that the KRM functions
-// and the controller run, for programs that want to have it inside.
+// Package lateen renders Istio control planes, CNI plugins and revision tags from Go: the same pipeline that the KRM
+// functions and the controller run, for programs that want to have it inside.
 //
 //	result, err := lateen.Render(resources, lateen.Options{})
 //
-// It needs no cluster, no network and no files besides charts that the caller brings. A program that imports this module
-// gets the bundled charts only if it is built from a checkout in which `make bundles` was run; else give Options.Charts.
+// It needs no cluster, no network and no files besides charts that the caller brings. A program that imports this
+// module gets the bundled charts only if it is built from a checkout in which `make bundles` was run; else give
+// Options.Charts.
 package lateen
 
 import (
@@ -40,7 +41,8 @@ type Options struct {
 	Track bool
 	// ChartFailurePolicy leaves failurePolicy Ignore in validating webhooks, which istiod changes later.
 	ChartFailurePolicy bool
-	// Protect asks Argo CD and Flux not to prune the objects of InPlace control planes either, before they become RevisionBased.
+	// Protect asks Argo CD and Flux not to prune the objects of InPlace control planes either, before they become
+	// RevisionBased.
 	Protect bool
 	// Strict makes errors of warnings.
 	Strict bool

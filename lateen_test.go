@@ -45,7 +45,8 @@ func ExampleRender() {
 	// Output:
 	// Deployment istio-system istiod default
 	// HorizontalPodAutoscaler istio-system istiod default
-	// default {"global":{"configValidation":true,"istioNamespace":"istio-system"},"pilot":{"autoscaleMin":2},"revision":""}
+	// default
+	// {"global":{"configValidation":true,"istioNamespace":"istio-system"},"pilot":{"autoscaleMin":2},"revision":""}
 }
 
 // TestObjectsAreTheYAML: both forms of a result are the same objects, with whole numbers as integers.
@@ -83,7 +84,8 @@ func TestObjectsAreTheYAML(t *testing.T) {
 
 // TestError names everything that is wrong, in a form that programs can use.
 func TestError(t *testing.T) {
-	_, err := lateen.Render([]byte(strings.Replace(istio, "autoscaleMin: 2", "autoscaleMni: 2\n      traceSamplin: 1", 1)), lateen.Options{})
+	_, err := lateen.Render([]byte(strings.Replace(istio, "autoscaleMin: 2", "autoscaleMni: 2\n      traceSamplin: 1", 1)),
+		lateen.Options{})
 	wrong, ok := errors.AsType[*lateen.Error](err)
 	if !ok {
 		t.Fatalf("not an *Error: %v", err)
@@ -102,7 +104,8 @@ func TestError(t *testing.T) {
 // TestTransform: a wrong resource is an error, and the list is written all the same, unchanged.
 func TestTransform(t *testing.T) {
 	list := func(version string) string {
-		return "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- apiVersion: sailoperator.io/v1\n  kind: Istio\n" +
+		return "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- apiVersion: sailoperator.io/v1\n  kind: " +
+			"Istio\n" +
 			"  metadata:\n    name: default\n  spec:\n    version: " + version + "\n"
 	}
 	var out bytes.Buffer
@@ -206,8 +209,10 @@ func TestAllowRemoval(t *testing.T) {
 
 // TestWholeMesh: a control plane, its CNI plugin and a tag in one call, in both forms of the API.
 func TestWholeMesh(t *testing.T) {
-	const mesh = istio + "  updateStrategy: {type: RevisionBased}\n---\napiVersion: sailoperator.io/v1\nkind: IstioCNI\nmetadata: {name: default}\n---\n" +
-		"apiVersion: sailoperator.io/v1\nkind: IstioRevisionTag\nmetadata: {name: prod}\nspec: {targetRef: {kind: Istio, name: default}}\n"
+	const mesh = istio + "  updateStrategy: {type: RevisionBased}\n---\napiVersion: sailoperator.io/v1\nkind: " +
+		"IstioCNI\nmetadata: {name: default}\n---\n" +
+		"apiVersion: sailoperator.io/v1\nkind: IstioRevisionTag\nmetadata: {name: prod}\nspec: {targetRef: {kind: Istio, " +
+		"name: default}}\n"
 	result, err := lateen.Render([]byte(mesh), lateen.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -225,7 +230,9 @@ func TestWholeMesh(t *testing.T) {
 	if err := lateen.Transform(strings.NewReader(list.String()), &out, lateen.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"name: istiod-default-v1-28-3", "name: istio-cni-node", "name: istio-revision-tag-prod"} {
+	for _, name := range []string{
+		"name: istiod-default-v1-28-3", "name: istio-cni-node", "name: istio-revision-tag-prod",
+	} {
 		for form, got := range map[string]string{"Render": string(text), "Transform": out.String()} {
 			if !strings.Contains(got, name+"\n") {
 				t.Errorf("%s: %q is not in the output", form, name)

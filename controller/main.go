@@ -1,6 +1,6 @@
-// Command lateen-controller reconciles the resources of sailoperator.io in a cluster. It renders them by the pipeline that
-// Lateen's KRM functions are made of, and adds what needs a live cluster: applying, status, who uses which revision, and the
-// removal of revisions that nothing uses any more.
+// Command lateen-controller reconciles the resources of sailoperator.io in a cluster. It renders them by the pipeline
+// that Lateen's KRM functions are made of, and adds what needs a live cluster: applying, status, who uses which
+// revision, and the removal of revisions that nothing uses any more.
 package main
 
 import (
@@ -66,14 +66,18 @@ func main() {
 	flag.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "namespace of the lease; that of the pod if empty")
 	flag.DurationVar(&o.leaseDuration, "leader-election-lease-duration", 15*time.Second,
 		"how long the others wait for a leader that does not renew its lease")
-	flag.DurationVar(&o.renewDeadline, "leader-election-renew-deadline", 10*time.Second, "how long a leader that cannot renew its lease goes on")
-	flag.DurationVar(&o.retryPeriod, "leader-election-retry-period", 2*time.Second, "how often a replica tries to get or renew the lease")
+	flag.DurationVar(&o.renewDeadline, "leader-election-renew-deadline", 10*time.Second,
+		"how long a leader that cannot renew its lease goes on")
+	flag.DurationVar(&o.retryPeriod, "leader-election-retry-period", 2*time.Second,
+		"how often a replica tries to get or renew the lease")
 	flag.StringVar(&o.charts, "charts", "", "directory with the charts of Istio versions that are not bundled")
 	flag.StringVar(&o.platform, "platform", "", "kind of the cluster, such as openshift or gke; OpenShift is found out")
 	flag.BoolVar(&o.installCRDs, "install-istio-crds", true, "bring Istio's own CustomResourceDefinitions")
 	flag.IntVar(&o.concurrency, "concurrency", 4, "how many resources of a kind are reconciled at the same time")
-	flag.DurationVar(&o.probePeriod, "remote-probe-period", 10*time.Second, "how often a remote istiod is asked whether it is ready")
-	flag.DurationVar(&o.probeTimeout, "remote-probe-timeout", 0, "how long a remote istiod may take to answer; half of the period if 0")
+	flag.DurationVar(&o.probePeriod, "remote-probe-period", 10*time.Second,
+		"how often a remote istiod is asked whether it is ready")
+	flag.DurationVar(&o.probeTimeout, "remote-probe-timeout", 0,
+		"how long a remote istiod may take to answer; half of the period if 0")
 	logs := zap.Options{TimeEncoder: zapcore.RFC3339TimeEncoder}
 	logs.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -85,8 +89,9 @@ func main() {
 	}
 }
 
-// collectEarly makes the garbage collector start when the heap has grown by half, unless GOGC says otherwise. What lives is some
-// megabytes, whatever the size of the cluster; what events bring is garbage at once, and collecting it is cheap.
+// collectEarly makes the garbage collector start when the heap has grown by half, unless GOGC says otherwise. What
+// lives is some megabytes, whatever the size of the cluster; what events bring is garbage at once, and collecting it is
+// cheap.
 func collectEarly() {
 	const percent = 50
 	if _, set := os.LookupEnv("GOGC"); !set {
@@ -184,7 +189,8 @@ func (o options) add(mgr ctrl.Manager, renderer *rendering.Renderer) error {
 		return err
 	}
 	// The manager's own client answers reads from the cache.
-	live, err := client.New(mgr.GetConfig(), client.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	live, err := client.New(mgr.GetConfig(),
+		client.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
 	if err != nil {
 		return err
 	}
@@ -202,21 +208,26 @@ func (o options) add(mgr ctrl.Manager, renderer *rendering.Renderer) error {
 		}
 	}
 	return errors.Join(
-		metrics.Register(ctrlmetrics.Registry, metrics.State{Reader: mgr.GetClient(), Elected: mgr.Elected(), Users: users(usage)}),
+		metrics.Register(ctrlmetrics.Registry,
+			metrics.State{Reader: mgr.GetClient(), Elected: mgr.Elected(), Users: users(usage)}),
 		mgr.Add(usage),
 		mgr.Add(prober),
 		(&istio.Reconciler{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Renderer: renderer, Applier: applier, Usage: usage, Events: record, Now: time.Now,
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Renderer: renderer, Applier: applier, Usage: usage,
+			Events: record, Now: time.Now,
 			Pruned: func(string) { metrics.Pruned() },
 		}).Setup(mgr, with),
 		(&istiorevision.Reconciler{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Renderer: renderer, Applier: applier, CRDs: crds, Usage: usage, Prober: prober, Events: record, Now: time.Now,
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Renderer: renderer, Applier: applier, CRDs: crds, Usage: usage,
+			Prober: prober, Events: record, Now: time.Now,
 		}).Setup(mgr, drift, with),
 		(&istiorevisiontag.Reconciler{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Renderer: renderer, Applier: applier, Usage: usage, Events: record, Now: time.Now,
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Renderer: renderer, Applier: applier, Usage: usage,
+			Events: record, Now: time.Now,
 		}).Setup(mgr, drift, with),
 		(&istiocni.Reconciler{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Renderer: renderer, Applier: applier, Events: record, Now: time.Now,
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Renderer: renderer, Applier: applier, Events: record,
+			Now: time.Now,
 		}).Setup(mgr, drift, with),
 	)
 }

@@ -73,8 +73,8 @@ var clusterClients = []ban{
 }
 
 // networkClients are the other ways to leave the machine. net/http itself cannot be in the list: apimachinery
-// (util/runtime), kyaml (through kube-openapi and go-openapi/swag) and so the kpt SDK link it for their own parsing code.
-// That Lateen's own packages do not import it is a neverDirectly.
+// (util/runtime), kyaml (through kube-openapi and go-openapi/swag) and so the kpt SDK link it for their own parsing
+// code. That Lateen's own packages do not import it is a neverDirectly.
 var networkClients = []ban{
 	{"google.golang.org/grpc", offlineWhy},
 	{"oras.land/oras-go", "charts are embedded or brought as files, never pulled"},
@@ -92,16 +92,19 @@ var noDirectNetwork = []ban{
 	{"k8s.io/client-go", offlineWhy},
 }
 
-// helmLookup is where a walk through the chart package stops. Helm's engine serves the template function `lookup` and so
-// imports client-go's rest, dynamic and discovery; chartutil imports the type scheme for its default capabilities. None of it
-// can be left out of a build. What it could do it cannot do here: lookup needs a rest.Config, which comes only through
-// RenderWithClient and the like, and internal/chart renders with the engine that has none.
+// helmLookup is where a walk through the chart package stops. Helm's engine serves the template function `lookup` and
+// so imports client-go's rest, dynamic and discovery; chartutil imports the type scheme for its default capabilities.
+// None of it can be left out of a build. What it could do it cannot do here: lookup needs a rest.Config, which comes
+// only through RenderWithClient and the like, and internal/chart renders with the engine that has none.
 //
 // The kpt function SDK needs no such stop: of everything that could reach a network it links kyaml's net/http and
 // os/exec (kube-openapi → go-openapi/swag, gnostic-models), and nothing of client-go.
 var helmLookup = []edge{
 	{"helm.sh/helm/v3/pkg/engine", "k8s.io/client-go", "the lookup function's code; it is never given a rest.Config"},
-	{"helm.sh/helm/v3/pkg/chartutil", "k8s.io/client-go/kubernetes/scheme", "the API groups of the default capabilities; types only"},
+	{
+		"helm.sh/helm/v3/pkg/chartutil", "k8s.io/client-go/kubernetes/scheme",
+		"the API groups of the default capabilities; types only",
+	},
 }
 
 // contract is the table of docs/architecture.md, "Import contract".
@@ -154,8 +157,10 @@ var contract = []rule{
 		notFollowed:   helmLookup,
 	},
 	{
-		name:          "rendering and the functions",
-		packages:      []string{"", "internal/render", "internal/expand", "internal/function", "internal/migrate/command", "functions/..."},
+		name: "rendering and the functions",
+		packages: []string{
+			"", "internal/render", "internal/expand", "internal/function", "internal/migrate/command", "functions/...",
+		},
 		never:         slices.Concat(clusterClients, networkClients),
 		neverDirectly: noDirectNetwork,
 		notFollowed:   helmLookup,
@@ -220,7 +225,10 @@ var contract = []rule{
 		packages: []string{"..."},
 		except:   []string{"internal/krm"},
 		neverDirectly: []ban{
-			{"github.com/GoogleContainerTools/kpt-functions-sdk", "its results are the wire format, which internal/krm writes; in the program there are findings"},
+			{
+				"github.com/GoogleContainerTools/kpt-functions-sdk",
+				"its results are the wire format, which internal/krm writes; in the program there are findings",
+			},
 		},
 		notFollowed: []edge{{module, module + "/internal/krm", "internal/krm is the door"}},
 	},
@@ -397,10 +405,16 @@ func TestGraphMatch(t *testing.T) {
 		pattern string
 		want    []string
 	}{
-		"root":    {"The empty pattern is the root package alone.", "", []string{module}},
-		"exact":   {"A plain path is one package.", "functions/x", []string{module + "/functions/x"}},
-		"subtree": {"Dots are a directory and all below it, and no neighbour.", "functions/...", []string{module + "/functions/x", module + "/functions/x/y"}},
-		"all":     {"Dots alone are the module, and no library.", "...", []string{module, module + "/functions/x", module + "/functions/x/y", module + "/functionsx"}},
+		"root":  {"The empty pattern is the root package alone.", "", []string{module}},
+		"exact": {"A plain path is one package.", "functions/x", []string{module + "/functions/x"}},
+		"subtree": {
+			"Dots are a directory and all below it, and no neighbour.", "functions/...",
+			[]string{module + "/functions/x", module + "/functions/x/y"},
+		},
+		"all": {
+			"Dots alone are the module, and no library.", "...",
+			[]string{module, module + "/functions/x", module + "/functions/x/y", module + "/functionsx"},
+		},
 		"nothing": {"A package that does not exist matches nothing.", "internal/none", nil},
 	}
 	for name, tc := range cases {

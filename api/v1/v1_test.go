@@ -43,30 +43,36 @@ func TestRoundTrip(t *testing.T) {
 		},
 		"values": {
 			reason: "values are kept as they are: order of keys, null, whole numbers and fractions",
-			object: `{"kind":"Istio","apiVersion":"sailoperator.io/v1","metadata":{"name":"default"},"spec":{"version":"v1.24.0",` +
+			object: `{"kind":"Istio","apiVersion":"sailoperator.io/v1","metadata":{"name":"default"},"spec":{` +
+				`"version":"v1.24.0",` +
 				`"values":{"pilot":{"traceSampling":1.0,"env":null,"autoscaleMin":12345678901},"global":{}},"meshConfig":{}}}`,
 			into: &v1.Istio{},
 		},
 		"strategy": {
 			reason: "0 is a period, too",
-			object: `{"kind":"Istio","apiVersion":"sailoperator.io/v1","metadata":{"name":"default"},"spec":{"updateStrategy":{"inactiveRevisionDeletionGracePeriodSeconds":0}}}`,
-			into:   &v1.Istio{},
+			object: `{"kind":"Istio","apiVersion":"sailoperator.io/v1","metadata":{"name":"default"},"spec":{"updateStrategy":{` +
+				`"inactiveRevisionDeletionGracePeriodSeconds":0}}}`,
+			into: &v1.Istio{},
 		},
 		"status": {
 			reason: "a resource from a cluster",
-			object: `{"kind":"Istio","apiVersion":"sailoperator.io/v1","metadata":{"name":"default"},"status":{"observedGeneration":1,` +
-				`"conditions":[{"type":"Ready","status":"True","reason":"Ready","lastTransitionTime":"2026-01-02T03:04:05Z"}],"state":"Healthy","revisions":{"total":1,"ready":1,"inUse":0}}}`,
+			object: `{"kind":"Istio","apiVersion":"sailoperator.io/v1","metadata":{"name":"default"},"status":{` +
+				`"observedGeneration":1,` +
+				`"conditions":[{"type":"Ready","status":"True","reason":"Ready","lastTransitionTime":"2026-01-02T03:04:05Z"}],` +
+				`"state":"Healthy","revisions":{"total":1,"ready":1,"inUse":0}}}`,
 			into: &v1.Istio{},
 		},
 		"condition without time": {
 			reason: "no null for a time that is not known",
-			object: `{"kind":"IstioCNI","apiVersion":"sailoperator.io/v1","metadata":{"name":"default"},"status":{"conditions":[{"type":"Ready","status":"Unknown"}]}}`,
-			into:   &v1.IstioCNI{},
+			object: `{"kind":"IstioCNI","apiVersion":"sailoperator.io/v1","metadata":{"name":"default"},"status":{` +
+				`"conditions":[{"type":"Ready","status":"Unknown"}]}}`,
+			into: &v1.IstioCNI{},
 		},
 		"tag": {
 			reason: "a tag",
-			object: `{"kind":"IstioRevisionTag","apiVersion":"sailoperator.io/v1","metadata":{"name":"prod"},"spec":{"targetRef":{"kind":"Istio","name":"default"}}}`,
-			into:   &v1.IstioRevisionTag{},
+			object: `{"kind":"IstioRevisionTag","apiVersion":"sailoperator.io/v1","metadata":{"name":"prod"},"spec":{` +
+				`"targetRef":{"kind":"Istio","name":"default"}}}`,
+			into: &v1.IstioRevisionTag{},
 		},
 	}
 	for name, tc := range cases {
@@ -193,13 +199,17 @@ func TestValidate(t *testing.T) {
 		},
 		"full Istio": {
 			reason: "everything set",
-			object: istio("default", `{version: v1.28-latest, namespace: a, profile: openshift-ambient, updateStrategy: {type: RevisionBased,
+			object: istio(
+				"default", `{version: v1.28-latest, namespace: a, profile: openshift-ambient, updateStrategy: {type: RevisionBased,
 				inactiveRevisionDeletionGracePeriodSeconds: 0, updateWorkloads: true}, values: {global: {istioNamespace: a}}, meshConfig: {}}`),
 		},
 		"versions": {
 			reason: "each is told",
 			object: istio("default", `{version: 1.28.3}`),
-			want:   []string{`spec.version: Invalid value: "1.28.3": must be a version such as v1.28.3, the newest patch of a minor such as v1.28-latest, or master`},
+			want: []string{
+				`spec.version: Invalid value: "1.28.3": must be a version such as v1.28.3, the newest patch of a minor such as ` +
+					`v1.28-latest, or master`,
+			},
 		},
 		"everything wrong": {
 			reason: "all errors at once",
@@ -207,29 +217,54 @@ func TestValidate(t *testing.T) {
 				values: {global: {istioNamespace: b}}}`),
 			want: []string{
 				`spec.updateStrategy.type: Unsupported value: "z": supported values: "InPlace", "RevisionBased"`,
-				`spec.updateStrategy.inactiveRevisionDeletionGracePeriodSeconds: Invalid value: -1: must be greater than or equal to 0`,
+				`spec.updateStrategy.inactiveRevisionDeletionGracePeriodSeconds: Invalid value: -1: must be greater than or equal ` +
+					`to 0`,
 				`metadata.name: Invalid value: "A.b": must consist of lower case letters`,
 				`spec.version: Invalid value: "latest"`,
-				`spec.profile: Unsupported value: "x": supported values: "ambient", "default", "demo", "empty", "openshift", "openshift-ambient", "preview", "remote", "stable"`,
+				`spec.profile: Unsupported value: "x": supported values: "ambient", "default", "demo", "empty", "openshift", ` +
+					`"openshift-ambient", "preview", "remote", "stable"`,
 				`spec.namespace: Invalid value: "A"`,
 				`spec.values.global.istioNamespace: Invalid value: "b": spec.values.global.istioNamespace must match spec.namespace`,
 			},
 		},
-		"longest name":        {reason: "just fits", object: istio(long, `{}`)},
-		"too long a name":     {reason: "istiod-<name> is a Service", object: istio(long+"a", `{}`), want: []string{"metadata.name: Invalid value"}},
-		"name and version":    {reason: "istiod-<name>-<version> is a Service", object: istio(long, `{version: v1.24.0, updateStrategy: {type: RevisionBased}}`), want: []string{"metadata.name: Invalid value"}},
-		"no name":             {reason: "every resource has one", object: istio("", `{}`), want: []string{"metadata.name: Required value"}},
-		"default namespace":   {reason: "the default counts", object: istio("default", `{values: {global: {istioNamespace: b}}}`), want: []string{"spec.values.global.istioNamespace"}},
-		"default namespace 2": {reason: "the default counts", object: istio("default", `{values: {global: {istioNamespace: istio-system}}}`)},
-		"revision":            {reason: "what an Istio makes", object: revision("a", `{version: v1.24.0, namespace: ns, values: {revision: a, global: {istioNamespace: ns}}}`)},
-		"default revision":    {reason: "no suffix", object: revision("default", `{version: v1.24.0, namespace: ns, values: {revision: "", global: {istioNamespace: ns}}}`)},
-		"revision missing":    {reason: "absent is empty", object: revision("default", `{version: v1.24.0, namespace: ns, values: {global: {istioNamespace: ns}}}`)},
+		"longest name": {reason: "just fits", object: istio(long, `{}`)},
+		"too long a name": {
+			reason: "istiod-<name> is a Service", object: istio(long+"a", `{}`), want: []string{"metadata.name: Invalid value"},
+		},
+		"name and version": {
+			reason: "istiod-<name>-<version> is a Service",
+			object: istio(long, `{version: v1.24.0, updateStrategy: {type: RevisionBased}}`),
+			want:   []string{"metadata.name: Invalid value"},
+		},
+		"no name": {
+			reason: "every resource has one", object: istio("", `{}`), want: []string{"metadata.name: Required value"},
+		},
+		"default namespace": {
+			reason: "the default counts", object: istio("default", `{values: {global: {istioNamespace: b}}}`),
+			want: []string{"spec.values.global.istioNamespace"},
+		},
+		"default namespace 2": {
+			reason: "the default counts", object: istio("default", `{values: {global: {istioNamespace: istio-system}}}`),
+		},
+		"revision": {
+			reason: "what an Istio makes",
+			object: revision("a", `{version: v1.24.0, namespace: ns, values: {revision: a, global: {istioNamespace: ns}}}`),
+		},
+		"default revision": {
+			reason: "no suffix", object: revision("default",
+				`{version: v1.24.0, namespace: ns, values: {revision: "", global: {istioNamespace: ns}}}`),
+		},
+		"revision missing": {
+			reason: "absent is empty", object: revision("default",
+				`{version: v1.24.0, namespace: ns, values: {global: {istioNamespace: ns}}}`),
+		},
 		"revision differs": {
 			reason: "the name of the resource is the name of the revision",
 			object: revision("a", `{version: v1.24.0, namespace: ns, values: {revision: b, global: {istioNamespace: m}}}`),
 			want: []string{
 				`spec.values.global.istioNamespace: Invalid value: "m": spec.values.global.istioNamespace must match spec.namespace`,
-				`spec.values.revision: Invalid value: "b": spec.values.revision must match metadata.name or be empty when the name is 'default'`,
+				`spec.values.revision: Invalid value: "b": spec.values.revision must match metadata.name or be empty when the ` +
+					`name is 'default'`,
 			},
 		},
 		"bare revision": {
@@ -237,14 +272,23 @@ func TestValidate(t *testing.T) {
 			object: revision("default", `{}`),
 			want:   []string{"spec.version: Required value", "spec.namespace: Required value"},
 		},
-		"tag":       {reason: "as in the user guide", object: tag("prod", `{targetRef: {kind: Istio, name: default}}`)},
-		"bare tag":  {reason: "a tag needs a target", object: tag("prod", `{}`), want: []string{"spec.targetRef.kind: Required value", "spec.targetRef.name: Required value"}},
-		"wrong tag": {reason: "two kinds are targets", object: tag("prod", `{targetRef: {kind: Pod, name: `+strings.Repeat("a", 254)+`}}`), want: []string{"spec.targetRef.kind: Unsupported value", "spec.targetRef.name: Too long"}},
-		"CNI":       {reason: "all of spec has defaults", object: cni("default", `{}`)},
+		"tag": {reason: "as in the user guide", object: tag("prod", `{targetRef: {kind: Istio, name: default}}`)},
+		"bare tag": {
+			reason: "a tag needs a target", object: tag("prod", `{}`),
+			want: []string{"spec.targetRef.kind: Required value", "spec.targetRef.name: Required value"},
+		},
+		"wrong tag": {
+			reason: "two kinds are targets", object: tag("prod", `{targetRef: {kind: Pod, name: `+strings.Repeat("a", 254)+`}}`),
+			want: []string{"spec.targetRef.kind: Unsupported value", "spec.targetRef.name: Too long"},
+		},
+		"CNI": {reason: "all of spec has defaults", object: cni("default", `{}`)},
 		"wrong CNI": {
 			reason: "there is one CNI plugin",
 			object: cni("other", `{version: x, profile: p, namespace: Z}`),
-			want:   []string{`metadata.name: Invalid value: "other": metadata.name must be 'default'`, "spec.version", "spec.profile", "spec.namespace"},
+			want: []string{
+				`metadata.name: Invalid value: "other": metadata.name must be 'default'`, "spec.version", "spec.profile",
+				"spec.namespace",
+			},
 		},
 	}
 	for name, tc := range cases {
@@ -278,18 +322,29 @@ func TestConditions(t *testing.T) {
 		"new": {
 			reason: "a time to the second, and the type as the reason",
 			set:    ready(metav1.ConditionTrue, "m", first),
-			want:   v1.Condition{Type: v1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Ready", Message: "m", LastTransitionTime: second},
+			want: v1.Condition{
+				Type: v1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Ready", Message: "m", LastTransitionTime: second,
+			},
 		},
 		"same status": {
 			reason: "the message changes, the time does not",
-			have:   v1.Conditions{{Type: v1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Ready", Message: "m", LastTransitionTime: second}},
-			set:    ready(metav1.ConditionTrue, "n", later),
-			want:   v1.Condition{Type: v1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Ready", Message: "n", LastTransitionTime: second},
+			have: v1.Conditions{
+				{Type: v1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Ready", Message: "m", LastTransitionTime: second},
+			},
+			set: ready(metav1.ConditionTrue, "n", later),
+			want: v1.Condition{
+				Type: v1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Ready", Message: "n", LastTransitionTime: second,
+			},
 		},
 		"other status": {
 			reason: "the time moves",
-			have:   v1.Conditions{{Type: v1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Ready", LastTransitionTime: second}},
-			set:    v1.Condition{Type: v1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1.ReasonIstiodNotReady, LastTransitionTime: metav1.NewTime(later)},
+			have: v1.Conditions{
+				{Type: v1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Ready", LastTransitionTime: second},
+			},
+			set: v1.Condition{
+				Type: v1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1.ReasonIstiodNotReady,
+				LastTransitionTime: metav1.NewTime(later),
+			},
 			want: v1.Condition{
 				Type: v1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1.ReasonIstiodNotReady,
 				LastTransitionTime: metav1.NewTime(later.Truncate(time.Second)),
@@ -322,19 +377,26 @@ func TestState(t *testing.T) {
 	}{
 		"none": {reason: "nothing is known to be wrong", order: v1.IstioStateConditions, want: v1.Healthy},
 		"healthy": {
-			reason:     "a revision that nothing uses is healthy",
-			conditions: v1.Conditions{is("Reconciled", "True", "Reconciled"), is("Ready", "True", "Ready"), is("InUse", "False", v1.ReasonNotReferencedByAnything)},
-			order:      v1.IstioRevisionStateConditions, want: v1.Healthy,
+			reason: "a revision that nothing uses is healthy",
+			conditions: v1.Conditions{
+				is("Reconciled", "True", "Reconciled"), is("Ready", "True", "Ready"),
+				is("InUse", "False", v1.ReasonNotReferencedByAnything),
+			},
+			order: v1.IstioRevisionStateConditions, want: v1.Healthy,
 		},
 		"first in order": {
-			reason:     "the cause comes before the consequence, wherever it is in the list",
-			conditions: v1.Conditions{is("Ready", "False", v1.ReasonIstiodNotReady), is("Reconciled", "False", v1.ReasonReconcileError)},
-			order:      v1.IstioStateConditions, want: v1.ReasonReconcileError,
+			reason: "the cause comes before the consequence, wherever it is in the list",
+			conditions: v1.Conditions{
+				is("Ready", "False", v1.ReasonIstiodNotReady), is("Reconciled", "False", v1.ReasonReconcileError),
+			},
+			order: v1.IstioStateConditions, want: v1.ReasonReconcileError,
 		},
 		"unused tag": {
-			reason:     "the user guide shows NotReferencedByAnything",
-			conditions: v1.Conditions{is("Reconciled", "True", "Reconciled"), is("InUse", "False", v1.ReasonNotReferencedByAnything)},
-			order:      v1.IstioRevisionTagStateConditions, want: v1.ReasonNotReferencedByAnything,
+			reason: "the user guide shows NotReferencedByAnything",
+			conditions: v1.Conditions{
+				is("Reconciled", "True", "Reconciled"), is("InUse", "False", v1.ReasonNotReferencedByAnything),
+			},
+			order: v1.IstioRevisionTagStateConditions, want: v1.ReasonNotReferencedByAnything,
 		},
 		"unknown": {
 			reason:     "unknown is not True",
@@ -354,7 +416,9 @@ func TestState(t *testing.T) {
 func TestDefault(t *testing.T) {
 	i := &v1.Istio{}
 	i.Default()
-	want := v1.IstioSpec{Namespace: "istio-system", UpdateStrategy: &v1.IstioUpdateStrategy{Type: v1.UpdateStrategyInPlace}}
+	want := v1.IstioSpec{
+		Namespace: "istio-system", UpdateStrategy: &v1.IstioUpdateStrategy{Type: v1.UpdateStrategyInPlace},
+	}
 	if diff := cmp.Diff(want, i.Spec); diff != "" {
 		t.Errorf("as the API server does (-want +have):\n%s", diff)
 	}
@@ -379,7 +443,9 @@ func TestImports(t *testing.T) {
 		t.Fatalf("%v: %s", err, list)
 	}
 	for dependency := range strings.Lines(string(list)) {
-		for _, never := range []string{"k8s.io/client-go", "k8s.io/apiextensions-apiserver", "sigs.k8s.io/controller-runtime", "k8s.io/api/"} {
+		for _, never := range []string{
+			"k8s.io/client-go", "k8s.io/apiextensions-apiserver", "sigs.k8s.io/controller-runtime", "k8s.io/api/",
+		} {
 			if strings.HasPrefix(dependency, never) {
 				t.Errorf("api/v1 links %s", dependency)
 			}

@@ -26,8 +26,8 @@ import (
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
-// TestClusterGolden looks at a real API server: first as somebody who has no controller, so that the cluster knows Lateen only by the
-// webhooks of a package; then with Lateen's resources as well.
+// TestClusterGolden looks at a real API server: first as somebody who has no controller, so that the cluster knows
+// Lateen only by the webhooks of a package; then with Lateen's resources as well.
 func TestClusterGolden(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t, cluster.WithoutWebhooks()) // there is no istiod that would answer
@@ -193,7 +193,8 @@ const tag = "apiVersion: sailoperator.io/v1\nkind: IstioRevisionTag\nmetadata:\n
 	"  annotations: {internal.config.kubernetes.io/path: tag.yaml, internal.config.kubernetes.io/index: '0'}\n" +
 	"spec: {targetRef: {kind: Istio, name: default}}\n"
 
-// workloads: two namespaces that name a revision or tag, one that names nothing, and pods, of which one has run to its end.
+// workloads: two namespaces that name a revision or tag, one that names nothing, and pods, of which one has run to its
+// end.
 const workloads = `
 apiVersion: v1
 kind: Namespace
@@ -254,8 +255,9 @@ spec: {containers: [{name: c, image: i}]}
 status: {phase: Failed}
 `
 
-// resources are those of Lateen: a revision that webhooks have shown already, one that has none yet, an external one, and tags:
-// one without anything that it points at, and one whose status says that it is still on another revision than it asks for.
+// resources are those of Lateen: a revision that webhooks have shown already, one that has none yet, an external one,
+// and tags: one without anything that it points at, and one whose status says that it is still on another revision than
+// it asks for.
 const resources = `
 apiVersion: sailoperator.io/v1
 kind: Istio
@@ -265,17 +267,20 @@ spec: {version: v1.28.3, namespace: istio-system, updateStrategy: {type: Revisio
 apiVersion: sailoperator.io/v1
 kind: IstioRevision
 metadata: {name: default-v1-28-3, annotations: {lateen.io/rendered-by: render-istio, lateen.io/owner: Istio/default}}
-spec: {version: v1.28.3, namespace: istio-system, values: {revision: default-v1-28-3, global: {istioNamespace: istio-system}}}
+spec: {version: v1.28.3, namespace: istio-system, values: {revision: default-v1-28-3,
+  global: {istioNamespace: istio-system}}}
 ---
 apiVersion: sailoperator.io/v1
 kind: IstioRevision
 metadata: {name: default}
-spec: {version: v1.27.0, namespace: mesh, values: {sidecarInjectorWebhook: {enableNamespacesByDefault: true}, global: {istioNamespace: mesh}}}
+spec: {version: v1.27.0, namespace: mesh, values: {sidecarInjectorWebhook: {enableNamespacesByDefault: true},
+  global: {istioNamespace: mesh}}}
 ---
 apiVersion: sailoperator.io/v1
 kind: IstioRevision
 metadata: {name: outside}
-spec: {version: v1.28.3, namespace: outside, values: {revision: outside, pilot: {env: {EXTERNAL_ISTIOD: "true"}}, global: {istioNamespace: outside}}}
+spec: {version: v1.28.3, namespace: outside, values: {revision: outside, pilot: {env: {EXTERNAL_ISTIOD: "true"}},
+  global: {istioNamespace: outside}}}
 ---
 apiVersion: sailoperator.io/v1
 kind: IstioRevisionTag
@@ -346,8 +351,8 @@ func (s server) golden(file string, args ...string) {
 	compare(s.t, file, observedAt.ReplaceAllString(got.stdout, `observedAt: "2026-11-22T12:00:00Z"`))
 }
 
-// rights: the ClusterRole of the documentation is enough, and each of its rules is needed. Whoever lacks a right learns that there
-// is no answer; nothing is written that a pipe could take for one.
+// rights: the ClusterRole of the documentation is enough, and each of its rules is needed. Whoever lacks a right learns
+// that there is no answer; nothing is written that a pipe could take for one.
 func (s server) rights() {
 	s.t.Helper()
 	text, err := os.ReadFile("../../docs/usage.md")

@@ -43,7 +43,8 @@ func TestCalls(t *testing.T) {
 	if err := os.WriteFile(nobody, []byte(kubeconfig), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const operator = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: a}\nspec: {tag: 1.28.3}\n"
+	const operator = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: a}\nspec: {tag: " +
+		"1.28.3}\n"
 	for _, c := range []struct {
 		reason, program, stdin string
 		args                   []string
@@ -51,39 +52,94 @@ func TestCalls(t *testing.T) {
 		stdout, stderr         string // contained; empty means nothing at all
 	}{
 		{reason: "no command", stdout: "usage           Who uses which revision"},
-		{reason: "the name of the program is in examples", args: []string{"usage", "--help"}, stdout: "\n  lateen usage -o yaml --name west > usage-west.yaml"},
-		{reason: "a plugin of kubectl", program: "/x/kubectl-lateen", args: []string{"usage", "--help"}, stdout: "Usage:\n  kubectl lateen usage [NAME...] [flags]"},
-		{reason: "the help of a plugin", program: "kubectl-lateen.exe", args: []string{"--help"}, stdout: "Use \"kubectl lateen [command] --help\""},
-		{reason: "errors of a plugin", program: "kubectl-lateen", args: []string{"x"}, code: 2, stderr: "Run 'kubectl lateen --help' for usage."},
+		{
+			reason: "the name of the program is in examples", args: []string{"usage", "--help"},
+			stdout: "\n  lateen usage -o yaml --name west > usage-west.yaml",
+		},
+		{
+			reason: "a plugin of kubectl", program: "/x/kubectl-lateen", args: []string{"usage", "--help"},
+			stdout: "Usage:\n  kubectl lateen usage [NAME...] [flags]",
+		},
+		{
+			reason: "the help of a plugin", program: "kubectl-lateen.exe", args: []string{"--help"},
+			stdout: "Use \"kubectl lateen [command] --help\"",
+		},
+		{
+			reason: "errors of a plugin", program: "kubectl-lateen", args: []string{"x"}, code: 2,
+			stderr: "Run 'kubectl lateen --help' for usage.",
+		},
 		{reason: "an unknown command", args: []string{"nonsense"}, code: 2, stderr: `unknown command "nonsense"`},
 		{reason: "an unknown flag", args: []string{"usage", "--nonsense"}, code: 2, stderr: "unknown flag: --nonsense"},
-		{reason: "an unknown format", args: []string{"usage", "-o", "xml"}, code: 2, stderr: `--output is "xml"; possible are: table, yaml, json, dot, mermaid, html`},
-		{reason: "names have no format", args: []string{"usage", "--unused", "-o", "yaml"}, code: 2, stderr: "leave out --output"},
-		{reason: "a report is complete", args: []string{"usage", "-o", "yaml", "default"}, code: 2, stderr: "leave out the names"},
+		{
+			reason: "an unknown format", args: []string{"usage", "-o", "xml"}, code: 2,
+			stderr: `--output is "xml"; possible are: table, yaml, json, dot, mermaid, html`,
+		},
+		{
+			reason: "names have no format", args: []string{"usage", "--unused", "-o", "yaml"}, code: 2,
+			stderr: "leave out --output",
+		},
+		{
+			reason: "a report is complete", args: []string{"usage", "-o", "yaml", "default"}, code: 2,
+			stderr: "leave out the names",
+		},
 		{reason: "a report is short", args: []string{"usage", "-o", "json", "-A"}, code: 2, stderr: "leave out --all-users"},
 		{reason: "a name of what", args: []string{"usage", "--name", "west"}, code: 2, stderr: "add --output yaml"},
-		{reason: "a name that is none", args: []string{"usage", "--name", "West!", "-o", "yaml"}, code: 2, stderr: "--name: a lowercase RFC 1123 subdomain"},
-		{reason: "no time", args: []string{"usage", "--timeout", "0s"}, code: 2, stderr: "--timeout must be more than nothing"},
-		{reason: "no kubeconfig", args: []string{"usage", "--kubeconfig", dir + "/none"}, code: 1, stderr: "none: no such file"},
+		{
+			reason: "a name that is none", args: []string{"usage", "--name", "West!", "-o", "yaml"}, code: 2,
+			stderr: "--name: a lowercase RFC 1123 subdomain",
+		},
+		{
+			reason: "no time", args: []string{"usage", "--timeout", "0s"}, code: 2,
+			stderr: "--timeout must be more than nothing",
+		},
+		{
+			reason: "no kubeconfig", args: []string{"usage", "--kubeconfig", dir + "/none"}, code: 1,
+			stderr: "none: no such file",
+		},
 		{
 			reason: "nobody answers: no table", args: []string{"usage", "--kubeconfig", nobody}, code: 1,
 			stderr: "the cluster could not be seen completely, so that nothing can be said about who uses what: ",
 		},
-		{reason: "nobody answers: nothing is unused", args: []string{"usage", "--unused", "--kubeconfig", nobody}, code: 1, stderr: "nothing can be said"},
-		{reason: "nobody answers: no report", args: []string{"usage", "-o", "yaml", "--kubeconfig", nobody}, code: 1, stderr: "nothing can be said"},
 		{
-			reason: "nothing to name the report after", args: []string{"usage", "-o", "yaml", "--kubeconfig", nobody, "--context", "/"}, code: 1,
+			reason: "nobody answers: nothing is unused", args: []string{"usage", "--unused", "--kubeconfig", nobody}, code: 1,
+			stderr: "nothing can be said",
+		},
+		{
+			reason: "nobody answers: no report", args: []string{"usage", "-o", "yaml", "--kubeconfig", nobody}, code: 1,
+			stderr: "nothing can be said",
+		},
+		{
+			reason: "nothing to name the report after",
+			args:   []string{"usage", "-o", "yaml", "--kubeconfig", nobody, "--context", "/"}, code: 1,
 			stderr: "a usage report names its cluster, and there is no context to name it after",
 		},
-		{reason: "migrate", stdin: operator, args: []string{"migrate", "-f", "-"}, stdout: "version: v1.28.3", stderr: "lateen migrate: standard input:4:"},
-		{reason: "migrate has its own help, with the name that it was called by", args: []string{"migrate", "--help"}, stdout: "lateen migrate -f operator.yaml [options]"},
-		{reason: "migrate has its own errors, once", args: []string{"migrate", "--nonsense"}, code: 2, stderr: "lateen migrate: flag provided but not defined: -nonsense\nRun 'lateen migrate --help' for usage.\n"},
-		{reason: "migrate of nothing", stdin: "kind: x\n", args: []string{"migrate", "-f", "-"}, code: 1, stderr: "no IstioOperator"},
+		{
+			reason: "migrate", stdin: operator, args: []string{"migrate", "-f", "-"}, stdout: "version: v1.28.3",
+			stderr: "lateen migrate: standard input:4:",
+		},
+		{
+			reason: "migrate has its own help, with the name that it was called by", args: []string{"migrate", "--help"},
+			stdout: "lateen migrate -f operator.yaml [options]",
+		},
+		{
+			reason: "migrate has its own errors, once", args: []string{"migrate", "--nonsense"}, code: 2,
+			stderr: "lateen migrate: flag provided but not defined: -nonsense\nRun 'lateen migrate --help' for usage.\n",
+		},
+		{
+			reason: "migrate of nothing", stdin: "kind: x\n", args: []string{"migrate", "-f", "-"}, code: 1,
+			stderr: "no IstioOperator",
+		},
 		{reason: "version", args: []string{"version"}, stdout: "lateen "},
 		{reason: "versions", args: []string{"versions"}, stdout: "v1.28.3   yes       -             v1.28-latest\n"},
-		{reason: "versions: only the newest of a minor has the alias", args: []string{"versions"}, stdout: "v1.24.0   -         2025-06       -\n"},
+		{
+			reason: "versions: only the newest of a minor has the alias", args: []string{"versions"},
+			stdout: "v1.24.0   -         2025-06       -\n",
+		},
 		{reason: "versions take no name", args: []string{"versions", "v1.28.3"}, code: 2, stderr: "unknown command"},
-		{reason: "versions in another format", args: []string{"versions", "-o", "yaml"}, code: 2, stderr: `--output is "yaml"; possible are: table, json`},
+		{
+			reason: "versions in another format", args: []string{"versions", "-o", "yaml"}, code: 2,
+			stderr: `--output is "yaml"; possible are: table, json`,
+		},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			t.Parallel()
@@ -95,7 +151,9 @@ func TestCalls(t *testing.T) {
 			if got.code != c.code {
 				t.Errorf("exit code %d, want %d", got.code, c.code)
 			}
-			for _, s := range []struct{ name, want, got string }{{"stdout", c.stdout, got.stdout}, {"stderr", c.stderr, got.stderr}} {
+			for _, s := range []struct{ name, want, got string }{
+				{"stdout", c.stdout, got.stdout}, {"stderr", c.stderr, got.stderr},
+			} {
 				if s.want == "" && s.got != "" || !strings.Contains(s.got, s.want) {
 					t.Errorf("%s is to contain %q:\n%s", s.name, s.want, s.got)
 				}

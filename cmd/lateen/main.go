@@ -1,5 +1,5 @@
-// Command lateen is Lateen for people: it tells who uses which revision of a cluster, for a person or for a rendering in Git,
-// which Istio versions are bundled, and what an IstioOperator becomes. docs/usage.md tells how to use it.
+// Command lateen is Lateen for people: it tells who uses which revision of a cluster, for a person or for a rendering
+// in Git, which Istio versions are bundled, and what an IstioOperator becomes. docs/usage.md tells how to use it.
 package main
 
 import (

@@ -81,8 +81,9 @@ What cannot be seen completely is an error: nothing is called unused that was no
 	}
 	f := c.Flags()
 	f.StringVarP(&o.output, "output", "o", outputTable, strings.Join(outputs, ", ")+"; yaml and json are a usage report")
-	f.BoolVarP(&o.all, "all-users", "A", false, fmt.Sprintf("show all users; else a table shows the first %d of each name, and a graph "+
-		"counts pods of one namespace and reason if there are more than %d", fewUsers, show.FoldAbove))
+	f.BoolVarP(&o.all, "all-users", "A", false,
+		fmt.Sprintf("show all users; else a table shows the first %d of each name, and a graph "+
+			"counts pods of one namespace and reason if there are more than %d", fewUsers, show.FoldAbove))
 	f.BoolVar(&o.unused, "unused", false, "print only the names of revisions that nothing uses, active ones among them")
 	f.StringVar(&o.name, "name", "", "name of the cluster in a usage report, by default that of the kubeconfig's context")
 	o.bind(f)
@@ -150,7 +151,8 @@ func (o *usageOptions) cluster() (*rest.Config, string, error) {
 		name = validName(cmp.Or(o.overrides.CurrentContext, raw.CurrentContext))
 	}
 	if name == "" && (o.output == outputYAML || o.output == outputJSON) {
-		return nil, "", errors.New("a usage report names its cluster, and there is no context to name it after: give it one with --name")
+		return nil, "", errors.New(
+			"a usage report names its cluster, and there is no context to name it after: give it one with --name")
 	}
 	return config, name, nil
 }

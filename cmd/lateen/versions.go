@@ -52,7 +52,8 @@ func newVersions() *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", outputTable, "table or json")
-	must(c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{outputTable, outputJSON}, cobra.ShellCompDirectiveNoFileComp)))
+	must(c.RegisterFlagCompletionFunc("output",
+		cobra.FixedCompletions([]string{outputTable, outputJSON}, cobra.ShellCompDirectiveNoFileComp)))
 	return c
 }
 
@@ -67,7 +68,8 @@ func writeVersions(w io.Writer, versions []istioVersion) error {
 		if v.Default {
 			isDefault = "yes"
 		}
-		fmt.Fprintf(&b, "%s\t%s\t%s\t%s\n", name, cmp.Or(isDefault, "-"), cmp.Or(v.EndOfLife, "-"), cmp.Or(strings.Join(v.Aliases, ","), "-"))
+		fmt.Fprintf(&b, "%s\t%s\t%s\t%s\n", name, cmp.Or(isDefault, "-"), cmp.Or(v.EndOfLife, "-"),
+			cmp.Or(strings.Join(v.Aliases, ","), "-"))
 	}
 	const gap = 3
 	table := tabwriter.NewWriter(w, 0, 0, gap, ' ', 0)

@@ -28,8 +28,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// limit is what a CRD may have as compact JSON: kubectl apply keeps a copy in an annotation, and all annotations together
-// have 262144 bytes.
+// limit is what a CRD may have as compact JSON: kubectl apply keeps a copy in an annotation, and all annotations
+// together have 262144 bytes.
 const limit = 240 * 1000
 
 // kind is one CRD as the API server uses it.
@@ -62,7 +62,10 @@ func load(t testing.TB) map[string]*kind {
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		k := &kind{file: file, size: len(compact), v1: &apiextensionsv1.CustomResourceDefinition{}, crd: &apiextensions.CustomResourceDefinition{}}
+		k := &kind{
+			file: file, size: len(compact), v1: &apiextensionsv1.CustomResourceDefinition{},
+			crd: &apiextensions.CustomResourceDefinition{},
+		}
 		decoder := json.NewDecoder(bytes.NewReader(compact))
 		decoder.DisallowUnknownFields()
 		if err := decoder.Decode(k.v1); err != nil {
@@ -121,7 +124,8 @@ func TestCRDsAreValid(t *testing.T) {
 				t.Error(err)
 			}
 			if k.size > limit {
-				t.Errorf("%s: %d bytes as JSON; kubectl apply works up to about %d: shorten descriptions in config/crd/gen", k.file, k.size, limit)
+				t.Errorf("%s: %d bytes as JSON; kubectl apply works up to about %d: shorten descriptions in config/crd/gen", k.file,
+					k.size, limit)
 			}
 			t.Logf("%s: %d bytes as JSON", k.file, k.size)
 		})
@@ -136,7 +140,9 @@ func TestNames(t *testing.T) {
 	}{
 		"Istio": {
 			reason: "the columns of the user guide, and two more with -o wide",
-			names:  apiextensionsv1.CustomResourceDefinitionNames{Plural: "istios", Singular: "istio", Kind: "Istio", ListKind: "IstioList"},
+			names: apiextensionsv1.CustomResourceDefinitionNames{
+				Plural: "istios", Singular: "istio", Kind: "Istio", ListKind: "IstioList",
+			},
 			columns: []string{
 				"Revisions .status.revisions.total 0", "Ready .status.revisions.ready 0", "In use .status.revisions.inUse 0",
 				"Active Revision .status.activeRevisionName 0", "Status .status.state 0", "Version .spec.version 0",
@@ -151,13 +157,15 @@ func TestNames(t *testing.T) {
 			},
 			columns: []string{
 				"Type .status.type 0", `Ready .status.conditions[?(@.type=="Ready")].status 0`, "Status .status.state 0",
-				`In use .status.conditions[?(@.type=="InUse")].status 0`, "Version .spec.version 0", "Age .metadata.creationTimestamp 0",
+				`In use .status.conditions[?(@.type=="InUse")].status 0`, "Version .spec.version 0",
+				"Age .metadata.creationTimestamp 0",
 			},
 		},
 		"IstioRevisionTag": {
 			reason: "the columns of the user guide",
 			names: apiextensionsv1.CustomResourceDefinitionNames{
-				Plural: "istiorevisiontags", Singular: "istiorevisiontag", Kind: "IstioRevisionTag", ListKind: "IstioRevisionTagList",
+				Plural: "istiorevisiontags", Singular: "istiorevisiontag", Kind: "IstioRevisionTag",
+				ListKind:   "IstioRevisionTagList",
 				ShortNames: []string{"istiorevtag"},
 			},
 			columns: []string{
@@ -167,7 +175,9 @@ func TestNames(t *testing.T) {
 		},
 		"IstioCNI": {
 			reason: "the columns of the Sail Operator",
-			names:  apiextensionsv1.CustomResourceDefinitionNames{Plural: "istiocnis", Singular: "istiocni", Kind: "IstioCNI", ListKind: "IstioCNIList"},
+			names: apiextensionsv1.CustomResourceDefinitionNames{
+				Plural: "istiocnis", Singular: "istiocni", Kind: "IstioCNI", ListKind: "IstioCNIList",
+			},
 			columns: []string{
 				`Ready .status.conditions[?(@.type=="Ready")].status 0`, "Status .status.state 0", "Version .spec.version 0",
 				"Age .metadata.creationTimestamp 0",
@@ -190,8 +200,10 @@ func TestNames(t *testing.T) {
 			if diff := cmp.Diff(tc.columns, columns); diff != "" {
 				t.Errorf("%s: columns (-want +have):\n%s", tc.reason, diff)
 			}
-			if have.Scope != apiextensionsv1.ClusterScoped || have.Group != "sailoperator.io" || have.Versions[0].Subresources.Status == nil {
-				t.Errorf("want a cluster-scoped kind of sailoperator.io with a status subresource, have %s %s %v", have.Scope, have.Group, have.Versions[0].Subresources)
+			if have.Scope != apiextensionsv1.ClusterScoped || have.Group != "sailoperator.io" ||
+				have.Versions[0].Subresources.Status == nil {
+				t.Errorf("want a cluster-scoped kind of sailoperator.io with a status subresource, have %s %s %v", have.Scope,
+					have.Group, have.Versions[0].Subresources)
 			}
 		})
 	}
@@ -201,9 +213,12 @@ func TestNames(t *testing.T) {
 func TestExplain(t *testing.T) {
 	kinds := load(t)
 	for _, path := range []string{
-		"Istio spec", "Istio spec.values", "Istio spec.values.global", "Istio spec.values.global.proxy", "Istio spec.values.pilot",
-		"Istio spec.values.meshConfig", "Istio spec.values.meshConfig.defaultConfig", "Istio spec.values.telemetry", "Istio spec.meshConfig",
-		"IstioRevision spec.values", "IstioRevision spec.values.pilot", "IstioCNI spec.values", "IstioCNI spec.values.cni", "IstioCNI spec.values.global",
+		"Istio spec", "Istio spec.values", "Istio spec.values.global", "Istio spec.values.global.proxy",
+		"Istio spec.values.pilot",
+		"Istio spec.values.meshConfig", "Istio spec.values.meshConfig.defaultConfig", "Istio spec.values.telemetry",
+		"Istio spec.meshConfig",
+		"IstioRevision spec.values", "IstioRevision spec.values.pilot", "IstioCNI spec.values", "IstioCNI spec.values.cni",
+		"IstioCNI spec.values.global",
 	} {
 		t.Run(path, func(t *testing.T) {
 			name, fields, _ := strings.Cut(path, " ")
@@ -242,7 +257,8 @@ func TestDefaults(t *testing.T) {
 		},
 		"Istio with a strategy that has no type": {
 			reason: "each default stands for itself",
-			object: "{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {version: v1.24.0, updateStrategy: {}}}",
+			object: "{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {version: v1.24.0, " +
+				"updateStrategy: {}}}",
 			want: map[string]any{
 				"version": "v1.24.0", "namespace": "istio-system", "updateStrategy": map[string]any{"type": "InPlace"},
 			},
@@ -330,7 +346,8 @@ func TestNull(t *testing.T) {
 	k := load(t)["Istio"]
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			have, complaints := k.admit(parse(t, "{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {values: "+tc.values+"}}"), nil)
+			have, complaints := k.admit(parse(t,
+				"{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {values: "+tc.values+"}}"), nil)
 			if len(complaints) > 0 {
 				t.Errorf("%s: %v", tc.reason, complaints)
 			}
@@ -452,7 +469,10 @@ func TestAdmission(t *testing.T) {
 		"unquoted env": {
 			reason: "the user guide says that Kubernetes rejects this",
 			object: istio("{values: {pilot: {env: {PILOT_ENABLE_STATUS: true}}}}"),
-			want:   []string{`spec.values.pilot.env.PILOT_ENABLE_STATUS: Invalid value: "boolean": spec.values.pilot.env.PILOT_ENABLE_STATUS in body must be of type string: "boolean"`},
+			want: []string{
+				`spec.values.pilot.env.PILOT_ENABLE_STATUS: Invalid value: "boolean": spec.values.pilot.env.PILOT_ENABLE_STATUS ` +
+					`in body must be of type string: "boolean"`,
+			},
 		},
 		"unknown value": {
 			reason: "a typing error must not be dropped silently",
@@ -472,7 +492,9 @@ func TestAdmission(t *testing.T) {
 		"what is not managed": {
 			reason: "gateways are not managed, and the CNI plugin and ztunnel have kinds of their own",
 			object: istio("{values: {gateways: {}, cni: {}, ztunnel: {}}}"),
-			want:   []string{"unknown field spec.values.cni", "unknown field spec.values.gateways", "unknown field spec.values.ztunnel"},
+			want: []string{
+				"unknown field spec.values.cni", "unknown field spec.values.gateways", "unknown field spec.values.ztunnel",
+			},
 		},
 		"pilot.cni": {
 			reason: "how istiod uses the CNI plugin is istiod's",
@@ -480,7 +502,8 @@ func TestAdmission(t *testing.T) {
 		},
 		"quantities": {
 			reason: "all ways to write a quantity that a Pod takes",
-			object: istio(`{values: {pilot: {resources: {requests: {cpu: 0.5, memory: 128Mi}, limits: {cpu: 2, memory: "1Gi"}}}}}`),
+			object: istio(
+				`{values: {pilot: {resources: {requests: {cpu: 0.5, memory: 128Mi}, limits: {cpu: 2, memory: "1Gi"}}}}}`),
 		},
 		"no quantity": {
 			reason: "a quantity is a scalar",
@@ -506,7 +529,9 @@ func TestAdmission(t *testing.T) {
 		},
 		"revision": {
 			reason: "what an Istio makes",
-			object: revision("default-v1-24-0", "{version: v1.24.0, namespace: a, values: {revision: default-v1-24-0, global: {istioNamespace: a, configValidation: true}}}"),
+			object: revision("default-v1-24-0",
+				"{version: v1.24.0, namespace: a, values: {revision: default-v1-24-0, global: {istioNamespace: a, "+
+					"configValidation: true}}}"),
 		},
 		"default revision": {
 			reason: "the default revision has no suffix",
@@ -557,7 +582,8 @@ func TestAdmission(t *testing.T) {
 		},
 		"CNI": {
 			reason: "as in the user guide",
-			object: cni("default", "{version: v1.23.2, namespace: istio-cni, values: {cni: {cniConfDir: /etc/cni/net.d, excludeNamespaces: [kube-system]}, global: {tag: 1.23.2}}}"),
+			object: cni("default", "{version: v1.23.2, namespace: istio-cni, values: {cni: {cniConfDir: /etc/cni/net.d, "+
+				"excludeNamespaces: [kube-system]}, global: {tag: 1.23.2}}}"),
 		},
 		"CNI by another name": {
 			reason: "there is one CNI plugin",
@@ -609,7 +635,8 @@ func TestAdmission(t *testing.T) {
 			}
 			_, have := k.admit(object, old)
 			if len(have) != len(tc.want) {
-				t.Fatalf("%s: want %d complaints %q, have %d:\n%s", tc.reason, len(tc.want), tc.want, len(have), strings.Join(have, "\n"))
+				t.Fatalf("%s: want %d complaints %q, have %d:\n%s", tc.reason, len(tc.want), tc.want, len(have),
+					strings.Join(have, "\n"))
 			}
 			for i, want := range tc.want {
 				if !strings.Contains(have[i], want) {
@@ -639,7 +666,10 @@ func TestVersionNotes(t *testing.T) {
 		"since":  {reason: "newer than the oldest version", field: "spec.values.global.networkPolicy", want: "Since v1.28."},
 		"until":  {reason: "gone in the newest version", field: "spec.values.istio_cni", want: "Until v1.23."},
 		"always": {reason: "every version has it", field: "spec.values.global.proxy", want: ""},
-		"below":  {reason: "a field as old as the object around it needs no note", field: "spec.values.global.networkPolicy.enabled", want: ""},
+		"below": {
+			reason: "a field as old as the object around it needs no note", field: "spec.values.global.networkPolicy.enabled",
+			want: "",
+		},
 	}
 	k := load(t)["Istio"]
 	for name, tc := range cases {

@@ -26,8 +26,8 @@ var mistakes = map[string]string{
 	"  global:\n    network: network1": "unknown field spec.global",
 }
 
-// TestUserGuide takes every resource out of the user guide and expects it to be accepted: by the CRD, by Validate and by
-// the schema of the version that it asks for.
+// TestUserGuide takes every resource out of the user guide and expects it to be accepted: by the CRD, by Validate and
+// by the schema of the version that it asks for.
 func TestUserGuide(t *testing.T) {
 	guide, err := os.ReadFile(userGuide)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -69,8 +69,8 @@ func TestUserGuide(t *testing.T) {
 	}
 }
 
-// resources returns the resources of sailoperator.io in a text of Markdown with YAML and shell scripts in it. Variables of
-// the scripts get a value.
+// resources returns the resources of sailoperator.io in a text of Markdown with YAML and shell scripts in it. Variables
+// of the scripts get a value.
 func resources(text string) []string {
 	var found []string
 	var block []string
@@ -176,7 +176,8 @@ func check(t *testing.T, schemas map[string]*values.Schema, object map[string]an
 	return append(s.Check(root, v, "spec.values"), s.CheckMeshConfig(mesh, "spec.meshConfig")...)
 }
 
-// TestOlderAndNewerGuides are resources as other guides of Istio have them, in every version that has all of their fields.
+// TestOlderAndNewerGuides are resources as other guides of Istio have them, in every version that has all of their
+// fields.
 func TestOlderAndNewerGuides(t *testing.T) {
 	cases := map[string]struct {
 		reason string
@@ -187,8 +188,10 @@ func TestOlderAndNewerGuides(t *testing.T) {
 			reason: "the values of Istio's deployment guides",
 			values: `{pilot: {autoscaleEnabled: true, autoscaleMin: 2, autoscaleMax: 5, cpu: {targetAverageUtilization: 80},
 				affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{labelSelector: {matchLabels: {app: istiod}}, topologyKey: kubernetes.io/hostname}]}},
-				topologySpreadConstraints: [{maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {app: istiod}}}],
-				nodeSelector: {kubernetes.io/os: linux}, tolerations: [{key: node-role, operator: Exists, effect: NoSchedule}], podAnnotations: {a: b}},
+				topologySpreadConstraints: [{maxSkew: 1, topologyKey: topology.kubernetes.io/zone,
+				  whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {app: istiod}}}],
+				nodeSelector: {kubernetes.io/os: linux}, tolerations: [{key: node-role, operator: Exists,
+				  effect: NoSchedule}], podAnnotations: {a: b}},
 				global: {defaultPodDisruptionBudget: {enabled: true}, priorityClassName: system-cluster-critical, imagePullSecrets: [regcred], imagePullPolicy: Always}}`,
 		},
 		"telemetry": {
@@ -196,21 +199,25 @@ func TestOlderAndNewerGuides(t *testing.T) {
 			values: `{meshConfig: {enableTracing: true, accessLogFile: /dev/stdout, accessLogEncoding: JSON, defaultProviders: {metrics: [prometheus]},
 				extensionProviders: [{name: otel, opentelemetry: {service: otel.observability.svc.cluster.local, port: 4317}},
 				  {name: als, envoyFileAccessLog: {path: /dev/stdout, logFormat: {labels: {status: "%RESPONSE_CODE%"}}}},
-				  {name: ext, envoyExtAuthzHttp: {service: a.b.svc.cluster.local, port: 8000, includeRequestHeadersInCheck: [x-a], timeout: 5s}}],
+				  {name: ext, envoyExtAuthzHttp: {service: a.b.svc.cluster.local, port: 8000, includeRequestHeadersInCheck: [x-a],
+				    timeout: 5s}}],
 				defaultConfig: {holdApplicationUntilProxyStarts: true, tracing: {sampling: 10.5, zipkin: {address: "z:9411"}}, proxyStatsMatcher: {inclusionRegexps: [".*"]}}}}`,
 		},
 		"security": {
 			reason: "the values of Istio's security tasks",
 			values: `{global: {caAddress: "cert-manager-istio-csr.cert-manager.svc:443", pilotCertProvider: istiod, jwtPolicy: third-party-jwt},
-				pilot: {env: {ENABLE_CA_SERVER: "false"}, volumeMounts: [{name: v, mountPath: /etc/v, readOnly: true}], volumes: [{name: v, secret: {secretName: s}},
+				pilot: {env: {ENABLE_CA_SERVER: "false"}, volumeMounts: [{name: v, mountPath: /etc/v, readOnly: true}],
+				  volumes: [{name: v, secret: {secretName: s}},
 				  {name: w, projected: {sources: [{serviceAccountToken: {audience: a, expirationSeconds: 600, path: p}}]}}]},
 				meshConfig: {caCertificates: [{pem: x, certSigners: [a/b]}], outboundTrafficPolicy: {mode: REGISTRY_ONLY}, pathNormalization: {normalization: MERGE_SLASHES}}}`,
 		},
 		"injection": {
 			reason: "the values of Istio's injection tasks",
 			values: `{sidecarInjectorWebhook: {enableNamespacesByDefault: true, neverInjectSelector: [{matchExpressions: [{key: a, operator: Exists}]}],
-				templates: {custom: "spec: {}"}, defaultTemplates: [sidecar, custom], rewriteAppHTTPProbe: false, injectedAnnotations: {a: b}},
-				global: {proxy: {autoInject: disabled, logLevel: debug, lifecycle: {preStop: {exec: {command: [sleep, "5"]}}}, privileged: true, statusPort: 15020,
+				templates: {custom: "spec: {}"}, defaultTemplates: [sidecar,
+				  custom], rewriteAppHTTPProbe: false, injectedAnnotations: {a: b}},
+				global: {proxy: {autoInject: disabled, logLevel: debug, lifecycle: {preStop: {exec: {command: [sleep, "5"]}}},
+				  privileged: true, statusPort: 15020,
 				  resources: {requests: {cpu: 10m, memory: 40Mi}}, startupProbe: {enabled: false}}, proxy_init: {image: proxyv2}}, revisionTags: [prod]}`,
 		},
 		"waypoints": {
@@ -242,7 +249,8 @@ func TestOlderAndNewerGuides(t *testing.T) {
 					t.Errorf("%s: %s: %s", tc.reason, version, p)
 				}
 			}
-			object := parse(t, "{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {values: "+tc.values+"}}")
+			object := parse(t, "{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {values: "+
+				tc.values+"}}")
 			if _, complaints := k.admit(object, nil); len(complaints) > 0 {
 				t.Errorf("%s: the CRD says %q", tc.reason, complaints)
 			}

@@ -1,9 +1,9 @@
-// Package apply brings objects into the cluster and takes them out again: server-side apply under one field manager, so that
-// whatever others own in an object stays theirs (istiod: caBundle and failurePolicy of its webhooks), and deletion of what is
-// ours only. What the objects should be is the caller's business.
+// Package apply brings objects into the cluster and takes them out again: server-side apply under one field manager, so
+// that whatever others own in an object stays theirs (istiod: caBundle and failurePolicy of its webhooks), and deletion
+// of what is ours only. What the objects should be is the caller's business.
 //
-// An object that is as it should be costs no request: Applier remembers for each object the state in which a dry run found
-// nothing to change, and looks for that state in the cache.
+// An object that is as it should be costs no request: Applier remembers for each object the state in which a dry run
+// found nothing to change, and looks for that state in the cache.
 package apply
 
 import (
@@ -33,8 +33,8 @@ import (
 // FieldManager owns what the controller applies.
 const FieldManager = "lateen-controller"
 
-// Ignore is the label or annotation that makes the controller leave an object alone, with the value "true", as the Sail Operator
-// does.
+// Ignore is the label or annotation that makes the controller leave an object alone, with the value "true", as the Sail
+// Operator does.
 const Ignore = "sailoperator.io/ignore"
 
 // Watcher is told of each kind of object before it is applied, so that changes of it are noticed and the cache has it.
@@ -84,7 +84,9 @@ func options() ssa.ApplyOptions {
 	o := ssa.DefaultApplyOptions()
 	o.ExclusionSelector = map[string]string{Ignore: "true"}
 	o.Cleanup = ssa.ApplyCleanupOptions{
-		Annotations: []string{"meta.helm.sh/release-name", "meta.helm.sh/release-namespace", "kubectl.kubernetes.io/last-applied-configuration"},
+		Annotations: []string{
+			"meta.helm.sh/release-name", "meta.helm.sh/release-namespace", "kubectl.kubernetes.io/last-applied-configuration",
+		},
 		FieldManagers: []ssa.FieldManager{
 			{Name: "helm", OperationType: metav1.ManagedFieldsOperationUpdate},
 			{Name: "helm", OperationType: metav1.ManagedFieldsOperationApply},
@@ -131,7 +133,9 @@ func (s Set) Inventory() v1.Inventory {
 }
 
 func referenceTo(o *unstructured.Unstructured) v1.ObjectReference {
-	return v1.ObjectReference{APIVersion: o.GetAPIVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}
+	return v1.ObjectReference{
+		APIVersion: o.GetAPIVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName(),
+	}
 }
 
 // Forget drops what is known about the objects of an owner that is gone.
@@ -184,18 +188,21 @@ func (a *Applier) reference(owner client.Object) (metav1.OwnerReference, error) 
 	return *metav1.NewControllerRef(owner, gvk), nil
 }
 
-// KeepWriters is a transformation for the cache that keeps, of metadata.managedFields, who has written what but the status. A
-// HorizontalPodAutoscaler has no generation, and a status that changes all the time.
+// KeepWriters is a transformation for the cache that keeps, of metadata.managedFields, who has written what but the
+// status. A HorizontalPodAutoscaler has no generation, and a status that changes all the time.
 func KeepWriters(o any) (any, error) {
 	if m, err := meta.Accessor(o); err == nil {
-		m.SetManagedFields(slices.DeleteFunc(m.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool { return f.Subresource != "" }))
+		m.SetManagedFields(slices.DeleteFunc(m.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool {
+			return f.Subresource != ""
+		}))
 	}
 	return o, nil
 }
 
-// state describes what the cache has of an object so that a change of what we apply changes it: all metadata that we may
-// set, and the generation, which counts changes of everything but metadata and status. Kinds without a generation change rarely;
-// theirs is the resource version, or who has written what if the cache has it. It is empty if the cache has no such object.
+// state describes what the cache has of an object so that a change of what we apply changes it: all metadata that we
+// may set, and the generation, which counts changes of everything but metadata and status. Kinds without a generation
+// change rarely; theirs is the resource version, or who has written what if the cache has it. It is empty if the cache
+// has no such object.
 func (a *Applier) state(ctx context.Context, ref v1.ObjectReference) (*metav1.PartialObjectMetadata, string, error) {
 	if err := a.watcher.Watch(ctx, ref.GroupVersionKind()); err != nil {
 		return nil, "", err
@@ -231,23 +238,25 @@ func explain(err error) error {
 		strings.Contains(err.Error(), "cannot change roleRef")):
 		return fmt.Errorf("%w: it cannot be changed in place. Delete the object, and the controller makes it anew", err)
 	case meta.IsNoMatchError(err):
-		return fmt.Errorf("%w: install the CustomResourceDefinition first, or turn the value off that asks for this object", err)
+		return fmt.Errorf("%w: install the CustomResourceDefinition first, or turn the value off that asks for this object",
+			err)
 	case apierrors.IsForbidden(err):
 		return fmt.Errorf("%w: the controller's ClusterRole does not allow it", err)
 	}
 	return err
 }
 
-// Delete deletes what owner controls among the objects, webhooks first, so that they do not wait for a control plane that is
-// gone. It gives back what is still there and ours: what is to be ignored, and what could not be deleted. Objects that somebody
-// else controls, or nobody, are left alone.
-func (a *Applier) Delete(ctx context.Context, owner client.Object, objects v1.Inventory) (remaining v1.Inventory, changes []Change, err error) {
+// Delete deletes what owner controls among the objects, webhooks first, so that they do not wait for a control plane
+// that is gone. It gives back what is still there and ours: what is to be ignored, and what could not be deleted.
+// Objects that somebody else controls, or nobody, are left alone.
+func (a *Applier) Delete(ctx context.Context, owner client.Object, objects v1.Inventory) (remaining v1.Inventory,
+	changes []Change, err error) {
 	return a.delete(ctx, objects, func(o *metav1.PartialObjectMetadata) bool { return metav1.IsControlledBy(o, owner) })
 }
 
-// Disown makes the objects nobody's: they keep all of their fields, but the controller owns none of those any more, and owner
-// does not take them with it. It is for objects that a pipeline has begun to render: as long as the controller owns a field
-// too, nobody else can remove it.
+// Disown makes the objects nobody's: they keep all of their fields, but the controller owns none of those any more, and
+// owner does not take them with it. It is for objects that a pipeline has begun to render: as long as the controller
+// owns a field too, nobody else can remove it.
 func (a *Applier) Disown(ctx context.Context, owner client.Object, objects v1.Inventory) error {
 	var errs []error
 	for _, ref := range objects {
@@ -269,21 +278,26 @@ func (a *Applier) disownOne(ctx context.Context, owner client.Object, ref v1.Obj
 		return err
 	}
 	before := o.DeepCopy()
-	o.ManagedFields = slices.DeleteFunc(o.ManagedFields, func(f metav1.ManagedFieldsEntry) bool { return f.Manager == FieldManager })
+	o.ManagedFields = slices.DeleteFunc(o.ManagedFields, func(f metav1.ManagedFieldsEntry) bool {
+		return f.Manager == FieldManager
+	})
 	if len(o.ManagedFields) == 0 && len(before.ManagedFields) > 0 {
 		o.ManagedFields = []metav1.ManagedFieldsEntry{{}} // the server's way of saying: forget all of them
 	}
-	o.OwnerReferences = slices.DeleteFunc(o.OwnerReferences, func(r metav1.OwnerReference) bool { return r.UID == owner.GetUID() })
+	o.OwnerReferences = slices.DeleteFunc(o.OwnerReferences, func(r metav1.OwnerReference) bool {
+		return r.UID == owner.GetUID()
+	})
 	if len(o.ManagedFields) == len(before.ManagedFields) && len(o.OwnerReferences) == len(before.OwnerReferences) {
 		return nil
 	}
 	return a.live.Patch(ctx, o, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
 
-// DeleteStamped deletes the objects of some kinds that have the labels and are what mine says, in the same order. They are
-// those that a GitOps tool has applied.
+// DeleteStamped deletes the objects of some kinds that have the labels and are what mine says, in the same order. They
+// are those that a GitOps tool has applied.
 func (a *Applier) DeleteStamped(
-	ctx context.Context, kinds []schema.GroupVersionKind, labels client.MatchingLabels, mine func(*metav1.PartialObjectMetadata) bool,
+	ctx context.Context, kinds []schema.GroupVersionKind, labels client.MatchingLabels,
+	mine func(*metav1.PartialObjectMetadata) bool,
 ) (remaining v1.Inventory, changes []Change, err error) {
 	var found v1.Inventory
 	for _, kind := range kinds {
@@ -329,7 +343,8 @@ func (a *Applier) delete(
 	return remaining.Union(nil), changes, errors.Join(errs...)
 }
 
-func (a *Applier) deleteOne(ctx context.Context, ref v1.ObjectReference, mine func(*metav1.PartialObjectMetadata) bool) (deleted, left bool, err error) {
+func (a *Applier) deleteOne(ctx context.Context, ref v1.ObjectReference,
+	mine func(*metav1.PartialObjectMetadata) bool) (deleted, left bool, err error) {
 	o := &metav1.PartialObjectMetadata{}
 	o.SetGroupVersionKind(ref.GroupVersionKind())
 	err = a.live.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, o)
@@ -345,7 +360,8 @@ func (a *Applier) deleteOne(ctx context.Context, ref v1.ObjectReference, mine fu
 	case o.DeletionTimestamp != nil:
 		return false, false, nil // it goes, as soon as whoever holds it lets go
 	}
-	err = client.IgnoreNotFound(a.live.Delete(ctx, o, client.Preconditions{UID: &o.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground)))
+	err = client.IgnoreNotFound(a.live.Delete(ctx, o, client.Preconditions{UID: &o.UID},
+		client.PropagationPolicy(metav1.DeletePropagationBackground)))
 	return err == nil, err != nil, err
 }
 

@@ -486,8 +486,8 @@ var meanwhiles = []meanwhile{
 	},
 }
 
-// TestMeanwhile has others write between the moment in which the controller reads an object and that of its dry run: what
-// they have done is not taken for a difference, nor is it lost.
+// TestMeanwhile has others write between the moment in which the controller reads an object and that of its dry run:
+// what they have done is not taken for a difference, nor is it lost.
 func TestMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, c := range meanwhiles {

@@ -18,7 +18,8 @@ import (
 	"github.com/lateen-io/lateen/test/memory"
 )
 
-// deploymentText is the text of a Deployment as a watch brings it: some ten kilobytes, most of them what nobody needs here.
+// deploymentText is the text of a Deployment as a watch brings it: some ten kilobytes, most of them what nobody needs
+// here.
 func deploymentText(b *testing.B, i int, rev string) []byte {
 	b.Helper()
 	d := &appsv1.Deployment{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}}
@@ -34,7 +35,8 @@ func deploymentText(b *testing.B, i int, rev string) []byte {
 	for c := range 2 {
 		container := corev1.Container{Name: fmt.Sprintf("c%d", c), Image: "registry.example.com/reviews:v1"}
 		for v := range 30 {
-			container.Env = append(container.Env, corev1.EnvVar{Name: fmt.Sprintf("VARIABLE_%d", v), Value: "some value of a variable"})
+			container.Env = append(container.Env,
+				corev1.EnvVar{Name: fmt.Sprintf("VARIABLE_%d", v), Value: "some value of a variable"})
 		}
 		d.Spec.Template.Spec.Containers = append(d.Spec.Template.Spec.Containers, container)
 	}
@@ -45,9 +47,9 @@ func deploymentText(b *testing.B, i int, rev string) []byte {
 	return text
 }
 
-// BenchmarkWorkload is what a workload costs, as its text comes over the wire: decoding an excerpt of it, beside decoding all of
-// it as an informer would, ns and garbage an event; and what the index keeps of one that names a revision, and of one that does
-// not.
+// BenchmarkWorkload is what a workload costs, as its text comes over the wire: decoding an excerpt of it, beside
+// decoding all of it as an informer would, ns and garbage an event; and what the index keeps of one that names a
+// revision, and of one that does not.
 func BenchmarkWorkload(b *testing.B) {
 	text := deploymentText(b, 0, "default-v1-28-1")
 	b.Logf("an event has %d bytes", len(text))

@@ -29,8 +29,8 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
-// CacheOptions limit the manager's cache to what the controller reads: Lateen's own resources, the metadata of namespaces, and of
-// everything else only what Lateen renders.
+// CacheOptions limit the manager's cache to what the controller reads: Lateen's own resources, the metadata of
+// namespaces, and of everything else only what Lateen renders.
 func CacheOptions() cache.Options {
 	ours := labels.SelectorFromSet(labels.Set{manifest.LabelManagedBy: manifest.ManagedBy})
 	everything := cache.ByObject{Label: labels.Everything()}
@@ -38,7 +38,8 @@ func CacheOptions() cache.Options {
 		DefaultLabelSelector: ours,
 		DefaultTransform:     cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&v1.Istio{}: everything, &v1.IstioRevision{}: everything, &v1.IstioRevisionTag{}: everything, &v1.IstioCNI{}: everything,
+			&v1.Istio{}: everything, &v1.IstioRevision{}: everything, &v1.IstioRevisionTag{}: everything,
+			&v1.IstioCNI{}:                           everything,
 			&autoscalingv2.HorizontalPodAutoscaler{}: {Label: ours, Transform: apply.KeepWriters},
 			&corev1.Namespace{}:                      {Label: labels.Everything(), Transform: bare},
 		},
@@ -85,8 +86,8 @@ func Find(
 	return again, err
 }
 
-// Drift notices when something changes an object that the controller has applied. It watches the metadata of a kind from the
-// moment the first object of that kind is applied.
+// Drift notices when something changes an object that the controller has applied. It watches the metadata of a kind
+// from the moment the first object of that kind is applied.
 type Drift struct {
 	cache cache.Cache
 
@@ -117,8 +118,8 @@ func NewDrift(c cache.Cache) *Drift {
 	return &Drift{cache: c, watched: map[schema.GroupVersionKind]bool{}, awaited: map[awaited][]resource{}}
 }
 
-// Notify makes a controller reconcile the owner, of the given kind of sailoperator.io, of each object that changes. It must be
-// called before the manager starts.
+// Notify makes a controller reconcile the owner, of the given kind of sailoperator.io, of each object that changes. It
+// must be called before the manager starts.
 func (d *Drift) Notify(c controller.Controller, kind string) {
 	d.owners = append(d.owners, owner{c, kind})
 }
@@ -126,8 +127,8 @@ func (d *Drift) Notify(c controller.Controller, kind string) {
 // errUnseen says that a kind is watched, but what there is of it has not been read yet.
 var errUnseen = errors.New("the cache has not been filled yet")
 
-// Watch makes sure that a kind is watched. Until the cache has its objects that is an error, and not waited for: when they
-// come, their owners are reconciled again.
+// Watch makes sure that a kind is watched. Until the cache has its objects that is an error, and not waited for: when
+// they come, their owners are reconciled again.
 func (d *Drift) Watch(ctx context.Context, kind schema.GroupVersionKind) error {
 	informer, err := d.cache.GetInformer(ctx, Metadata(kind), cache.BlockUntilSynced(false))
 	if err != nil {
@@ -191,7 +192,8 @@ func (d *Drift) waiting(key awaited, kind string) []reconcile.Request {
 func controllerOf(kind string) handler.MapFunc {
 	return func(_ context.Context, o client.Object) []reconcile.Request {
 		ref := metav1.GetControllerOf(o)
-		if ref == nil || ref.Kind != kind || schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind).Group != v1.GroupVersion.Group {
+		if ref == nil || ref.Kind != kind ||
+			schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind).Group != v1.GroupVersion.Group {
 			return nil
 		}
 		return Named(ref.Name)
@@ -246,13 +248,14 @@ func Standing() predicate.Predicate {
 	}}
 }
 
-// BesideUsers selects the events of a revision but those of who its users are: pods come and go, and its status names the first of them
-// and counts the rest. Whether there is any is something else.
+// BesideUsers selects the events of a revision but those of who its users are: pods come and go, and its status names
+// the first of them and counts the rest. Whether there is any is something else.
 func BesideUsers() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1.IstioRevision)
 		after, also := e.ObjectNew.(*v1.IstioRevision)
-		if !ok || !also || before.ResourceVersion == after.ResourceVersion { // the same again: the cache wants everybody to look
+		// the same again: the cache wants everybody to look
+		if !ok || !also || before.ResourceVersion == after.ResourceVersion {
 			return true
 		}
 		return !equality.Semantic.DeepEqual(withoutUsers(before), withoutUsers(after))

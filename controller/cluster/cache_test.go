@@ -84,16 +84,26 @@ func TestBesideUsers(t *testing.T) {
 		change func(rev *v1.IstioRevision)
 		want   bool
 	}{
-		{"That there is one user more is no news for others.", func(rev *v1.IstioRevision) { rev.Status.Conditions[1].Message = "two users" }, false},
+		{"That there is one user more is no news for others.", func(rev *v1.IstioRevision) {
+			rev.Status.Conditions[1].Message = "two users"
+		}, false},
 		{"That there is none is.", func(rev *v1.IstioRevision) {
 			rev.Status.Conditions[1].Status, rev.Status.Conditions[1].Message = metav1.ConditionFalse, "no user"
 		}, true},
-		{"Since when there is none is.", func(rev *v1.IstioRevision) { rev.Status.Conditions[1].LastTransitionTime = metav1.Unix(9, 0) }, true},
-		{"The message of another condition is.", func(rev *v1.IstioRevision) { rev.Status.Conditions[0].Message = "not ready" }, true},
+		{"Since when there is none is.", func(rev *v1.IstioRevision) {
+			rev.Status.Conditions[1].LastTransitionTime = metav1.Unix(9, 0)
+		}, true},
+		{"The message of another condition is.", func(rev *v1.IstioRevision) {
+			rev.Status.Conditions[0].Message = "not ready"
+		}, true},
 		{"The spec is.", func(rev *v1.IstioRevision) { rev.Generation = 2 }, true},
-		{"That it is no longer the active one is.", func(rev *v1.IstioRevision) { rev.Status.InactiveSince = &metav1.Time{} }, true},
+		{"That it is no longer the active one is.", func(rev *v1.IstioRevision) {
+			rev.Status.InactiveSince = &metav1.Time{}
+		}, true},
 		{"A label is.", func(rev *v1.IstioRevision) { rev.Labels = map[string]string{"a": "b"} }, true},
-		{"Who wrote it is not.", func(rev *v1.IstioRevision) { rev.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m"}} }, false},
+		{"Who wrote it is not.", func(rev *v1.IstioRevision) {
+			rev.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m"}}
+		}, false},
 		{"The same once more is for all to look at.", func(rev *v1.IstioRevision) { rev.ResourceVersion = "1" }, true},
 	} {
 		before := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "a", ResourceVersion: "1", Generation: 1}}

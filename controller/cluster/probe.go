@@ -53,8 +53,8 @@ func TargetOf(c admissionv1.WebhookClientConfig) (Target, error) {
 	return t, nil
 }
 
-// Prober asks remote control planes, again and again, whether they are ready, and tells the controller when an answer changes.
-// It is a Runnable of the manager.
+// Prober asks remote control planes, again and again, whether they are ready, and tells the controller when an answer
+// changes. It is a Runnable of the manager.
 type Prober struct {
 	// Period lies between two questions, and Timeout is how long an answer may take.
 	Period, Timeout time.Duration
@@ -172,9 +172,11 @@ func text(err error) string {
 		return op.Err.Error()
 	}
 	// And the time at which a certificate was looked at.
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired && invalid.Cert != nil {
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired &&
+		invalid.Cert != nil {
 		const layout = time.RFC3339
-		return fmt.Sprintf("its certificate is valid from %s to %s", invalid.Cert.NotBefore.UTC().Format(layout), invalid.Cert.NotAfter.UTC().Format(layout))
+		return fmt.Sprintf("its certificate is valid from %s to %s", invalid.Cert.NotBefore.UTC().Format(layout),
+			invalid.Cert.NotAfter.UTC().Format(layout))
 	}
 	return err.Error()
 }

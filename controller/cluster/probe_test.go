@@ -25,9 +25,21 @@ func TestTargetOf(t *testing.T) {
 		want   Target
 		err    string
 	}{
-		{"A URL keeps its host, and nothing of its path.", admissionv1.WebhookClientConfig{URL: &address, CABundle: []byte("ca")}, Target{"https://istiod.example.com:15017/ready", "ca"}, ""},
-		{"A Service listens on 443.", admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: "n", Name: "istiod"}}, Target{"https://istiod.n.svc:443/ready", ""}, ""},
-		{"A Service with a port.", admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: "n", Name: "istiod", Port: &port}}, Target{"https://istiod.n.svc:15017/ready", ""}, ""},
+		{
+			"A URL keeps its host, and nothing of its path.",
+			admissionv1.WebhookClientConfig{URL: &address, CABundle: []byte("ca")},
+			Target{"https://istiod.example.com:15017/ready", "ca"}, "",
+		},
+		{
+			"A Service listens on 443.", admissionv1.WebhookClientConfig{
+				Service: &admissionv1.ServiceReference{Namespace: "n", Name: "istiod"},
+			}, Target{"https://istiod.n.svc:443/ready", ""}, "",
+		},
+		{
+			"A Service with a port.", admissionv1.WebhookClientConfig{
+				Service: &admissionv1.ServiceReference{Namespace: "n", Name: "istiod", Port: &port},
+			}, Target{"https://istiod.n.svc:15017/ready", ""}, "",
+		},
 		{"Neither.", admissionv1.WebhookClientConfig{}, Target{}, "neither a URL nor a Service"},
 		{"No URL at all.", admissionv1.WebhookClientConfig{URL: &broken}, Target{}, "the webhook's URL"},
 	} {

@@ -42,7 +42,8 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if list == "" {
-		list = `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"1"},"items":[]}`
+		list = `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"1"},` +
+			`"items":[]}`
 		for gvr, kind := range excerptKinds {
 			if strings.HasSuffix(r.URL.Path, "/"+gvr.Version+"/"+gvr.Resource) {
 				list = `{"kind":"` + kind + `List","apiVersion":"` + gvr.GroupVersion().String() +

@@ -1,5 +1,5 @@
-// Package cluster reads: it keeps what the controller has to know of a cluster, and tells reconcilers when it changes. It
-// decides nothing and writes nothing.
+// Package cluster reads: it keeps what the controller has to know of a cluster, and tells reconcilers when it changes.
+// It decides nothing and writes nothing.
 package cluster
 
 import (
@@ -29,8 +29,8 @@ import (
 )
 
 const (
-	// settling is how long a change of who uses a revision may wait, if the answer to whether anything does stays the same: the
-	// message in the status names users, and pods come and go by the hundred.
+	// settling is how long a change of who uses a revision may wait, if the answer to whether anything does stays the
+	// same: the message in the status names users, and pods come and go by the hundred.
 	settling = 10 * time.Second
 	// patience is how long a watch may fail until what it showed counts as unknown. Watches are renewed all the time.
 	patience = 30 * time.Second
@@ -158,9 +158,9 @@ func (u *Usage) Speaks() bool {
 // Index answers who uses what.
 func (u *Usage) Index() *usage.Index { return u.index }
 
-// Source makes a controller reconcile the revision or tag of each name whose users change: at once if that makes it used or
-// unused, and else after a while, so that a storm of pods is one reconcile. all names what the controller reconciles, for
-// the moments at which nothing, or everything, can be said about use.
+// Source makes a controller reconcile the revision or tag of each name whose users change: at once if that makes it
+// used or unused, and else after a while, so that a storm of pods is one reconcile. all names what the controller
+// reconciles, for the moments at which nothing, or everything, can be said about use.
 func (u *Usage) Source(all func() []string) source.Source {
 	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		u.mutex.Lock()
@@ -201,8 +201,8 @@ func (u *Usage) enqueueAll() {
 	}
 }
 
-// Flipped is when a name was last seen to become used or unused, by this process; zero if it was not. A use may come and go
-// between two looks at a revision.
+// Flipped is when a name was last seen to become used or unused, by this process; zero if it was not. A use may come
+// and go between two looks at a revision.
 func (u *Usage) Flipped(name string) time.Time {
 	u.mutex.Lock()
 	defer u.mutex.Unlock()
@@ -217,8 +217,8 @@ func (u *Usage) Flipped(name string) time.Time {
 // Recheck makes the controllers look at a revision or tag once more.
 func (u *Usage) Recheck(name string) { u.enqueue(name) }
 
-// publish tells the controllers what an event has changed. There are as many events as pods come and go, and most of them find
-// their news waiting already.
+// publish tells the controllers what an event has changed. There are as many events as pods come and go, and most of
+// them find their news waiting already.
 func (u *Usage) publish(c usage.Change) {
 	if c.Empty() {
 		return
@@ -261,7 +261,8 @@ func without(names []string, name string) []string {
 	return slices.Delete(slices.Clone(names), i, i+1)
 }
 
-// Confirm asks the server itself who uses a revision, before something is done that cannot be undone: a watch may be behind.
+// Confirm asks the server itself who uses a revision, before something is done that cannot be undone: a watch may be
+// behind.
 func (u *Usage) Confirm(ctx context.Context, r usage.RevisionInfo, tags []usage.Tag, most int) (usage.Use, error) {
 	x, err := Look(ctx, u.reader)
 	if err != nil {
@@ -317,8 +318,9 @@ func unexpected(o any) error {
 	return fmt.Errorf("the server sent a %T, which was not asked for", o)
 }
 
-// feed keeps a sink up to date with the metadata of one resource. Objects go to the sink one by one, as they come over the wire, also
-// the first time: a reflector by itself would have all of them before it hands on the first, and there may be a hundred thousand.
+// feed keeps a sink up to date with the metadata of one resource. Objects go to the sink one by one, as they come over
+// the wire, also the first time: a reflector by itself would have all of them before it hands on the first, and there
+// may be a hundred thousand.
 type feed struct {
 	subject
 	reader  Reader
@@ -487,7 +489,8 @@ func (f *feed) take(e watch.Event, note func(runtime.Object) error) (version str
 // errReading is what is wrong while everything is read again: what was shown before gets old meanwhile.
 var errReading = errors.New("reading all of them again takes long")
 
-// begin notes that everything is read again from now on. It counts as failing until it has ended well, which matters if it takes long.
+// begin notes that everything is read again from now on. It counts as failing until it has ended well, which matters if
+// it takes long.
 func (f *feed) begin() {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()

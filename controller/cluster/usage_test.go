@@ -57,7 +57,9 @@ func subscribe(t *testing.T) (*Usage, *queue) {
 }
 
 func object(namespace, name string, labels, annotations map[string]string) *metav1.PartialObjectMetadata {
-	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels, Annotations: annotations}}
+	return &metav1.PartialObjectMetadata{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels, Annotations: annotations},
+	}
 }
 
 func TestUsageEvents(t *testing.T) {
@@ -75,12 +77,17 @@ func usageEvents(t *testing.T) {
 		do         func() error
 		now, later []string
 	}{
-		{"The first user of a name is news at once.", func() error { return namespaces.Add(object("", "n", uses("a"), nil)) }, []string{"a"}, nil},
+		{"The first user of a name is news at once.", func() error {
+			return namespaces.Add(object("", "n", uses("a"), nil))
+		}, []string{"a"}, nil},
 		{"A second one can wait.", func() error { return pods.Add(object("n", "p", nil, uses("a"))) }, nil, []string{"a"}},
-		{"A pod that does not change is no news.", func() error { return pods.Update(object("n", "p", nil, uses("a"))) }, nil, nil},
+		{"A pod that does not change is no news.", func() error {
+			return pods.Update(object("n", "p", nil, uses("a")))
+		}, nil, nil},
 		{"A pod that names nothing is no news.", func() error { return pods.Add(object("n", "other", nil, nil)) }, nil, nil},
 		{
-			"The namespace moves to another name: that one is used now, and the old one, which only the pod's annotation names, not as a tag.",
+			"The namespace moves to another name: that one is used now, and the old one, which only the pod's annotation " +
+				"names, not as a tag.",
 			func() error { return namespaces.Update(object("", "n", uses("b"), nil)) },
 			[]string{"a", "b"},
 			nil,
@@ -290,8 +297,8 @@ func users(u *Usage, name string) int {
 	return u.Index().Revision(usage.RevisionInfo{Name: name}, nil, 0).Total
 }
 
-// TestFeedHoldsNothing shows that an object is in the index before the next one is taken from the server: a cluster with many pods
-// costs no more memory while it is read than afterwards.
+// TestFeedHoldsNothing shows that an object is in the index before the next one is taken from the server: a cluster
+// with many pods costs no more memory while it is read than afterwards.
 func TestFeedHoldsNothing(t *testing.T) {
 	t.Parallel()
 	u, _ := subscribe(t)
@@ -328,7 +335,9 @@ func (p *paged) Watch(context.Context, metav1.ListOptions) (watch.Interface, err
 func (p *paged) List(_ context.Context, o metav1.ListOptions) (runtime.Object, error) {
 	p.asked = append(p.asked, o)
 	page := &metav1.PartialObjectMetadataList{ListMeta: metav1.ListMeta{ResourceVersion: "5"}}
-	page.Items = []metav1.PartialObjectMetadata{*object("n", "p"+o.Continue, nil, map[string]string{usage.LabelRevision: "a"})}
+	page.Items = []metav1.PartialObjectMetadata{
+		*object("n", "p"+o.Continue, nil, map[string]string{usage.LabelRevision: "a"}),
+	}
 	if o.Continue == "" {
 		page.Continue = "more"
 	}
@@ -347,7 +356,9 @@ func TestFeedReadsPages(t *testing.T) {
 	if got := users(u, "a"); got != 2 {
 		t.Errorf("got %d users, want 2", got)
 	}
-	want := []metav1.ListOptions{{Limit: pageSize, FieldSelector: running}, {Limit: pageSize, FieldSelector: running, Continue: "more"}}
+	want := []metav1.ListOptions{
+		{Limit: pageSize, FieldSelector: running}, {Limit: pageSize, FieldSelector: running, Continue: "more"},
+	}
 	if diff := cmp.Diff(want, server.asked); diff != "" {
 		t.Errorf("pages: -want +got:\n%s", diff)
 	}
@@ -365,7 +376,8 @@ func usageStorm(t *testing.T) {
 	fill(u)
 	f := u.feed("pods")
 	pod := func(i int, more string) *metav1.PartialObjectMetadata {
-		return object("n", strconv.Itoa(i), nil, map[string]string{usage.LabelRevision: []string{"a", "b"}[i%2], "example.com/more": more})
+		return object("n", strconv.Itoa(i), nil,
+			map[string]string{usage.LabelRevision: []string{"a", "b"}[i%2], "example.com/more": more})
 	}
 	q.take()
 	const storm = 1000
@@ -381,7 +393,9 @@ func usageStorm(t *testing.T) {
 		{"Each is replaced while the news waits.", func(i int) error {
 			return errors.Join(f.Add(pod(i+storm, "")), f.Delete(pod(i, "")))
 		}, nil},
-		{"All of them go: that nothing is left is news at once, for each revision.", func(i int) error { return f.Delete(pod(i+storm, "")) }, []string{"a", "b"}},
+		{"All of them go: that nothing is left is news at once, for each revision.", func(i int) error {
+			return f.Delete(pod(i+storm, ""))
+		}, []string{"a", "b"}},
 	} {
 		for i := range storm {
 			must(c.do(i))
@@ -411,8 +425,8 @@ func usageStorm(t *testing.T) {
 	}
 }
 
-// TestUsageAfterALook has the queue of a real controller: a name that is looked at for another reason while news waits is
-// looked at once more for what happens after that look.
+// TestUsageAfterALook has the queue of a real controller: a name that is looked at for another reason while news waits
+// is looked at once more for what happens after that look.
 func TestUsageAfterALook(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,5 +1,5 @@
-// Package inmemory adds to the fake client what tests of the controller need of a cluster and it does not have: dry runs of
-// server-side apply, and a cache that has only what is Lateen's.
+// Package inmemory adds to the fake client what tests of the controller need of a cluster and it does not have: dry
+// runs of server-side apply, and a cache that has only what is Lateen's.
 package inmemory
 
 import (

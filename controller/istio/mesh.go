@@ -61,12 +61,16 @@ func (r *Reconciler) collisions(ctx context.Context, s *scope, active *v1.IstioR
 		planes = append(planes, istiorevision.ControlPlane(rev, r.Renderer.VersionOf(rev), owner == "" || based[owner]))
 	}
 	planes = append(planes, istiorevision.ControlPlane(active, r.Renderer.VersionOf(active), s.istio.Spec.RevisionBased()))
-	return slices.DeleteFunc(mesh.Collisions(planes), func(f finding.Finding) bool { return f.Ref != resource.Ref(v1.KindIstio, s.istio.Name) }), nil
+	return slices.DeleteFunc(mesh.Collisions(planes), func(f finding.Finding) bool {
+		return f.Ref != resource.Ref(v1.KindIstio, s.istio.Name)
+	}), nil
 }
 
 // step is the upgrade that this run has begun, from what was there before.
 func (r *Reconciler) step(s *scope) mesh.Step {
-	step := mesh.Step{Ref: resource.Ref(v1.KindIstio, s.istio.Name), To: r.Renderer.VersionOf(s.written), Available: r.Renderer.Available()}
+	step := mesh.Step{
+		Ref: resource.Ref(v1.KindIstio, s.istio.Name), To: r.Renderer.VersionOf(s.written), Available: r.Renderer.Available(),
+	}
 	if s.live != nil {
 		step.From, step.InPlace = s.live.Annotations[manifest.AnnotationVersion], true
 		return step

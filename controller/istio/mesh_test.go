@@ -38,14 +38,19 @@ func TestCompare(t *testing.T) {
 		some       = `{"meshConfig":{"discoverySelectors":[{"matchLabels":{"mesh":"a"}}]}}`
 		rest       = `{"meshConfig":{"discoverySelectors":[{"matchLabels":{"mesh":"b"}}]}}`
 		event      = "Warning CheckMesh "
-		twoHere    = event + "Istio/other and Istio/mesh are two control planes in the namespace istio-system; give each a namespace of its own, or, " +
+		twoHere    = event + "Istio/other and Istio/mesh are two control planes in the namespace istio-system; give each a " +
+			"namespace of its own, or, " +
 			"for an upgrade, make them revisions of one Istio (updateStrategy: RevisionBased)"
-		both = event + "IstioRevision/hand and Istio/mesh can discover the same namespace, one with the labels mesh=a: both would manage it; " +
+		both = event + "IstioRevision/hand and Istio/mesh can discover the same namespace, one with the labels mesh=a: both " +
+			"would manage it; " +
 			"choose discoverySelectors that cannot both match, such as one label with different values"
-		inPlace = event + "spec.version: from v1.26.0 to v1.28.3; in place, Istio supports one minor version at a time. Go by way of v1.27-latest"
-		by      = event + "spec.version: from v1.25.1 to v1.28.3; by revisions, Istio supports two minor versions at a time. Go by way of v1.27-latest"
+		inPlace = event + "spec.version: from v1.26.0 to v1.28.3; in place, Istio supports one minor version at a time. Go " +
+			"by way of v1.27-latest"
+		by = event + "spec.version: from v1.25.1 to v1.28.3; by revisions, Istio supports two minor versions at a time. Go " +
+			"by way of v1.27-latest"
 	)
-	gone, inactive := revisionOf("gone", "other", "v1.28.3", "istio-system", everything), revisionOf("old", "other", "v1.28.3", "istio-system", everything)
+	gone, inactive := revisionOf("gone", "other", "v1.28.3", "istio-system", everything), revisionOf("old", "other",
+		"v1.28.3", "istio-system", everything)
 	moment := metav1.NewTime(now)
 	gone.DeletionTimestamp, inactive.Status.InactiveSince = &moment, &moment
 	active := func(values string) v1.IstioRevision {
@@ -74,7 +79,10 @@ func TestCompare(t *testing.T) {
 			[]v1.IstioRevision{revisionOf("other", "other", "v1.28.3", "istio-system", everything)},
 			1, false, "", nil,
 		},
-		{"Those that are on their way out do not count.", []v1.IstioRevision{active(everything)}, []v1.IstioRevision{gone, inactive}, 0, false, "", nil},
+		{
+			"Those that are on their way out do not count.", []v1.IstioRevision{active(everything)},
+			[]v1.IstioRevision{gone, inactive}, 0, false, "", nil,
+		},
 		{
 			"Both can have a namespace.",
 			[]v1.IstioRevision{active(some)},
@@ -93,7 +101,8 @@ func TestCompare(t *testing.T) {
 		{
 			"Three minors by revisions, from the newest that there was.",
 			[]v1.IstioRevision{
-				revisionOf("a", "mesh", "v1.24.2", "istio-system", everything), revisionOf("b", "mesh", "v1.25.1", "istio-system", everything),
+				revisionOf("a", "mesh", "v1.24.2", "istio-system", everything),
+				revisionOf("b", "mesh", "v1.25.1", "istio-system", everything),
 				active(everything),
 			},
 			nil, 0, true, "",

@@ -39,8 +39,8 @@ func reports(name string) func(context.Context, client.Client) error {
 	}
 }
 
-// TestPhases is the life of an Istio: what the controller writes, says and waits for at each step, and nothing else. What
-// becomes of the revisions is their own reconciler's.
+// TestPhases is the life of an Istio: what the controller writes, says and waits for at each step, and nothing else.
+// What becomes of the revisions is their own reconciler's.
 func TestPhases(t *testing.T) {
 	t.Parallel()
 	const (
@@ -50,11 +50,14 @@ func TestPhases(t *testing.T) {
 		noPlace  = `namespace "istio-system" doesn't exist`
 		refused  = `IstioRevision.sailoperator.io "mesh" is invalid`
 		misspelt = "spec.values.pilot.autoscaleMni: unknown field in v1.26.0; did you mean autoscaleMin?"
-		twoHere  = "Warning CheckMesh IstioRevision/mesh-v1-27-0 and Istio/mesh are two control planes in the namespace istio-system; give " +
+		twoHere  = "Warning CheckMesh IstioRevision/mesh-v1-27-0 and Istio/mesh are two control planes in the namespace " +
+			"istio-system; give " +
 			"each a namespace of its own, or, for an upgrade, make them revisions of one Istio (updateStrategy: RevisionBased)"
-		skips = "Warning CheckMesh spec.version: from v1.26.0 to v1.28.3; in place, Istio supports one minor version at a time. " +
+		skips = "Warning CheckMesh spec.version: from v1.26.0 to v1.28.3; in place, Istio supports one minor version at a " +
+			"time. " +
 			"Go by way of v1.27-latest"
-		foreign = "the IstioRevision mesh-v1-27-0 exists already and does not belong to this Istio; delete it, or give the Istio another name"
+		foreign = "the IstioRevision mesh-v1-27-0 exists already and does not belong to this Istio; delete it, or give the " +
+			"Istio another name"
 	)
 	absent := func(name string) []string { // nothing is ready
 		why := "False ActiveRevisionNotFound: the IstioRevision " + name + " does not exist"
@@ -74,7 +77,9 @@ func TestPhases(t *testing.T) {
 	gone := func(name string) string {
 		return "Normal ActiveRevisionNotFound the IstioRevision " + name + " does not exist"
 	}
-	all := []string{reconcilertest.IsTrue("Reconciled"), reconcilertest.IsTrue("Ready"), reconcilertest.IsTrue("DependenciesHealthy")}
+	all := []string{
+		reconcilertest.IsTrue("Reconciled"), reconcilertest.IsTrue("Ready"), reconcilertest.IsTrue("DependenciesHealthy"),
+	}
 	ends := func(version, when string) string {
 		return "Warning EndOfLife Istio " + version + ": this minor version reached its end of life in " + when +
 			" and gets no security fixes; newest bundled version: v1.28.3"
@@ -85,8 +90,9 @@ func TestPhases(t *testing.T) {
 	taken.Spec.Version, taken.Spec.Namespace = "v1.27.0", "istio-system"
 	w := reconcilertest.New(t, mesh, taken)
 	r := &istio.Reconciler{
-		Client: w.Client, Live: w.Client, Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"}, Applier: w.Applier, Events: w.Events,
-		Usage: cluster.NewUsage(nil), Now: func() time.Time { return reconcilertest.Now }, Pruned: func(string) {},
+		Client: w.Client, Live: w.Client, Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"}, Applier: w.Applier,
+		Events: w.Events,
+		Usage:  cluster.NewUsage(nil), Now: func() time.Time { return reconcilertest.Now }, Pruned: func(string) {},
 	}
 	no := apierrors.NewInvalid(schema.GroupKind{Group: "sailoperator.io", Kind: "IstioRevision"}, "mesh", nil)
 	w.Run(r, mesh, []reconcilertest.Step{
@@ -142,8 +148,9 @@ func TestPhases(t *testing.T) {
 				i.Spec.Version, i.Spec.UpdateStrategy = "v1.27.0", &v1.IstioUpdateStrategy{Type: v1.UpdateStrategyRevisionBased}
 			}),
 			Writes: []string{status}, Again: five,
-			Events:     []string{"Warning ReconcileError " + foreign, gone("mesh-v1-27-0"), gone("mesh-v1-27-0")},
-			Conditions: conditions("False ReconcileError: "+foreign, absent("mesh-v1-27-0"), "Stalled=True ReconcileError: "+foreign),
+			Events: []string{"Warning ReconcileError " + foreign, gone("mesh-v1-27-0"), gone("mesh-v1-27-0")},
+			Conditions: conditions("False ReconcileError: "+foreign, absent("mesh-v1-27-0"),
+				"Stalled=True ReconcileError: "+foreign),
 		},
 		{
 			Reason: "The other one goes.",
@@ -172,8 +179,9 @@ func TestPhases(t *testing.T) {
 				i.Annotations = map[string]string{manifest.AnnotationRenderedBy: "render-istio"}
 			}),
 			Writes: []string{status}, Again: five,
-			Events:     []string{gone("mesh-v1-28-3"), gone("mesh-v1-28-3"), gone("mesh-v1-28-3")},
-			Conditions: conditions("False ActiveRevisionNotFound: the IstioRevision mesh-v1-28-3 does not exist", absent("mesh-v1-28-3")),
+			Events: []string{gone("mesh-v1-28-3"), gone("mesh-v1-28-3"), gone("mesh-v1-28-3")},
+			Conditions: conditions("False ActiveRevisionNotFound: the IstioRevision mesh-v1-28-3 does not exist",
+				absent("mesh-v1-28-3")),
 		},
 		{
 			Reason: "It is deleted: its revisions go by their owner references.",

@@ -1,5 +1,5 @@
-// Package istio reconciles Istios: it keeps the IstioRevision that each asks for, removes earlier ones that nothing uses any
-// more, and sums up the status of all of them.
+// Package istio reconciles Istios: it keeps the IstioRevision that each asks for, removes earlier ones that nothing
+// uses any more, and sums up the status of all of them.
 package istio
 
 import (
@@ -48,7 +48,8 @@ type Reconciler struct {
 	// Pruned is called for each revision that was removed; it counts.
 	Pruned func(istio string)
 
-	// attempts has the last attempt of each revision, by UID; told the revisions of which somebody was told that they are unused.
+	// attempts has the last attempt of each revision, by UID; told the revisions of which somebody was told that they are
+	// unused.
 	attempts, told sync.Map
 	reporter       outcome.Reporter
 }
@@ -80,7 +81,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return outcome.Ended(outcome.Release(ctx, r.Client, istio))
 	}
 	s := &scope{istio: istio}
-	for _, phase := range []func(context.Context, *scope) error{r.adopt, r.plan, r.apply, r.gather, r.compare, r.prune, r.report} {
+	for _, phase := range []func(context.Context, *scope) error{
+		r.adopt, r.plan, r.apply, r.gather, r.compare, r.prune, r.report,
+	} {
 		if err := phase(ctx, s); err != nil {
 			return outcome.Ended(err)
 		}
@@ -97,8 +100,8 @@ func (r *Reconciler) adopt(ctx context.Context, s *scope) error {
 	return outcome.Hold(ctx, r.Client, s.istio, false)
 }
 
-// plan computes the revision that spec asks for. If a pipeline renders it, only its name matters here: the pipeline may know
-// versions and values that this controller does not.
+// plan computes the revision that spec asks for. If a pipeline renders it, only its name matters here: the pipeline may
+// know versions and values that this controller does not.
 func (r *Reconciler) plan(ctx context.Context, s *scope) error {
 	name, wrong := render.RevisionName(s.istio)
 	if wrong != nil {
@@ -114,7 +117,9 @@ func (r *Reconciler) plan(ctx context.Context, s *scope) error {
 		s.live = live
 	}
 	if outcome.PipelineRendered(s.istio) || s.live != nil && outcome.PipelineRendered(s.live) {
-		s.planned = &v1.IstioRevision{Spec: v1.IstioRevisionSpec{Namespace: s.istio.Spec.Namespace, Values: s.istio.Spec.Values}}
+		s.planned = &v1.IstioRevision{
+			Spec: v1.IstioRevisionSpec{Namespace: s.istio.Spec.Namespace, Values: s.istio.Spec.Values},
+		}
 		s.planned.Name = name
 	} else {
 		installed := ""
@@ -153,7 +158,8 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	}
 	if !owns(s, s.live) {
 		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, fmt.Errorf(
-			"the IstioRevision %s exists already and does not belong to this Istio; delete it, or give the Istio another name", s.live.Name))
+			"the IstioRevision %s exists already and does not belong to this Istio; delete it, or give the Istio another name",
+			s.live.Name))
 		s.facts.foreign = true
 		return nil
 	}
@@ -165,7 +171,8 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 
 // owns tells whether a revision belongs to the Istio.
 func owns(s *scope, rev *v1.IstioRevision) bool {
-	return outcome.OwningIstio(rev) == s.istio.Name && (outcome.PipelineRendered(rev) || metav1.IsControlledBy(rev, s.istio))
+	return outcome.OwningIstio(rev) == s.istio.Name &&
+		(outcome.PipelineRendered(rev) || metav1.IsControlledBy(rev, s.istio))
 }
 
 func (r *Reconciler) create(ctx context.Context, s *scope) error {
@@ -183,7 +190,8 @@ func (r *Reconciler) create(ctx context.Context, s *scope) error {
 		return s.refused(err)
 	}
 	s.written = rev
-	r.Events.Eventf(s.istio, rev, corev1.EventTypeNormal, "RevisionCreated", "Apply", "created IstioRevision %s of Istio %s", rev.Name, rev.Spec.Version)
+	r.Events.Eventf(s.istio, rev, corev1.EventTypeNormal, "RevisionCreated", "Apply",
+		"created IstioRevision %s of Istio %s", rev.Name, rev.Spec.Version)
 	r.warnOfEnd(s, rev)
 	return nil
 }
@@ -208,15 +216,16 @@ func (r *Reconciler) update(ctx context.Context, s *scope) error {
 	asked.generation = want.Generation
 	r.attempts.Store(s.live.UID, asked)
 	s.written = want
-	r.Events.Eventf(s.istio, want, corev1.EventTypeNormal, "RevisionUpdated", "Apply", "updated IstioRevision %s to Istio %s", want.Name, want.Spec.Version)
+	r.Events.Eventf(s.istio, want, corev1.EventTypeNormal, "RevisionUpdated", "Apply",
+		"updated IstioRevision %s to Istio %s", want.Name, want.Spec.Version)
 	if s.live.Spec.Version != want.Spec.Version {
 		r.warnOfEnd(s, want)
 	}
 	return nil
 }
 
-// attempt is a spec that was written, and the generation that came of it. The API server may drop something of what it is given:
-// a null of a field with an enumeration. Writing the same again would change nothing.
+// attempt is a spec that was written, and the generation that came of it. The API server may drop something of what it
+// is given: a null of a field with an enumeration. Writing the same again would change nothing.
 type attempt struct {
 	spec       *v1.IstioRevisionSpec
 	generation int64
@@ -250,8 +259,8 @@ func (r *Reconciler) label(rev *v1.IstioRevision) {
 	metav1.SetMetaDataLabel(&rev.ObjectMeta, manifest.LabelRevision, rev.Name)
 }
 
-// refused tells what the server says to a write apart: that the resource is wrong, which is for the status, and all else,
-// which is to be tried again.
+// refused tells what the server says to a write apart: that the resource is wrong, which is for the status, and all
+// else, which is to be tried again.
 func (s *scope) refused(err error) error {
 	if apierrors.IsConflict(err) {
 		return err
@@ -312,16 +321,16 @@ func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 		case !verdict.Due.IsZero():
 			s.wake(verdict.Due)
 		case !candidates[i].Active && said(rev) == usage.False && candidates[i].InUse != usage.False:
-			// What is known at this moment is not what the status says, and may be again before that is written: nothing else would
-			// bring us back.
+			// What is known at this moment is not what the status says, and may be again before that is written: nothing else
+			// would bring us back.
 			s.wake(now.Add(recheck))
 		}
 	}
 	return nil
 }
 
-// release removes a revision that may go, or says that it may if it is for others to remove: a package in Git still has it, and
-// would be applied again, for ever.
+// release removes a revision that may go, or says that it may if it is for others to remove: a package in Git still has
+// it, and would be applied again, for ever.
 func (r *Reconciler) release(ctx context.Context, s *scope, rev *v1.IstioRevision, verdict prune.Verdict) error {
 	if rev.Annotations[manifest.AnnotationReleasedBy] != manifest.ReleasedByPackage {
 		return r.remove(ctx, s, rev, verdict)
@@ -351,8 +360,8 @@ func said(rev *v1.IstioRevision) usage.InUse {
 
 func (s *scope) isActive(rev v1.IstioRevision) bool { return rev.Name == s.facts.active }
 
-// candidate is what pruning needs to know of a revision. That it is unused counts only if both its status and what is known
-// at this moment say so: the status has the moment since when.
+// candidate is what pruning needs to know of a revision. That it is unused counts only if both its status and what is
+// known at this moment say so: the status has the moment since when.
 func (r *Reconciler) candidate(rev *v1.IstioRevision, all []v1.IstioRevision, tags []usage.Tag,
 	active bool,
 ) prune.Revision {
@@ -390,8 +399,8 @@ func countedFor(rev *v1.IstioRevision, tags []usage.Tag) []string {
 	return names
 }
 
-// outdated tells whether a moment in the status lies in the future: somebody has set the clock back. The revision's reconciler has
-// to begin the grace period again, and nothing else tells it to look.
+// outdated tells whether a moment in the status lies in the future: somebody has set the clock back. The revision's
+// reconciler has to begin the grace period again, and nothing else tells it to look.
 func outdated(now time.Time, c prune.Revision) bool {
 	_, unused := prune.Since(now, c.UnusedSince)
 	_, inactive := prune.Since(now, c.InactiveSince)
@@ -404,12 +413,13 @@ func external(rev *v1.IstioRevision) bool {
 	return err != nil || values.External(v)
 }
 
-// remove deletes a revision after asking the server itself once more whether anything uses it, or asks for it: what the caches
-// have may be old.
+// remove deletes a revision after asking the server itself once more whether anything uses it, or asks for it: what the
+// caches have may be old.
 func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision, verdict prune.Verdict) error {
 	live, err := r.confirm(ctx, s)
 	if err == nil && !live.current {
-		log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name, "reason", "the Istio has changed")
+		log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name, "reason",
+			"the Istio has changed")
 		s.wake(r.Now().Add(recheck))
 		return nil
 	}
@@ -420,7 +430,8 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 	}
 	if err != nil {
 		s.retry = fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether anything uses it: %w", rev.Name, err)
-		r.Events.Eventf(s.istio, rev, corev1.EventTypeWarning, string(v1.ReasonUsageCheckFailed), "Prune", "%s", outcome.Note(s.retry.Error()))
+		r.Events.Eventf(s.istio, rev, corev1.EventTypeWarning, string(v1.ReasonUsageCheckFailed), "Prune", "%s",
+			outcome.Note(s.retry.Error()))
 		return nil
 	}
 	if use.InUse != usage.False {
@@ -454,7 +465,8 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 	case err != nil:
 		return err
 	}
-	r.Events.Eventf(s.istio, rev, corev1.EventTypeNormal, "RevisionPruned", "Prune", "removed IstioRevision %s: %s", rev.Name, verdict.Reason)
+	r.Events.Eventf(s.istio, rev, corev1.EventTypeNormal, "RevisionPruned", "Prune", "removed IstioRevision %s: %s",
+		rev.Name, verdict.Reason)
 	r.Pruned(s.istio.Name)
 	return nil
 }

@@ -71,8 +71,8 @@ func TestOfRevision(t *testing.T) {
 	}
 }
 
-// TestNotesAreWritten has a spec of which the server drops something: it is not written twice, but what else the revision
-// should have is.
+// TestNotesAreWritten has a spec of which the server drops something: it is not written twice, but what else the
+// revision should have is.
 func TestNotesAreWritten(t *testing.T) {
 	t.Parallel()
 	istio := asking("default", v1.UpdateStrategyInPlace)

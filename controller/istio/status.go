@@ -42,7 +42,9 @@ func status(now time.Time, istio *v1.Istio, f facts) v1.IstioStatus {
 		}
 	}
 	var active *v1.IstioRevision
-	if i := slices.IndexFunc(f.revisions, func(rev v1.IstioRevision) bool { return rev.Name == s.ActiveRevisionName }); i >= 0 {
+	if i := slices.IndexFunc(f.revisions, func(rev v1.IstioRevision) bool {
+		return rev.Name == s.ActiveRevisionName
+	}); i >= 0 {
 		active = &f.revisions[i]
 	}
 	set := func(c v1.Condition) {
@@ -62,8 +64,8 @@ func status(now time.Time, istio *v1.Istio, f facts) v1.IstioStatus {
 	return s
 }
 
-// mirror is a condition of the active revision as one of the Istio. As long as the revision's own is about an earlier spec of
-// its, it says nothing.
+// mirror is a condition of the active revision as one of the Istio. As long as the revision's own is about an earlier
+// spec of its, it says nothing.
 func mirror(t v1.ConditionType, name string, active *v1.IstioRevision) v1.Condition {
 	if active == nil {
 		c := v1.Condition{Type: t, Status: metav1.ConditionFalse, Reason: v1.ReasonActiveRevisionNotFound}

@@ -18,8 +18,11 @@ var (
 )
 
 // condition of a resource that has had it since a while.
-func condition(t v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason, message string) v1.Condition {
-	return v1.Condition{Type: t, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(before)}
+func condition(t v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason,
+	message string) v1.Condition {
+	return v1.Condition{
+		Type: t, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(before),
+	}
 }
 
 func healthy(t v1.ConditionType) v1.Condition {
@@ -39,7 +42,8 @@ func revision(name string, conditions ...v1.Condition) v1.IstioRevision {
 }
 
 func working(name string, inUse metav1.ConditionStatus) v1.IstioRevision {
-	return revision(name, healthy(v1.ConditionReconciled), healthy(v1.ConditionReady), healthy(v1.ConditionDependenciesHealthy),
+	return revision(name, healthy(v1.ConditionReconciled), healthy(v1.ConditionReady),
+		healthy(v1.ConditionDependenciesHealthy),
 		condition(v1.ConditionInUse, inUse, v1.ReasonReferencedByWorkloads, ""))
 }
 
@@ -61,35 +65,49 @@ func TestStatus(t *testing.T) {
 	}{
 		{
 			reason: "All is well: the conditions are those of the active revision, and the counters count all.",
-			facts:  facts{active: "a", revisions: []v1.IstioRevision{working("a", metav1.ConditionTrue), working("b", metav1.ConditionTrue), revision("c")}},
+			facts: facts{
+				active: "a", revisions: []v1.IstioRevision{
+					working("a", metav1.ConditionTrue), working("b", metav1.ConditionTrue), revision("c"),
+				},
+			},
 			want: v1.IstioStatus{
 				ActiveRevisionName: "a", State: v1.Healthy, Revisions: v1.RevisionSummary{Total: 3, Ready: 2, InUse: 2},
-				Conditions: v1.Conditions{at(healthy(v1.ConditionReconciled)), at(healthy(v1.ConditionReady)), at(healthy(v1.ConditionDependenciesHealthy))},
+				Conditions: v1.Conditions{
+					at(healthy(v1.ConditionReconciled)), at(healthy(v1.ConditionReady)), at(healthy(v1.ConditionDependenciesHealthy)),
+				},
 			},
 		},
 		{
 			reason: "A transition is one of the status; the same status keeps its time, with another message too.",
 			was: v1.IstioStatus{Conditions: v1.Conditions{
-				healthy(v1.ConditionReconciled), condition(v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "old"),
+				healthy(v1.ConditionReconciled),
+				condition(v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "old"),
 			}},
 			facts: facts{active: "a", revisions: []v1.IstioRevision{revision(
-				"a", healthy(v1.ConditionReconciled), condition(v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "new"),
+				"a", healthy(v1.ConditionReconciled),
+				condition(v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "new"),
 				healthy(v1.ConditionDependenciesHealthy),
 			)}},
 			want: v1.IstioStatus{
 				ActiveRevisionName: "a", State: v1.ReasonIstiodNotReady, Revisions: v1.RevisionSummary{Total: 1},
 				Conditions: v1.Conditions{
-					healthy(v1.ConditionReconciled), condition(v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "new"),
+					healthy(v1.ConditionReconciled),
+					condition(v1.ConditionReady, metav1.ConditionFalse, v1.ReasonIstiodNotReady, "new"),
 					at(healthy(v1.ConditionDependenciesHealthy)),
 				},
 			},
 		},
 		{
 			reason: "A revision that has just been changed says nothing yet: Ready must not be what it was of the old version.",
-			was:    v1.IstioStatus{Conditions: v1.Conditions{healthy(v1.ConditionReconciled), healthy(v1.ConditionReady), healthy(v1.ConditionDependenciesHealthy)}},
-			facts:  facts{active: "a", revisions: []v1.IstioRevision{unobserved}},
+			was: v1.IstioStatus{
+				Conditions: v1.Conditions{
+					healthy(v1.ConditionReconciled), healthy(v1.ConditionReady), healthy(v1.ConditionDependenciesHealthy),
+				},
+			},
+			facts: facts{active: "a", revisions: []v1.IstioRevision{unobserved}},
 			want: v1.IstioStatus{
-				ActiveRevisionName: "a", State: v1.ReasonIstiodNotReady, Revisions: v1.RevisionSummary{Total: 1, Ready: 1, InUse: 1},
+				ActiveRevisionName: "a", State: v1.ReasonIstiodNotReady,
+				Revisions: v1.RevisionSummary{Total: 1, Ready: 1, InUse: 1},
 				Conditions: v1.Conditions{
 					healthy(v1.ConditionReconciled),
 					at(condition(v1.ConditionReady, metav1.ConditionUnknown, v1.ReasonIstiodNotReady, pending)),
@@ -124,8 +142,10 @@ func TestStatus(t *testing.T) {
 		},
 		{
 			reason: "What stalls the active revision stalls the Istio; once it is mended, the condition goes.",
-			was:    v1.IstioStatus{Conditions: v1.Conditions{condition(v1.ConditionStalled, metav1.ConditionTrue, v1.ReasonReconcileError, "other")}},
-			facts:  facts{active: "a", revisions: []v1.IstioRevision{stalledRevision}},
+			was: v1.IstioStatus{
+				Conditions: v1.Conditions{condition(v1.ConditionStalled, metav1.ConditionTrue, v1.ReasonReconcileError, "other")},
+			},
+			facts: facts{active: "a", revisions: []v1.IstioRevision{stalledRevision}},
 			want: v1.IstioStatus{
 				ActiveRevisionName: "a", State: v1.Healthy, Revisions: v1.RevisionSummary{Total: 1, Ready: 1},
 				Conditions: v1.Conditions{
@@ -137,13 +157,16 @@ func TestStatus(t *testing.T) {
 		{
 			reason: "Nothing stalls any more.",
 			was: v1.IstioStatus{Conditions: v1.Conditions{
-				condition(v1.ConditionStalled, metav1.ConditionTrue, v1.ReasonReconcileError, "other"), healthy(v1.ConditionReconciled),
+				condition(v1.ConditionStalled, metav1.ConditionTrue, v1.ReasonReconcileError, "other"),
+				healthy(v1.ConditionReconciled),
 				healthy(v1.ConditionReady), healthy(v1.ConditionDependenciesHealthy),
 			}},
 			facts: facts{active: "a", revisions: []v1.IstioRevision{working("a", metav1.ConditionFalse)}},
 			want: v1.IstioStatus{
 				ActiveRevisionName: "a", State: v1.Healthy, Revisions: v1.RevisionSummary{Total: 1, Ready: 1},
-				Conditions: v1.Conditions{healthy(v1.ConditionReconciled), healthy(v1.ConditionReady), healthy(v1.ConditionDependenciesHealthy)},
+				Conditions: v1.Conditions{
+					healthy(v1.ConditionReconciled), healthy(v1.ConditionReady), healthy(v1.ConditionDependenciesHealthy),
+				},
 			},
 		},
 	} {

@@ -16,12 +16,13 @@ import (
 	"github.com/lateen-io/lateen/internal/render"
 )
 
-// Setup adds the reconciler to a manager, and says what brings an Istio up for another look. Who uses its revisions comes by
-// way of their status.
+// Setup adds the reconciler to a manager, and says what brings an Istio up for another look. Who uses its revisions
+// comes by way of their status.
 func (r *Reconciler) Setup(mgr ctrl.Manager, options controller.Options) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1.Istio{}, builder.WithPredicates(cluster.Edited())).
-		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.ofRevision), builder.WithPredicates(cluster.BesideUsers())).
+		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.ofRevision),
+			builder.WithPredicates(cluster.BesideUsers())).
 		WatchesMetadata(cluster.Metadata(cluster.NamespaceKind), handler.EnqueueRequestsFromMapFunc(r.inNamespace),
 			builder.WithPredicates(cluster.ComesOrGoes())).
 		WithOptions(options).

@@ -61,7 +61,8 @@ func TestPhases(t *testing.T) {
 		busy     = failed + "no time"
 	)
 	all := func(before string, after ...string) []string {
-		return append(append([]string{before}, reconcilertest.Every("apply", sa, config, role, repair, binding, repairs, plugin)...), after...)
+		return append(append([]string{before},
+			reconcilertest.Every("apply", sa, config, role, repair, binding, repairs, plugin)...), after...)
 	}
 	invalid := apierrors.NewInvalid(schema.GroupKind{Group: "apps", Kind: "DaemonSet"}, "istio-cni-node", nil)
 	cni := &v1.IstioCNI{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
@@ -69,8 +70,9 @@ func TestPhases(t *testing.T) {
 	w := reconcilertest.New(t, cni)
 	now := reconcilertest.Now
 	r := &istiocni.Reconciler{
-		Client: w.Client, Live: w.Client, Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"}, Applier: w.Applier, Events: w.Events,
-		Now: func() time.Time { return now },
+		Client: w.Client, Live: w.Client, Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"}, Applier: w.Applier,
+		Events: w.Events,
+		Now:    func() time.Time { return now },
 	}
 	w.Run(r, cni, []reconcilertest.Step{
 		{
@@ -79,7 +81,9 @@ func TestPhases(t *testing.T) {
 			Events: []string{
 				"Warning ReconcileError " + noPlace, "Normal DaemonSetNotReady istio-cni-node DaemonSet not found",
 			},
-			Conditions: []string{"Reconciled=False ReconcileError: " + noPlace, noPlugin, "Stalled=True ReconcileError: " + noPlace},
+			Conditions: []string{
+				"Reconciled=False ReconcileError: " + noPlace, noPlugin, "Stalled=True ReconcileError: " + noPlace,
+			},
 		},
 		{
 			Reason: "Somebody creates it.",
@@ -105,14 +109,18 @@ func TestPhases(t *testing.T) {
 			Reason: "A value is misspelled: what runs goes on running.",
 			Do:     edit(func(c *v1.IstioCNI) { c.Spec.Values = &v1.Values{Raw: []byte(`{"cni":{"logLevle":"debug"}}`)} }),
 			Writes: []string{status}, Events: []string{"Warning ReconcileError " + unknown},
-			Conditions: []string{"Reconciled=False ReconcileError: " + unknown, works, "Stalled=True ReconcileError: " + unknown},
+			Conditions: []string{
+				"Reconciled=False ReconcileError: " + unknown, works, "Stalled=True ReconcileError: " + unknown,
+			},
 		},
 		{
 			Reason: "It is corrected, and the server refuses the change for good.",
 			Do:     edit(func(c *v1.IstioCNI) { c.Spec.Values = &v1.Values{Raw: []byte(`{"cni":{"cniBinDir":"/x"}}`)} }),
 			Fail:   map[string]error{"apply " + plugin: invalid},
 			Writes: []string{"apply " + plugin, status}, Again: five,
-			Conditions: []string{"Reconciled=False ReconcileError: " + refused, works, "Stalled=True ReconcileError: " + refused},
+			Conditions: []string{
+				"Reconciled=False ReconcileError: " + refused, works, "Stalled=True ReconcileError: " + refused,
+			},
 		},
 		{
 			Reason:     "Then for a reason that may pass.",
@@ -134,7 +142,8 @@ func TestPhases(t *testing.T) {
 			Do: edit(func(c *v1.IstioCNI) {
 				c.Annotations = map[string]string{manifest.AnnotationRenderedBy: "render-cni"}
 			}),
-			Writes:     append(reconcilertest.Every("patch", config, sa, plugin, role, repair, binding, repairs), finalizer, status),
+			Writes: append(reconcilertest.Every("patch", config, sa, plugin, role, repair, binding, repairs), finalizer,
+				status),
 			Events:     []string{reconcilertest.IsTrue("Ready")}, // the cache knows by now
 			Conditions: []string{fine, works},
 		},

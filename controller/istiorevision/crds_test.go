@@ -39,9 +39,11 @@ func server(t *testing.T, refused func(name string, dryRun bool) error) client.C
 		t.Fatal(err)
 	}
 	scheme.AddKnownTypeWithName(crdKind, &unstructured.Unstructured{})
-	scheme.AddKnownTypeWithName(crdKind.GroupVersion().WithKind("CustomResourceDefinitionList"), &unstructured.UnstructuredList{})
+	scheme.AddKnownTypeWithName(crdKind.GroupVersion().WithKind("CustomResourceDefinitionList"),
+		&unstructured.UnstructuredList{})
 	return fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
-		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, _ client.Patch, opts ...client.PatchOption) error {
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, _ client.Patch,
+			opts ...client.PatchOption) error {
 			var options client.PatchOptions
 			options.ApplyOptions(opts)
 			applied, ok := o.(*unstructured.Unstructured)
@@ -375,22 +377,41 @@ func TestCRDs(t *testing.T) {
 			defer crds.Changed()
 			return each(func(o *unstructured.Unstructured) error { return c.Delete(t.Context(), o) })()
 		}, "", "", false},
-		{"The older one, which had none of its own among them, brings them back.", ensure("old", "v1.27.0", 1), "v1.27.0", "IstioRevision/old", false},
-		{"They are deleted.", each(func(o *unstructured.Unstructured) error { return c.Delete(t.Context(), o) }), "", "", false},
-		{"Whoever comes first brings them back, and be it the older one.", ensure("old", "v1.27.0", 2), "v1.27.0", "IstioRevision/old", false},
-		{"A revision that has brought newer ones before makes them new again.", ensure("a", "v1.28.3", 1), "v1.28.3", "IstioRevision/a", false},
+		{
+			"The older one, which had none of its own among them, brings them back.", ensure("old", "v1.27.0", 1), "v1.27.0",
+			"IstioRevision/old", false,
+		},
+		{"They are deleted.", each(func(o *unstructured.Unstructured) error {
+			return c.Delete(t.Context(), o)
+		}), "", "", false},
+		{
+			"Whoever comes first brings them back, and be it the older one.", ensure("old", "v1.27.0", 2), "v1.27.0",
+			"IstioRevision/old", false,
+		},
+		{
+			"A revision that has brought newer ones before makes them new again.", ensure("a", "v1.28.3", 1), "v1.28.3",
+			"IstioRevision/a", false,
+		},
 		{"Somebody brings older ones.", each(func(o *unstructured.Unstructured) error {
-			o.SetAnnotations(map[string]string{manifest.AnnotationVersion: "v1.24.0", manifest.AnnotationOwner: "IstioRevision/a"})
+			o.SetAnnotations(map[string]string{
+				manifest.AnnotationVersion: "v1.24.0", manifest.AnnotationOwner: "IstioRevision/a",
+			})
 			return c.Update(t.Context(), o)
 		}), "v1.24.0", "IstioRevision/a", false},
-		{"A new revision does not take it for granted that they are those that were there.", ensure("c", "v1.28.3", 1), "v1.28.3", "IstioRevision/c", false},
+		{
+			"A new revision does not take it for granted that they are those that were there.", ensure("c", "v1.28.3", 1),
+			"v1.28.3", "IstioRevision/c", false,
+		},
 		{"That is enough for another one.", ensure("b", "v1.28.3", 2), "v1.28.3", "IstioRevision/c", false},
 		{"Somebody changes them.", each(func(o *unstructured.Unstructured) error {
 			o.SetGeneration(o.GetGeneration() + 1)
 			o.Object[spec] = "edited"
 			return c.Update(t.Context(), o)
 		}), "v1.28.3", "IstioRevision/c", true},
-		{"The next revision that comes or changes restores them.", ensure("b", "v1.28.3", 3), "v1.28.3", "IstioRevision/c", false},
+		{
+			"The next revision that comes or changes restores them.", ensure("b", "v1.28.3", 3), "v1.28.3", "IstioRevision/c",
+			false,
+		},
 	} {
 		if err := step.do(); err != nil {
 			t.Fatalf("%s: %v", step.reason, err)

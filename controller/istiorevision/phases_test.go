@@ -42,7 +42,9 @@ func ready(pods int32) func(context.Context, client.Client) error {
 		if err := c.Update(ctx, d); err != nil {
 			return err
 		}
-		d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 2, UpdatedReplicas: 2, ReadyReplicas: pods}
+		d.Status = appsv1.DeploymentStatus{
+			ObservedGeneration: d.Generation, Replicas: 2, UpdatedReplicas: 2, ReadyReplicas: pods,
+		}
 		return c.Status().Update(ctx, d)
 	}
 }
@@ -62,13 +64,15 @@ func TestPhases(t *testing.T) {
 
 		noPlace  = `namespace "istio-system" doesn't exist`
 		misspelt = "spec.values.pilot.autoscaleMni: unknown field in v1.28.3; did you mean autoscaleMin?"
-		noEffect = "spec.values.pilot.env.PILOT_TRACE_SAMPLING: has no effect: the chart istiod sets the variable PILOT_TRACE_SAMPLING " +
+		noEffect = "spec.values.pilot.env.PILOT_TRACE_SAMPLING: has no effect: the chart istiod sets the variable " +
+			"PILOT_TRACE_SAMPLING " +
 			"itself, and what it sets counts: \"1\"; leave it out, or set spec.values.pilot.traceSampling"
 		refused = istiod + `: Deployment/istio-system/istiod-canary apply failed: Deployment.apps "istiod-canary" is invalid`
 		skew    = "VersionSkew: IstioCNI/default: spec.version: the CNI plugin of Istio v1.26.0 does not work with " +
 			"IstioRevision/canary of Istio v1.28.3; it works with the minor versions before, at and after its own"
-		sameName = "NameAlreadyExists: an IstioRevisionTag with the name canary exists already; a revision and a tag cannot have the same name"
-		unknown  = reconcilertest.UseUnknown
+		sameName = "NameAlreadyExists: an IstioRevisionTag with the name canary exists already; a revision and a tag cannot " +
+			"have the same name"
+		unknown = reconcilertest.UseUnknown
 
 		fine   = "Reconciled=True"
 		works  = "Ready=True"
@@ -78,8 +82,10 @@ func TestPhases(t *testing.T) {
 	)
 	roles := []string{
 		"ClusterRole istio-reader-clusterrole-canary-istio-system", "ClusterRole istiod-clusterrole-canary-istio-system",
-		"ClusterRole istiod-gateway-controller-canary-istio-system", "ClusterRoleBinding istio-reader-clusterrole-canary-istio-system",
-		"ClusterRoleBinding istiod-clusterrole-canary-istio-system", "ClusterRoleBinding istiod-gateway-controller-canary-istio-system",
+		"ClusterRole istiod-gateway-controller-canary-istio-system",
+		"ClusterRoleBinding istio-reader-clusterrole-canary-istio-system",
+		"ClusterRoleBinding istiod-clusterrole-canary-istio-system",
+		"ClusterRoleBinding istiod-gateway-controller-canary-istio-system",
 		"Role istio-system/istiod-canary", "RoleBinding istio-system/istiod-canary",
 	}
 	configs := []string{"ConfigMap istio-system/istio-canary", injector, config}
@@ -106,16 +112,19 @@ func TestPhases(t *testing.T) {
 	rev.Spec.Version, rev.Spec.Namespace = "v1.28.3", "istio-system"
 	w := reconcilertest.New(t, rev)
 	r := &istiorevision.Reconciler{
-		Client: w.Client, Live: w.Client, Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"}, Applier: w.Applier, Events: w.Events,
-		Usage: cluster.NewUsage(nil), Prober: &cluster.Prober{}, Now: func() time.Time { return reconcilertest.Now },
+		Client: w.Client, Live: w.Client, Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"}, Applier: w.Applier,
+		Events: w.Events,
+		Usage:  cluster.NewUsage(nil), Prober: &cluster.Prober{}, Now: func() time.Time { return reconcilertest.Now },
 	}
 	no := apierrors.NewInvalid(schema.GroupKind{Group: "apps", Kind: "Deployment"}, "istiod-canary", nil)
 	w.Run(r, rev, []reconcilertest.Step{
 		{
 			Reason: "Its namespace is not there.",
 			Writes: []string{finalizer, status}, Again: five,
-			Events:     []string{"Warning ReconcileError " + noPlace, "Normal IstiodNotReady istiod Deployment not found"},
-			Conditions: []string{"Reconciled=False ReconcileError: " + noPlace, absent, free, unknown, "Stalled=True ReconcileError: " + noPlace},
+			Events: []string{"Warning ReconcileError " + noPlace, "Normal IstiodNotReady istiod Deployment not found"},
+			Conditions: []string{
+				"Reconciled=False ReconcileError: " + noPlace, absent, free, unknown, "Stalled=True ReconcileError: " + noPlace,
+			},
 		},
 		{
 			Reason: "The namespace comes.",
@@ -128,26 +137,33 @@ func TestPhases(t *testing.T) {
 		{Reason: "One of two pods works.", Do: ready(1), Again: five, Conditions: []string{fine, pods, free, unknown}},
 		{
 			Reason: "Both work.", Do: ready(2),
-			Writes: []string{status}, Events: []string{reconcilertest.IsTrue("Ready")}, Conditions: []string{fine, works, free, unknown},
+			Writes: []string{status}, Events: []string{reconcilertest.IsTrue("Ready")},
+			Conditions: []string{fine, works, free, unknown},
 		},
 		{Reason: "Nothing happens.", Conditions: []string{fine, works, free, unknown}},
 		{
 			Reason: "A value is misspelled: what runs goes on running.", Do: values(`{"pilot":{"autoscaleMni":2}}`),
 			Writes: []string{status}, Events: []string{"Warning ReconcileError " + misspelt},
-			Conditions: []string{"Reconciled=False ReconcileError: " + misspelt, works, free, unknown, "Stalled=True ReconcileError: " + misspelt},
+			Conditions: []string{
+				"Reconciled=False ReconcileError: " + misspelt, works, free, unknown, "Stalled=True ReconcileError: " + misspelt,
+			},
 		},
 		{
 			Reason: "Now it is right, and has no effect.", Do: values(`{"pilot":{"env":{"PILOT_TRACE_SAMPLING":"2"}}}`),
-			Writes:     append(every("apply", []string{injector, config}), status),
-			Events:     []string{"Warning CheckValues " + noEffect, reconcilertest.Changed(2), reconcilertest.IsTrue("Reconciled")},
+			Writes: append(every("apply", []string{injector, config}), status),
+			Events: []string{
+				"Warning CheckValues " + noEffect, reconcilertest.Changed(2), reconcilertest.IsTrue("Reconciled"),
+			},
 			Conditions: []string{fine, works, free, unknown},
 		},
 		{
-			Reason: "It needs a CNI plugin, and the server refuses istiod.", Do: values(`{"pilot":{"cni":{"enabled":true},"image":"x"}}`),
+			Reason: "It needs a CNI plugin, and the server refuses istiod.",
+			Do:     values(`{"pilot":{"cni":{"enabled":true},"image":"x"}}`),
 			Fail:   map[string]error{"apply " + istiod: no},
 			Writes: append(every("apply", []string{injector, config, istiod}), status), Again: five,
 			Events: []string{
-				reconcilertest.Changed(2), "Warning ReconcileError " + refused, "Normal IstioCNINotFound IstioCNI resource does not exist",
+				reconcilertest.Changed(2), "Warning ReconcileError " + refused,
+				"Normal IstioCNINotFound IstioCNI resource does not exist",
 			},
 			Conditions: []string{
 				"Reconciled=False ReconcileError: " + refused, works,
@@ -164,7 +180,8 @@ func TestPhases(t *testing.T) {
 			},
 			Writes: []string{"apply " + istiod, status}, Again: five,
 			Events: []string{
-				reconcilertest.Changed(1), reconcilertest.IsTrue("Reconciled"), "Warning IstiodNotReady not all istiod pods are ready",
+				reconcilertest.Changed(1), reconcilertest.IsTrue("Reconciled"),
+				"Warning IstiodNotReady not all istiod pods are ready",
 				"Normal " + strings.Replace(skew, ":", "", 1),
 			},
 			Conditions: []string{fine, pods, "DependenciesHealthy=False " + skew, unknown},

@@ -195,7 +195,8 @@ func (r *Reconciler) inactive(ctx context.Context, s *scope) (bool, error) {
 func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if tag := s.tagOfTheName(); tag != nil && outcome.Older(tag, s.rev) {
 		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists,
-			fmt.Errorf("an IstioRevisionTag with the name %s exists already; a revision and a tag cannot have the same name", s.rev.Name))
+			fmt.Errorf("an IstioRevisionTag with the name %s exists already; a revision and a tag cannot have the same name",
+				s.rev.Name))
 		s.facts.inventory, s.retry = r.keeper().Withdraw(ctx, s.rev, s.rev.Status.Inventory)
 		return nil
 	}

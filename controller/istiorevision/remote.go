@@ -13,7 +13,8 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
-// remoteReady says whether the control plane in the other cluster is ready: it answers behind the revision's injection webhook.
+// remoteReady says whether the control plane in the other cluster is ready: it answers behind the revision's injection
+// webhook.
 func (r *Reconciler) remoteReady(ctx context.Context, s *scope) v1.Condition {
 	webhook, err := r.injector(ctx, s)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
-// TestVersionSkew: a control plane that leaves the network of its pods to a plugin of a version that does not work with it is
-// told so, in the words of the functions.
+// TestVersionSkew: a control plane that leaves the network of its pods to a plugin of a version that does not work with
+// it is told so, in the words of the functions.
 func TestVersionSkew(t *testing.T) {
 	t.Parallel()
 	const works = "; it works with the minor versions before, at and after its own"
@@ -29,11 +29,14 @@ func TestVersionSkew(t *testing.T) {
 		{"one minor newer", "v1.27.0", "", "v1.28.3", `{"pilot":{"cni":{"enabled":true}}}`, ""},
 		{
 			"two minors older", "v1.28.3", "", "v1.26.0", `{"pilot":{"cni":{"enabled":true}}}`,
-			"IstioCNI/default: spec.version: the CNI plugin of Istio v1.26.0 does not work with IstioRevision/rev of Istio v1.28.3" + works,
+			"IstioCNI/default: spec.version: the CNI plugin of Istio v1.26.0 does not work with IstioRevision/rev of Istio " +
+				"v1.28.3" + works,
 		},
 		{
-			"aliases, and what was rendered by somebody else", "v1.28-latest", "v1.30.1", "v1.28-latest", `{"pilot":{"cni":{"enabled":true}}}`,
-			"IstioCNI/default: spec.version: the CNI plugin of Istio v1.28.3 does not work with IstioRevision/rev of Istio v1.30.1" + works,
+			"aliases, and what was rendered by somebody else", "v1.28-latest", "v1.30.1", "v1.28-latest",
+			`{"pilot":{"cni":{"enabled":true}}}`,
+			"IstioCNI/default: spec.version: the CNI plugin of Istio v1.28.3 does not work with IstioRevision/rev of Istio " +
+				"v1.30.1" + works,
 		},
 		{"nobody can say", "master", "", "v1.26.0", `{"pilot":{"cni":{"enabled":true}}}`, ""},
 		{"it needs no plugin", "v1.28.3", "", "v1.26.0", `{}`, ""},
@@ -56,7 +59,9 @@ func TestVersionSkew(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := s.facts.dependencies
-		want := v1.Condition{Type: v1.ConditionDependenciesHealthy, Status: metav1.ConditionTrue, Reason: "DependenciesHealthy"}
+		want := v1.Condition{
+			Type: v1.ConditionDependenciesHealthy, Status: metav1.ConditionTrue, Reason: "DependenciesHealthy",
+		}
 		if c.want != "" {
 			want.Status, want.Reason, want.Message = metav1.ConditionFalse, v1.ReasonVersionSkew, c.want
 		}

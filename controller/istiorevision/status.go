@@ -87,9 +87,10 @@ func InUse(u usage.Use) v1.Condition {
 	return c
 }
 
-// moments keeps the two moments from which the grace period counts: when nothing used the revision any more, which is the
-// last transition of InUse, and when it ceased to be the active one. What becomes of them is prune's rule. A time in which
-// nothing can be said about use ends with another transition: the grace period starts again, which is late and safe.
+// moments keeps the two moments from which the grace period counts: when nothing used the revision any more, which is
+// the last transition of InUse, and when it ceased to be the active one. What becomes of them is prune's rule. A time
+// in which nothing can be said about use ends with another transition: the grace period starts again, which is late and
+// safe.
 func moments(now time.Time, s *v1.IstioRevisionStatus, inactive bool) {
 	seen := prune.Revision{Active: !inactive, InUse: usage.Unknown}
 	use := s.Conditions.Get(v1.ConditionInUse)

@@ -21,7 +21,9 @@ var (
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	is := func(c v1.ConditionType) v1.Condition {
-		return v1.Condition{Type: c, Status: metav1.ConditionTrue, Reason: v1.ConditionReason(c), LastTransitionTime: metav1.NewTime(now)}
+		return v1.Condition{
+			Type: c, Status: metav1.ConditionTrue, Reason: v1.ConditionReason(c), LastTransitionTime: metav1.NewTime(now),
+		}
 	}
 	fine := facts{ready: is(v1.ConditionReady), dependencies: is(v1.ConditionDependenciesHealthy)}
 	with := func(change func(*facts)) facts {
@@ -30,7 +32,9 @@ func TestStatus(t *testing.T) {
 		return f
 	}
 	inUse := func(status metav1.ConditionStatus, reason v1.ConditionReason, message string, since time.Time) v1.Condition {
-		return v1.Condition{Type: v1.ConditionInUse, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(since)}
+		return v1.Condition{
+			Type: v1.ConditionInUse, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(since),
+		}
 	}
 	unused := func(since time.Time) v1.Condition {
 		return inUse(metav1.ConditionFalse, v1.ReasonNotReferencedByAnything, v1.MessageNotInUse, since)
@@ -64,35 +68,47 @@ func TestStatus(t *testing.T) {
 		{
 			reason: "Users are named.",
 			facts: with(func(f *facts) {
-				f.use = &usage.Use{InUse: usage.True, Total: 4, Users: []usage.User{{Kind: "Namespace", Name: "bookinfo"}, {Kind: "Pod", Namespace: "b", Name: "p"}}}
+				f.use = &usage.Use{
+					InUse: usage.True, Total: 4, Users: []usage.User{
+						{Kind: "Namespace", Name: "bookinfo"}, {Kind: "Pod", Namespace: "b", Name: "p"},
+					},
+				}
 			}),
 			want: v1.IstioRevisionStatus{Type: v1.IstioRevisionLocal, State: v1.Healthy, Conditions: append(base[:3:3], inUse(
-				metav1.ConditionTrue, v1.ReasonReferencedByWorkloads, v1.MessageInUse+": Namespace bookinfo, Pod b/p and 2 more", now,
+				metav1.ConditionTrue, v1.ReasonReferencedByWorkloads, v1.MessageInUse+": Namespace bookinfo, Pod b/p and 2 more",
+				now,
 			))},
 		},
 		{
 			reason: "A failed observation is neither use nor disuse.",
 			facts:  with(func(f *facts) { f.use = &usage.Use{InUse: usage.Unknown, Why: "the pods cannot be watched"} }),
 			want: v1.IstioRevisionStatus{Type: v1.IstioRevisionLocal, State: v1.Healthy, Conditions: append(base[:3:3], inUse(
-				metav1.ConditionUnknown, v1.ReasonUsageCheckFailed, usage.Use{InUse: usage.Unknown, Why: "the pods cannot be watched"}.Message(), now,
+				metav1.ConditionUnknown, v1.ReasonUsageCheckFailed,
+				usage.Use{InUse: usage.Unknown, Why: "the pods cannot be watched"}.Message(), now,
 			))},
 		},
 		{
 			reason: "As long as nothing new can be said about use, the old stays.",
 			was:    v1.IstioRevisionStatus{Conditions: v1.Conditions{unused(before)}},
 			facts:  fine,
-			want:   v1.IstioRevisionStatus{Type: v1.IstioRevisionLocal, State: v1.Healthy, Conditions: append(v1.Conditions{unused(before)}, base...)},
+			want: v1.IstioRevisionStatus{
+				Type: v1.IstioRevisionLocal, State: v1.Healthy, Conditions: append(v1.Conditions{unused(before)}, base...),
+			},
 		},
 		{
 			reason: "A revision becomes inactive now, once.",
 			facts:  with(func(f *facts) { f.inactive = true }),
-			want:   v1.IstioRevisionStatus{Type: v1.IstioRevisionLocal, State: v1.Healthy, Conditions: base, InactiveSince: moment(now)},
+			want: v1.IstioRevisionStatus{
+				Type: v1.IstioRevisionLocal, State: v1.Healthy, Conditions: base, InactiveSince: moment(now),
+			},
 		},
 		{
 			reason: "It has been inactive for a while.",
 			was:    v1.IstioRevisionStatus{InactiveSince: moment(before)},
 			facts:  with(func(f *facts) { f.inactive = true }),
-			want:   v1.IstioRevisionStatus{Type: v1.IstioRevisionLocal, State: v1.Healthy, Conditions: base, InactiveSince: moment(before)},
+			want: v1.IstioRevisionStatus{
+				Type: v1.IstioRevisionLocal, State: v1.Healthy, Conditions: base, InactiveSince: moment(before),
+			},
 		},
 		{
 			reason: "It is the active one again.",
@@ -102,22 +118,33 @@ func TestStatus(t *testing.T) {
 		},
 		{
 			reason: "The clock was set back: moments in the future become now, or the revision would stay for years.",
-			was:    v1.IstioRevisionStatus{InactiveSince: moment(now.Add(24 * time.Hour)), Conditions: v1.Conditions{unused(now.Add(24 * time.Hour))}},
-			facts:  with(func(f *facts) { f.inactive, f.use = true, &usage.Use{InUse: usage.False} }),
+			was: v1.IstioRevisionStatus{
+				InactiveSince: moment(now.Add(24 * time.Hour)), Conditions: v1.Conditions{unused(now.Add(24 * time.Hour))},
+			},
+			facts: with(func(f *facts) { f.inactive, f.use = true, &usage.Use{InUse: usage.False} }),
 			want: v1.IstioRevisionStatus{
-				Type: v1.IstioRevisionLocal, State: v1.Healthy, Conditions: append(v1.Conditions{unused(now)}, base...), InactiveSince: moment(now),
+				Type: v1.IstioRevisionLocal, State: v1.Healthy, Conditions: append(v1.Conditions{unused(now)}, base...),
+				InactiveSince: moment(now),
 			},
 		},
 		{
 			reason: "What only a person can mend stalls; what has been applied stays known.",
 			was:    v1.IstioRevisionStatus{Inventory: inventory},
-			facts:  with(func(f *facts) { f.reconciled = outcome.Permanent(v1.ReasonReconcileError, errors.New("no namespace")) }),
+			facts: with(func(f *facts) {
+				f.reconciled = outcome.Permanent(v1.ReasonReconcileError, errors.New("no namespace"))
+			}),
 			want: v1.IstioRevisionStatus{
 				Type: v1.IstioRevisionLocal, State: v1.ReasonReconcileError, Inventory: inventory,
 				Conditions: v1.Conditions{
-					{Type: v1.ConditionReconciled, Status: metav1.ConditionFalse, Reason: v1.ReasonReconcileError, Message: "no namespace", LastTransitionTime: metav1.NewTime(now)},
+					{
+						Type: v1.ConditionReconciled, Status: metav1.ConditionFalse, Reason: v1.ReasonReconcileError,
+						Message: "no namespace", LastTransitionTime: metav1.NewTime(now),
+					},
 					base[1], base[2],
-					{Type: v1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1.ReasonReconcileError, Message: "no namespace", LastTransitionTime: metav1.NewTime(now)},
+					{
+						Type: v1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1.ReasonReconcileError, Message: "no namespace",
+						LastTransitionTime: metav1.NewTime(now),
+					},
 				},
 			},
 		},
@@ -129,9 +156,15 @@ func TestStatus(t *testing.T) {
 			want: v1.IstioRevisionStatus{
 				Type: v1.IstioRevisionLocal, State: v1.ReasonReconcileError, Inventory: inventory,
 				Conditions: v1.Conditions{
-					{Type: v1.ConditionReconciled, Status: metav1.ConditionFalse, Reason: v1.ReasonReconcileError, Message: "timeout", LastTransitionTime: metav1.NewTime(now)},
+					{
+						Type: v1.ConditionReconciled, Status: metav1.ConditionFalse, Reason: v1.ReasonReconcileError, Message: "timeout",
+						LastTransitionTime: metav1.NewTime(now),
+					},
 					base[1], base[2],
-					{Type: v1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: v1.ReasonReconcileError, Message: "timeout", LastTransitionTime: metav1.NewTime(now)},
+					{
+						Type: v1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: v1.ReasonReconcileError, Message: "timeout",
+						LastTransitionTime: metav1.NewTime(now),
+					},
 				},
 			},
 		},
@@ -165,12 +198,27 @@ func TestTags(t *testing.T) {
 		tag    v1.IstioRevisionTag
 		want   []usage.Tag
 	}{
-		{"A tag holds the revision that its webhooks inject from.", tag("t", "old", v1.TargetIstio, "i", ""), []usage.Tag{{Name: "t", Revision: "old"}}},
-		{"It also holds the one that it names and is about to move to.", tag("t", "old", v1.TargetIstioRevision, "new", ""), []usage.Tag{{Name: "t", Revision: "old"}, {Name: "t", Revision: "new"}}},
+		{
+			"A tag holds the revision that its webhooks inject from.", tag("t", "old", v1.TargetIstio, "i", ""),
+			[]usage.Tag{{Name: "t", Revision: "old"}},
+		},
+		{
+			"It also holds the one that it names and is about to move to.", tag("t", "old", v1.TargetIstioRevision, "new", ""),
+			[]usage.Tag{{Name: "t", Revision: "old"}, {Name: "t", Revision: "new"}},
+		},
 		{"Once.", tag("t", "new", v1.TargetIstioRevision, "new", ""), []usage.Tag{{Name: "t", Revision: "new"}}},
-		{"A tag that has just been created holds what it names.", tag("t", "", v1.TargetIstioRevision, "new", ""), []usage.Tag{{Name: "t", Revision: "new"}}},
-		{"One whose name is taken holds nothing: it has no webhooks.", tag("t", "", v1.TargetIstioRevision, "new", v1.ReasonNameAlreadyExists), nil},
-		{"One with another trouble still does.", tag("t", "old", v1.TargetIstio, "i", v1.ReasonRefNotFound), []usage.Tag{{Name: "t", Revision: "old"}}},
+		{
+			"A tag that has just been created holds what it names.", tag("t", "", v1.TargetIstioRevision, "new", ""),
+			[]usage.Tag{{Name: "t", Revision: "new"}},
+		},
+		{
+			"One whose name is taken holds nothing: it has no webhooks.",
+			tag("t", "", v1.TargetIstioRevision, "new", v1.ReasonNameAlreadyExists), nil,
+		},
+		{
+			"One with another trouble still does.", tag("t", "old", v1.TargetIstio, "i", v1.ReasonRefNotFound),
+			[]usage.Tag{{Name: "t", Revision: "old"}},
+		},
 	} {
 		if diff := cmp.Diff(c.want, Tags([]v1.IstioRevisionTag{c.tag}, nil)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)

@@ -42,8 +42,8 @@ func (c claimant) before(other claimant) bool {
 
 // carrier is the one of the revisions of an Istio, all of which ask for a tag, that has its objects: one tag cannot
 // inject from two of them. It is the active one, as soon as that is ready; until then the one that has them stays, as
-// long as it works. So a tag of the values moves as an IstioRevisionTag does. If the active one does not ask for the tag,
-// an earlier one keeps what it has, but none brings it back: the values that count do not have it any more.
+// long as it works. So a tag of the values moves as an IstioRevisionTag does. If the active one does not ask for the
+// tag, an earlier one keeps what it has, but none brings it back: the values that count do not have it any more.
 func carrier(claimants []claimant) string {
 	active := slices.IndexFunc(claimants, func(c claimant) bool { return c.active })
 	if active < 0 {

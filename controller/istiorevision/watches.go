@@ -41,8 +41,10 @@ func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options contr
 	c, err := b.
 		For(&v1.IstioRevision{}, builder.WithPredicates(cluster.Edited())).
 		Watches(&v1.Istio{}, handler.EnqueueRequestsFromMapFunc(r.ofIstio), builder.WithPredicates(cluster.AsksForAnother())).
-		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.siblings), builder.WithPredicates(cluster.Standing())).
-		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.ofNames), builder.WithPredicates(cluster.BesideUsers())).
+		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.siblings),
+			builder.WithPredicates(cluster.Standing())).
+		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.ofNames),
+			builder.WithPredicates(cluster.BesideUsers())).
 		Watches(&v1.IstioRevisionTag{}, handler.EnqueueRequestsFromMapFunc(r.ofTag)).
 		Watches(&v1.IstioCNI{}, handler.EnqueueRequestsFromMapFunc(r.where(func(*v1.IstioRevision) bool { return true }))).
 		WatchesMetadata(cluster.Metadata(cluster.NamespaceKind), handler.EnqueueRequestsFromMapFunc(r.inNamespace),
@@ -129,8 +131,8 @@ func (r *Reconciler) ofNames(ctx context.Context, o client.Object) []reconcile.R
 	})(ctx, o)
 }
 
-// ofTag are the revisions that a tag points at or pointed at, and those that have its name, or a tag of this name in their
-// values.
+// ofTag are the revisions that a tag points at or pointed at, and those that have its name, or a tag of this name in
+// their values.
 func (r *Reconciler) ofTag(ctx context.Context, o client.Object) []reconcile.Request {
 	tag, ok := o.(*v1.IstioRevisionTag)
 	if !ok {

@@ -70,7 +70,8 @@ func TestPhases(t *testing.T) {
 		invalid = " apply failed: Service \"istiod-revision-tag-prod\" is invalid"
 		refused = service + ": Service/istio-system/istiod-revision-tag-prod" + invalid + "\n" +
 			webhook + ": MutatingWebhookConfiguration/istio-revision-tag-prod" + invalid
-		remote  = "spec.targetRef: IstioRevision far is a remote control plane; a tag can only point at one in the same cluster"
+		remote = "spec.targetRef: IstioRevision far is a remote control plane; a tag can only point at one in the same " +
+			"cluster"
 		typo    = "IstioRevision/typo: spec.values.pilto: unknown field in v1.28.3; did you mean pilot?"
 		unknown = reconcilertest.UseUnknown
 	)
@@ -82,8 +83,9 @@ func TestPhases(t *testing.T) {
 		revision("far", "v1.28.3", `{"profile":"remote"}`, true), revision("b", "v1.28.3", "{}", false),
 		revision("typo", "v1.28.3", `{"pilto":{}}`, true))
 	r := &istiorevisiontag.Reconciler{
-		Client: w.Client, Live: w.Client, Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"}, Applier: w.Applier, Events: w.Events,
-		Usage: cluster.NewUsage(nil), Now: func() time.Time { return reconcilertest.Now },
+		Client: w.Client, Live: w.Client, Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"}, Applier: w.Applier,
+		Events: w.Events,
+		Usage:  cluster.NewUsage(nil), Now: func() time.Time { return reconcilertest.Now },
 	}
 	no := apierrors.NewInvalid(schema.GroupKind{Kind: "Service"}, "istiod-revision-tag-prod", nil)
 	w.Run(r, tag, []reconcilertest.Step{

@@ -1,5 +1,5 @@
-// Package istiorevisiontag reconciles IstioRevisionTags: it keeps the webhooks of each tag on the revision that the tag points
-// at, and moves them to another one only when that is ready, so that pods are injected throughout an upgrade.
+// Package istiorevisiontag reconciles IstioRevisionTags: it keeps the webhooks of each tag on the revision that the tag
+// points at, and moves them to another one only when that is ready, so that pods are injected throughout an upgrade.
 package istiorevisiontag
 
 import (
@@ -44,7 +44,8 @@ type Reconciler struct {
 // scope is what one run knows.
 type scope struct {
 	tag *v1.IstioRevisionTag
-	// target is the revision that spec asks for, and current the one that the tag's webhooks inject from; nil if there is none.
+	// target is the revision that spec asks for, and current the one that the tag's webhooks inject from; nil if there is
+	// none.
 	target, current *v1.IstioRevision
 	facts           facts
 	retry           error
@@ -171,7 +172,8 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if s.stays() {
 		on, s.facts.waiting = s.current, s.target.Name
 	}
-	if s.facts.reconciled, err = outcome.NamespaceProblem(ctx, r.Client, on.Spec.Namespace); err != nil || s.facts.reconciled != nil {
+	if s.facts.reconciled, err = outcome.NamespaceProblem(ctx, r.Client, on.Spec.Namespace); err != nil ||
+		s.facts.reconciled != nil {
 		s.facts.on = s.current
 		return err
 	}
@@ -194,7 +196,8 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	}
 	s.facts.on = on
 	if s.current != nil && s.current.Name != on.Name {
-		r.Events.Eventf(s.tag, on, corev1.EventTypeNormal, "TagMoved", "Apply", "moved from IstioRevision %s to %s", s.current.Name, on.Name)
+		r.Events.Eventf(s.tag, on, corev1.EventTypeNormal, "TagMoved", "Apply", "moved from IstioRevision %s to %s",
+			s.current.Name, on.Name)
 	}
 	return nil
 }
@@ -218,8 +221,9 @@ func ready(rev *v1.IstioRevision) bool {
 	return rev.Status.ObservedGeneration == rev.Generation && rev.Status.Conditions.IsTrue(v1.ConditionReady)
 }
 
-var errNotApplied = errors.New("its webhooks are not in the cluster; a pipeline renders its revision, so render the tag in the same package " +
-	"(function revision-tag)")
+var errNotApplied = errors.New(
+	"its webhooks are not in the cluster; a pipeline renders its revision, so render the tag in the same package " +
+		"(function revision-tag)")
 
 // watch finds out where a tag points whose webhooks a pipeline renders.
 func (r *Reconciler) watch(ctx context.Context, s *scope) error {
@@ -227,7 +231,9 @@ func (r *Reconciler) watch(ctx context.Context, s *scope) error {
 	if err := r.Client.List(ctx, &list, client.MatchingLabels{manifest.LabelTag: s.tag.Name}); err != nil {
 		return err
 	}
-	i := slices.IndexFunc(list.Items, func(c admissionv1.MutatingWebhookConfiguration) bool { return c.Labels[manifest.LabelRevision] != "" })
+	i := slices.IndexFunc(list.Items, func(c admissionv1.MutatingWebhookConfiguration) bool {
+		return c.Labels[manifest.LabelRevision] != ""
+	})
 	if i < 0 {
 		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, errNotApplied)
 		return nil

@@ -16,13 +16,19 @@ import (
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	condition := func(c v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason, message string) v1.Condition {
-		return v1.Condition{Type: c, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(now)}
+	condition := func(c v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason,
+		message string) v1.Condition {
+		return v1.Condition{
+			Type: c, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(now),
+		}
 	}
 	reconciled := condition(v1.ConditionReconciled, metav1.ConditionTrue, v1.ConditionReason(v1.ConditionReconciled), "")
 	unused := condition(v1.ConditionInUse, metav1.ConditionFalse, v1.ReasonNotReferencedByAnything, v1.MessageNotInUse)
-	used := condition(v1.ConditionInUse, metav1.ConditionTrue, v1.ReasonReferencedByWorkloads, v1.MessageInUse+": Namespace a")
-	rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "r"}, Spec: v1.IstioRevisionSpec{Namespace: "istio-system"}}
+	used := condition(v1.ConditionInUse, metav1.ConditionTrue, v1.ReasonReferencedByWorkloads,
+		v1.MessageInUse+": Namespace a")
+	rev := &v1.IstioRevision{
+		ObjectMeta: metav1.ObjectMeta{Name: "r"}, Spec: v1.IstioRevisionSpec{Namespace: "istio-system"},
+	}
 	byNamespace := &usage.Use{InUse: usage.True, Total: 1, Users: []usage.User{{Kind: "Namespace", Name: "a"}}}
 	inventory := v1.Inventory{{APIVersion: "v1", Kind: "Service", Namespace: "n", Name: "s"}}
 	for _, c := range []struct {
@@ -52,7 +58,8 @@ func TestStatus(t *testing.T) {
 			facts:  facts{on: rev, waiting: "next", use: byNamespace},
 			want: v1.IstioRevisionTagStatus{
 				State: v1.Healthy, IstioRevision: "r", IstiodNamespace: "istio-system", Conditions: v1.Conditions{
-					condition(v1.ConditionReconciled, metav1.ConditionTrue, reconciled.Reason, "stays on IstioRevision r until next is ready"), used,
+					condition(v1.ConditionReconciled, metav1.ConditionTrue, reconciled.Reason,
+						"stays on IstioRevision r until next is ready"), used,
 				},
 			},
 		},
@@ -61,7 +68,8 @@ func TestStatus(t *testing.T) {
 			was:    v1.IstioRevisionTagStatus{IstioRevision: "r", Inventory: inventory},
 			facts:  facts{on: rev, reconciled: outcome.Permanent(v1.ReasonRefNotFound, errors.New("no target"))},
 			want: v1.IstioRevisionTagStatus{
-				State: v1.ReasonRefNotFound, IstioRevision: "r", IstiodNamespace: "istio-system", Inventory: inventory, Conditions: v1.Conditions{
+				State: v1.ReasonRefNotFound, IstioRevision: "r", IstiodNamespace: "istio-system", Inventory: inventory,
+				Conditions: v1.Conditions{
 					condition(v1.ConditionReconciled, metav1.ConditionFalse, v1.ReasonRefNotFound, "no target"),
 					condition(v1.ConditionStalled, metav1.ConditionTrue, v1.ReasonRefNotFound, "no target"),
 				},
@@ -116,9 +124,18 @@ func TestStays(t *testing.T) {
 		{"It is there already.", rev("old", true, 2), rev("old", false, 2), false},
 		{"The new revision does not work yet, and the old one does.", rev("old", true, 2), rev("new", false, 2), true},
 		{"The new revision works.", rev("old", true, 2), rev("new", true, 2), false},
-		{"A pod of the old one is not ready for a moment: moving gains nothing.", with(rev("old", false, 2), v1.MessageIstiodPodsNotReady), rev("new", false, 2), true},
-		{"The old one is gone: nothing is lost by moving.", with(rev("old", false, 2), v1.MessageIstiodNotFound), rev("new", false, 2), false},
-		{"The old one is switched off.", with(rev("old", false, 2), v1.MessageIstiodScaledToZero), rev("new", false, 2), false},
+		{
+			"A pod of the old one is not ready for a moment: moving gains nothing.",
+			with(rev("old", false, 2), v1.MessageIstiodPodsNotReady), rev("new", false, 2), true,
+		},
+		{
+			"The old one is gone: nothing is lost by moving.", with(rev("old", false, 2), v1.MessageIstiodNotFound),
+			rev("new", false, 2), false,
+		},
+		{
+			"The old one is switched off.", with(rev("old", false, 2), v1.MessageIstiodScaledToZero), rev("new", false, 2),
+			false,
+		},
 		{"That the new one works was said of an earlier spec.", rev("old", true, 2), rev("new", true, 1), true},
 		{"The old one is being deleted.", going, rev("new", false, 2), false},
 	} {

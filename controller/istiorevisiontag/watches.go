@@ -23,7 +23,8 @@ func (r *Reconciler) Setup(mgr ctrl.Manager, drift *cluster.Drift, options contr
 	c, err := ctrl.NewControllerManagedBy(mgr).
 		For(&v1.IstioRevisionTag{}, builder.WithPredicates(cluster.Edited())).
 		Watches(&v1.Istio{}, handler.EnqueueRequestsFromMapFunc(r.ofIstio), builder.WithPredicates(cluster.AsksForAnother())).
-		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.ofRevision), builder.WithPredicates(cluster.BesideUsers())).
+		Watches(&v1.IstioRevision{}, handler.EnqueueRequestsFromMapFunc(r.ofRevision),
+			builder.WithPredicates(cluster.BesideUsers())).
 		WatchesMetadata(cluster.Metadata(cluster.NamespaceKind), handler.EnqueueRequestsFromMapFunc(r.inNamespace),
 			builder.WithPredicates(cluster.ComesOrGoes())).
 		Watches(&admissionv1.MutatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(ofLabel)).

@@ -1,7 +1,8 @@
-// Package metrics counts what the controller does, and describes for Prometheus what the resources are like. It decides nothing;
-// docs/operation.md lists the metrics.
+// Package metrics counts what the controller does, and describes for Prometheus what the resources are like. It decides
+// nothing; docs/operation.md lists the metrics.
 //
-// What resources are like is read from the cache whenever somebody scrapes, so there is nothing to forget when one is deleted.
+// What resources are like is read from the cache whenever somebody scrapes, so there is nothing to forget when one is
+// deleted.
 package metrics
 
 import (
@@ -23,7 +24,8 @@ var (
 	})
 	applied = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "lateen_apply_total",
-		Help: "Objects that were not as they should be, by their kind and what became of it: created, configured, deleted, skipped or failed.",
+		Help: "Objects that were not as they should be, by their kind and what became of it: created, configured, deleted, " +
+			"skipped or failed.",
 	}, []string{"kind", "action"})
 	rendering = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "lateen_render_duration_seconds",
@@ -57,8 +59,8 @@ func Observed(now time.Time) {
 type State struct {
 	// Reader reads from the cache.
 	Reader client.Reader
-	// Elected is closed once this process is the one that works. Before that it says nothing about resources, so that each is
-	// there once, however many replicas are scraped.
+	// Elected is closed once this process is the one that works. Before that it says nothing about resources, so that each
+	// is there once, however many replicas are scraped.
 	Elected <-chan struct{}
 	// Users counts who uses a revision; known is false as long as that cannot be said.
 	Users func(rev *v1.IstioRevision, all []v1.IstioRevision, tags []v1.IstioRevisionTag) (count int, known bool)
@@ -78,8 +80,10 @@ var (
 		"1 for the status (True, False or Unknown) that a condition of a resource has, 0 for the others.",
 		[]string{"kind", "name", "type", "status"}, nil)
 	total = prometheus.NewDesc("lateen_istio_revisions", "IstioRevisions of an Istio.", []string{"name"}, nil)
-	ready = prometheus.NewDesc("lateen_istio_revisions_ready", "IstioRevisions of an Istio that are ready.", []string{"name"}, nil)
-	inUse = prometheus.NewDesc("lateen_istio_revisions_in_use", "IstioRevisions of an Istio that something uses.", []string{"name"}, nil)
+	ready = prometheus.NewDesc("lateen_istio_revisions_ready", "IstioRevisions of an Istio that are ready.",
+		[]string{"name"}, nil)
+	inUse = prometheus.NewDesc("lateen_istio_revisions_in_use", "IstioRevisions of an Istio that something uses.",
+		[]string{"name"}, nil)
 	users = prometheus.NewDesc("lateen_revision_users",
 		"Namespaces, pods and tags that use an IstioRevision. Absent while that is not known.", []string{"name"}, nil)
 )
@@ -133,7 +137,9 @@ func (s State) Collect(out chan<- prometheus.Metric) {
 
 func conditions(out chan<- prometheus.Metric, kind, name string, all v1.Conditions) {
 	for _, c := range all {
-		for _, status := range []metav1.ConditionStatus{metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown} {
+		for _, status := range []metav1.ConditionStatus{
+			metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown,
+		} {
 			value := 0.0
 			if c.Status == status {
 				value = 1

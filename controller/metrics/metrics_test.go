@@ -21,7 +21,9 @@ func TestState(t *testing.T) {
 	elected, waiting := make(chan struct{}), make(chan struct{})
 	close(elected)
 	meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name} }
-	mesh := &v1.Istio{ObjectMeta: meta("mesh"), Status: v1.IstioStatus{Revisions: v1.RevisionSummary{Total: 3, Ready: 2, InUse: 1}}}
+	mesh := &v1.Istio{
+		ObjectMeta: meta("mesh"), Status: v1.IstioStatus{Revisions: v1.RevisionSummary{Total: 3, Ready: 2, InUse: 1}},
+	}
 	cases := map[string]struct {
 		reason  string
 		objects []client.Object
@@ -34,7 +36,10 @@ func TestState(t *testing.T) {
 		},
 		"an Istio": {
 			reason: "its revisions, each number from its status", elected: elected, objects: []client.Object{mesh},
-			want: []string{"lateen_istio_revisions_in_use{name=mesh} 1", "lateen_istio_revisions_ready{name=mesh} 2", "lateen_istio_revisions{name=mesh} 3"},
+			want: []string{
+				"lateen_istio_revisions_in_use{name=mesh} 1", "lateen_istio_revisions_ready{name=mesh} 2",
+				"lateen_istio_revisions{name=mesh} 3",
+			},
 		},
 		"a replica that waits": {
 			reason: "a sum over the replicas counts each resource once", elected: waiting, objects: []client.Object{mesh},
@@ -52,8 +57,10 @@ func TestState(t *testing.T) {
 		},
 		"users": {
 			reason: "how many use a revision", elected: elected,
-			objects: []client.Object{&v1.IstioRevision{ObjectMeta: meta("mesh")}, &v1.IstioRevisionTag{ObjectMeta: meta("prod")}},
-			want:    []string{"lateen_revision_users{name=mesh} 1"},
+			objects: []client.Object{
+				&v1.IstioRevision{ObjectMeta: meta("mesh")}, &v1.IstioRevisionTag{ObjectMeta: meta("prod")},
+			},
+			want: []string{"lateen_revision_users{name=mesh} 1"},
 		},
 		"users who cannot be seen": {
 			reason: "not to know is not the same as none", elected: elected, unknown: true,

@@ -22,7 +22,8 @@ import (
 	"github.com/lateen-io/lateen/internal/render"
 )
 
-// Keeper looks after the objects of a resource: it brings them, leaves them to a pipeline, and takes them away with the resource.
+// Keeper looks after the objects of a resource: it brings them, leaves them to a pipeline, and takes them away with the
+// resource.
 type Keeper struct {
 	Client   client.Client
 	Applier  *apply.Applier
@@ -30,8 +31,8 @@ type Keeper struct {
 	Events   events.EventRecorder
 }
 
-// Hold puts the finalizer on a resource whose objects the controller applies. If a pipeline renders them, it takes it off; those
-// that the controller applied before are nobody's first.
+// Hold puts the finalizer on a resource whose objects the controller applies. If a pipeline renders them, it takes it
+// off; those that the controller applied before are nobody's first.
 func (k Keeper) Hold(ctx context.Context, o client.Object, inventory v1.Inventory, pipeline bool) error {
 	if pipeline {
 		if err := k.disown(ctx, o, inventory); err != nil {
@@ -72,8 +73,8 @@ type Request struct {
 	Takes apply.Precedence
 }
 
-// Bring makes the cluster have the objects of a resource. inventory is the one in its status, in which objects are noted
-// before they are created. A conflict is returned: the run is to be repeated.
+// Bring makes the cluster have the objects of a resource. inventory is the one in its status, in which objects are
+// noted before they are created. A conflict is returned: the run is to be repeated.
 func (k Keeper) Bring(ctx context.Context, o client.Object, inventory *v1.Inventory, request Request) (Brought, error) {
 	before, ok := o.DeepCopyObject().(client.Object)
 	if !ok {
@@ -163,8 +164,8 @@ func (k Keeper) tell(o client.Object, result apply.Result) {
 	}
 }
 
-// Withdraw takes the objects of a resource away that has to yield to another one of its name, which it may not have seen when it
-// applied them: both would inject the same pods. It gives what is left, never nil.
+// Withdraw takes the objects of a resource away that has to yield to another one of its name, which it may not have
+// seen when it applied them: both would inject the same pods. It gives what is left, never nil.
 func (k Keeper) Withdraw(ctx context.Context, o client.Object, inventory v1.Inventory) (v1.Inventory, error) {
 	inventory, err := k.handOver(ctx, o, inventory)
 	if err != nil {
@@ -187,9 +188,9 @@ func (k Keeper) keepShared(ctx context.Context, o client.Object, inventory v1.In
 	return inventory.Minus(going.Minus(left)), err
 }
 
-// Finalize deletes the objects of a resource that is being deleted, in an order in which nothing waits for a webhook without a
-// server, and lets the resource go. It always ends: what cannot be deleted here is the garbage collector's, since the resource
-// owns it.
+// Finalize deletes the objects of a resource that is being deleted, in an order in which nothing waits for a webhook
+// without a server, and lets the resource go. It always ends: what cannot be deleted here is the garbage collector's,
+// since the resource owns it.
 func (k Keeper) Finalize(ctx context.Context, o client.Object, inventory v1.Inventory, now time.Time) error {
 	orphans := controllerutil.ContainsFinalizer(o, metav1.FinalizerOrphanDependents) // kubectl delete --cascade=orphan
 	if controllerutil.ContainsFinalizer(o, Finalizer) && !PipelineRendered(o) && !orphans {
@@ -204,7 +205,8 @@ func (k Keeper) Finalize(ctx context.Context, o client.Object, inventory v1.Inve
 		}
 		if err != nil {
 			log.FromContext(ctx).Error(err, "leaving objects to the garbage collector")
-			k.Events.Eventf(o, nil, corev1.EventTypeWarning, "DeletionIncomplete", "Delete", "left to the garbage collector: %s", Note(err.Error()))
+			k.Events.Eventf(o, nil, corev1.EventTypeWarning, "DeletionIncomplete", "Delete", "left to the garbage collector: %s",
+				Note(err.Error()))
 		}
 	}
 	if PipelineRendered(o) { // else the garbage collector would take what the pipeline has taken over

@@ -59,9 +59,9 @@ func Temporary(reason v1.ConditionReason, err error) *Problem {
 // seldom is how often something is tried again that only a person can mend, when no watch tells that they did.
 const seldom = 5 * time.Minute
 
-// Refused is the problem that objects could not be applied, and the error to return for another try: none, if the server says
-// of all of them that they are wrong, or somebody else has them. That is looked at again once in a while, since what
-// makes them wrong may be somebody else's object.
+// Refused is the problem that objects could not be applied, and the error to return for another try: none, if the
+// server says of all of them that they are wrong, or somebody else has them. That is looked at again once in a while,
+// since what makes them wrong may be somebody else's object.
 func Refused(err error) (p *Problem, retry error) {
 	reason := v1.ReasonReconcileError
 	if _, ok := errors.AsType[*apply.TakeoverError](err); ok {
@@ -101,7 +101,9 @@ func Reconciled(p *Problem) v1.Condition {
 	if p == nil {
 		return v1.Condition{Type: v1.ConditionReconciled, Status: metav1.ConditionTrue}
 	}
-	return v1.Condition{Type: v1.ConditionReconciled, Status: metav1.ConditionFalse, Reason: p.Reason, Message: p.Err.Error()}
+	return v1.Condition{
+		Type: v1.ConditionReconciled, Status: metav1.ConditionFalse, Reason: p.Reason, Message: p.Err.Error(),
+	}
 }
 
 // Stalled notes for generic health checks (kstatus), which do not know Reconciled, that a resource needs a person
@@ -115,7 +117,8 @@ func Stalled(c v1.Conditions, p *Problem, now time.Time) v1.Conditions {
 		is, isNot = isNot, is
 	}
 	return c.Without(isNot).Set(v1.Condition{
-		Type: is, Status: metav1.ConditionTrue, Reason: p.Reason, Message: p.Err.Error(), LastTransitionTime: metav1.NewTime(now),
+		Type: is, Status: metav1.ConditionTrue, Reason: p.Reason, Message: p.Err.Error(),
+		LastTransitionTime: metav1.NewTime(now),
 	})
 }
 
@@ -134,7 +137,8 @@ func OwningIstio(rev *v1.IstioRevision) string {
 		}
 		return ""
 	}
-	if kind, name, _ := strings.Cut(rev.Annotations[manifest.AnnotationOwner], "/"); kind == v1.KindIstio && PipelineRendered(rev) {
+	if kind, name, _ := strings.Cut(rev.Annotations[manifest.AnnotationOwner], "/"); kind == v1.KindIstio &&
+		PipelineRendered(rev) {
 		return name
 	}
 	return ""
@@ -249,7 +253,8 @@ func Applied(r events.EventRecorder, about client.Object, changes []apply.Change
 	for _, c := range changes {
 		texts = append(texts, c.String())
 	}
-	r.Eventf(about, nil, corev1.EventTypeNormal, "Applied", "Apply", "%d objects changed: %s", len(changes), Note(strings.Join(texts, ", ")))
+	r.Eventf(about, nil, corev1.EventTypeNormal, "Applied", "Apply", "%d objects changed: %s", len(changes),
+		Note(strings.Join(texts, ", ")))
 }
 
 // Note shortens a text to what an event can hold.

@@ -40,12 +40,17 @@ func TestOwningIstio(t *testing.T) {
 		{"Nobody owns it.", nil, nil, ""},
 		{"Its controller is an Istio.", ref("sailoperator.io/v1", "Istio"), nil, "a"},
 		{"Another group has Istios too.", ref("example.com/v1", "Istio"), nil, ""},
-		{"Something else controls it, whatever a stamp says.", ref("apps/v1", "Deployment"), stamped("Istio/a", "render-istio"), ""},
+		{
+			"Something else controls it, whatever a stamp says.", ref("apps/v1", "Deployment"),
+			stamped("Istio/a", "render-istio"), "",
+		},
 		{"A pipeline's stamp counts.", nil, stamped("Istio/a", "render-istio"), "a"},
 		{"A stamp without a pipeline is a copy by hand.", nil, stamped("Istio/a", ""), ""},
 		{"A stamp of another kind.", nil, stamped("IstioRevision/a", "render-istio"), ""},
 	} {
-		rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "r", OwnerReferences: c.refs, Annotations: c.annotations}}
+		rev := &v1.IstioRevision{
+			ObjectMeta: metav1.ObjectMeta{Name: "r", OwnerReferences: c.refs, Annotations: c.annotations},
+		}
 		if got := OwningIstio(rev); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.reason, got, c.want)
 		}
@@ -90,7 +95,8 @@ func TestEnded(t *testing.T) {
 func TestStalled(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(100, 0).UTC()
-	permanent, temporary := Permanent(v1.ReasonReconcileError, errors.New("x")), Temporary(v1.ReasonReconcileError, errors.New("x"))
+	permanent, temporary := Permanent(v1.ReasonReconcileError, errors.New("x")), Temporary(v1.ReasonReconcileError,
+		errors.New("x"))
 	for _, c := range []struct {
 		reason string
 		before v1.Conditions

@@ -225,7 +225,8 @@ func TestFirstStatus(t *testing.T) {
 	}{
 		{
 			"Nobody has looked yet.", -1,
-			`{"metadata":{"resourceVersion":"7"},"status":{"activeRevisionName":"a","observedGeneration":1,"revisions":{"inUse":0,"ready":0,"total":0}}}`,
+			`{"metadata":{"resourceVersion":"7"},"status":{"activeRevisionName":"a","observedGeneration":1,"revisions":{` +
+				`"inUse":0,"ready":0,"total":0}}}`,
 		},
 		{"Somebody has.", 1, `{"metadata":{"resourceVersion":"7"},"status":{"activeRevisionName":"a"}}`},
 	} {

@@ -29,10 +29,10 @@ func ListsTag(rev *v1.IstioRevision, tag string) bool {
 	})
 }
 
-// TagClash says why a resource may not bring a revision tag, or "": a revision of the cluster has the name, or a resource
-// with precedence brings the tag. Wherever the two control planes are, both would inject what has the tag's label, and
-// the objects need not have one name: it has the namespace in it. o is an IstioRevisionTag, or a revision whose values
-// have the tag.
+// TagClash says why a resource may not bring a revision tag, or "": a revision of the cluster has the name, or a
+// resource with precedence brings the tag. Wherever the two control planes are, both would inject what has the tag's
+// label, and the objects need not have one name: it has the namespace in it. o is an IstioRevisionTag, or a revision
+// whose values have the tag.
 //
 // A revision that has come after the tag does not take its name; see TagOfTheName.
 func (k Keeper) TagClash(ctx context.Context, o client.Object, tag string, tags []v1.IstioRevisionTag,

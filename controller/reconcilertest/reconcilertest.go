@@ -1,5 +1,6 @@
-// Package reconcilertest runs a reconciler on a cluster that exists in memory only: what it writes is recorded, write by
-// write, and any write can be made to fail. A test has the whole list, so that a write too many fails it as one too few does.
+// Package reconcilertest runs a reconciler on a cluster that exists in memory only: what it writes is recorded, write
+// by write, and any write can be made to fail. A test has the whole list, so that a write too many fails it as one too
+// few does.
 //
 // The cluster knows field managers and dry runs. It has no controllers: nothing becomes ready and nothing is collected
 // unless the test does it.
@@ -100,7 +101,8 @@ func New(t *testing.T, objects ...client.Object) *World {
 		DeleteAllOf: func(_ context.Context, _ client.WithWatch, o client.Object, _ ...client.DeleteAllOfOption) error {
 			return fmt.Errorf("nobody expected all of %T to be deleted", o)
 		},
-		SubResourceUpdate: func(_ context.Context, _ client.Client, _ string, o client.Object, _ ...client.SubResourceUpdateOption) error {
+		SubResourceUpdate: func(_ context.Context, _ client.Client, _ string, o client.Object,
+			_ ...client.SubResourceUpdateOption) error {
 			return fmt.Errorf("nobody expected an update of the status of %T", o)
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch,
@@ -146,12 +148,14 @@ func (w *World) record(verb, kind, namespace, name string, do func() error) erro
 func (w *World) countSpec(ctx context.Context, o client.Object) {
 	rev, ok := o.(*v1.IstioRevision)
 	live := &v1.IstioRevision{}
-	if ok && w.store.Get(ctx, client.ObjectKeyFromObject(o), live) == nil && !equality.Semantic.DeepEqual(live.Spec, rev.Spec) {
+	if ok && w.store.Get(ctx, client.ObjectKeyFromObject(o), live) == nil &&
+		!equality.Semantic.DeepEqual(live.Spec, rev.Spec) {
 		rev.Generation = live.Generation + 1
 	}
 }
 
-func (w *World) patch(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+func (w *World) patch(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch,
+	opts ...client.PatchOption) error {
 	var all client.PatchOptions
 	all.ApplyOptions(opts)
 	switch {
@@ -205,8 +209,8 @@ type Step struct {
 	Do func(ctx context.Context, c client.Client) error
 	// Fail are the writes that fail in the run, by how they begin.
 	Fail map[string]error
-	// Writes are all that the run writes, Events all that it tells, and Conditions those of the resource afterwards; nil if
-	// the resource is gone.
+	// Writes are all that the run writes, Events all that it tells, and Conditions those of the resource afterwards; nil
+	// if the resource is gone.
 	Writes, Events, Conditions []string
 	// Again is when the run is to be repeated, and Err how the error begins that makes it be repeated before; "" for none.
 	Again time.Duration
@@ -292,12 +296,14 @@ func Every(verb string, objects ...string) []string {
 	return out
 }
 
-// Changed is the event about so many objects that were changed, and IsTrue the one about a condition that has become so.
+// Changed is the event about so many objects that were changed, and IsTrue the one about a condition that has become
+// so.
 func Changed(objects int) string { return fmt.Sprintf("Normal Applied %d objects changed", objects) }
 
 // IsTrue see Changed.
 func IsTrue(condition string) string { return "Normal " + condition + " " + condition + " is True" }
 
 // UseUnknown is what is said of use before anything has been watched.
-const UseUnknown = "InUse=Unknown UsageCheckFailed: Not known whether a pod or namespace references it: namespaces, pods and what " +
+const UseUnknown = "InUse=Unknown UsageCheckFailed: Not known whether a pod or namespace references it: namespaces, " +
+	"pods and what " +
 	"makes pods have not all been seen yet"

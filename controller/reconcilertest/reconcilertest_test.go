@@ -37,7 +37,9 @@ func TestWrites(t *testing.T) {
 		want   []string
 		err    error
 	}{
-		{"created", func() error { return w.Client.Create(t.Context(), account) }, nil, []string{"create ServiceAccount a/b"}, nil},
+		{"created", func() error {
+			return w.Client.Create(t.Context(), account)
+		}, nil, []string{"create ServiceAccount a/b"}, nil},
 		{
 			"refused", func() error { return w.Client.Create(t.Context(), account.DeepCopy()) },
 			map[string]error{"create Ser": refused},
@@ -57,7 +59,9 @@ func TestWrites(t *testing.T) {
 			istio.Status.State = "x"
 			return w.Client.Status().Patch(t.Context(), istio, client.MergeFrom(before))
 		}, nil, []string{"status Istio mesh"}, nil},
-		{"deleted", func() error { return w.Client.Delete(t.Context(), account) }, nil, []string{"delete ServiceAccount a/b"}, nil},
+		{"deleted", func() error {
+			return w.Client.Delete(t.Context(), account)
+		}, nil, []string{"delete ServiceAccount a/b"}, nil},
 		{"tried", func() error {
 			data, err := applied().MarshalJSON()
 			if err != nil {

@@ -2,8 +2,8 @@ package rendering
 
 import "k8s.io/apimachinery/pkg/runtime/schema"
 
-// RevisionKinds are the kinds of objects that a revision of any bundled version can have. They are for finding the objects of a
-// revision that somebody else has rendered, perhaps of a version that is not bundled any more.
+// RevisionKinds are the kinds of objects that a revision of any bundled version can have. They are for finding the
+// objects of a revision that somebody else has rendered, perhaps of a version that is not bundled any more.
 var RevisionKinds = []schema.GroupVersionKind{
 	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingWebhookConfiguration"},
 	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingAdmissionPolicy"},

@@ -13,8 +13,8 @@ import (
 	"github.com/lateen-io/lateen/controller/rendering"
 )
 
-// TestRevisionKinds compares the list with the rights of the controller, which a program derives from what all bundled versions
-// render.
+// TestRevisionKinds compares the list with the rights of the controller, which a program derives from what all bundled
+// versions render.
 func TestRevisionKinds(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("../../config/rbac/role.yaml")
@@ -32,7 +32,8 @@ func TestRevisionKinds(t *testing.T) {
 			continue
 		}
 		for _, rule := range role.Rules {
-			if !slices.Contains(rule.Verbs, "create") || !slices.Contains(rule.Verbs, "delete") || rule.APIGroups[0] == "sailoperator.io" {
+			if !slices.Contains(rule.Verbs, "create") || !slices.Contains(rule.Verbs, "delete") ||
+				rule.APIGroups[0] == "sailoperator.io" {
 				continue
 			}
 			for _, resource := range rule.Resources {

@@ -1,6 +1,6 @@
-// Package rendering has what the controller's resources are rendered to. It decides nothing: that is render's job, the same
-// for pipelines. This package adds what the controller knows of its cluster, remembers what was rendered of each resource,
-// and makes of the objects what a client of Kubernetes applies.
+// Package rendering has what the controller's resources are rendered to. It decides nothing: that is render's job, the
+// same for pipelines. This package adds what the controller knows of its cluster, remembers what was rendered of each
+// resource, and makes of the objects what a client of Kubernetes applies.
 package rendering
 
 import (
@@ -61,8 +61,8 @@ type Objects struct {
 // OpenShift reports whether the cluster is one.
 func (r *Renderer) OpenShift() bool { return r.Platform == "openshift" }
 
-// input is what all renderings for the cluster have in common. Nobody puts anything into what the controller applies, and
-// failurePolicy is istiod's, as in a pipeline.
+// input is what all renderings for the cluster have in common. Nobody puts anything into what the controller applies,
+// and failurePolicy is istiod's, as in a pipeline.
 func (r *Renderer) input() render.Input {
 	return render.Input{
 		Charts: r.Charts,

@@ -14,8 +14,8 @@ import (
 	"github.com/lateen-io/lateen/internal/release"
 )
 
-// TestReuse counts renderings, by the metric that operators see: what was rendered is used until what it was made from changes.
-// It is not parallel: the counter is the process's.
+// TestReuse counts renderings, by the metric that operators see: what was rendered is used until what it was made from
+// changes. It is not parallel: the counter is the process's.
 func TestReuse(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	if err := metrics.Register(registry, metrics.State{Elected: make(chan struct{})}); err != nil {
@@ -26,7 +26,9 @@ func TestReuse(t *testing.T) {
 	revision := func(uid types.UID, generation int64, change func(*v1.IstioRevision)) *v1.IstioRevision {
 		rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: string(uid), UID: uid, Generation: generation}}
 		rev.Spec.Version, rev.Spec.Namespace = newest, "istio-system"
-		rev.Spec.Values = &v1.Values{Raw: []byte(`{"global":{"istioNamespace":"istio-system"},"revision":"` + string(uid) + `"}`)}
+		rev.Spec.Values = &v1.Values{
+			Raw: []byte(`{"global":{"istioNamespace":"istio-system"},"revision":"` + string(uid) + `"}`),
+		}
 		if change != nil {
 			change(rev)
 		}
@@ -53,15 +55,22 @@ func TestReuse(t *testing.T) {
 		{"Its status has, and its labels, and its resource version.", objects(revision("a", 1, func(rev *v1.IstioRevision) {
 			rev.ResourceVersion, rev.Labels, rev.Status.State = "9", map[string]string{"x": "y"}, v1.Healthy
 		})), 0, false},
-		{"Its spec has.", objects(revision("a", 2, func(rev *v1.IstioRevision) { rev.Spec.Namespace = "elsewhere" })), 1, true},
-		{"It belongs to an Istio now, with which its objects are stamped.", objects(revision("a", 2, func(rev *v1.IstioRevision) {
+		{"Its spec has.", objects(revision("a", 2, func(rev *v1.IstioRevision) {
 			rev.Spec.Namespace = "elsewhere"
-			rev.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1.GroupVersion.String(), Kind: v1.KindIstio, Name: "mesh"}}
 		})), 1, true},
+		{"It belongs to an Istio now, with which its objects are stamped.",
+			objects(revision("a", 2, func(rev *v1.IstioRevision) {
+				rev.Spec.Namespace = "elsewhere"
+				rev.OwnerReferences = []metav1.OwnerReference{
+					{APIVersion: v1.GroupVersion.String(), Kind: v1.KindIstio, Name: "mesh"},
+				}
+			})), 1, true},
 		{"Another revision has objects of its own.", objects(revision("b", 2, nil)), 1, true},
 		{"A tag has, too.", tag(revision("b", 2, nil)), 1, true},
 		{"A tag of the same revision.", tag(revision("b", 2, nil)), 0, false},
-		{"Its revision has changed.", tag(revision("b", 3, func(rev *v1.IstioRevision) { rev.Spec.Namespace = "elsewhere" })), 1, true},
+		{"Its revision has changed.", tag(revision("b", 3, func(rev *v1.IstioRevision) {
+			rev.Spec.Namespace = "elsewhere"
+		})), 1, true},
 	} {
 		before := renderings(t, registry)
 		out, found := c.do()
@@ -112,7 +121,8 @@ func TestCRDs(t *testing.T) {
 	other := crds("b", versions[len(versions)-1], `{"global":{"istioNamespace":"istio-system"},"revision":"b"}`)
 	older := crds("c", versions[0], `{"global":{"istioNamespace":"istio-system"},"revision":"c"}`)
 	if one.Digest != other.Digest || one.Owner == other.Owner {
-		t.Errorf("two revisions of a version bring the same CRDs, each as its own: got %s of %s and %s of %s", one.Digest, one.Owner, other.Digest, other.Owner)
+		t.Errorf("two revisions of a version bring the same CRDs, each as its own: got %s of %s and %s of %s", one.Digest,
+			one.Owner, other.Digest, other.Owner)
 	}
 	if one.Digest == older.Digest {
 		t.Error("those of another version are others")
@@ -122,7 +132,8 @@ func TestCRDs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if crd.GetName() != name || crd.GetKind() != "CustomResourceDefinition" || crd.GetAnnotations()["lateen.io/owner"] != "Istio/mesh" {
+	if crd.GetName() != name || crd.GetKind() != "CustomResourceDefinition" ||
+		crd.GetAnnotations()["lateen.io/owner"] != "Istio/mesh" {
 		t.Errorf("got the %s %s of %s", crd.GetKind(), crd.GetName(), crd.GetAnnotations()["lateen.io/owner"])
 	}
 	if _, err := one.Object("gone.istio.io", ""); err == nil {

@@ -26,7 +26,8 @@ func TestSameWords(t *testing.T) {
 	t.Parallel()
 	r := &Renderer{KubeVersion: "v1.34.0", Platform: "openshfit"}
 	options := resource.Settings{
-		resource.OptionKubeVersion: r.KubeVersion, resource.OptionPlatform: r.Platform, resource.OptionFluxSubstitute: "false",
+		resource.OptionKubeVersion: r.KubeVersion, resource.OptionPlatform: r.Platform,
+		resource.OptionFluxSubstitute: "false",
 	}
 	for _, c := range []struct {
 		kind, spec string

@@ -1,5 +1,5 @@
-// Command migrate-istiooperator turns IstioOperator resources into Istio and IstioCNI resources: a KRM function for kustomize and
-// kpt, and a command. README.md in this directory tells how to use it.
+// Command migrate-istiooperator turns IstioOperator resources into Istio and IstioCNI resources: a KRM function for
+// kustomize and kpt, and a command. README.md in this directory tells how to use it.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command render-cni expands IstioCNI resources into the objects of Istio's CNI plugin: a KRM function for kustomize and kpt, a
-// kustomize exec plugin, and a command. README.md in this directory tells how to use it.
+// Command render-cni expands IstioCNI resources into the objects of Istio's CNI plugin: a KRM function for kustomize
+// and kpt, a kustomize exec plugin, and a command. README.md in this directory tells how to use it.
 package main
 
 import (

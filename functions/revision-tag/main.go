@@ -1,5 +1,5 @@
-// Command revision-tag expands IstioRevisionTag resources into the webhooks of Istio's revision tags: a KRM function for kustomize and kpt, a
-// kustomize exec plugin, and a command. README.md in this directory tells how to use it.
+// Command revision-tag expands IstioRevisionTag resources into the webhooks of Istio's revision tags: a KRM function
+// for kustomize and kpt, a kustomize exec plugin, and a command. README.md in this directory tells how to use it.
 package main
 
 import (

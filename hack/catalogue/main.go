@@ -63,7 +63,8 @@ func add(version, module string) error {
 		return fmt.Errorf("-version %q: %w (example: 1.28.4)", version, err)
 	}
 	if !strings.HasPrefix(module, "v0.0.0-") {
-		return fmt.Errorf("-module %q: give the pseudo-version of istio.io/istio that `go list -m istio.io/istio@<commit of the tag>` prints", module)
+		return fmt.Errorf("-module %q: give the pseudo-version of istio.io/istio that `go list -m istio.io/istio@<commit of "+
+			"the tag>` prints", module)
 	}
 	mod := filepath.Join("releases", version+".mod")
 	if _, err := os.Stat(mod); err == nil {
@@ -129,8 +130,9 @@ func verify() error {
 				e.Version, strings.Join(images, ", "), strings.Join(e.Images, ", "))
 		}
 		if digest != e.Digest {
-			return fmt.Errorf("the bundle of Istio %s has digest %s, the catalogue records %s: find out what changed (exporter, module pin); "+
-				"if it is meant, run `go run ./hack/catalogue digests` and have the diff reviewed", e.Version, digest, e.Digest)
+			return fmt.Errorf(
+				"the bundle of Istio %s has digest %s, the catalogue records %s: find out what changed (exporter, module pin); "+
+					"if it is meant, run `go run ./hack/catalogue digests` and have the diff reviewed", e.Version, digest, e.Digest)
 		}
 	}
 	return nil

@@ -1,5 +1,6 @@
-// Command figures measures the shape of the code: for each package its job, its lines, its lines of test per line, the length
-// of its functions, what is too wide and what is exported without a comment. It reads syntax trees and compiles nothing.
+// Command figures measures the shape of the code: for each package its job, its lines, its lines of test per line, the
+// length of its functions, what is too wide and what is exported without a comment. It reads syntax trees and compiles
+// nothing.
 //
 //	go run ./hack/figures [directory]
 package main
@@ -60,7 +61,8 @@ func measure(root string) ([]*figures, error) {
 		case err != nil:
 			return err
 		case d.IsDir():
-			if path != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "bin" || isModule(path)) {
+			if path != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "bin" ||
+				isModule(path)) {
 				return fs.SkipDir
 			}
 			return nil
@@ -203,7 +205,8 @@ func write(w io.Writer, all []*figures) error {
 	var sum figures
 	for _, f := range all {
 		rows = append(rows, f.row())
-		sum.code, sum.test, sum.functions, sum.wide = sum.code+f.code, sum.test+f.test, sum.functions+f.functions, sum.wide+f.wide
+		sum.code, sum.test, sum.functions, sum.wide = sum.code+f.code, sum.test+f.test, sum.functions+f.functions, sum.wide+
+			f.wide
 		sum.longest = max(sum.longest, f.longest)
 	}
 	sum.dir = "all"
@@ -226,7 +229,8 @@ func write(w io.Writer, all []*figures) error {
 }
 
 func (f *figures) row() string {
-	return fmt.Sprintf("%s\t%d\t%d\t%s\t%d\t%d %s\t%d\t%s", f.dir, f.code, f.test, ratio(f.test, f.code), f.functions, f.longest, f.name,
+	return fmt.Sprintf("%s\t%d\t%d\t%s\t%d\t%d %s\t%d\t%s", f.dir, f.code, f.test, ratio(f.test, f.code), f.functions,
+		f.longest, f.name,
 		f.wide, f.job)
 }
 

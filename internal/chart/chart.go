@@ -1,5 +1,5 @@
-// Package chart renders one Helm chart with Helm's own engine. Nothing else in Lateen knows Helm, and nothing here knows
-// Istio: which chart, which values and what becomes of the text is decided by the callers.
+// Package chart renders one Helm chart with Helm's own engine. Nothing else in Lateen knows Helm, and nothing here
+// knows Istio: which chart, which values and what becomes of the text is decided by the callers.
 package chart
 
 import (
@@ -18,8 +18,9 @@ import (
 	"helm.sh/helm/v3/pkg/engine"
 )
 
-// DefaultKubeVersion is what a chart is told about the cluster when nobody says otherwise. Helm's own default is v1.20.0,
-// which no supported Istio runs on. It is written into the output, so that the same input stays the same output.
+// DefaultKubeVersion is what a chart is told about the cluster when nobody says otherwise. Helm's own default is
+// v1.20.0, which no supported Istio runs on. It is written into the output, so that the same input stays the same
+// output.
 const DefaultKubeVersion = "v1.34.0"
 
 // Chart is a Helm chart in memory. It is not changed by rendering and may be rendered by several goroutines at once.
@@ -41,8 +42,8 @@ func newChart(c *helmchart.Chart) *Chart {
 	return out
 }
 
-// Load reads a chart from its files. Templates are those that can give objects: notes for people are left out. defaults is what
-// values.yaml says, as JSON, or nil if nobody has converted it before.
+// Load reads a chart from its files. Templates are those that can give objects: notes for people are left out. defaults
+// is what values.yaml says, as JSON, or nil if nobody has converted it before.
 func Load(files []release.File, defaults []byte) (*Chart, error) {
 	var values map[string]any
 	if defaults != nil {
@@ -105,9 +106,10 @@ func (c *Chart) WithFile(name string, data []byte) *Chart {
 	return &Chart{chart: &other, templates: c.templates, engines: &pool{}}
 }
 
-// Only returns the chart with only those templates executed that keep says yes to, as helm --show-only does: all others are there
-// to be included. Istio's zzz_profile.yaml, which computes the values for all others, is always wanted by callers; keep is asked for it
-// like for any other file, and for partials, whose base name starts with an underscore, it is not asked.
+// Only returns the chart with only those templates executed that keep says yes to, as helm --show-only does: all others
+// are there to be included. Istio's zzz_profile.yaml, which computes the values for all others, is always wanted by
+// callers; keep is asked for it like for any other file, and for partials, whose base name starts with an underscore,
+// it is not asked.
 func (c *Chart) Only(keep func(template string) bool) *Chart {
 	some := *c
 	some.templates = slices.DeleteFunc(slices.Clone(c.templates), func(name string) bool { return !keep(c.local(name)) })
@@ -169,11 +171,15 @@ func (c *Chart) execute(top func() (chartutil.Values, error)) (map[string]string
 	if err != nil {
 		return nil, err
 	}
-	r := &request{name: c.Name(), top: given, templates: c.templates, texts: make(map[string]string, len(c.templates)), done: make(chan struct{})}
+	r := &request{
+		name: c.Name(), top: given, templates: c.templates, texts: make(map[string]string, len(c.templates)),
+		done: make(chan struct{}),
+	}
 	if c.engines.render(c.chart, r) {
 		return r.texts, nil
 	}
-	// Something is wrong, and what the engine says of a template that another one includes is not what it says of the template.
+	// Something is wrong, and what the engine says of a template that another one includes is not what it says of the
+	// template.
 	if given, err = top(); err != nil {
 		return nil, err
 	}

@@ -44,9 +44,12 @@ func message(err error) string {
 
 func TestLoad(t *testing.T) {
 	c := load(t, map[string]string{
-		"values.yaml": "a: 1\n", "files/x.yaml": "x", "README.md": "for people", "templates/NOTES.txt": "for people", "templates/a.yaml": "a",
+		"values.yaml": "a: 1\n", "files/x.yaml": "x", "README.md": "for people", "templates/NOTES.txt": "for people",
+		"templates/a.yaml": "a",
 	})
-	got := []any{c.Name(), c.Version(), c.Defaults(), string(c.File("files/x.yaml")), c.File("README.md"), c.File("templates/a.yaml")}
+	got := []any{
+		c.Name(), c.Version(), c.Defaults(), string(c.File("files/x.yaml")), c.File("README.md"), c.File("templates/a.yaml"),
+	}
 	want := []any{"tiny", "1.2.3", map[string]any{"a": 1.0}, "x", []byte(nil), []byte(nil)}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("what a chart is (-want +got)\n%s", diff)
@@ -60,14 +63,18 @@ func TestLoadFails(t *testing.T) {
 		want     string
 	}{
 		"dependency": {
-			reason:   "charts of Istio stand alone; a dependency would have to come from somewhere",
-			contents: map[string]string{"Chart.yaml": chartYAML + "dependencies:\n- name: other\n  version: 1.0.0\n  repository: https://example.com\n"},
-			want:     "chart tiny has dependencies on other charts, which is not supported",
+			reason: "charts of Istio stand alone; a dependency would have to come from somewhere",
+			contents: map[string]string{
+				"Chart.yaml": chartYAML + "dependencies:\n- name: other\n  version: 1.0.0\n  repository: https://example.com\n",
+			},
+			want: "chart tiny has dependencies on other charts, which is not supported",
 		},
 		"vendored chart": {
-			reason:   "Chart.yaml need not say it: what is below charts/ would be rendered, too",
-			contents: map[string]string{"charts/sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 1.0.0\n", "charts/sub/templates/a.yaml": "a"},
-			want:     "chart tiny has dependencies on other charts, which is not supported",
+			reason: "Chart.yaml need not say it: what is below charts/ would be rendered, too",
+			contents: map[string]string{
+				"charts/sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 1.0.0\n", "charts/sub/templates/a.yaml": "a",
+			},
+			want: "chart tiny has dependencies on other charts, which is not supported",
 		},
 		"broken Chart.yaml": {
 			reason:   "the message says what was being done",
@@ -77,7 +84,8 @@ func TestLoadFails(t *testing.T) {
 		"broken values.yaml": {
 			reason:   "the message says which file",
 			contents: map[string]string{"values.yaml": "a: b: c"},
-			want:     "loading chart: cannot load values.yaml: error converting YAML to JSON: yaml: mapping values are not allowed in this context",
+			want: "loading chart: cannot load values.yaml: error converting YAML to JSON: yaml: mapping values are not " +
+				"allowed in this context",
 		},
 	}
 	for name, tc := range cases {
@@ -109,15 +117,21 @@ func TestRender(t *testing.T) {
 			want:     []chart.Manifest{{Template: "templates/a.yaml", Text: `{"a":1,"b":{"c":2}}`}},
 		},
 		"release": {
-			reason:   "a chart sees an installation of that name in that namespace",
-			contents: map[string]string{"templates/a.yaml": "{{ .Release.Name }} {{ .Release.Namespace }} {{ .Release.IsInstall }} {{ .Release.IsUpgrade }} {{ .Release.Service }}"},
-			target:   chart.Target{Release: "default-istiod", Namespace: "istio-system"},
-			want:     []chart.Manifest{{Template: "templates/a.yaml", Text: "default-istiod istio-system true false Helm"}},
+			reason: "a chart sees an installation of that name in that namespace",
+			contents: map[string]string{
+				"templates/a.yaml": "{{ .Release.Name }} {{ .Release.Namespace }} {{ .Release.IsInstall }} {{ .Release.IsUpgrade " +
+					"}} {{ .Release.Service }}",
+			},
+			target: chart.Target{Release: "default-istiod", Namespace: "istio-system"},
+			want:   []chart.Manifest{{Template: "templates/a.yaml", Text: "default-istiod istio-system true false Helm"}},
 		},
 		"order": {
-			reason:   "by template, without partials and those that give nothing",
-			contents: map[string]string{"templates/b.yaml": "b", "templates/a.yaml": `{{ include "p" . }}`, "templates/_p.tpl": `{{ define "p" }}p{{ end }}`, "templates/c.yaml": "{{ if false }}c{{ end }}\n \n"},
-			want:     []chart.Manifest{{Template: "templates/a.yaml", Text: "p"}, {Template: "templates/b.yaml", Text: "b"}},
+			reason: "by template, without partials and those that give nothing",
+			contents: map[string]string{
+				"templates/b.yaml": "b", "templates/a.yaml": `{{ include "p" . }}`,
+				"templates/_p.tpl": `{{ define "p" }}p{{ end }}`, "templates/c.yaml": "{{ if false }}c{{ end }}\n \n",
+			},
+			want: []chart.Manifest{{Template: "templates/a.yaml", Text: "p"}, {Template: "templates/b.yaml", Text: "b"}},
 		},
 		"files": {
 			reason:   "templates read files of the chart",
@@ -137,13 +151,16 @@ func TestRender(t *testing.T) {
 		"broken template": {
 			reason:   "the message says where",
 			contents: map[string]string{"templates/a.yaml": "{{ .Values.a.b.c }}"},
-			err: `rendering chart tiny 1.2.3: template: tiny/templates/a.yaml:1:10: executing "tiny/templates/a.yaml" at <.Values.a.b.c>: ` +
+			err: `rendering chart tiny 1.2.3: template: tiny/templates/a.yaml:1:10: executing "tiny/templates/a.yaml" at ` +
+				`<.Values.a.b.c>: ` +
 				"nil pointer evaluating interface {}.b",
 		},
 		"resource policy": {
 			reason:   "Helm's other annotations ask nothing of us",
 			contents: map[string]string{"templates/a.yaml": "metadata: {annotations: {helm.sh/resource-policy: keep}}"},
-			want:     []chart.Manifest{{Template: "templates/a.yaml", Text: "metadata: {annotations: {helm.sh/resource-policy: keep}}"}},
+			want: []chart.Manifest{
+				{Template: "templates/a.yaml", Text: "metadata: {annotations: {helm.sh/resource-policy: keep}}"},
+			},
 		},
 		"default Kubernetes version": {
 			reason:   "our own, not Helm's meaningless v1.20.0",
@@ -157,10 +174,12 @@ func TestRender(t *testing.T) {
 			want:     []chart.Manifest{{Template: "templates/a.yaml", Text: "v1.31 1 31"}},
 		},
 		"Kubernetes version of a provider": {
-			reason:   "charts look for the suffix",
-			contents: map[string]string{"templates/a.yaml": kubeVersion + ` {{ contains "-gke" .Capabilities.KubeVersion.GitVersion }}`},
-			target:   chart.Target{KubeVersion: "v1.31.2-gke.100"},
-			want:     []chart.Manifest{{Template: "templates/a.yaml", Text: "v1.31.2-gke.100 1 31 true"}},
+			reason: "charts look for the suffix",
+			contents: map[string]string{
+				"templates/a.yaml": kubeVersion + ` {{ contains "-gke" .Capabilities.KubeVersion.GitVersion }}`,
+			},
+			target: chart.Target{KubeVersion: "v1.31.2-gke.100"},
+			want:   []chart.Manifest{{Template: "templates/a.yaml", Text: "v1.31.2-gke.100 1 31 true"}},
 		},
 		"no Kubernetes version": {
 			reason:   "the message shows how one looks",
@@ -187,22 +206,31 @@ func TestRender(t *testing.T) {
 	}
 }
 
-const kubeVersion = "{{ .Capabilities.KubeVersion.Version }} {{ .Capabilities.KubeVersion.Major }} {{ .Capabilities.KubeVersion.Minor }}"
+const kubeVersion = "{{ .Capabilities.KubeVersion.Version }} {{ .Capabilities.KubeVersion.Major }} {{ " +
+	".Capabilities.KubeVersion.Minor }}"
 
 // TestVariants: Only and WithFile make charts of their own and leave the first as it was.
 func TestVariants(t *testing.T) {
-	c := load(t, map[string]string{"files/x": "x", "templates/a.yaml": `a {{ .Files.Get "files/x" }}`, "templates/b.yaml": "b"})
-	a, b := chart.Manifest{Template: "templates/a.yaml", Text: "a x"}, chart.Manifest{Template: "templates/b.yaml", Text: "b"}
+	c := load(t, map[string]string{
+		"files/x": "x", "templates/a.yaml": `a {{ .Files.Get "files/x" }}`, "templates/b.yaml": "b",
+	})
+	a, b := chart.Manifest{Template: "templates/a.yaml", Text: "a x"}, chart.Manifest{
+		Template: "templates/b.yaml", Text: "b",
+	}
 	cases := map[string]struct {
 		reason string
 		chart  *chart.Chart
 		want   []chart.Manifest
 	}{
-		"only":       {"the templates that were asked for", c.Only(func(t string) bool { return t == "templates/b.yaml" }), []chart.Manifest{b}},
-		"none":       {"may be none", c.Only(func(string) bool { return false }), []chart.Manifest{}},
-		"other file": {"with another content", c.WithFile("files/x", []byte("y")), []chart.Manifest{{Template: a.Template, Text: "a y"}, b}},
-		"no such":    {"a file that is not there is not added", c.WithFile("files/y", []byte("y")), []chart.Manifest{a, b}},
-		"original":   {"is what it was", c, []chart.Manifest{a, b}},
+		"only": {"the templates that were asked for", c.Only(func(t string) bool {
+			return t == "templates/b.yaml"
+		}), []chart.Manifest{b}},
+		"none": {"may be none", c.Only(func(string) bool { return false }), []chart.Manifest{}},
+		"other file": {
+			"with another content", c.WithFile("files/x", []byte("y")), []chart.Manifest{{Template: a.Template, Text: "a y"}, b},
+		},
+		"no such":  {"a file that is not there is not added", c.WithFile("files/y", []byte("y")), []chart.Manifest{a, b}},
+		"original": {"is what it was", c, []chart.Manifest{a, b}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -219,10 +247,14 @@ func TestVariants(t *testing.T) {
 
 func TestRenderChangesNothing(t *testing.T) {
 	c := load(t, map[string]string{
-		"values.yaml": "a: {b: {c: 1}}\nother: {x: 1}\n", "templates/a.yaml": `{{ $_ := set .Values.a.b "c" "changed" }}{{ $_ := set .Values.mine.l "k" "changed" }}{{ toJson .Values }}`,
+		"values.yaml": "a: {b: {c: 1}}\nother: {x: 1}\n",
+		"templates/a.yaml": `{{ $_ := set .Values.a.b "c" "changed" }}{{ $_ := set .Values.mine.l "k" "changed" }}{{ toJson ` +
+			`.Values }}`,
 	})
 	values := func() map[string]any {
-		return map[string]any{"mine": map[string]any{"l": map[string]any{"k": "v"}}, "other": nil, "a": map[string]any{"d": 1.0}}
+		return map[string]any{
+			"mine": map[string]any{"l": map[string]any{"k": "v"}}, "other": nil, "a": map[string]any{"d": 1.0},
+		}
 	}
 	given := values()
 	first, err := c.Render(given, chart.Target{})
@@ -232,7 +264,9 @@ func TestRenderChangesNothing(t *testing.T) {
 	if diff := cmp.Diff(values(), given); diff != "" {
 		t.Errorf("a template that sets values must not set the caller's (-want +got)\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]any{"a": map[string]any{"b": map[string]any{"c": 1.0}}, "other": map[string]any{"x": 1.0}}, c.Defaults()); diff != "" {
+	if diff := cmp.Diff(map[string]any{
+		"a": map[string]any{"b": map[string]any{"c": 1.0}}, "other": map[string]any{"x": 1.0},
+	}, c.Defaults()); diff != "" {
 		t.Errorf("nor the chart's (-want +got)\n%s", diff)
 	}
 	second, err := c.Render(given, chart.Target{})
@@ -293,7 +327,10 @@ func TestConcurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := map[string]any{"profile": "ambient", "global": map[string]any{"istioNamespace": "istio-system"}, "pilot": map[string]any{"env": map[string]any{"A": "b"}}}
+	values := map[string]any{
+		"profile": "ambient", "global": map[string]any{"istioNamespace": "istio-system"},
+		"pilot": map[string]any{"env": map[string]any{"A": "b"}},
+	}
 	var results [4][]chart.Manifest
 	var errs [4]error
 	var wg sync.WaitGroup

@@ -13,12 +13,13 @@ import (
 	"helm.sh/helm/v3/pkg/engine"
 )
 
-// Helm's engine parses all templates of a chart on each call, which takes as long as executing them. An engine below is one call that does not
-// end: among the chart's templates is one more, which the call executes first, and which takes requests from a channel and executes
-// the chart's own templates for them, the way Helm does. docs/adr/0013 has the reasoning.
+// Helm's engine parses all templates of a chart on each call, which takes as long as executing them. An engine below is
+// one call that does not end: among the chart's templates is one more, which the call executes first, and which takes
+// requests from a channel and executes the chart's own templates for them, the way Helm does. docs/adr/0013 has the
+// reasoning.
 
-// driver is that template. The methods are those of a request; $ is what Helm gives to every template of the chart. The sentence at its
-// end keeps the engine from executing the rest of the chart when there are no more requests.
+// driver is that template. The methods are those of a request; $ is what Helm gives to every template of the chart. The
+// sentence at its end keeps the engine from executing the rest of the chart when there are no more requests.
 const driver = `{{ range $request := .Values.requests -}}
   {{ $scope := $request.Scope $ -}}
   {{ range $request.Templates }}{{ $request.Enter $scope . }}{{ $request.Leave . (include . $scope) }}{{ end -}}
@@ -37,8 +38,8 @@ type request struct {
 	done      chan struct{}
 }
 
-// Scope is what the templates see: what the engine would have made of the chart and the values. Templates write into it for those that
-// come after them.
+// Scope is what the templates see: what the engine would have made of the chart and the values. Templates write into it
+// for those that come after them.
 func (r *request) Scope(driver chartutil.Values) chartutil.Values {
 	scope := maps.Clone(driver)
 	for _, key := range []string{"Values", "Release", "Capabilities"} {
@@ -91,7 +92,8 @@ func start(c *helmchart.Chart) *running {
 	return r
 }
 
-// pool keeps running engines of one chart while they are not used; the garbage collector ends those that are not used for long.
+// pool keeps running engines of one chart while they are not used; the garbage collector ends those that are not used
+// for long.
 type pool struct{ idle sync.Pool }
 
 // render executes templates of a chart, and tells whether that went well.
@@ -114,8 +116,8 @@ func (p *pool) render(c *helmchart.Chart, r *request) bool {
 	}
 }
 
-// inOrder sorts the names of templates as the engine does: those in deeper directories first, then from z to a. Templates see what
-// those before them have set.
+// inOrder sorts the names of templates as the engine does: those in deeper directories first, then from z to a.
+// Templates see what those before them have set.
 func inOrder(templates []string) {
 	slices.SortFunc(templates, func(a, b string) int {
 		return cmp.Or(cmp.Compare(strings.Count(b, "/"), strings.Count(a, "/")), strings.Compare(b, a))

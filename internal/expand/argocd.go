@@ -87,14 +87,16 @@ func (e *Expanded) unskipped(items []manifest.Object) finding.List {
 		local := o.Annotation(resource.AnnotationLocalConfig) == "true"
 		switch skipped := files[resource.LocationOf(o).Path]; {
 		case local && !skipped:
-			findings = append(findings, resource.Finding(o, finding.Info, nil, "Argo CD does not know "+resource.AnnotationLocalConfig+
-				" and would apply it: write the comment # "+manifest.CommentArgoSkip+
-				" on the line above apiVersion, in a file with nothing "+
-				"else that Argo CD is to apply"))
+			findings = append(findings, resource.Finding(o, finding.Info, nil,
+				"Argo CD does not know "+resource.AnnotationLocalConfig+
+					" and would apply it: write the comment # "+manifest.CommentArgoSkip+
+					" on the line above apiVersion, in a file with nothing "+
+					"else that Argo CD is to apply"))
 		case !local && skipped:
-			findings = append(findings, resource.Finding(o, finding.Warning, nil, "Argo CD leaves it out, because of the comment "+
-				manifest.CommentArgoSkip+", and kpt and Flux apply it: remove the comment, or add the annotation "+
-				resource.AnnotationLocalConfig+`: "true"`))
+			findings = append(findings, resource.Finding(o, finding.Warning, nil,
+				"Argo CD leaves it out, because of the comment "+
+					manifest.CommentArgoSkip+", and kpt and Flux apply it: remove the comment, or add the annotation "+
+					resource.AnnotationLocalConfig+`: "true"`))
 		case local:
 			if other, ok := beside(o, items); ok {
 				findings = append(findings, resource.Finding(o, finding.Warning, nil,

@@ -15,7 +15,8 @@ import (
 
 // BenchmarkOne renders one Istio and writes the objects, all but starting the process.
 func BenchmarkOne(b *testing.B) {
-	const istio = "{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {values: {pilot: {resources: {requests: {cpu: 100m}}}}}}"
+	const istio = "{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {values: {pilot: " +
+		"{resources: {requests: {cpu: 100m}}}}}}"
 	b.ReportAllocs()
 	for b.Loop() {
 		items, err := resource.ParseDocuments([]byte(istio))
@@ -39,7 +40,8 @@ func BenchmarkHundred(b *testing.B) {
 	var text strings.Builder
 	text.WriteString("apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n")
 	for i := range 100 {
-		fmt.Fprintf(&text, "- {apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: mesh%d}, spec: {version: %s}}\n", i, versions[i%len(versions)])
+		fmt.Fprintf(&text, "- {apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: mesh%d}, spec: {version: %s}}\n",
+			i, versions[i%len(versions)])
 	}
 	b.ReportAllocs()
 	for b.Loop() {

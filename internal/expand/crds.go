@@ -183,9 +183,10 @@ func withoutCRDs(before, after []manifest.Object) finding.List {
 		resource.OptionPrefix+resource.OptionCRDs)
 	if asked {
 		message = fmt.Sprintf("%d of Istio's CRDs leave the package, since no version of Istio in it has them any more: "+
-			"%s. %s. To keep one, put its file back without the annotation %s", len(gone), enumerate(gone, func(o manifest.Object) string {
-			return o.ID().Name
-		}), deleted, manifest.AnnotationOwner)
+			"%s. %s. To keep one, put its file back without the annotation %s", len(gone),
+			enumerate(gone, func(o manifest.Object) string {
+				return o.ID().Name
+			}), deleted, manifest.AnnotationOwner)
 	}
 	if used := ofKinds(gone, after); len(used) > 0 {
 		message += "; the package has " + enumerate(used, func(o manifest.Object) string { return o.ID().String() })

@@ -233,7 +233,8 @@ func TestCRDsLeave(t *testing.T) {
 			"{config.kubernetes.io/local-config: 'true', internal.config.kubernetes.io/path: istio.yaml, lateen.io/crds: " +
 			crds + "}}\nspec: {version: " + version + ", namespace: istio-system}\n"
 	}
-	const deleted = " Argo CD and Flux leave them in the cluster; who prunes by other means (kpt live apply, kubectl apply " +
+	const deleted = " Argo CD and Flux leave them in the cluster; who prunes by other means (kpt live apply, kubectl " +
+		"apply " +
 		"--prune) deletes them, and with them every resource of their kinds."
 	all := strconv.Itoa(len(crdsOf(t)) + 1)
 	for _, c := range []struct {
@@ -243,10 +244,12 @@ func TestCRDsLeave(t *testing.T) {
 	}{
 		{
 			"the version has one less", "include", nil, "1 of Istio's CRDs leave the package, since no version of Istio in " +
-				"it has them any more: " + oneMore + "." + deleted + " To keep one, put its file back without the annotation lateen.io/owner",
+				"it has them any more: " + oneMore + "." + deleted +
+				" To keep one, put its file back without the annotation lateen.io/owner",
 		},
 		{
-			"which the package has a resource of", "include", []string{gadget}, "1 of Istio's CRDs leave the package, since no " +
+			"which the package has a resource of", "include", []string{gadget},
+			"1 of Istio's CRDs leave the package, since no " +
 				"version of Istio in it has them any more: " + oneMore + "." + deleted + " To keep one, put its file back " +
 				"without the annotation lateen.io/owner; the package has Gadget app/a (extensions.istio.io)",
 		},

@@ -1,6 +1,6 @@
-// Package expand renders the resources of one package: it resolves their versions, checks their values, plans and renders
-// each, and settles what concerns several of them together: Istio's CRDs, which a package has once, and the targets of
-// tags.
+// Package expand renders the resources of one package: it resolves their versions, checks their values, plans and
+// renders each, and settles what concerns several of them together: Istio's CRDs, which a package has once, and the
+// targets of tags.
 package expand
 
 import (
@@ -41,8 +41,8 @@ type Request struct {
 	// Options are in force for it, those of its annotations included.
 	Options resource.Options
 	// Protect says that nothing remembers older revisions (kustomize): the objects of a RevisionBased control plane ask
-	// Argo CD and Flux to leave them in the cluster when they are no longer rendered. Those of any other do so if the option
-	// protect says it.
+	// Argo CD and Flux to leave them in the cluster when they are no longer rendered. Those of any other do so if the
+	// option protect says it.
 	Protect bool
 
 	around *around
@@ -228,8 +228,10 @@ func RevisionObject(out Output, source manifest.Object) (manifest.Object, error)
 		{n, "apiVersion", out.Revision.APIVersion},
 		{n, "kind", out.Revision.Kind},
 		{n, "metadata", map[string]any{
-			"name":        out.Revision.Name,
-			"labels":      map[string]any{manifest.LabelRevision: out.Revision.Name, manifest.LabelManagedBy: manifest.ManagedBy},
+			"name": out.Revision.Name,
+			"labels": map[string]any{
+				manifest.LabelRevision: out.Revision.Name, manifest.LabelManagedBy: manifest.ManagedBy,
+			},
 			"annotations": annotations,
 		}},
 		{spec, "version", string(out.Revision.Spec.Version)},
@@ -270,8 +272,10 @@ func SourceObject(source manifest.Object) manifest.Object {
 		withoutLife(o)
 	}
 	for key := range o.Annotations() {
-		if key == resource.AnnotationFunction || key == resource.AnnotationLocalConfig || strings.HasPrefix(key, "internal.config.kubernetes.io/") ||
-			strings.HasPrefix(key, "config.k8s.io/") || key == "config.kubernetes.io/index" || key == "config.kubernetes.io/path" {
+		if key == resource.AnnotationFunction || key == resource.AnnotationLocalConfig ||
+			strings.HasPrefix(key, "internal.config.kubernetes.io/") ||
+			strings.HasPrefix(key, "config.k8s.io/") || key == "config.kubernetes.io/index" ||
+			key == "config.kubernetes.io/path" {
 			o.DeleteAnnotation(key)
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
-// collisions warns of control planes that get in each other's way. Earlier revisions that the package remembers do not count:
-// they are on their way out.
+// collisions warns of control planes that get in each other's way. Earlier revisions that the package remembers do not
+// count: they are on their way out.
 func (a *around) collisions() finding.List {
 	var planes []mesh.ControlPlane
 	items := map[finding.Ref]manifest.Object{}
@@ -51,9 +51,9 @@ func (p plane) based() bool {
 	return resource.Text(p.item, "spec", "updateStrategy", "type") == string(v1.UpdateStrategyRevisionBased)
 }
 
-// labels warns of namespaces and workloads in the package that ask for injection by a revision or tag that is not in it.
-// A package without a control plane says nothing about that. Without memory, an earlier revision of a RevisionBased Istio is
-// not in the package, but may be in the cluster.
+// labels warns of namespaces and workloads in the package that ask for injection by a revision or tag that is not in
+// it. A package without a control plane says nothing about that. Without memory, an earlier revision of a RevisionBased
+// Istio is not in the package, but may be in the cluster.
 func (a *around) labels(memory bool) finding.List {
 	names := tagNames(a.items)
 	for _, p := range a.controlPlanes() {
@@ -73,9 +73,13 @@ func (a *around) labels(memory bool) finding.List {
 			continue
 		}
 		severity, message := a.missing(u, known, memory)
-		if severity == finding.Warning && !memory && slices.ContainsFunc(a.controlPlanes(), func(p plane) bool { return p.istio == u.name && p.based() }) {
-			message += fmt.Sprintf(". If Istio/%s was InPlace before, the control plane %[1]s still injects, as long as it is in the cluster: a GitOps tool "+
-				"prunes it unless the commit before rendered it with the option protect (annotation lateen.io/protect: \"true\")", u.name)
+		if severity == finding.Warning && !memory && slices.ContainsFunc(a.controlPlanes(), func(p plane) bool {
+			return p.istio == u.name && p.based()
+		}) {
+			message += fmt.Sprintf(". If Istio/%s was InPlace before, the control plane %[1]s still injects, as long as it is "+
+				"in the cluster: a GitOps tool "+
+				"prunes it unless the commit before rendered it with the option protect (annotation lateen.io/protect: \"true\")",
+				u.name)
 		}
 		if message != "" {
 			findings = append(findings, resource.Finding(u.item, severity, u.field, message))
@@ -84,26 +88,30 @@ func (a *around) labels(memory bool) finding.List {
 	return findings
 }
 
-// missing is what to say about a user of a revision or tag that is not in the package, if anything. known are those that are.
+// missing is what to say about a user of a revision or tag that is not in the package, if anything. known are those
+// that are.
 func (a *around) missing(u use, known string, memory bool) (finding.Severity, string) {
 	key := u.field[len(u.field)-1]
 	if key != usage.LabelRevision {
 		if u.unsure {
 			return finding.Info, "" // its namespace may well have a label
 		}
-		return finding.Warning, fmt.Sprintf("%s means the revision or tag named default, and the package has none%s: use the label istio.io/rev, "+
-			"or add an IstioRevisionTag named default", asked[key], itHas(known))
+		return finding.Warning, fmt.Sprintf(
+			"%s means the revision or tag named default, and the package has none%s: use the label istio.io/rev, "+
+				"or add an IstioRevisionTag named default", asked[key], itHas(known))
 	}
 	if p := a.earlier(u.name); p != nil && !memory {
-		return finding.Info, fmt.Sprintf("istio.io/rev: %s is not in the package, but may be an earlier revision of Istio/%s that is in the cluster; "+
-			"move the label to %s when that one is ready", u.name, p.istio, p.name)
+		return finding.Info, fmt.Sprintf(
+			"istio.io/rev: %s is not in the package, but may be an earlier revision of Istio/%s that is in the cluster; "+
+				"move the label to %s when that one is ready", u.name, p.istio, p.name)
 	}
 	says := fmt.Sprintf("istio.io/rev: %s is no revision or tag of the package%s: ", u.name, itHas(known))
 	switch {
 	case u.item.Kind() == "Gateway":
 		return finding.Warning, says + "no control plane would deploy the Gateway"
 	case u.unsure:
-		return finding.Info, says + "nothing would be injected, unless the namespace, which is not in the package, has a label of its own"
+		return finding.Info, says + "nothing would be injected, unless the namespace, which is not in the package, has a " +
+			"label of its own"
 	}
 	return finding.Warning, says + "nothing would be injected, and Pods may fail to start"
 }
@@ -117,7 +125,9 @@ func itHas(known string) string {
 }
 
 // asked is how the labels that mean the name default are written.
-var asked = map[string]string{usage.LabelInjection: "istio-injection: enabled", usage.LabelInject: `sidecar.istio.io/inject: "true"`}
+var asked = map[string]string{
+	usage.LabelInjection: "istio-injection: enabled", usage.LabelInject: `sidecar.istio.io/inject: "true"`,
+}
 
 // earlier is the Istio, updated by revisions, that can have had a revision of the name before; nil if there is none.
 func (a *around) earlier(revision string) *plane {

@@ -17,17 +17,24 @@ import (
 // were not before, none has left the package, and the list can be written, read, and expanded again to the same; on an
 // error the items are what they were.
 func FuzzList(f *testing.F) {
-	const based = "{version: v1.28.3, updateStrategy: {type: RevisionBased}, values: {pilot: {env: {A: b}}}, meshConfig: {rootNamespace: x}}"
-	revision := "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata:\n  name: default-v1-27-0\n  labels: {lateen.io/revision: default-v1-27-0}\n" +
-		"  annotations: {lateen.io/owner: Istio/default, internal.config.kubernetes.io/path: old/r.yaml, internal.config.kubernetes.io/index: '0'}\n"
-	generated := "kind: Role\napiVersion: rbac.authorization.k8s.io/v1\nmetadata: {name: istiod, namespace: istio-system, annotations: {lateen.io/owner: Istio/default, internal.config.kubernetes.io/path: x.yaml}}\n"
+	const based = "{version: v1.28.3, updateStrategy: {type: RevisionBased}, values: {pilot: {env: {A: b}}}, meshConfig: " +
+		"{rootNamespace: x}}"
+	revision := "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata:\n  name: default-v1-27-0\n  labels: " +
+		"{lateen.io/revision: default-v1-27-0}\n" +
+		"  annotations: {lateen.io/owner: Istio/default, internal.config.kubernetes.io/path: old/r.yaml, " +
+		"internal.config.kubernetes.io/index: '0'}\n"
+	generated := "kind: Role\napiVersion: rbac.authorization.k8s.io/v1\nmetadata: {name: istiod, namespace: " +
+		"istio-system, annotations: {lateen.io/owner: Istio/default, internal.config.kubernetes.io/path: x.yaml}}\n"
 	for _, seed := range []string{
 		resourceList(istio("default", "{version: v1.28.3}"), istio("default", "{version: v1.28.3}", local), namespace),
 		resourceList(istio("default", based, "annotations: {lateen.io/track: 'true'}")),
 		resourceList("", istio("default", based, inFile("a/istio.yaml")), revision, generated, namespace),
-		resourceList(configMap+"data: {platform: openshift, kube-version: v1.30.0, failure-policy: chart}\n", istio("a", "{version: v1.23.2, profile: remote}", local)),
-		resourceList(istio("a", "{}"), istio("a", "{namespace: a}", inFile("a.yaml")), istio("b", "{namespace: b}", inFile("b.yaml"))),
-		resourceList("", "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: r}\nspec: {version: v1.28.3, namespace: ns, values: {revision: r, global: {istioNamespace: ns}}}\n"),
+		resourceList(configMap+"data: {platform: openshift, kube-version: v1.30.0, failure-policy: chart}\n",
+			istio("a", "{version: v1.23.2, profile: remote}", local)),
+		resourceList(istio("a", "{}"), istio("a", "{namespace: a}", inFile("a.yaml")),
+			istio("b", "{namespace: b}", inFile("b.yaml"))),
+		resourceList("", "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: r}\nspec: {version: "+
+			"v1.28.3, namespace: ns, values: {revision: r, global: {istioNamespace: ns}}}\n"),
 		resourceList("", istio("default", "{version: v1.0.0, hub: x}", inFile("../a.yaml"))),
 		resourceList("kind: Secret\n", namespace), resourceList("", namespace, configMap),
 	} {
@@ -56,7 +63,9 @@ func FuzzList(f *testing.F) {
 		if _, unique := placesOf(out.Items); !unique {
 			t.Fatalf("two items in one place:\n%s", write(t, out))
 		}
-		checkFiles(t, slices.DeleteFunc(slices.Clone(out.Items), func(o manifest.Object) bool { return places[resource.LocationOf(o)] }))
+		checkFiles(t, slices.DeleteFunc(slices.Clone(out.Items), func(o manifest.Object) bool {
+			return places[resource.LocationOf(o)]
+		}))
 		checkStable(t, in, out)
 	})
 }
@@ -85,7 +94,8 @@ func checkStable(t *testing.T, in, out *krm.List) {
 		return // a generator does not get its own output
 	}
 	again.Config = in.Config
-	if diff := cmp.Diff(written, write(t, &krm.List{Items: expand.RenderIstio.List(again, resource.Settings{}).Items})); diff != "" {
+	if diff := cmp.Diff(written, write(t,
+		&krm.List{Items: expand.RenderIstio.List(again, resource.Settings{}).Items})); diff != "" {
 		t.Fatalf("expanded twice (-first +second)\n%s", diff)
 	}
 }

@@ -16,11 +16,11 @@ import (
 	"github.com/lateen-io/lateen/internal/resource"
 )
 
-// TestHistories applies random edits to a package - add, bump, switch the strategy, retarget and delete - while workloads in two
-// clusters move to whatever revision is the active one, and each cluster now and then leaves a usage report in the package,
-// which stays and becomes stale. It renders after each, as kpt would. Whatever the history, the package equals one
-// rendered from scratch from the same sources, plus the revisions that had to be retained; no revision goes that nothing has
-// released, and none that a workload really uses.
+// TestHistories applies random edits to a package - add, bump, switch the strategy, retarget and delete - while
+// workloads in two clusters move to whatever revision is the active one, and each cluster now and then leaves a usage
+// report in the package, which stays and becomes stale. It renders after each, as kpt would. Whatever the history, the
+// package equals one rendered from scratch from the same sources, plus the revisions that had to be retained; no
+// revision goes that nothing has released, and none that a workload really uses.
 func TestHistories(t *testing.T) {
 	histories, steps := 12, 16
 	if testing.Short() {
@@ -37,12 +37,15 @@ func TestHistories(t *testing.T) {
 		return h.released
 	}
 	for seed := range histories {
-		run(uint64(seed), history{meshes: []string{"default", "blue"}, versions: []string{"v1.26.0", "v1.27.0", "v1.28.3"}, compare: true}, steps)
+		run(uint64(seed), history{
+			meshes: []string{"default", "blue"}, versions: []string{"v1.26.0", "v1.27.0", "v1.28.3"}, compare: true,
+		}, steps)
 	}
 	// Without the comparisons it costs a fraction, and of few versions each comes back soon: this is about the reports.
 	released := 0
 	for seed := range 2 * histories {
-		released += run(uint64(seed), history{meshes: []string{"default"}, versions: []string{"v1.27.0", "v1.28.3"}}, steps+steps/2)
+		released += run(uint64(seed), history{meshes: []string{"default"}, versions: []string{"v1.27.0", "v1.28.3"}},
+			steps+steps/2)
 	}
 	if released < histories {
 		t.Errorf("only %d revisions were released in all histories: they show nothing", released)
@@ -105,10 +108,13 @@ func (h *history) step() {
 		h.say("delete the report of %s", cluster)
 		delete(h.sources, cluster+".yaml")
 	default:
-		spec := fmt.Sprintf("{version: %s, namespace: %s, updateStrategy: {type: %s}, values: {meshConfig: {discoverySelectors: [{matchLabels: {mesh: %s}}]}}}",
-			h.versions[h.rng.IntN(len(h.versions))], name, []string{"InPlace", "RevisionBased", "RevisionBased", "RevisionBased"}[h.rng.IntN(4)], name)
+		spec := fmt.Sprintf("{version: %s, namespace: %s, updateStrategy: {type: %s}, values: {meshConfig: "+
+			"{discoverySelectors: [{matchLabels: {mesh: %s}}]}}}",
+			h.versions[h.rng.IntN(len(h.versions))], name,
+			[]string{"InPlace", "RevisionBased", "RevisionBased", "RevisionBased"}[h.rng.IntN(4)], name)
 		h.say("%s %s", name, spec)
-		h.sources[file] = istio(name, spec, strings.Replace(inFile(file), "{", "{lateen.io/clusters: '"+strings.Join(clusters, ",")+"', ", 1))
+		h.sources[file] = istio(name, spec,
+			strings.Replace(inFile(file), "{", "{lateen.io/clusters: '"+strings.Join(clusters, ",")+"', ", 1))
 	}
 	h.render()
 }
@@ -136,10 +142,12 @@ func (h *history) move(cluster, name string) {
 	}
 }
 
-// report is what a cluster sees: all revisions of the package, and which its workloads use. Now and then it cannot see one.
+// report is what a cluster sees: all revisions of the package, and which its workloads use. Now and then it cannot see
+// one.
 func (h *history) report(cluster string) {
 	var b strings.Builder
-	b.WriteString("apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata:\n  name: " + cluster + "\n  annotations: {config.kubernetes.io/local-config: 'true', " +
+	b.WriteString("apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata:\n  name: " + cluster +
+		"\n  annotations: {config.kubernetes.io/local-config: 'true', " +
 		"internal.config.kubernetes.io/path: " + cluster + ".yaml}\nspec:\n")
 	fmt.Fprintf(&b, "  observedAt: '2026-11-22T12:%02d:%02dZ'\n  revisions:\n", len(h.log)/60, len(h.log)%60)
 	h.say("report of %s", cluster)
@@ -212,12 +220,14 @@ func (h *history) compareWithScratch(list []string, before map[string]bool, out 
 	}
 	again := *out
 	again.Items = read(h.t, write(h.t, out)).Items
-	if diff := cmp.Diff(itemsOf(h.t, out.Items), itemsOf(h.t, expand.RenderIstio.List(&again, resource.Settings{}).Items)); diff != "" {
+	if diff := cmp.Diff(itemsOf(h.t, out.Items),
+		itemsOf(h.t, expand.RenderIstio.List(&again, resource.Settings{}).Items)); diff != "" {
 		h.t.Errorf("rendered twice (-first +second)\n%s", diff)
 	}
 }
 
-// difference holds the package against the one from scratch and returns the retained revisions that make the difference.
+// difference holds the package against the one from scratch and returns the retained revisions that make the
+// difference.
 func (h *history) difference(got, scratch []manifest.Object) map[string]bool {
 	h.t.Helper()
 	retained := map[string]bool{}
@@ -275,7 +285,9 @@ func itemsOf(t *testing.T, items []manifest.Object) map[manifest.ID]string {
 	for _, o := range items {
 		c := o.Copy()
 		// Which revision became active when is history, too.
-		for _, a := range []string{resource.AnnotationPath, resource.AnnotationIndex, manifest.AnnotationActivation, manifest.AnnotationStaleReports} {
+		for _, a := range []string{
+			resource.AnnotationPath, resource.AnnotationIndex, manifest.AnnotationActivation, manifest.AnnotationStaleReports,
+		} {
 			c.DeleteAnnotation(a)
 		}
 		out[o.ID()] = write(t, &krm.List{Items: []manifest.Object{c}})
@@ -283,8 +295,8 @@ func itemsOf(t *testing.T, items []manifest.Object) map[manifest.ID]string {
 	return out
 }
 
-// TestSkippedFromTheNewest: with several earlier revisions in a package, the newest of them says how far an upgrade leaps,
-// wherever it stands.
+// TestSkippedFromTheNewest: with several earlier revisions in a package, the newest of them says how far an upgrade
+// leaps, wherever it stands.
 func TestSkippedFromTheNewest(t *testing.T) {
 	for _, c := range []struct {
 		reason  string
@@ -294,13 +306,15 @@ func TestSkippedFromTheNewest(t *testing.T) {
 		{"newest last", []string{"v1.24.2", "v1.25.1", "v1.27.0"}, ""},
 		{"newest first", []string{"v1.27.0", "v1.25.1", "v1.24.2"}, ""},
 		{"newest between", []string{"v1.24.2", "v1.26.0", "v1.25.1"}, ""},
-		{"too far even from the newest", []string{"v1.23.2", "v1.25.1", "v1.24.2"}, "spec.version: from v1.25.1 to v1.28.3; by revisions, Istio supports " +
-			"two minor versions at a time. Go by way of v1.27-latest"},
+		{"too far even from the newest", []string{"v1.23.2", "v1.25.1", "v1.24.2"},
+			"spec.version: from v1.25.1 to v1.28.3; by revisions, Istio supports " +
+				"two minor versions at a time. Go by way of v1.27-latest"},
 		{"by number, not by letter", []string{"v1.9.0", "v1.26.0", "v1.3.0"}, ""},
 	} {
 		list := []string{istio("default", "{version: v1.28.3, updateStrategy: {type: RevisionBased}}", inFile("istio.yaml"))}
 		for _, version := range c.earlier {
-			list = append(list, "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: default-"+strings.ReplaceAll(version, ".", "-")+
+			list = append(list, "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: default-"+
+				strings.ReplaceAll(version, ".", "-")+
 				", annotations: {lateen.io/owner: Istio/default, lateen.io/version: "+version+"}}\n")
 		}
 		out := run(t, resourceList("", list...))

@@ -31,8 +31,8 @@ type Expanded struct {
 	Strict bool
 }
 
-// Items expands, of the resources that a user wrote, those of the function's kinds. all are the items of the package, memory
-// tells whether older revisions stay where the output goes.
+// Items expands, of the resources that a user wrote, those of the function's kinds. all are the items of the package,
+// memory tells whether older revisions stay where the output goes.
 func (f Function) Items(items, all []manifest.Object, options resource.Settings, memory bool) Expanded {
 	e := Expanded{function: f, around: &around{items: all, options: options, dirs: directories{}}}
 	every := union(all, items)
@@ -50,7 +50,8 @@ func (f Function) Items(items, all []manifest.Object, options resource.Settings,
 			continue
 		}
 		if first, twice := seen[r.Name()]; twice {
-			e.Findings = append(e.Findings, resource.Finding(item, finding.Error, []string{"metadata", "name"}, r.Name()+" is there twice"+first))
+			e.Findings = append(e.Findings,
+				resource.Finding(item, finding.Error, []string{"metadata", "name"}, r.Name()+" is there twice"+first))
 			continue
 		}
 		seen[r.Name()] = resource.Also(item)
@@ -185,7 +186,9 @@ func (f Function) newTask(in *krm.List, options resource.Settings) (task, findin
 		t.scope = func(o string) bool { return o == owner || all(o) && !present[o] }
 		t.generator = !t.memory
 		t.work = []manifest.Object{*config}
-		i := slices.IndexFunc(in.Items, func(o manifest.Object) bool { return resource.IsResource(o, f.Kinds...) && o.ID() == config.ID() })
+		i := slices.IndexFunc(in.Items, func(o manifest.Object) bool {
+			return resource.IsResource(o, f.Kinds...) && o.ID() == config.ID()
+		})
 		if i >= 0 && t.generator { // kustomize passes the configuration among the items as well
 			t.items = slices.Delete(slices.Clone(in.Items), i, i+1)
 		} else if i >= 0 {
@@ -291,8 +294,8 @@ func (t task) run() ([]manifest.Object, finding.List) { //nolint:cyclop // the p
 	return items, append(e.Findings, findings...)
 }
 
-// withoutDefault warns if the revision default leaves the package of an Istio that stays: some things of a cluster are there
-// only once, and come with the default revision or tag.
+// withoutDefault warns if the revision default leaves the package of an Istio that stays: some things of a cluster are
+// there only once, and come with the default revision or tag.
 func (e *Expanded) withoutDefault(before, after []manifest.Object) finding.List {
 	has := func(items []manifest.Object, owner string) bool {
 		return slices.ContainsFunc(items, func(o manifest.Object) bool {
@@ -305,11 +308,12 @@ func (e *Expanded) withoutDefault(before, after []manifest.Object) finding.List 
 		if r.Istio == nil || !has(before, owner) || has(after, owner) || tagNames(after)["default"] {
 			continue
 		}
-		findings = append(findings, resource.Finding(r.Object, finding.Warning, nil, "the revision default leaves the package, and there is no tag named default to take over: "+
-			"the validator istiod-default-validator goes, which only a default revision or tag has, and "+
-			"istio-injection: enabled means nothing any more. "+
-			"Add an IstioRevisionTag named default, unless nothing needs them. The ServiceAccount "+
-			"istio-reader-service-account stays: other revisions rely on it"))
+		findings = append(findings, resource.Finding(r.Object, finding.Warning, nil,
+			"the revision default leaves the package, and there is no tag named default to take over: "+
+				"the validator istiod-default-validator goes, which only a default revision or tag has, and "+
+				"istio-injection: enabled means nothing any more. "+
+				"Add an IstioRevisionTag named default, unless nothing needs them. The ServiceAccount "+
+				"istio-reader-service-account stays: other revisions rely on it"))
 	}
 	return findings
 }
@@ -326,8 +330,9 @@ func (o Output) dir() string {
 	return o.Revision.Name
 }
 
-// warnUntracked tells of a RevisionBased control plane whose old revisions nobody will remove: nothing remembers them here,
-// and no controller hears of them, since the resource is not in the output (plain) or dropped from it later (local-config).
+// warnUntracked tells of a RevisionBased control plane whose old revisions nobody will remove: nothing remembers them
+// here, and no controller hears of them, since the resource is not in the output (plain) or dropped from it later
+// (local-config).
 func (e *Expanded) warnUntracked(plain bool) {
 	for i, r := range e.Sources {
 		unseen := r.Object.Annotation(resource.AnnotationLocalConfig) == "true"
@@ -335,16 +340,19 @@ func (e *Expanded) warnUntracked(plain bool) {
 			unseen = !e.options[i].Track
 		}
 		if unseen && r.Istio != nil && r.Istio.Spec.RevisionBased() {
-			e.Findings = append(e.Findings, resource.Finding(r.Object, finding.Warning, []string{"spec", "updateStrategy", "type"},
-				"RevisionBased without tracking: nothing here remembers older revisions, so nobody will remove the old one after an upgrade. "+
-					"Let the controller track it (generator: annotation lateen.io/track: \"true\"; transformer: no local-config), or remove old revisions by hand"))
+			e.Findings = append(e.Findings,
+				resource.Finding(r.Object, finding.Warning, []string{"spec", "updateStrategy", "type"},
+					"RevisionBased without tracking: nothing here remembers older revisions, so nobody will remove the old one after "+
+						"an upgrade. "+
+						"Let the controller track it (generator: annotation lateen.io/track: \"true\"; transformer: no local-config), "+
+						"or remove old revisions by hand"))
 		}
 	}
 }
 
-// Remembers tells whether the caller keeps items in files (kpt): what an earlier run generated comes back as input. It looks
-// at what users wrote only, so that the answer does not depend on what a run leaves of the rest. kustomize notes paths too,
-// for the second and later transformers, beside an annotation of its own.
+// Remembers tells whether the caller keeps items in files (kpt): what an earlier run generated comes back as input. It
+// looks at what users wrote only, so that the answer does not depend on what a run leaves of the rest. kustomize notes
+// paths too, for the second and later transformers, beside an annotation of its own.
 func Remembers(items []manifest.Object) bool {
 	files := false
 	for _, o := range items {

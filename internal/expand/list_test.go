@@ -18,12 +18,14 @@ import (
 
 // istio is an Istio with a flow mapping as its spec and further metadata, "annotations: {...}".
 func istio(name, spec string, metadata ...string) string {
-	return "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: " + name + "\n" + indent(metadata...) + "spec: " + spec + "\n"
+	return "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: " + name + "\n" + indent(metadata...) +
+		"spec: " + spec + "\n"
 }
 
 // inFile is the metadata of an item of a kpt package.
 func inFile(path string) string {
-	return "annotations: {lateen.io/rendered-by: render-istio, internal.config.kubernetes.io/path: " + path + ", internal.config.kubernetes.io/index: '0'}"
+	return "annotations: {lateen.io/rendered-by: render-istio, internal.config.kubernetes.io/path: " + path +
+		", internal.config.kubernetes.io/index: '0'}"
 }
 
 const (
@@ -113,7 +115,9 @@ func TestModes(t *testing.T) {
 		"generator": {
 			reason: "the resource is the configuration and is not part of the output, nor is anything of its API",
 			in:     resourceList(istio("default", spec), istio("default", spec, local), namespace),
-			want:   map[string][]string{"Istio": nil, "IstioRevision": nil, "Namespace": {"istio-system"}, "Deployment": {"istiod"}},
+			want: map[string][]string{
+				"Istio": nil, "IstioRevision": nil, "Namespace": {"istio-system"}, "Deployment": {"istiod"},
+			},
 		},
 		"generator alone": {
 			reason: "older versions of kustomize do not pass the configuration among the items",
@@ -127,33 +131,43 @@ func TestModes(t *testing.T) {
 		},
 		"generator beside others": {
 			reason: "each generator expands its own resource",
-			in:     resourceList(istio("a", "{namespace: a}"), istio("a", "{namespace: a}", local), istio("b", "{namespace: b}", local)),
-			want:   map[string][]string{"Istio": {"b"}, "Deployment": {"istiod-a"}},
+			in: resourceList(istio("a", "{namespace: a}"), istio("a", "{namespace: a}", local),
+				istio("b", "{namespace: b}", local)),
+			want: map[string][]string{"Istio": {"b"}, "Deployment": {"istiod-a"}},
 		},
 		"transformer": {
 			reason: "all resources are expanded and kept",
 			in:     resourceList("", istio("a", "{namespace: a}", local), namespace, istio("b", "{namespace: b}", local)),
-			want:   map[string][]string{"Istio": {"a", "b"}, "IstioRevision": {"a", "b"}, "Deployment": {"istiod-a", "istiod-b"}, "Namespace": {"istio-system"}},
+			want: map[string][]string{
+				"Istio": {"a", "b"}, "IstioRevision": {"a", "b"}, "Deployment": {"istiod-a", "istiod-b"},
+				"Namespace": {"istio-system"},
+			},
 		},
 		"configMap": {
 			reason: "options for all resources of the package",
 			in:     resourceList(configMap+"data: {crds: include}\n", istio("default", spec)),
-			want:   map[string][]string{"Istio": {"default"}, "ConfigMap": {"istio", "istio-sidecar-injector", "values"}, "CustomResourceDefinition": crdsOf(t)},
+			want: map[string][]string{
+				"Istio": {"default"}, "ConfigMap": {"istio", "istio-sidecar-injector", "values"},
+				"CustomResourceDefinition": crdsOf(t),
+			},
 		},
 		"annotation over configMap": {
 			reason: "what the resource says about itself wins",
-			in:     resourceList(configMap+"data: {crds: include}\n", istio("default", spec, "annotations: {lateen.io/crds: exclude}")),
-			want:   map[string][]string{"CustomResourceDefinition": nil},
+			in: resourceList(configMap+"data: {crds: include}\n",
+				istio("default", spec, "annotations: {lateen.io/crds: exclude}")),
+			want: map[string][]string{"CustomResourceDefinition": nil},
 		},
 		"configPath": {
 			reason: "only the resource that is named is expanded; it stays",
-			in:     resourceList(istio("a", "{namespace: a}"), istio("a", "{namespace: a}", inFile("a.yaml")), istio("b", "{namespace: b}", inFile("b.yaml"))),
-			want:   map[string][]string{"Istio": {"a", "b"}, "IstioRevision": {"a"}, "Deployment": {"istiod-a"}},
+			in: resourceList(istio("a", "{namespace: a}"), istio("a", "{namespace: a}", inFile("a.yaml")),
+				istio("b", "{namespace: b}", inFile("b.yaml"))),
+			want: map[string][]string{"Istio": {"a", "b"}, "IstioRevision": {"a"}, "Deployment": {"istiod-a"}},
 		},
 		"IstioRevision": {
 			reason: "written by a user, it is its own plan",
-			in:     resourceList("", "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: r}\nspec: {version: v1.28.3, namespace: ns, values: {revision: r, global: {istioNamespace: ns}}}\n"),
-			want:   map[string][]string{"IstioRevision": {"r"}, "Deployment": {"istiod-r"}},
+			in: resourceList("", "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: r}\nspec: "+
+				"{version: v1.28.3, namespace: ns, values: {revision: r, global: {istioNamespace: ns}}}\n"),
+			want: map[string][]string{"IstioRevision": {"r"}, "Deployment": {"istiod-r"}},
 		},
 		"nothing to expand": {
 			reason: "a package without resources passes through",
@@ -223,7 +237,9 @@ func crdsOf(t *testing.T) []string {
 
 // TestUntouched: user's items come out byte for byte, comments and all.
 func TestUntouched(t *testing.T) {
-	item := "# head\nkind: Whatever # why\nmetadata:\n  name: \"x\"\n  annotations:\n    internal.config.kubernetes.io/path: 'x.yaml'\n    internal.config.kubernetes.io/index: '0'\nlist: [a,   b]\ntext: |2\n\n    x\n"
+	item := "# head\nkind: Whatever # why\nmetadata:\n  name: \"x\"\n  annotations:\n    " +
+		"internal.config.kubernetes.io/path: 'x.yaml'\n    internal.config.kubernetes.io/index: '0'\nlist: [a,   b]\ntext: " +
+		"|2\n\n    x\n"
 	in := read(t, resourceList("", item, istio("default", "{}", inFile("istio.yaml"))))
 	before := write(t, &krm.List{Items: in.Items[:1]})
 	out := expand.RenderIstio.List(in, resource.Settings{})
@@ -251,7 +267,8 @@ func TestRetention(t *testing.T) {
 	}
 	first := write(t, run(t, resourceList("", at("v1.27.0"))))
 	second := run(t, bump(first, "v1.28.3"))
-	if diff := cmp.Diff([]string{"istiod-default-v1-27-0", "istiod-default-v1-28-3"}, names(second, "Deployment")); diff != "" {
+	if diff := cmp.Diff([]string{"istiod-default-v1-27-0", "istiod-default-v1-28-3"},
+		names(second, "Deployment")); diff != "" {
 		t.Errorf("after a version bump both control planes are there (-want +got)\n%s", diff)
 	}
 	old := func(l *krm.List) string {
@@ -267,8 +284,11 @@ func TestRetention(t *testing.T) {
 		t.Errorf("the older one byte for byte as it was (-before +after)\n%s", diff)
 	}
 	third := read(t, write(t, second))
-	third.Items = slices.DeleteFunc(third.Items, func(o manifest.Object) bool { return o.Kind() == "IstioRevision" && o.ID().Name == "default-v1-27-0" })
-	if diff := cmp.Diff([]string{"istiod-default-v1-28-3"}, names(expand.RenderIstio.List(third, resource.Settings{}), "Deployment")); diff != "" {
+	third.Items = slices.DeleteFunc(third.Items, func(o manifest.Object) bool {
+		return o.Kind() == "IstioRevision" && o.ID().Name == "default-v1-27-0"
+	})
+	if diff := cmp.Diff([]string{"istiod-default-v1-28-3"},
+		names(expand.RenderIstio.List(third, resource.Settings{}), "Deployment")); diff != "" {
 		t.Errorf("once somebody has removed its IstioRevision its objects go (-want +got)\n%s", diff)
 	}
 	back := run(t, bump(write(t, second), "v1.27.0"))
@@ -301,12 +321,18 @@ func TestRetention(t *testing.T) {
 func TestIdempotent(t *testing.T) {
 	const based = "updateStrategy: {type: RevisionBased}"
 	cases := map[string]string{
-		"one":         resourceList("", istio("default", "{}", inFile("istio.yaml"))),
-		"all options": resourceList(configMap+"data: {crds: include, failure-policy: chart, platform: openshift, kube-version: v1.30.0}\n", namespace, istio("default", "{profile: ambient, "+based+"}", inFile("a/b/istio.yaml"))),
-		"two and more": resourceList("", istio("a", "{namespace: a, version: v1.24-latest, "+based+"}", inFile("a.yaml")), namespace,
+		"one": resourceList("", istio("default", "{}", inFile("istio.yaml"))),
+		"all options": resourceList(configMap+
+			"data: {crds: include, failure-policy: chart, platform: openshift, kube-version: v1.30.0}\n", namespace,
+			istio("default", "{profile: ambient, "+based+"}", inFile("a/b/istio.yaml"))),
+		"two and more": resourceList("", istio("a", "{namespace: a, version: v1.24-latest, "+based+"}", inFile("a.yaml")),
+			namespace,
 			istio("b", "{namespace: b, version: v1.23.2}", inFile("b.yaml"))),
-		"remote":      resourceList("", istio("default", "{profile: remote, version: v1.23.2, values: {global: {remotePilotAddress: 10.0.0.1}}}", inFile("istio.yaml"))),
-		"configPath":  resourceList(istio("a", "{namespace: a}"), istio("b", "{namespace: b}", inFile("b.yaml")), istio("a", "{namespace: a}", inFile("x/a.yaml"))),
+		"remote": resourceList("",
+			istio("default", "{profile: remote, version: v1.23.2, values: {global: {remotePilotAddress: 10.0.0.1}}}",
+				inFile("istio.yaml"))),
+		"configPath": resourceList(istio("a", "{namespace: a}"), istio("b", "{namespace: b}", inFile("b.yaml")),
+			istio("a", "{namespace: a}", inFile("x/a.yaml"))),
 		"transformer": resourceList("", namespace, istio("default", "{"+based+"}", local)),
 		"odd names":   resourceList("", istio("on", "{namespace: 'yes'}", inFile("'on.yaml'"))),
 	}
@@ -350,8 +376,11 @@ func checkFiles(t testing.TB, items []manifest.Object) {
 
 func TestCRDsOnce(t *testing.T) {
 	for name, in := range map[string]string{
-		"asked for by the older": resourceList("", istio("a", "{namespace: a, version: v1.24.2}", "annotations: {lateen.io/crds: include}"), istio("b", "{namespace: b, version: v1.28.3}")),
-		"asked for by all":       resourceList(configMap+"data: {crds: include}\n", istio("b", "{namespace: b, version: v1.28.3}"), istio("a", "{namespace: a, version: v1.24.2}"), istio("c", "{namespace: c, version: v1.28.3}")),
+		"asked for by the older": resourceList("",
+			istio("a", "{namespace: a, version: v1.24.2}", "annotations: {lateen.io/crds: include}"),
+			istio("b", "{namespace: b, version: v1.28.3}")),
+		"asked for by all": resourceList(configMap+"data: {crds: include}\n", istio("b", "{namespace: b, version: v1.28.3}"),
+			istio("a", "{namespace: a, version: v1.24.2}"), istio("c", "{namespace: c, version: v1.28.3}")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := run(t, in)
@@ -432,32 +461,61 @@ func TestErrors(t *testing.T) {
 		"version": {
 			reason: "says where, and what there is",
 			in:     resourceList("", good, istio("default", "{version: v1.21.0}", inFile("istio.yaml"))),
-			want:   []found{{"error", "default", "spec.version", "istio.yaml", "spec.version: Istio v1.21.0 is not bundled; bundled versions: v1.23.2, "}},
+			want: []found{
+				{
+					"error", "default", "spec.version", "istio.yaml",
+					"spec.version: Istio v1.21.0 is not bundled; bundled versions: v1.23.2, ",
+				},
+			},
 		},
 		"decoding": {
 			reason: "fields are read strictly",
 			in:     resourceList("", istio("default", "{verison: v1.28.3}", inFile("istio.yaml")), good),
-			want:   []found{{"error", "default", "spec.verison", "istio.yaml", "spec.verison: unknown field; did you mean version?"}},
+			want: []found{
+				{"error", "default", "spec.verison", "istio.yaml", "spec.verison: unknown field; did you mean version?"},
+			},
 		},
 		"values": {
 			reason: "held against the schema of the version",
 			in:     resourceList("", istio("default", "{values: {pilot: {traceSamplin: 1}}}", inFile("istio.yaml"))),
-			want:   []found{{"error", "default", "spec.values.pilot.traceSamplin", "istio.yaml", "spec.values.pilot.traceSamplin: unknown field in v1.28.3; did you mean traceSampling?"}},
+			want: []found{
+				{
+					"error", "default", "spec.values.pilot.traceSamplin", "istio.yaml",
+					"spec.values.pilot.traceSamplin: unknown field in v1.28.3; did you mean traceSampling?",
+				},
+			},
 		},
 		"values by type": {
 			reason: "every env is a map of text",
 			in:     resourceList("", istio("default", "{values: {pilot: {env: {A: true}}}}", inFile("istio.yaml"))),
-			want:   []found{{"error", "default", "spec.values.pilot.env.A", "istio.yaml", `spec.values.pilot.env.A: must be a string, is a boolean (write "true" with quotes)`}},
+			want: []found{
+				{
+					"error", "default", "spec.values.pilot.env.A", "istio.yaml",
+					`spec.values.pilot.env.A: must be a string, is a boolean (write "true" with quotes)`,
+				},
+			},
 		},
 		"meshConfig": {
 			reason: "the same for spec.meshConfig, lists with numbers",
-			in:     resourceList("", istio("default", "{meshConfig: {extensionProviders: [{name: a}, {nam: b}]}}", inFile("istio.yaml"))),
-			want:   []found{{"error", "default", "spec.meshConfig.extensionProviders.1.nam", "istio.yaml", "spec.meshConfig.extensionProviders[1].nam: unknown field in v1.28.3; did you mean name?"}},
+			in: resourceList("", istio("default", "{meshConfig: {extensionProviders: [{name: a}, {nam: b}]}}",
+				inFile("istio.yaml"))),
+			want: []found{
+				{
+					"error", "default", "spec.meshConfig.extensionProviders.1.nam", "istio.yaml",
+					"spec.meshConfig.extensionProviders[1].nam: unknown field in v1.28.3; did you mean name?",
+				},
+			},
 		},
 		"two values": {
 			reason: "one setting in two places",
-			in:     resourceList("", istio("default", "{meshConfig: {rootNamespace: a}, values: {meshConfig: {rootNamespace: b}}}")),
-			want:   []found{{"error", "default", "spec.meshConfig.rootNamespace", "", `spec.meshConfig.rootNamespace is "a" and spec.values.meshConfig.rootNamespace is "b"; set it in one place only`}},
+			in: resourceList("", istio("default",
+				"{meshConfig: {rootNamespace: a}, values: {meshConfig: {rootNamespace: b}}}")),
+			want: []found{
+				{
+					"error", "default", "spec.meshConfig.rootNamespace", "",
+					`spec.meshConfig.rootNamespace is "a" and spec.values.meshConfig.rootNamespace is "b"; set it in one place only`,
+				},
+			},
 		},
 		"chart fails": {
 			reason: "the chart's own sentence, and which chart said it",
@@ -467,37 +525,61 @@ func TestErrors(t *testing.T) {
 		"configuration": {
 			reason: "something else than the function takes",
 			in:     resourceList("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n", good),
-			want:   []found{{"error", "", "", "", `functionConfig is a Secret "x"; render-istio takes Istio or IstioRevision of sailoperator.io/v1, or a ConfigMap with options`}},
+			want: []found{
+				{
+					"error", "", "", "", `functionConfig is a Secret "x"; render-istio takes Istio or IstioRevision of ` +
+						`sailoperator.io/v1, or a ConfigMap with options`,
+				},
+			},
 		},
 		"option": {
 			reason: "of a ConfigMap",
 			in:     resourceList(configMap+"data: {crds: maybe}\n", good),
-			want:   []found{{"error", "options", "data.crds", "", `functionConfig: option crds is "maybe"; possible are: exclude, include`}},
+			want: []found{
+				{"error", "options", "data.crds", "", `functionConfig: option crds is "maybe"; possible are: exclude, include`},
+			},
 		},
 		"charts": {
 			reason: "a directory that is not there",
 			in:     resourceList("", istio("default", "{}", "annotations: {lateen.io/charts: /does/not/exist}")),
-			want:   []found{{"error", "default", "", "", "option charts: charts directory: stat /does/not/exist: no such file or directory"}},
+			want: []found{
+				{"error", "default", "", "", "option charts: charts directory: stat /does/not/exist: no such file or directory"},
+			},
 		},
 		"Kubernetes version": {
 			reason: "of an option",
 			in:     resourceList(configMap+"data: {kube-version: latest}\n", istio("default", "{}")),
-			want:   []found{{"error", "default", "", "", `option kube-version "latest" is not a Kubernetes version: write it like v1.34.0`}},
+			want: []found{
+				{"error", "default", "", "", `option kube-version "latest" is not a Kubernetes version: write it like v1.34.0`},
+			},
 		},
 		"user's object": {
 			reason: "would be overwritten",
-			in:     resourceList("", istio("default", "{}"), "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: istiod, namespace: istio-system}\n"),
-			want:   []found{{"error", "", "", "", "Istio/default generates Deployment istio-system/istiod (apps), which the package has already"}},
+			in: resourceList("", istio("default", "{}"),
+				"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: istiod, namespace: istio-system}\n"),
+			want: []found{
+				{
+					"error", "", "", "", "Istio/default generates Deployment istio-system/istiod (apps), which the package has already",
+				},
+			},
 		},
 		"user's object beside a generator": {
 			reason: "would be there twice",
-			in:     resourceList(istio("default", "{}"), "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: istiod, namespace: istio-system}\n"),
-			want:   []found{{"error", "", "", "", "Istio/default generates Deployment istio-system/istiod (apps), which the package has already"}},
+			in: resourceList(istio("default", "{}"),
+				"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: istiod, namespace: istio-system}\n"),
+			want: []found{
+				{
+					"error", "", "", "", "Istio/default generates Deployment istio-system/istiod (apps), which the package has already",
+				},
+			},
 		},
 		"several": {
 			reason: "one run tells of all of them",
 			in:     resourceList("", istio("a", "{version: v1.21.0}"), istio("b", "{hub: x}")),
-			want:   []found{{"error", "b", "spec.hub", "", "spec.hub belongs to IstioOperator"}, {"error", "a", "spec.version", "", "Istio v1.21.0 is not bundled"}},
+			want: []found{
+				{"error", "b", "spec.hub", "", "spec.hub belongs to IstioOperator"},
+				{"error", "a", "spec.version", "", "Istio v1.21.0 is not bundled"},
+			},
 		},
 	}
 	for name, tc := range cases {
@@ -529,7 +611,8 @@ func TestWarnings(t *testing.T) {
 	}{
 		"none": {
 			reason: "an ordinary package has nothing to say",
-			in:     resourceList("", istio("default", "{version: v1.28.3, updateStrategy: {type: RevisionBased}}", inFile("istio.yaml"))),
+			in: resourceList("", istio("default", "{version: v1.28.3, updateStrategy: {type: RevisionBased}}",
+				inFile("istio.yaml"))),
 		},
 		"end of life": {
 			reason: "renders all the same",
@@ -543,14 +626,18 @@ func TestWarnings(t *testing.T) {
 		"RevisionBased without memory": {
 			reason: "nobody would remove the old revision",
 			in:     resourceList(istio("default", "{updateStrategy: {type: RevisionBased}}")),
-			want: []found{{"warning", "default", "spec.updateStrategy.type", "", "RevisionBased without tracking: nothing here remembers older revisions, so nobody " +
-				`will remove the old one after an upgrade. Let the controller track it (generator: annotation lateen.io/track: "true"; transformer: no local-config), or remove old revisions by hand`}},
+			want: []found{{"warning", "default", "spec.updateStrategy.type", "",
+				"RevisionBased without tracking: nothing here remembers older revisions, so nobody " +
+					`will remove the old one after an upgrade. Let the controller track it (generator: annotation lateen.io/track: ` +
+					`"true"; transformer: no local-config), or remove old revisions by hand`}},
 		},
 		"RevisionBased transformer": {
 			reason: "kustomize drops a local-config resource: no controller hears of it",
 			in:     resourceList("", istio("default", "{updateStrategy: {type: RevisionBased}}", local)),
-			want: []found{{"warning", "default", "spec.updateStrategy.type", "", "RevisionBased without tracking: nothing here remembers older revisions, so nobody will remove the old " +
-				`one after an upgrade. Let the controller track it (generator: annotation lateen.io/track: "true"; transformer: no local-config), or remove old revisions by hand`}},
+			want: []found{{"warning", "default", "spec.updateStrategy.type", "",
+				"RevisionBased without tracking: nothing here remembers older revisions, so nobody will remove the old " +
+					`one after an upgrade. Let the controller track it (generator: annotation lateen.io/track: "true"; transformer: ` +
+					`no local-config), or remove old revisions by hand`}},
 		},
 		"RevisionBased transformer, applied": {
 			reason: "the controller sees the resource",
@@ -558,7 +645,8 @@ func TestWarnings(t *testing.T) {
 		},
 		"RevisionBased, tracked": {
 			reason: "the controller will",
-			in:     resourceList(istio("default", "{updateStrategy: {type: RevisionBased}}", "annotations: {lateen.io/track: 'true'}")),
+			in: resourceList(istio("default", "{updateStrategy: {type: RevisionBased}}",
+				"annotations: {lateen.io/track: 'true'}")),
 		},
 	}
 	for name, tc := range cases {
@@ -582,9 +670,16 @@ func TestProtect(t *testing.T) {
 		in     string
 		want   bool
 	}{
-		"kustomize, RevisionBased": {"the next version's output does not have the old revision any more", resourceList(istio("default", based)), true},
-		"kustomize, tracked":       {"the controller's record of an old revision must not be pruned before the revision", resourceList(istio("default", based, "annotations: {lateen.io/track: 'true'}")), true},
-		"kustomize, InPlace":       {"what a new version does not have any more shall go", resourceList(istio("default", "{}")), false},
+		"kustomize, RevisionBased": {
+			"the next version's output does not have the old revision any more", resourceList(istio("default", based)), true,
+		},
+		"kustomize, tracked": {
+			"the controller's record of an old revision must not be pruned before the revision",
+			resourceList(istio("default", based, "annotations: {lateen.io/track: 'true'}")), true,
+		},
+		"kustomize, InPlace": {
+			"what a new version does not have any more shall go", resourceList(istio("default", "{}")), false,
+		},
 		"kustomize, InPlace with the option": {
 			"the commit before the switch to RevisionBased, which takes the objects out of the output",
 			resourceList(istio("default", "{}", "annotations: {lateen.io/protect: 'true'}")), true,
@@ -593,12 +688,17 @@ func TestProtect(t *testing.T) {
 			"its IstioRevision leaves the output with the objects",
 			resourceList(istio("default", "{}", "annotations: {lateen.io/protect: 'true', lateen.io/track: 'true'}")), true,
 		},
-		"kpt, with the option": {"whoever asks for it gets it", resourceList(configMap+"data: {protect: 'true'}\n", istio("default", "{}", inFile("istio.yaml"))), true},
+		"kpt, with the option": {
+			"whoever asks for it gets it",
+			resourceList(configMap+"data: {protect: 'true'}\n", istio("default", "{}", inFile("istio.yaml"))), true,
+		},
 		"kustomize, RevisionBased, without the option": {
 			"false is what it is without the option: they are protected all the same",
 			resourceList(istio("default", based, "annotations: {lateen.io/protect: 'false'}")), true,
 		},
-		"kpt, RevisionBased": {"the package remembers", resourceList("", istio("default", based, inFile("istio.yaml"))), false},
+		"kpt, RevisionBased": {
+			"the package remembers", resourceList("", istio("default", based, inFile("istio.yaml"))), false,
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -606,7 +706,8 @@ func TestProtect(t *testing.T) {
 				if o.Annotation(manifest.AnnotationOwner) == "" {
 					continue
 				}
-				if got := o.Annotation(manifest.AnnotationFluxPrune) == "disabled" && o.Annotation(manifest.AnnotationArgoSync) == "Prune=false"; got != tc.want {
+				if got := o.Annotation(manifest.AnnotationFluxPrune) == "disabled" &&
+					o.Annotation(manifest.AnnotationArgoSync) == "Prune=false"; got != tc.want {
 					t.Errorf("%s: %s is protected: want %v, got %v", tc.reason, o.ID(), tc.want, got)
 				}
 			}
@@ -623,7 +724,8 @@ func TestMany(t *testing.T) {
 	versions := release.Bundled().Versions()
 	var items, want []string
 	for i := range n {
-		items = append(items, istio(fmt.Sprintf("mesh%d", i), fmt.Sprintf("{version: %s, namespace: ns%d}", versions[i%len(versions)], i), inFile(fmt.Sprintf("%d.yaml", i))))
+		items = append(items, istio(fmt.Sprintf("mesh%d", i),
+			fmt.Sprintf("{version: %s, namespace: ns%d}", versions[i%len(versions)], i), inFile(fmt.Sprintf("%d.yaml", i))))
 		want = append(want, fmt.Sprintf("istiod-mesh%d", i))
 	}
 	out := run(t, resourceList("", items...))
@@ -636,7 +738,8 @@ func TestMany(t *testing.T) {
 // TestRenderedBy is about who renders a resource that goes to a cluster: a controller there must not.
 func TestRenderedBy(t *testing.T) {
 	const by = "lateen.io/rendered-by"
-	tag := "apiVersion: sailoperator.io/v1\nkind: IstioRevisionTag\nmetadata: {name: prod}\nspec: {targetRef: {kind: Istio, name: mesh}}\n"
+	tag := "apiVersion: sailoperator.io/v1\nkind: IstioRevisionTag\nmetadata: {name: prod}\nspec: {targetRef: {kind: " +
+		"Istio, name: mesh}}\n"
 	cni := "apiVersion: sailoperator.io/v1\nkind: IstioCNI\nmetadata: {name: default}\nspec: {}\n"
 	const path = "annotations: {internal.config.kubernetes.io/path: mesh.yaml, internal.config.kubernetes.io/index: '0'}"
 	for _, c := range []struct {
@@ -651,7 +754,10 @@ func TestRenderedBy(t *testing.T) {
 		{"so does that of the others", expand.RenderCNI, []string{cni}, "IstioCNI", "render-cni", nil},
 		{"and of the tags", expand.RevisionTag, []string{istio("mesh", "{}"), tag}, "IstioRevisionTag", "revision-tag", nil},
 		{"what stays in Git does not", expand.RenderIstio, []string{istio("mesh", "{}", local)}, "Istio", "", nil},
-		{"what the user says stays", expand.RenderIstio, []string{istio("mesh", "{}", "annotations: {lateen.io/rendered-by: me}")}, "Istio", "me", nil},
+		{
+			"what the user says stays", expand.RenderIstio,
+			[]string{istio("mesh", "{}", "annotations: {lateen.io/rendered-by: me}")}, "Istio", "me", nil,
+		},
 		{
 			"so does a user's file, and the user is told", expand.RenderIstio,
 			[]string{istio("mesh", "{}", path)},

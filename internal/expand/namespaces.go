@@ -48,8 +48,8 @@ func isProtected(o manifest.Object) bool {
 	return o.Annotation(manifest.AnnotationFluxPrune) == "disabled"
 }
 
-// elsewhere warns of a control plane that moves to another namespace: what is connected to it in the one before loses it.
-// A Namespace that is not in the package, while that of before is, has probably been forgotten. A package without
+// elsewhere warns of a control plane that moves to another namespace: what is connected to it in the one before loses
+// it. A Namespace that is not in the package, while that of before is, has probably been forgotten. A package without
 // memory knows only where a control plane is by default.
 func (e *Expanded) elsewhere(leaving *removal) finding.List {
 	there, used := map[string]bool{}, map[string]bool{}

@@ -42,10 +42,15 @@ func TestElsewhere(t *testing.T) {
 		{"kustomize, where it is by default", []string{mesh("istio-system"), namespace("app")}, ""},
 		{
 			"kustomize, another control plane is there",
-			[]string{mesh("mesh"), namespace("istio-system"), strings.Replace(mesh("istio-system"), "name: default", "name: b", 1)},
+			[]string{
+				mesh("mesh"), namespace("istio-system"), strings.Replace(mesh("istio-system"), "name: default", "name: b", 1),
+			},
 			"",
 		},
-		{"kpt, the Namespace of before", []string{remembered(mesh("mesh")), namespace("istio-system"), earlier}, moves + "; " + lacks},
+		{
+			"kpt, the Namespace of before", []string{remembered(mesh("mesh")), namespace("istio-system"), earlier},
+			moves + "; " + lacks,
+		},
 		{"kpt, both", []string{remembered(mesh("mesh")), namespace("istio-system"), namespace("mesh"), earlier}, moves},
 		{
 			"kpt, and who is connected",

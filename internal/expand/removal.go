@@ -296,7 +296,8 @@ func (r *removal) removed() finding.List {
 				})
 			}
 		default:
-			findings = append(findings, resource.Finding(o, finding.Info, nil, "removed: "+owner+" does not generate it any more"))
+			findings = append(findings, resource.Finding(o, finding.Info, nil,
+				"removed: "+owner+" does not generate it any more"))
 		}
 	}
 	return findings

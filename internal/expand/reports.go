@@ -12,8 +12,8 @@ import (
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
-// reports reads the usage reports of a package. Where nothing remembers earlier revisions there is nothing that they could
-// release, and that is all there is to say of them.
+// reports reads the usage reports of a package. Where nothing remembers earlier revisions there is nothing that they
+// could release, and that is all there is to say of them.
 func reports(items []manifest.Object, memory bool) ([]usage.Report, finding.List) {
 	var out []usage.Report
 	var findings finding.List
@@ -22,12 +22,14 @@ func reports(items []manifest.Object, memory bool) ([]usage.Report, finding.List
 			continue
 		}
 		if item.Annotation(resource.AnnotationLocalConfig) != "true" {
-			findings = append(findings, resource.Finding(item, finding.Warning, []string{"metadata", "annotations"}, fmt.Sprintf("the usage report would be applied to "+
-				"the cluster, which does not know it: add the annotation %s: \"true\"", resource.AnnotationLocalConfig)))
+			findings = append(findings, resource.Finding(item, finding.Warning, []string{"metadata", "annotations"},
+				fmt.Sprintf("the usage report would be applied to "+
+					"the cluster, which does not know it: add the annotation %s: \"true\"", resource.AnnotationLocalConfig)))
 		}
 		if !memory {
-			findings = append(findings, resource.Finding(item, finding.Warning, nil, "a usage report has no effect here: nothing remembers earlier revisions that it "+
-				"could release. Under kustomize the controller removes them, or people do"))
+			findings = append(findings, resource.Finding(item, finding.Warning, nil,
+				"a usage report has no effect here: nothing remembers earlier revisions that it "+
+					"could release. Under kustomize the controller removes them, or people do"))
 			continue
 		}
 		r, err := report(item)
@@ -57,8 +59,8 @@ func report(item manifest.Object) (usage.Report, error) {
 	return usage.ParseReport(item.ID().Name, spec)
 }
 
-// strangers warns of reports that are probably not about this package: of a cluster that none of its Istios is applied to,
-// or without any of its revisions.
+// strangers warns of reports that are probably not about this package: of a cluster that none of its Istios is applied
+// to, or without any of its revisions.
 func (e *Expanded) strangers(reports []usage.Report) finding.List {
 	var listed, revisions []string
 	all := true                           // whether every Istio lists its clusters
@@ -76,15 +78,21 @@ func (e *Expanded) strangers(reports []usage.Report) finding.List {
 	}
 	var findings finding.List
 	for _, r := range reports {
-		item := e.around.items[slices.IndexFunc(e.around.items, func(o manifest.Object) bool { return isReport(o) && o.ID().Name == r.Name })]
-		mentioned := slices.ContainsFunc(r.Revisions, func(rev usage.Revision) bool { return slices.Contains(revisions, rev.Name) })
+		item := e.around.items[slices.IndexFunc(e.around.items, func(o manifest.Object) bool {
+			return isReport(o) && o.ID().Name == r.Name
+		})]
+		mentioned := slices.ContainsFunc(r.Revisions, func(rev usage.Revision) bool {
+			return slices.Contains(revisions, rev.Name)
+		})
 		switch {
 		case all && len(listed) > 0 && !slices.Contains(listed, r.Name):
-			findings = append(findings, resource.Finding(item, finding.Warning, []string{"metadata", "name"}, fmt.Sprintf("the package is not applied to the cluster %s (%s: %s): "+
-				"add the cluster there, or remove the report", r.Name, resource.OptionClusters, strings.Join(listed, ", "))))
+			findings = append(findings, resource.Finding(item, finding.Warning, []string{"metadata", "name"},
+				fmt.Sprintf("the package is not applied to the cluster %s (%s: %s): "+
+					"add the cluster there, or remove the report", r.Name, resource.OptionClusters, strings.Join(listed, ", "))))
 		case len(revisions) > 0 && !mentioned:
-			findings = append(findings, resource.Finding(item, finding.Warning, []string{"spec", "revisions"}, fmt.Sprintf("the usage report mentions no revision of the package "+
-				"(it has: %s); is it about another mesh?", strings.Join(revisions, ", "))))
+			findings = append(findings, resource.Finding(item, finding.Warning, []string{"spec", "revisions"},
+				fmt.Sprintf("the usage report mentions no revision of the package "+
+					"(it has: %s); is it about another mesh?", strings.Join(revisions, ", "))))
 		}
 	}
 	return findings

@@ -34,7 +34,10 @@ func TestSharedStays(t *testing.T) {
 		// want is "owner revision" of each account.
 		want []string
 	}{
-		{"The revision default brings it.", []string{mesh(place)}, []string{mesh(place)}, "", []string{"Istio/default default"}},
+		{
+			"The revision default brings it.", []string{mesh(place)}, []string{mesh(place)}, "",
+			[]string{"Istio/default default"},
+		},
 		{
 			"The revision default stays beside the new one, and keeps it.",
 			[]string{mesh(place)},

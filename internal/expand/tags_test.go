@@ -33,7 +33,8 @@ func brought(t *testing.T, version string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := root.WriteFile("Chart.yaml", []byte(strings.ReplaceAll(string(text), "1.26.0", version)+"# changed\n"), 0o600); err != nil {
+		if err := root.WriteFile("Chart.yaml", []byte(strings.ReplaceAll(string(text), "1.26.0", version)+"# changed\n"),
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -47,14 +48,17 @@ func showOptions(t *testing.T, template string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = file.WriteString("\n{{- range $tag := .Values.revisionTags }}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: seen, namespace: x}\n" +
-		"data: {kube: {{ $.Capabilities.KubeVersion.Version | quote }}, platform: {{ $.Values.global.platform | quote }}}\n{{- end }}\n")
+	_, err = file.WriteString("\n{{- range $tag := .Values.revisionTags }}\n---\napiVersion: v1\nkind: " +
+		"ConfigMap\nmetadata: {name: seen, namespace: x}\n" +
+		"data: {kube: {{ $.Capabilities.KubeVersion.Version | quote }}, platform: {{ $.Values.global.platform | quote " +
+		"}}}\n{{- end }}\n")
 	if err := errors.Join(err, file.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// pipeline runs render-istio and revision-tag on a package, each with options of its own, and returns the result of the second.
+// pipeline runs render-istio and revision-tag on a package, each with options of its own, and returns the result of the
+// second.
 func pipeline(t *testing.T, text string, istio, tag resource.Settings) *krm.List {
 	t.Helper()
 	out := expand.RenderIstio.List(read(t, text), istio)
@@ -89,8 +93,8 @@ func edited(t *testing.T, l *krm.List, from, to string) string {
 	return strings.ReplaceAll(text, from, to)
 }
 
-// TestTagOptions: the options that render-istio has from its own configuration are on record in the package; a tag is rendered
-// with the same, or the user is told why not.
+// TestTagOptions: the options that render-istio has from its own configuration are on record in the package; a tag is
+// rendered with the same, or the user is told why not.
 func TestTagOptions(t *testing.T) {
 	const based = ", updateStrategy: {type: RevisionBased}}"
 	tagFile := tagOf("prod", "Istio", "mesh") + ""
@@ -121,7 +125,8 @@ func TestTagOptions(t *testing.T) {
 			t.Error("with the charts, nothing is rendered")
 		}
 		out := pipeline(t, text, charts, resource.Settings{})
-		if !out.Findings.HasError() || !strings.Contains(out.Findings[0].Message, "Istio/mesh cannot be rendered: Istio v1.26.9 is not bundled") ||
+		if !out.Findings.HasError() ||
+			!strings.Contains(out.Findings[0].Message, "Istio/mesh cannot be rendered: Istio v1.26.9 is not bundled") ||
 			!strings.HasSuffix(out.Findings[0].Message, ". If render-istio has the option charts, give revision-tag the same") {
 			t.Errorf("got %v", out.Findings)
 		}
@@ -130,8 +135,9 @@ func TestTagOptions(t *testing.T) {
 	t.Run("other charts of the same version", func(t *testing.T) {
 		text := resourceList("", istio("mesh", "{version: v1.26.0}", inFile("mesh.yaml")), tagFile)
 		out := pipeline(t, text, resource.Settings{"charts": brought(t, "1.26.0")}, resource.Settings{})
-		want := []found{{"warning", "prod", "spec.targetRef.name", "tag.yaml", "spec.targetRef: Istio/mesh was rendered with other charts of Istio v1.26.0 than those " +
-			"that the tag gets: give revision-tag the same option charts as render-istio"}}
+		want := []found{{"warning", "prod", "spec.targetRef.name", "tag.yaml",
+			"spec.targetRef: Istio/mesh was rendered with other charts of Istio v1.26.0 than those " +
+				"that the tag gets: give revision-tag the same option charts as render-istio"}}
 		if diff := cmp.Diff(want, short(out.Findings)); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
@@ -140,10 +146,13 @@ func TestTagOptions(t *testing.T) {
 	t.Run("an earlier revision whose charts are gone", func(t *testing.T) {
 		charts := resource.Settings{"charts": brought(t, "1.26.9")}
 		pinned := strings.Replace(tagFile, "{kind: Istio, name: mesh}", "{kind: IstioRevision, name: mesh-v1-26-9}", 1)
-		first := pipeline(t, resourceList("", istio("mesh", "{version: v1.26.9"+based, inFile("mesh.yaml")), pinned), charts, charts)
-		out := pipeline(t, edited(t, first, "{version: v1.26.9, ", "{version: v1.28.3, "), resource.Settings{}, resource.Settings{})
+		first := pipeline(t, resourceList("", istio("mesh", "{version: v1.26.9"+based, inFile("mesh.yaml")), pinned), charts,
+			charts)
+		out := pipeline(t, edited(t, first, "{version: v1.26.9, ", "{version: v1.28.3, "), resource.Settings{},
+			resource.Settings{})
 		if len(out.Findings) != 1 || out.Findings[0].Severity != finding.Warning ||
-			!strings.HasPrefix(out.Findings[0].Message, "spec.targetRef: the objects of the tag stay as they are, because IstioRevision/mesh-v1-26-9 cannot be rendered") {
+			!strings.HasPrefix(out.Findings[0].Message,
+				"spec.targetRef: the objects of the tag stay as they are, because IstioRevision/mesh-v1-26-9 cannot be rendered") {
 			t.Errorf("got %v", short(out.Findings))
 		}
 		if diff := cmp.Diff(hooks(t, first), hooks(t, out)); diff != "" {
@@ -153,7 +162,8 @@ func TestTagOptions(t *testing.T) {
 
 	t.Run("an earlier revision by an alias", func(t *testing.T) {
 		alias := strings.Replace(tagFile, "{kind: Istio, name: mesh}", "{kind: IstioRevision, name: mesh-v1-26-latest}", 1)
-		first := pipeline(t, resourceList("", istio("mesh", "{version: v1.26-latest"+based, inFile("mesh.yaml")), alias), resource.Settings{}, resource.Settings{})
+		first := pipeline(t, resourceList("", istio("mesh", "{version: v1.26-latest"+based, inFile("mesh.yaml")), alias),
+			resource.Settings{}, resource.Settings{})
 		newer := resource.Settings{"charts": brought(t, "1.26.9")}
 		out := pipeline(t, edited(t, first, "{version: v1.26-latest, ", "{version: v1.28.3, "), newer, newer)
 		if diff := cmp.Diff(hooks(t, first), hooks(t, out)); diff != "" {
@@ -166,8 +176,10 @@ func TestTagOptions(t *testing.T) {
 		in := *generated
 		in.Items = append(in.Items, read(t, resourceList("", tagOf("prod", "Istio", "mesh"))).Items...)
 		out := expand.RevisionTag.List(&in, resource.Settings{})
-		want := "spec.targetRef: Istio/mesh is not in the package; there are: none. There are objects of Istio/mesh, which a generator has expanded and does not " +
-			`pass on: list it among the resources, with config.kubernetes.io/local-config: "true", and render-istio as a transformer`
+		want := "spec.targetRef: Istio/mesh is not in the package; there are: none. There are objects of Istio/mesh, which " +
+			"a generator has expanded and does not " +
+			`pass on: list it among the resources, with config.kubernetes.io/local-config: "true", and render-istio as a ` +
+			`transformer`
 		if len(out.Findings) != 1 || out.Findings[0].Message != want {
 			t.Errorf("got %v, want %s", short(out.Findings), want)
 		}
@@ -177,8 +189,15 @@ func TestTagOptions(t *testing.T) {
 // TestSkewUnknown: of a version without a number nobody can say what it goes with.
 func TestSkewUnknown(t *testing.T) {
 	cni := "apiVersion: sailoperator.io/v1\nkind: IstioCNI\nmetadata: {name: default}\nspec: {version: v1.28.3}\n"
-	out := expand.RenderCNI.List(read(t, resourceList("", istio("default", "{version: master}"), cni)), resource.Settings{"charts": brought(t, "master")})
-	want := []found{{"info", "default", "spec.version", "", "spec.version: whether the CNI plugin of Istio v1.28.3 works with Istio/default of Istio master cannot be told from the versions"}}
+	out := expand.RenderCNI.List(read(t, resourceList("", istio("default", "{version: master}"), cni)),
+		resource.Settings{"charts": brought(t, "master")})
+	want := []found{
+		{
+			"info", "default", "spec.version", "",
+			"spec.version: whether the CNI plugin of Istio v1.28.3 works with Istio/default of Istio master cannot be told " +
+				"from the versions",
+		},
+	}
 	if diff := cmp.Diff(want, short(out.Findings)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

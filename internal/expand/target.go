@@ -47,8 +47,8 @@ func (a *around) plan(sources []resource.Resource, outputs []Output) {
 	}
 }
 
-// plane is one control plane of a package: the planned revision of an Istio, whether or not it has been rendered yet, or an
-// IstioRevision.
+// plane is one control plane of a package: the planned revision of an Istio, whether or not it has been rendered yet,
+// or an IstioRevision.
 type plane struct {
 	item manifest.Object
 	// istio is the name of the Istio whose active revision it is; empty for what is an IstioRevision in the package.
@@ -127,8 +127,8 @@ func (a *around) plane(item manifest.Object) plane {
 	return p
 }
 
-// record is what render-istio has written about a control plane when it rendered it: the IstioRevision that was generated
-// for an Istio, as it is planned now, or the generated IstioRevision itself; nil if there is none.
+// record is what render-istio has written about a control plane when it rendered it: the IstioRevision that was
+// generated for an Istio, as it is planned now, or the generated IstioRevision itself; nil if there is none.
 func (a *around) record(r resource.Resource) *manifest.Object {
 	if r.Revision != nil {
 		if r.Object.Annotation(manifest.AnnotationOwner) == "" {
@@ -148,8 +148,8 @@ func (a *around) record(r resource.Resource) *manifest.Object {
 	return nil
 }
 
-// recorded are the options that a control plane was rendered with, as far as they are on record: render-istio may have them from
-// a functionConfig of its own.
+// recorded are the options that a control plane was rendered with, as far as they are on record: render-istio may have
+// them from a functionConfig of its own.
 func recorded(record *manifest.Object) resource.Settings {
 	out := resource.Settings{}
 	if record == nil {
@@ -180,8 +180,9 @@ func (j *job) target() bool {
 	ref := j.Resource.Tag.Spec.TargetRef
 	planes := j.around.controlPlanes()
 	if i := slices.IndexFunc(planes, func(p plane) bool { return p.name == j.Resource.Tag.Name }); i >= 0 {
-		j.fail([]string{"metadata", "name"}, "a revision has the name of the tag, %s: workloads with the label istio.io/rev=%[1]s would be "+
-			"injected twice; %s", j.Resource.Tag.Name, j.around.makeWay(planes[i]))
+		j.fail([]string{"metadata", "name"},
+			"a revision has the name of the tag, %s: workloads with the label istio.io/rev=%[1]s would be "+
+				"injected twice; %s", j.Resource.Tag.Name, j.around.makeWay(planes[i]))
 		return false
 	}
 	pointer := []string{"spec", "targetRef", "name"}
@@ -192,22 +193,27 @@ func (j *job) target() bool {
 		return p.name == ref.Name
 	})
 	if i < 0 {
-		j.fail(pointer, "spec.targetRef: %s/%s is not in the package; there are: %s", ref.Kind, ref.Name, list(planes, j.around.items)).Current = ref.Name
+		j.fail(pointer, "spec.targetRef: %s/%s is not in the package; there are: %s", ref.Kind, ref.Name,
+			list(planes, j.around.items)).Current = ref.Name
 		return false
 	}
 	target := planes[i]
 	switch {
 	case target.err != nil && j.keep(target):
-		_ = j.add(finding.Warning, pointer, fmt.Sprintf("spec.targetRef: the objects of the tag stay as they are, because %s/%s cannot be rendered: %v%s",
-			ref.Kind, ref.Name, target.err, sameCharts(target.err)))
+		_ = j.add(finding.Warning, pointer,
+			fmt.Sprintf("spec.targetRef: the objects of the tag stay as they are, because %s/%s cannot be rendered: %v%s",
+				ref.Kind, ref.Name, target.err, sameCharts(target.err)))
 	case target.err != nil:
-		j.fail(pointer, "spec.targetRef: %s/%s cannot be rendered: %v%s", ref.Kind, ref.Name, target.err, sameCharts(target.err))
+		j.fail(pointer, "spec.targetRef: %s/%s cannot be rendered: %v%s", ref.Kind, ref.Name, target.err,
+			sameCharts(target.err))
 	case render.Remote(target.plan.Planned):
-		j.fail(pointer, "spec.targetRef: %s/%s is a remote control plane; a tag can only point at one in the same cluster", ref.Kind, ref.Name)
+		j.fail(pointer, "spec.targetRef: %s/%s is a remote control plane; a tag can only point at one in the same cluster",
+			ref.Kind, ref.Name)
 	default:
 		if target.otherCharts {
-			_ = j.add(finding.Warning, pointer, fmt.Sprintf("spec.targetRef: %s/%s was rendered with other charts of Istio %s than those that the tag gets: "+
-				"give revision-tag the same option charts as render-istio", ref.Kind, ref.Name, target.version))
+			_ = j.add(finding.Warning, pointer,
+				fmt.Sprintf("spec.targetRef: %s/%s was rendered with other charts of Istio %s than those that the tag gets: "+
+					"give revision-tag the same option charts as render-istio", ref.Kind, ref.Name, target.version))
 		}
 		j.in.Target = &target.plan
 		if j.in.Options.KubeVersion == "" {
@@ -222,8 +228,8 @@ func (j *job) target() bool {
 	return false
 }
 
-// keep takes over what the package has of the tag, if its target is an earlier revision that cannot be rendered any more. It
-// tells whether there is anything.
+// keep takes over what the package has of the tag, if its target is an earlier revision that cannot be rendered any
+// more. It tells whether there is anything.
 func (j *job) keep(target plane) bool {
 	if target.item.Annotation(manifest.AnnotationOwner) == "" {
 		return false
@@ -236,7 +242,8 @@ func (j *job) keep(target plane) bool {
 	return len(j.output.Objects) > 0
 }
 
-// sameCharts says what else to do about charts that are missing: the function for control planes may have been told of some.
+// sameCharts says what else to do about charts that are missing: the function for control planes may have been told of
+// some.
 func sameCharts(err error) string {
 	if _, missing := errors.AsType[*release.UnknownVersionError](err); missing {
 		return ". If render-istio has the option charts, give revision-tag the same"
@@ -256,8 +263,10 @@ func (a *around) makeWay(p plane) string {
 			active = other.name
 		}
 	}
-	return fmt.Sprintf("it is an earlier revision of %s. Leave the tag out for now; move the workloads to %s by the label istio.io/rev, and restart "+
-		"them. When nothing uses %s any more, remove the file of IstioRevision/%[3]s, or let a usage report release it, and add the tag in the same commit",
+	return fmt.Sprintf("it is an earlier revision of %s. Leave the tag out for now; move the workloads to %s by the "+
+		"label istio.io/rev, and restart "+
+		"them. When nothing uses %s any more, remove the file of IstioRevision/%[3]s, or let a usage report release it, and "+
+		"add the tag in the same commit",
 		owner, active, p.name)
 }
 
@@ -274,7 +283,8 @@ func list(planes []plane, items []manifest.Object) string {
 	}
 	for _, item := range items {
 		if owner := item.Annotation(manifest.AnnotationOwner); len(names) == 0 && strings.HasPrefix(owner, v1.KindIstio+"/") {
-			return fmt.Sprintf("none. There are objects of %s, which a generator has expanded and does not pass on: list it among the resources, with %s: "+
+			return fmt.Sprintf("none. There are objects of %s, which a generator has expanded and does not pass on: list it "+
+				"among the resources, with %s: "+
 				"\"true\", and render-istio as a transformer", owner, resource.AnnotationLocalConfig)
 		}
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/lateen-io/lateen/internal/values"
 )
 
-// upgrade compares a control plane with what the package has of it from earlier runs: it warns of skipped versions, refuses
-// to move it, and decides which earlier revisions are released.
+// upgrade compares a control plane with what the package has of it from earlier runs: it warns of skipped versions,
+// refuses to move it, and decides which earlier revisions are released.
 type upgrade struct {
 	source  resource.Resource
 	output  Output
@@ -37,8 +37,8 @@ type upgrade struct {
 	stale      []string
 }
 
-// activate finds out whether the revision was the active one in the last rendering already. If it becomes the active one
-// now, the usage reports in the package are older than that, and cannot say who uses the others after it.
+// activate finds out whether the revision was the active one in the last rendering already. If it becomes the active
+// one now, the usage reports in the package are older than that, and cannot say who uses the others after it.
 func (u *upgrade) activate() {
 	last, own := 0, 0
 	for _, item := range resource.Revisions(u.items, u.output.Owner) {
@@ -108,7 +108,8 @@ func (u *upgrade) release() {
 			u.findings = append(u.findings, resource.Finding(item, finding.Info, nil, "kept: "+why))
 			continue
 		}
-		verdict := usage.Decide(u.reports, usage.Question{Revision: name, Active: active, Stale: u.stale, Clusters: u.clusters})
+		verdict := usage.Decide(u.reports,
+			usage.Question{Revision: name, Active: active, Stale: u.stale, Clusters: u.clusters})
 		if verdict.Unused {
 			u.released = append(u.released, name)
 			u.findings = append(u.findings, resource.Finding(item, finding.Info, nil, "released: "+verdict.Reason))
@@ -215,14 +216,16 @@ func valueTags(item manifest.Object) []string {
 
 func external(v *v1.Values) bool { return values.External(valuesOf(v)) }
 
-// unmoved refuses to move a control plane to another namespace: in a cluster the field is immutable, and proxies talk to
-// the old place.
+// unmoved refuses to move a control plane to another namespace: in a cluster the field is immutable, and proxies talk
+// to the old place.
 func (u *upgrade) unmoved(item manifest.Object) {
 	before, now := resource.Text(item, "spec", "namespace"), u.output.Revision.Spec.Namespace
 	if before != "" && before != now {
-		r := resource.Finding(u.source.Object, finding.Error, []string{"spec", "namespace"}, fmt.Sprintf("spec.namespace: Value is immutable: the control plane "+
-			"is in %s, and proxies are connected to it there. To install it anew in %s, remove the file of IstioRevision/%s first",
-			before, now, item.ID().Name))
+		r := resource.Finding(u.source.Object, finding.Error, []string{"spec", "namespace"},
+			fmt.Sprintf("spec.namespace: Value is immutable: the control plane "+
+				"is in %s, and proxies are connected to it there. To install it anew in %s, remove the file of IstioRevision/%s "+
+				"first",
+				before, now, item.ID().Name))
 		r.Current, r.Suggestion = now, before
 		u.findings = append(u.findings, r)
 	}
@@ -231,7 +234,8 @@ func (u *upgrade) unmoved(item manifest.Object) {
 // skipped warns if an upgrade leaps over more minor versions than Istio supports.
 func (u *upgrade) skipped(before string, inPlace bool) {
 	f, skipped := mesh.Skipped(mesh.Step{
-		Ref: resource.RefOf(u.source.Object), From: before, To: u.output.Release.Version, InPlace: inPlace, Available: u.available,
+		Ref: resource.RefOf(u.source.Object), From: before, To: u.output.Release.Version, InPlace: inPlace,
+		Available: u.available,
 	})
 	if skipped {
 		u.findings = append(u.findings, resource.About(u.source.Object, finding.List{f})...)

@@ -44,8 +44,8 @@ var workloads = map[[2]string][]string{
 
 const gatewayAPI = "gateway.networking.k8s.io"
 
-// usesOf lists who in the package asks for a revision or tag. What Lateen has generated does not count: istiod is not its
-// own user.
+// usesOf lists who in the package asks for a revision or tag. What Lateen has generated does not count: istiod is not
+// its own user.
 func usesOf(items []manifest.Object) []use {
 	namespaces, classes := map[string]usage.Namespace{}, map[string]bool{}
 	for _, item := range items {
@@ -90,7 +90,8 @@ func usesOf(items []manifest.Object) []use {
 // ofPods is what a Pod, or the Pods of a template, ask for in a namespace.
 func ofPods(item manifest.Object, template []string, namespace usage.Namespace, unsure bool) []use {
 	at := func(path ...string) []string { return slices.Concat(template, []string{"metadata"}, path) }
-	pod := usage.PodOf(namespace.Name, item.ID().Name, text(item, at("labels")...), text(item, at("annotations")...), false)
+	pod := usage.PodOf(namespace.Name, item.ID().Name, text(item, at("labels")...), text(item, at("annotations")...),
+		false)
 	name, reason := pod.Selects(namespace)
 	key := usage.LabelInject
 	if pod.Revision.Set {
@@ -160,13 +161,16 @@ func enrolled(items []manifest.Object) *manifest.Object {
 	return nil
 }
 
-// ofGateway is the control plane that deploys a Gateway of the Gateway API: the one that its label istio.io/rev names, or
-// that of its namespace, or else the default one. Without a label it may be a Gateway of something else than Istio.
+// ofGateway is the control plane that deploys a Gateway of the Gateway API: the one that its label istio.io/rev names,
+// or that of its namespace, or else the default one. Without a label it may be a Gateway of something else than Istio.
 func ofGateway(item manifest.Object, namespace usage.Namespace, unsure bool, classes map[string]bool) use {
 	id, class := item.ID(), resource.Text(item, "spec", "gatewayClassName")
 	g := usage.GatewayOf(id.Namespace, id.Name, class, text(item, "metadata", "labels"))
 	if name := g.Revision.Value; name != "" {
-		return use{item: item, name: name, reason: "label " + usage.LabelRevision + "=" + name, field: []string{"metadata", "labels", usage.LabelRevision}}
+		return use{
+			item: item, name: name, reason: "label " + usage.LabelRevision + "=" + name,
+			field: []string{"metadata", "labels", usage.LabelRevision},
+		}
 	}
 	u := use{item: item, field: []string{"spec", "gatewayClassName"}, unsure: true}
 	if !g.ByName() && !classes[class] && !strings.HasPrefix(class, "istio") {
@@ -179,11 +183,13 @@ func ofGateway(item manifest.Object, namespace usage.Namespace, unsure bool, cla
 	return u
 }
 
-// ofOther errs on the side of finding too much: Istio's configuration can be for one revision only, and some other kind can
-// have a Pod template where the usual ones have it.
+// ofOther errs on the side of finding too much: Istio's configuration can be for one revision only, and some other kind
+// can have a Pod template where the usual ones have it.
 func ofOther(item manifest.Object) []use {
 	var out []use
-	for _, at := range [][]string{{"metadata"}, {"spec", "template", "metadata"}, {"spec", "jobTemplate", "spec", "template", "metadata"}} {
+	for _, at := range [][]string{
+		{"metadata"}, {"spec", "template", "metadata"}, {"spec", "jobTemplate", "spec", "template", "metadata"},
+	} {
 		labels := text(item, append(slices.Clone(at), "labels")...)
 		if name := labels[usage.LabelRevision]; name != "" {
 			out = append(out, use{item: item, name: name, reason: "label " + usage.LabelRevision + "=" + name, unsure: true})

@@ -56,8 +56,8 @@ type Finding struct {
 // List are findings in the order in which they were found.
 type List []Finding
 
-// Add appends a finding and returns it, for the caller to add what is not known of every one. The pointer is good until the
-// next call.
+// Add appends a finding and returns it, for the caller to add what is not known of every one. The pointer is good until
+// the next call.
 func (l *List) Add(f Finding) *Finding {
 	*l = append(*l, f)
 	return &(*l)[len(*l)-1]
@@ -132,8 +132,8 @@ func (f Finding) At(place string) string {
 	return b.String()
 }
 
-// Err makes one error of the errors among findings, for callers that have one place for all of them. It is nil if there is
-// none.
+// Err makes one error of the errors among findings, for callers that have one place for all of them. It is nil if there
+// is none.
 func (l List) Err() error {
 	messages := l.Messages(Error)
 	if len(messages) == 0 {

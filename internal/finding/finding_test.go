@@ -12,7 +12,9 @@ import (
 func TestStrictly(t *testing.T) {
 	t.Parallel()
 	const added = " (a warning, which option strict makes an error)"
-	e, w := finding.Finding{Severity: finding.Error, Message: "e"}, finding.Finding{Severity: finding.Warning, Message: "w"}
+	e, w := finding.Finding{Severity: finding.Error, Message: "e"}, finding.Finding{
+		Severity: finding.Warning, Message: "w",
+	}
 	i := finding.Finding{Severity: finding.Info, Message: "i"}
 	raised := finding.Finding{Severity: finding.Error, Message: "w" + added, Raised: true}
 	for _, c := range []struct {
@@ -49,17 +51,30 @@ func TestAt(t *testing.T) {
 		reason, place, want string
 		finding             finding.Finding
 	}{
-		{"an error says that much by being there", "", "Istio/default: m", finding.Finding{Severity: finding.Error, Ref: ref, Message: "m"}},
-		{"others say what they are", "", "warning: Istio/default: m", finding.Finding{Severity: finding.Warning, Ref: ref, Message: "m"}},
-		{"the place comes first", "a.yaml:1:2", "a.yaml:1:2: info: Istio/default: m", finding.Finding{Severity: finding.Info, Ref: ref, Message: "m"}},
-		{"a resource without a name", "", "Istio: m", finding.Finding{Severity: finding.Error, Ref: finding.Ref{Kind: "Istio"}, Message: "m"}},
+		{
+			"an error says that much by being there", "", "Istio/default: m",
+			finding.Finding{Severity: finding.Error, Ref: ref, Message: "m"},
+		},
+		{
+			"others say what they are", "", "warning: Istio/default: m",
+			finding.Finding{Severity: finding.Warning, Ref: ref, Message: "m"},
+		},
+		{
+			"the place comes first", "a.yaml:1:2", "a.yaml:1:2: info: Istio/default: m",
+			finding.Finding{Severity: finding.Info, Ref: ref, Message: "m"},
+		},
+		{
+			"a resource without a name", "", "Istio: m",
+			finding.Finding{Severity: finding.Error, Ref: finding.Ref{Kind: "Istio"}, Message: "m"},
+		},
 		{"about no resource", "", "m", finding.Finding{Severity: finding.Error, Message: "m"}},
 	} {
 		if got := c.finding.At(c.place); got != c.want {
 			t.Errorf("%s: %q, want %q", c.reason, got, c.want)
 		}
 	}
-	if got, want := (finding.Finding{File: "a.yaml", Ref: ref, Message: "m", Severity: finding.Error}).String(), "a.yaml: Istio/default: m"; got != want {
+	if got, want := (finding.Finding{File: "a.yaml", Ref: ref, Message: "m",
+		Severity: finding.Error}).String(), "a.yaml: Istio/default: m"; got != want {
 		t.Errorf("String: %q, want %q", got, want)
 	}
 }

@@ -1,6 +1,6 @@
 // Package function is the outside of a function binary: it finds out how it was called - with a ResourceList, as a
-// kustomize exec plugin, or by a person with files - gathers the options, and writes objects, findings and errors the way
-// that caller reads them.
+// kustomize exec plugin, or by a person with files - gathers the options, and writes objects, findings and errors the
+// way that caller reads them.
 package function
 
 import (
@@ -44,7 +44,9 @@ type Process struct {
 
 // This is the Process that the program runs in.
 func This() Process {
-	p := Process{Args: os.Args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.LookupEnv, Environ: os.Environ()}
+	p := Process{
+		Args: os.Args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.LookupEnv, Environ: os.Environ(),
+	}
 	if info, err := os.Stdin.Stat(); err == nil {
 		p.Terminal = info.Mode()&os.ModeCharDevice != 0 && info.Mode()&os.ModeDevice != 0 && !isNull(info)
 	}
@@ -130,8 +132,8 @@ func (s *session) parse() error {
 	return err
 }
 
-// isKubeVersion checks the value of the option kube-version where it is part of a call; that of a resource is a fault of
-// the resource.
+// isKubeVersion checks the value of the option kube-version where it is part of a call; that of a resource is a fault
+// of the resource.
 func isKubeVersion(option, value string) error {
 	if option != resource.OptionKubeVersion {
 		return nil
@@ -143,7 +145,8 @@ func isKubeVersion(option, value string) error {
 // bareSwitches gives flags such as --crds and --strict their value when they stand alone: include and true.
 func bareSwitches(args []string) []string {
 	bare := map[string]string{
-		resource.OptionCRDs: "include", resource.OptionTrack: "true", resource.OptionProtect: "true", resource.OptionStrict: "true",
+		resource.OptionCRDs: "include", resource.OptionTrack: "true", resource.OptionProtect: "true",
+		resource.OptionStrict:         "true",
 		resource.OptionFluxSubstitute: "true",
 	}
 	var out []string
@@ -163,7 +166,9 @@ func bareSwitches(args []string) []string {
 
 // option describes the option of a name.
 func option(name string) resource.Option {
-	return resource.AllOptions[slices.IndexFunc(resource.AllOptions, func(o resource.Option) bool { return o.Name == name })]
+	return resource.AllOptions[slices.IndexFunc(resource.AllOptions, func(o resource.Option) bool {
+		return o.Name == name
+	})]
 }
 
 // resourceList runs as a KRM function.
@@ -192,8 +197,8 @@ func (p Process) resourceList(program string, f func(*krm.List) *krm.List) (code
 	return out.Findings.ExitCode(), out.Write(p.Stdout)
 }
 
-// Report prints the findings of a KRM function, one sentence each, as far as the caller does not: kpt shows findings and
-// standard error both, kustomize shows neither findings nor the reason of a failure.
+// Report prints the findings of a KRM function, one sentence each, as far as the caller does not: kpt shows findings
+// and standard error both, kustomize shows neither findings nor the reason of a failure.
 func (p Process) Report(program string, findings finding.List, in *krm.List) {
 	shown := expand.Remembers(in.Items)
 	for _, r := range findings {
@@ -236,7 +241,8 @@ func (s *session) standAlone() int {
 	case code != exit.OK:
 		return code
 	case len(expanded.Outputs) == 0:
-		return s.finish(fmt.Errorf("%s: no %s of %s in it", strings.Join(s.files, ", "), strings.Join(s.Kinds, " or "), v1.GroupVersion))
+		return s.finish(fmt.Errorf("%s: no %s of %s in it", strings.Join(s.files, ", "), strings.Join(s.Kinds, " or "),
+			v1.GroupVersion))
 	case err != nil:
 		return s.finish(err)
 	}
@@ -255,7 +261,8 @@ func (s *session) plain(e *expand.Expanded) ([]manifest.Object, error) {
 
 // leftOut says why a resource in a file gives nothing, or "" if it does.
 func (s *session) leftOut(item manifest.Object) string {
-	if _, wrong := resource.MistakeIn(item, false); wrong || resource.IsResource(item, s.Kinds...) { // the former is reported as such
+	// the former is reported as such
+	if _, wrong := resource.MistakeIn(item, false); wrong || resource.IsResource(item, s.Kinds...) {
 		return ""
 	}
 	for _, other := range []expand.Function{expand.RenderIstio, expand.RenderCNI, expand.RevisionTag} {

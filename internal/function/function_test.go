@@ -58,12 +58,17 @@ func TestStandAloneErrors(t *testing.T) {
 		{
 			"a misspelled value, with its place and the right name",
 			head + "spec:\n  values:\n    pilot:\n      traceSamplin: 1\n",
-			[]string{"render-istio: FILE:8:7: Istio/default: spec.values.pilot.traceSamplin: unknown field in v1.28.3; did you mean traceSampling?"},
+			[]string{
+				"render-istio: FILE:8:7: Istio/default: spec.values.pilot.traceSamplin: unknown field in v1.28.3; did you mean " +
+					"traceSampling?",
+			},
 		},
 		{
 			"an unquoted boolean in env, as the user guide warns of",
 			head + "spec:\n  values:\n    pilot:\n      env:\n        PILOT_ENABLE_STATUS: true\n",
-			[]string{"FILE:9:9: Istio/default: spec.values.pilot.env.PILOT_ENABLE_STATUS: must be a string, is a boolean", "quotes"},
+			[]string{
+				"FILE:9:9: Istio/default: spec.values.pilot.env.PILOT_ENABLE_STATUS: must be a string, is a boolean", "quotes",
+			},
 		},
 		{
 			"spec.global of the user guide's external control plane",
@@ -74,14 +79,18 @@ func TestStandAloneErrors(t *testing.T) {
 			"several mistakes are all named at once",
 			head + "spec:\n  components: {}\n  versoin: v1.28.3\n  values:\n    gateways: {}\n    cni: {}\n",
 			[]string{
-				"FILE:6:3: Istio/default: spec.components belongs to IstioOperator", "spec.versoin: unknown field; did you mean version?",
+				"FILE:6:3: Istio/default: spec.components belongs to IstioOperator",
+				"spec.versoin: unknown field; did you mean version?",
 				"FILE:9:5: Istio/default: spec.values.gateways: gateways are not part", "an IstioCNI",
 			},
 		},
 		{
 			"an unknown version lists the bundled ones and how to bring charts",
 			head + "spec:\n  version: v1.22.5\n",
-			[]string{"FILE:6:3: Istio/default: spec.version: Istio v1.22.5 is not bundled", "v1.23.2, v1.24.0", "istiod-1.22.5.tgz", "--charts"},
+			[]string{
+				"FILE:6:3: Istio/default: spec.version: Istio v1.22.5 is not bundled", "v1.23.2, v1.24.0", "istiod-1.22.5.tgz",
+				"--charts",
+			},
 		},
 		{
 			"a type that is wrong in the mesh configuration",
@@ -91,7 +100,9 @@ func TestStandAloneErrors(t *testing.T) {
 		{
 			"one setting in two places with two values",
 			head + "spec:\n  meshConfig: {accessLogFile: /a}\n  values: {meshConfig: {accessLogFile: /b}}\n",
-			[]string{`spec.meshConfig.accessLogFile is "/a" and spec.values.meshConfig.accessLogFile is "/b"; set it in one place only`},
+			[]string{
+				`spec.meshConfig.accessLogFile is "/a" and spec.values.meshConfig.accessLogFile is "/b"; set it in one place only`,
+			},
 		},
 		{
 			"istioNamespace against namespace",
@@ -158,12 +169,24 @@ func TestCalls(t *testing.T) {
 		stdout string // contained
 		stderr string // contained; empty means nothing at all
 	}{
-		{reason: "help has examples", args: []string{"--help"}, stdout: "kustomize build --enable-alpha-plugins --enable-exec ."},
+		{
+			reason: "help has examples", args: []string{"--help"},
+			stdout: "kustomize build --enable-alpha-plugins --enable-exec .",
+		},
 		{reason: "help names every option's environment", args: []string{"-h"}, stdout: "LATEEN_<OPTION>"},
 		{reason: "version lists what is bundled, with digests", args: []string{"--version"}, stdout: "v1.28.3   h1:"},
-		{reason: "an unknown flag is a usage error", args: []string{"--chart", "x"}, code: 2, stderr: "flag provided but not defined"},
-		{reason: "a bad option value is a usage error", args: []string{"--crds=all"}, code: 2, stderr: "possible are: exclude, include"},
-		{reason: "a bad environment variable is named", env: map[string]string{"LATEEN_CRDS": "all"}, code: 2, stderr: "LATEEN_CRDS"},
+		{
+			reason: "an unknown flag is a usage error", args: []string{"--chart", "x"}, code: 2,
+			stderr: "flag provided but not defined",
+		},
+		{
+			reason: "a bad option value is a usage error", args: []string{"--crds=all"}, code: 2,
+			stderr: "possible are: exclude, include",
+		},
+		{
+			reason: "a bad environment variable is named", env: map[string]string{"LATEEN_CRDS": "all"}, code: 2,
+			stderr: "LATEEN_CRDS",
+		},
 		{
 			reason: "a misspelled environment variable", env: map[string]string{"LATEEN_PROTEC": "true"}, code: 2,
 			stderr: "environment variable LATEEN_PROTEC: no option has this name; did you mean LATEEN_PROTECT?",
@@ -171,10 +194,22 @@ func TestCalls(t *testing.T) {
 		{reason: "a missing file", args: []string{"-f", "/does/not/exist.yaml"}, code: 1, stderr: "no such file"},
 		{reason: "empty standard input", code: 1, stderr: "a ResourceList is expected"},
 		{reason: "a plain resource on standard input says how to render it", stdin: head, code: 1, stderr: "-f istio.yaml"},
-		{reason: "a bare --crds means include", stdin: head, args: []string{"--crds", "-f", "-"}, stdout: "kind: CustomResourceDefinition"},
-		{reason: "--crds takes a value as well", stdin: head, args: []string{"--crds", "include", "-f", "-"}, stdout: "kind: CustomResourceDefinition"},
-		{reason: "charts that are not there", stdin: head, args: []string{"--charts", "/does/not/exist", "-f", "-"}, code: 1, stderr: "charts directory"},
-		{reason: "a Kubernetes version that is none", stdin: head, args: []string{"--kube-version", "x", "-f", "-"}, code: 2, stderr: `invalid value "x" for flag -kube-version: kube-version "x" is not a Kubernetes version`},
+		{
+			reason: "a bare --crds means include", stdin: head, args: []string{"--crds", "-f", "-"},
+			stdout: "kind: CustomResourceDefinition",
+		},
+		{
+			reason: "--crds takes a value as well", stdin: head, args: []string{"--crds", "include", "-f", "-"},
+			stdout: "kind: CustomResourceDefinition",
+		},
+		{
+			reason: "charts that are not there", stdin: head, args: []string{"--charts", "/does/not/exist", "-f", "-"}, code: 1,
+			stderr: "charts directory",
+		},
+		{
+			reason: "a Kubernetes version that is none", stdin: head, args: []string{"--kube-version", "x", "-f", "-"}, code: 2,
+			stderr: `invalid value "x" for flag -kube-version: kube-version "x" is not a Kubernetes version`,
+		},
 		{
 			reason: "one in the environment", stdin: head, env: map[string]string{"LATEEN_KUBE_VERSION": "x"},
 			args: []string{"-f", "-"}, code: 2,
@@ -190,14 +225,17 @@ func TestCalls(t *testing.T) {
 			stdin:  head, args: []string{"--platform", "openshift", "-f", "-"}, stdout: `"platform": "openshift"`,
 		},
 		{
-			reason: "--track adds the resources", stdin: head, args: []string{"--track", "-f", "-"}, stdout: "kind: IstioRevision",
+			reason: "--track adds the resources", stdin: head, args: []string{"--track", "-f", "-"},
+			stdout: "kind: IstioRevision",
 		},
 		{
-			reason: "the chart's failurePolicy on request", stdin: head, args: []string{"--failure-policy", "chart", "-f", "-"}, stdout: "failurePolicy: Ignore",
+			reason: "the chart's failurePolicy on request", stdin: head, args: []string{"--failure-policy", "chart", "-f", "-"},
+			stdout: "failurePolicy: Ignore",
 		},
 		{
 			reason: "what is no Istio is not dropped silently",
-			stdin:  head + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\n", args: []string{"-f", "-"}, stdout: "kind: Deployment",
+			stdin:  head + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\n", args: []string{"-f", "-"},
+			stdout: "kind: Deployment",
 			stderr: "warning: Secret/s: is not an Istio or IstioRevision and was left out",
 		},
 		{
@@ -241,7 +279,8 @@ items:
       kubectl.kubernetes.io/last-applied-configuration: |
         {"apiVersion":"sailoperator.io/v1","kind":"Istio"}
     managedFields:
-    - {manager: kubectl, operation: Apply, apiVersion: sailoperator.io/v1, time: "2026-01-01T00:00:00Z", fieldsType: FieldsV1, fieldsV1: {"f:spec": {}}}
+    - {manager: kubectl, operation: Apply, apiVersion: sailoperator.io/v1, time: "2026-01-01T00:00:00Z",
+        fieldsType: FieldsV1, fieldsV1: {"f:spec": {}}}
   spec: {version: v1.28.3, namespace: istio-system}
   status: {state: Healthy, observedGeneration: 3}
 `
@@ -329,7 +368,8 @@ func TestExitCodes(t *testing.T) {
 func TestTerminal(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	code := function.RenderIstio.Main(function.Process{
-		Args: []string{"render-istio"}, Terminal: true, Stdout: &stdout, Stderr: &stderr, Stdin: strings.NewReader("never read"),
+		Args: []string{"render-istio"}, Terminal: true, Stdout: &stdout, Stderr: &stderr,
+		Stdin:  strings.NewReader("never read"),
 		Getenv: func(string) (string, bool) { return "", false },
 	})
 	if code != 0 || !strings.Contains(stdout.String(), "Usage:") || stderr.Len() > 0 {
@@ -337,11 +377,12 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-// TestWarningsByCaller: kpt prints results and stderr both, so on success stderr is empty there; kustomize throws results
-// away, so stderr is the only place.
+// TestWarningsByCaller: kpt prints results and stderr both, so on success stderr is empty there; kustomize throws
+// results away, so stderr is the only place.
 func TestWarningsByCaller(t *testing.T) {
 	list := func(annotations string) string {
-		return "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- apiVersion: sailoperator.io/v1\n  kind: Istio\n" +
+		return "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- apiVersion: sailoperator.io/v1\n  kind: " +
+			"Istio\n" +
 			"  metadata:\n    name: default\n    namespace: mesh\n    annotations: {" + annotations +
 			"}\n  spec: {version: v1.28.3}\n"
 	}

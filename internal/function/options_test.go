@@ -11,15 +11,19 @@ import (
 	"github.com/lateen-io/lateen/internal/resource"
 )
 
-// TestEveryOption: an option is a flag, also with its environment variable, has a line in the help and is in the README,
-// in each program for which it makes a difference.
+// TestEveryOption: an option is a flag, also with its environment variable, has a line in the help and is in the
+// README, in each program for which it makes a difference.
 func TestEveryOption(t *testing.T) {
 	for _, c := range []struct {
 		program function.Program
 		without []string // options that make no difference
 	}{
 		{function.RenderIstio, nil},
-		{function.RenderCNI, []string{resource.OptionCRDs, resource.OptionFailurePolicy, resource.OptionProtect, resource.OptionClusters}},
+		{
+			function.RenderCNI, []string{
+				resource.OptionCRDs, resource.OptionFailurePolicy, resource.OptionProtect, resource.OptionClusters,
+			},
+		},
 		{function.RevisionTag, []string{resource.OptionCRDs, resource.OptionProtect, resource.OptionClusters}},
 	} {
 		run := func(args ...string) (stdout, stderr string) {

@@ -29,7 +29,8 @@ func (prog Program) options() []resource.Option {
 var (
 	RenderIstio = Program{
 		Function: expand.RenderIstio,
-		what: "expands Istio and IstioRevision resources into the Kubernetes objects of their control planes, with Istio's own\n" +
+		what: "expands Istio and IstioRevision resources into the Kubernetes objects of their control planes, with Istio's " +
+			"own\n" +
 			"charts, offline.",
 		resource: "istio.yaml",
 		examples: `
@@ -39,7 +40,8 @@ var (
 	}
 	RenderCNI = Program{
 		Function: expand.RenderCNI,
-		what:     "expands IstioCNI resources into the Kubernetes objects of Istio's CNI plugin, with Istio's own chart, offline.",
+		what: "expands IstioCNI resources into the Kubernetes objects of Istio's CNI plugin, with Istio's own chart, " +
+			"offline.",
 		resource: "istiocni.yaml",
 		examples: `
   # For GKE, whose plugins are elsewhere
@@ -50,7 +52,8 @@ var (
 	}
 	RevisionTag = Program{
 		Function: expand.RevisionTag,
-		what: "expands IstioRevisionTag resources into the webhooks of Istio's revision tags, with Istio's own chart, offline.\n" +
+		what: "expands IstioRevisionTag resources into the webhooks of Istio's revision tags, with Istio's own chart, " +
+			"offline.\n" +
 			"The target of a tag, an Istio or IstioRevision, must be among the resources: give its file as well.",
 		resource: "tag.yaml -f istio.yaml",
 		examples: "",

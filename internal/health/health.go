@@ -1,6 +1,6 @@
-// Package health turns what was seen of a workload into a condition: whether istiod or the CNI plugin is ready, whether a
-// remote istiod answers, whether what a control plane needs is healthy. Looking is the controller's job, and so is the time
-// of a condition, which only counts when the status changes (v1.Conditions.Set).
+// Package health turns what was seen of a workload into a condition: whether istiod or the CNI plugin is ready, whether
+// a remote istiod answers, whether what a control plane needs is healthy. Looking is the controller's job, and so is
+// the time of a condition, which only counts when the status changes (v1.Conditions.Set).
 package health
 
 import (
@@ -26,10 +26,11 @@ type Deployment struct {
 	Total, Updated, Ready int32
 }
 
-// Istiod is the condition Ready of a revision with its control plane in this cluster. A roll-out is not ready before the
-// last pod of the old kind is gone.
+// Istiod is the condition Ready of a revision with its control plane in this cluster. A roll-out is not ready before
+// the last pod of the old kind is gone.
 func Istiod(d Deployment) v1.Condition {
-	rolledOut := d.ObservedGeneration >= d.Generation && d.Updated >= d.Desired && d.Total <= d.Updated && d.Ready >= d.Total
+	rolledOut := d.ObservedGeneration >= d.Generation && d.Updated >= d.Desired && d.Total <= d.Updated &&
+		d.Ready >= d.Total
 	switch {
 	case d.Err != "":
 		return unknown(v1.ConditionReady, v1.ReasonReadinessCheckFailed, d.Err)
@@ -124,7 +125,8 @@ func Dependencies(needsCNI bool, cni IstioCNI) v1.Condition {
 	case cni.State == "":
 		return not(v1.ConditionDependenciesHealthy, v1.ReasonIstioCNINotHealthy, "IstioCNI resource has no state yet")
 	case cni.State != v1.Healthy:
-		return not(v1.ConditionDependenciesHealthy, v1.ReasonIstioCNINotHealthy, fmt.Sprintf("IstioCNI resource is not healthy: its state is %s", cni.State))
+		return not(v1.ConditionDependenciesHealthy, v1.ReasonIstioCNINotHealthy,
+			fmt.Sprintf("IstioCNI resource is not healthy: its state is %s", cni.State))
 	case cni.Skew != "":
 		return not(v1.ConditionDependenciesHealthy, v1.ReasonVersionSkew, cni.Skew)
 	}
@@ -132,13 +134,15 @@ func Dependencies(needsCNI bool, cni IstioCNI) v1.Condition {
 }
 
 // NeedsCNI tells whether a revision with these values leaves its pods' network to the CNI plugin: pilot.cni.enabled. On
-// OpenShift that is so unless the values say false. openshift is what is known of the cluster; the values may say it as well.
+// OpenShift that is so unless the values say false. openshift is what is known of the cluster; the values may say it as
+// well.
 func NeedsCNI(v map[string]any, openshift bool) bool {
 	if enabled, _ := values.Get(v, "pilot", "cni", "enabled"); enabled != nil {
 		return enabled == true
 	}
 	profile := values.String(v, "profile")
-	return openshift || values.String(v, "global", "platform") == "openshift" || profile == "openshift" || profile == "openshift-ambient"
+	return openshift || values.String(v, "global", "platform") == "openshift" || profile == "openshift" ||
+		profile == "openshift-ambient"
 }
 
 func is(t v1.ConditionType) v1.Condition {

@@ -26,7 +26,9 @@ func check(t *testing.T, reason string, kind v1.ConditionType, want string, got 
 
 func TestIstiod(t *testing.T) {
 	t.Parallel()
-	ready := health.Deployment{Found: true, Generation: 3, ObservedGeneration: 3, Desired: 2, Total: 2, Updated: 2, Ready: 2}
+	ready := health.Deployment{
+		Found: true, Generation: 3, ObservedGeneration: 3, Desired: 2, Total: 2, Updated: 2, Ready: 2,
+	}
 	with := func(change func(*health.Deployment)) health.Deployment {
 		d := ready
 		change(&d)
@@ -41,15 +43,22 @@ func TestIstiod(t *testing.T) {
 		{"rolled out", ready, "True"},
 		{"it could not be read", health.Deployment{Err: "forbidden"}, "Unknown ReadinessCheckFailed: forbidden"},
 		{"it is not there", health.Deployment{}, "False IstiodNotReady: istiod Deployment not found"},
-		{"scaled to zero", health.Deployment{Found: true}, "False IstiodNotReady: istiod Deployment is scaled to zero replicas"},
-		{"scaled to zero, and its pods are still going", with(func(d *health.Deployment) { d.Desired = 0 }), "False IstiodNotReady: istiod Deployment is scaled to zero replicas"},
+		{
+			"scaled to zero", health.Deployment{Found: true},
+			"False IstiodNotReady: istiod Deployment is scaled to zero replicas",
+		},
+		{"scaled to zero, and its pods are still going", with(func(d *health.Deployment) {
+			d.Desired = 0
+		}), "False IstiodNotReady: istiod Deployment is scaled to zero replicas"},
 		{"just created: nobody has looked at it", health.Deployment{Found: true, Generation: 1, Desired: 1}, notReady},
 		{"changed, and nobody has looked at it since", with(func(d *health.Deployment) { d.Generation = 4 }), notReady},
 		{"a pod is not ready", with(func(d *health.Deployment) { d.Ready = 1 }), notReady},
 		{"a pod is of the old version", with(func(d *health.Deployment) { d.Updated = 1 }), notReady},
 		{"an old pod has not gone", with(func(d *health.Deployment) { d.Total, d.Ready = 3, 3 }), notReady},
 		{"it is being scaled up", with(func(d *health.Deployment) { d.Desired = 3 }), notReady},
-		{"it is being scaled down, and all that are left are ready", with(func(d *health.Deployment) { d.Desired = 1 }), "True"},
+		{"it is being scaled down, and all that are left are ready", with(func(d *health.Deployment) {
+			d.Desired = 1
+		}), "True"},
 	} {
 		check(t, c.reason, v1.ConditionReady, c.want, health.Istiod(c.in))
 	}
@@ -65,10 +74,23 @@ func TestCNI(t *testing.T) {
 		{"on all nodes", health.DaemonSet{Found: true, Generation: 1, ObservedGeneration: 1, Scheduled: 3, Ready: 3}, "True"},
 		{"it could not be read", health.DaemonSet{Err: "forbidden"}, "Unknown ReadinessCheckFailed: forbidden"},
 		{"it is not there", health.DaemonSet{}, "False DaemonSetNotReady: istio-cni-node DaemonSet not found"},
-		{"just created: nobody has looked at it", health.DaemonSet{Found: true, Generation: 1}, "False DaemonSetNotReady: not all istio-cni-node pods are ready"},
-		{"changed, and nobody has looked at it since", health.DaemonSet{Found: true, Generation: 2, ObservedGeneration: 1, Scheduled: 3, Ready: 3}, "False DaemonSetNotReady: not all istio-cni-node pods are ready"},
-		{"no node wants it", health.DaemonSet{Found: true, Generation: 1, ObservedGeneration: 1}, "False DaemonSetNotReady: no istio-cni-node pods are currently scheduled"},
-		{"a node is missing", health.DaemonSet{Found: true, Generation: 1, ObservedGeneration: 1, Scheduled: 3, Ready: 2}, "False DaemonSetNotReady: not all istio-cni-node pods are ready"},
+		{
+			"just created: nobody has looked at it", health.DaemonSet{Found: true, Generation: 1},
+			"False DaemonSetNotReady: not all istio-cni-node pods are ready",
+		},
+		{
+			"changed, and nobody has looked at it since",
+			health.DaemonSet{Found: true, Generation: 2, ObservedGeneration: 1, Scheduled: 3, Ready: 3},
+			"False DaemonSetNotReady: not all istio-cni-node pods are ready",
+		},
+		{
+			"no node wants it", health.DaemonSet{Found: true, Generation: 1, ObservedGeneration: 1},
+			"False DaemonSetNotReady: no istio-cni-node pods are currently scheduled",
+		},
+		{
+			"a node is missing", health.DaemonSet{Found: true, Generation: 1, ObservedGeneration: 1, Scheduled: 3, Ready: 2},
+			"False DaemonSetNotReady: not all istio-cni-node pods are ready",
+		},
 	} {
 		check(t, c.reason, v1.ConditionReady, c.want, health.CNI(c.in))
 	}
@@ -83,8 +105,14 @@ func TestRemote(t *testing.T) {
 	}{
 		{"it answers", health.Probe{Tried: true}, "True"},
 		{"nobody has asked", health.Probe{}, "Unknown ReadinessCheckFailed: remote istiod has not been asked yet"},
-		{"it cannot be asked", health.Probe{Err: "the webhook has no CA bundle"}, "Unknown ReadinessCheckFailed: the webhook has no CA bundle"},
-		{"it does not answer", health.Probe{Tried: true, Err: "connection refused"}, "False RemoteIstiodNotReady: remote istiod is not ready: connection refused"},
+		{
+			"it cannot be asked", health.Probe{Err: "the webhook has no CA bundle"},
+			"Unknown ReadinessCheckFailed: the webhook has no CA bundle",
+		},
+		{
+			"it does not answer", health.Probe{Tried: true, Err: "connection refused"},
+			"False RemoteIstiodNotReady: remote istiod is not ready: connection refused",
+		},
 	} {
 		check(t, c.reason, v1.ConditionReady, c.want, health.Remote(c.in))
 	}
@@ -103,14 +131,23 @@ func TestDependencies(t *testing.T) {
 		{"healthy", true, health.IstioCNI{Found: true, State: v1.Healthy}, "True"},
 		{"it could not be read", true, health.IstioCNI{Err: "forbidden"}, "Unknown DependencyCheckFailed: forbidden"},
 		{"there is none", true, health.IstioCNI{}, "False IstioCNINotFound: IstioCNI resource does not exist"},
-		{"nobody has looked at it", true, health.IstioCNI{Found: true}, "False IstioCNINotHealthy: IstioCNI resource has no state yet"},
+		{
+			"nobody has looked at it", true, health.IstioCNI{Found: true},
+			"False IstioCNINotHealthy: IstioCNI resource has no state yet",
+		},
 		{
 			"not healthy", true,
 			health.IstioCNI{Found: true, State: v1.ReasonDaemonSetNotReady},
 			"False IstioCNINotHealthy: IstioCNI resource is not healthy: its state is DaemonSetNotReady",
 		},
-		{"of a version that does not work", true, health.IstioCNI{Found: true, State: v1.Healthy, Skew: "why"}, "False VersionSkew: why"},
-		{"it does not work anyway", true, health.IstioCNI{Found: true, Skew: "why"}, "False IstioCNINotHealthy: IstioCNI resource has no state yet"},
+		{
+			"of a version that does not work", true, health.IstioCNI{Found: true, State: v1.Healthy, Skew: "why"},
+			"False VersionSkew: why",
+		},
+		{
+			"it does not work anyway", true, health.IstioCNI{Found: true, Skew: "why"},
+			"False IstioCNINotHealthy: IstioCNI resource has no state yet",
+		},
 		{"of any version, and nothing needs it", false, health.IstioCNI{Found: true, State: v1.Healthy, Skew: "why"}, "True"},
 	} {
 		check(t, c.reason, v1.ConditionDependenciesHealthy, c.want, health.Dependencies(c.needs, c.in))

@@ -85,8 +85,9 @@ func TestReadAndWrite(t *testing.T) {
 		},
 		"items": {
 			reason: "kept to the letter",
-			in:     head + "items:\n  - kind: B # why\n    # above\n    b: \"1\"\n    a: 'x'\n    l:\n        - 1\n  - {kind: A}\n",
-			want:   head + "items:\n- kind: B # why\n  # above\n  b: \"1\"\n  a: 'x'\n  l:\n      - 1\n- {kind: A}\n",
+			in: head + "items:\n  - kind: B # why\n    # above\n    b: \"1\"\n    a: 'x'\n    l:\n        - 1\n  - {kind: " +
+				"A}\n",
+			want: head + "items:\n- kind: B # why\n  # above\n  b: \"1\"\n  a: 'x'\n  l:\n      - 1\n- {kind: A}\n",
 		},
 		"aliases": {
 			reason: "those within an item are the user's; one that leaves its item would have nothing to stand for",
@@ -99,8 +100,10 @@ func TestReadAndWrite(t *testing.T) {
 		},
 		"block text": {
 			reason: "indicators and blank lines of block scalars survive the indentation",
-			in:     head + "items:\n- a: |2-\n\n\n     two blank lines, then spaces\n\n    end\n  b: |+\n    x\n\n\n  c: >-\n    folded\n\n    text\n",
-			want:   head + "items:\n- a: |2-\n\n\n     two blank lines, then spaces\n\n    end\n  b: |+\n    x\n\n\n  c: >-\n    folded\n\n    text\n",
+			in: head + "items:\n- a: |2-\n\n\n     two blank lines, then spaces\n\n    end\n  b: |+\n    x\n\n\n  c: >-\n  " +
+				"  folded\n\n    text\n",
+			want: head + "items:\n- a: |2-\n\n\n     two blank lines, then spaces\n\n    end\n  b: |+\n    x\n\n\n  c: >-\n    " +
+				"folded\n\n    text\n",
 		},
 	}
 	for name, tc := range cases {
@@ -114,17 +117,36 @@ func TestReadAndWrite(t *testing.T) {
 
 func TestReadFails(t *testing.T) {
 	cases := map[string]struct{ reason, in, want string }{
-		"nothing":         {"called without input", "", "the input is empty; a ResourceList is expected (--help tells how to call the function)"},
-		"no YAML":         {"the parser's line", "a: b: c", "the input is not YAML: yaml: mapping values are not allowed in this context"},
-		"text":            {"of some other kind", "hello", "the input is not a ResourceList: not a YAML mapping"},
-		"a resource":      {"a likely mistake: the file itself", "apiVersion: sailoperator.io/v1\nkind: Istio\n", `the input is "sailoperator.io/v1" "Istio", not a ResourceList of config.kubernetes.io/v1; to render a file, give its name: -f istio.yaml`},
-		"unknown version": {"v2 may mean anything", "apiVersion: config.kubernetes.io/v2\nkind: ResourceList\n", `the input is "config.kubernetes.io/v2" "ResourceList", not a ResourceList of config.kubernetes.io/v1; to render a file, give its name: -f istio.yaml`},
-		"two documents":   {"half of the input would be lost", head + "---\n" + head, "the input has more than one YAML document; one ResourceList is expected"},
-		"broken rest":     {"not even YAML", head + "---\na: b: c", "the input has more than one YAML document; one ResourceList is expected"},
-		"items":           {"must be a list", head + "items: {}\n", "line 3: items is not a list"},
-		"an item":         {"must be a mapping; which one, and where", head + "items:\n- a: b\n- c\n", "items[1] (line 5): not a YAML mapping"},
-		"null item":       {"must be a mapping", head + "items: [null]\n", "items[0] (line 3): not a YAML mapping"},
-		"functionConfig":  {"must be a mapping", head + "functionConfig: x\n", "functionConfig: not a YAML mapping"},
+		"nothing": {
+			"called without input", "", "the input is empty; a ResourceList is expected (--help tells how to call the function)",
+		},
+		"no YAML": {
+			"the parser's line", "a: b: c", "the input is not YAML: yaml: mapping values are not allowed in this context",
+		},
+		"text": {"of some other kind", "hello", "the input is not a ResourceList: not a YAML mapping"},
+		"a resource": {
+			"a likely mistake: the file itself", "apiVersion: sailoperator.io/v1\nkind: Istio\n",
+			`the input is "sailoperator.io/v1" "Istio", not a ResourceList of config.kubernetes.io/v1; to render a file, give ` +
+				`its name: -f istio.yaml`,
+		},
+		"unknown version": {
+			"v2 may mean anything", "apiVersion: config.kubernetes.io/v2\nkind: ResourceList\n",
+			`the input is "config.kubernetes.io/v2" "ResourceList", not a ResourceList of config.kubernetes.io/v1; to render a ` +
+				`file, give its name: -f istio.yaml`,
+		},
+		"two documents": {
+			"half of the input would be lost", head + "---\n" + head,
+			"the input has more than one YAML document; one ResourceList is expected",
+		},
+		"broken rest": {
+			"not even YAML", head + "---\na: b: c", "the input has more than one YAML document; one ResourceList is expected",
+		},
+		"items": {"must be a list", head + "items: {}\n", "line 3: items is not a list"},
+		"an item": {
+			"must be a mapping; which one, and where", head + "items:\n- a: b\n- c\n", "items[1] (line 5): not a YAML mapping",
+		},
+		"null item":      {"must be a mapping", head + "items: [null]\n", "items[0] (line 3): not a YAML mapping"},
+		"functionConfig": {"must be a mapping", head + "functionConfig: x\n", "functionConfig: not a YAML mapping"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -146,14 +168,21 @@ func TestPathOnce(t *testing.T) {
 	}{
 		{"the field itself", []string{"spec", "version"}, "spec.version: no such version", "no such version"},
 		{"the index of a list", []string{"spec", "list", "1", "name"}, "spec.list[1].name: unknown field", "unknown field"},
-		{"a field above it", []string{"spec", "targetRef", "name"}, "spec.targetRef: not in the package: here", "not in the package: here"},
+		{
+			"a field above it", []string{"spec", "targetRef", "name"}, "spec.targetRef: not in the package: here",
+			"not in the package: here",
+		},
 		{"another field", []string{"spec", "version"}, "spec.values: too", "spec.values: too"},
 		{"a neighbour that begins with the same letters", []string{"spec", "versions"}, "spec.version: x", "spec.version: x"},
-		{"a sentence about the field", []string{"spec", "hub"}, "spec.hub belongs to IstioOperator", "spec.hub belongs to IstioOperator"},
+		{
+			"a sentence about the field", []string{"spec", "hub"}, "spec.hub belongs to IstioOperator",
+			"spec.hub belongs to IstioOperator",
+		},
 		{"no field", nil, "spec.version: x", "spec.version: x"},
 	} {
 		r := resource.Finding(object(t, "kind: Istio"), finding.Error, c.path, c.message)
-		if got := write(t, &krm.List{Findings: finding.List{r}}); !strings.Contains(got, "\n- message: '"+c.want+"'\n") && !strings.Contains(got, "\n- message: "+c.want+"\n") {
+		if got := write(t, &krm.List{Findings: finding.List{r}}); !strings.Contains(got, "\n- message: '"+c.want+"'\n") &&
+			!strings.Contains(got, "\n- message: "+c.want+"\n") {
 			t.Errorf("%s: want the message %q in:\n%s", c.reason, c.want, got)
 		}
 		if r.Message != c.message {
@@ -163,7 +192,8 @@ func TestPathOnce(t *testing.T) {
 }
 
 func TestWriteResults(t *testing.T) {
-	o := object(t, "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: default\n  annotations:\n    internal.config.kubernetes.io/path: a/b.yaml\n    internal.config.kubernetes.io/index: '2'\n")
+	o := object(t, "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: default\n  annotations:\n    "+
+		"internal.config.kubernetes.io/path: a/b.yaml\n    internal.config.kubernetes.io/index: '2'\n")
 	r := resource.Finding(o, finding.Error, []string{"spec", "values", "0"}, "message: with colon")
 	r.Current, r.Suggestion = "yes", 1
 	l := &krm.List{Findings: finding.List{r, {Message: "m", Severity: finding.Warning}}}
@@ -191,7 +221,10 @@ results:
 }
 
 // pieces are what breaks writers of YAML.
-var pieces = []string{" ", "  ", "\n", "\n\n", "\t", "a", "word", ":", ": ", " #", "-", "- ", "'", "\"", "\\", "{", "|", ">", "%", "&x", "*x", "!", "---", "...", "é", "\u00a0", "\r", "\u0085", "\u2028", "\u2029", "${X}", "yes", "1", "~"}
+var pieces = []string{
+	" ", "  ", "\n", "\n\n", "\t", "a", "word", ":", ": ", " #", "-", "- ", "'", "\"", "\\", "{", "|", ">", "%", "&x",
+	"*x", "!", "---", "...", "é", "\u00a0", "\r", "\u0085", "\u2028", "\u2029", "${X}", "yes", "1", "~",
+}
 
 // TestTextSurvives: whatever text an item has, and in whatever style, it is the same after writing and reading.
 func TestTextSurvives(t *testing.T) {
@@ -205,7 +238,9 @@ func TestTextSurvives(t *testing.T) {
 		text := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: b.String(), Style: styles[rng.IntN(len(styles))]}
 		key := func(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s} }
 		list := &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{text, key("after")}}
-		item, err := manifest.FromNode(&yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{key("text"), text, key("list"), list, key("end"), key("end")}})
+		item, err := manifest.FromNode(&yaml.Node{
+			Kind: yaml.MappingNode, Content: []*yaml.Node{key("text"), text, key("list"), list, key("end"), key("end")},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

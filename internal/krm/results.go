@@ -36,8 +36,8 @@ func results(findings finding.List) fn.Results {
 	return out
 }
 
-// withoutPath takes the path of the field off the beginning of a message. Whoever reads results has the field beside the
-// message, and prints it before; in the one sentence of a terminal the path belongs to the message.
+// withoutPath takes the path of the field off the beginning of a message. Whoever reads results has the field beside
+// the message, and prints it before; in the one sentence of a terminal the path belongs to the message.
 func withoutPath(f finding.Finding) string {
 	path, message, ok := strings.Cut(f.Message, ": ")
 	if !ok {

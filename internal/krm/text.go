@@ -8,8 +8,8 @@ import (
 )
 
 // textsOf cuts the text of each item out of the input, so that items which nothing changes can be written as they came.
-// An item whose text cannot be cut out with certainty - flow style, a comment further to the left, unusual line ends - has
-// nil and is written by the library.
+// An item whose text cannot be cut out with certainty - flow style, a comment further to the left, unusual line ends -
+// has nil and is written by the library.
 func textsOf(data []byte, list, items *yaml.Node) [][]byte {
 	texts := make([][]byte, len(items.Content))
 	if items.Style&yaml.FlowStyle != 0 || bytes.ContainsAny(data, "\r\t\u0085\u2028\u2029\ufeff") {
@@ -34,15 +34,16 @@ func textsOf(data []byte, list, items *yaml.Node) [][]byte {
 	return texts
 }
 
-// dedent takes the first columns off all lines: of the first line the dash of the list, of the others spaces. It returns nil
-// if there is anything else in them.
+// dedent takes the first columns off all lines: of the first line the dash of the list, of the others spaces. It
+// returns nil if there is anything else in them.
 func dedent(lines [][]byte, columns int) []byte {
 	var out []byte
 	for i, line := range lines {
 		body := bytes.TrimRight(line, "\n")
 		switch {
 		case i == 0:
-			if len(body) < columns || len(bytes.Trim(body[:columns], " -")) > 0 || bytes.Count(body[:columns], []byte("-")) != 1 {
+			if len(body) < columns || len(bytes.Trim(body[:columns], " -")) > 0 ||
+				bytes.Count(body[:columns], []byte("-")) != 1 {
 				return nil
 			}
 		case len(bytes.TrimLeft(body, " ")) == 0: // blank; of a block text it may have more spaces than the others

@@ -59,39 +59,69 @@ func TestParseBlocks(t *testing.T) {
 		text   string
 		cut    int // how many blocks the library does not see
 	}{
-		"clipped":                 {"one line break at the end", meta + "data:\n  k: |\n" + indented(long, 4), 1},
-		"stripped":                {"none at the end", meta + "data:\n  k: |-\n" + indented(long, 4) + "  l: m\n", 1},
-		"stripped, end of text":   {"as templates end", strings.TrimSuffix(meta+"data:\n  k: |-\n"+indented(long, 4), "\n"), 1},
-		"clipped, end of text":    {"a last line without its end is another text", strings.TrimSuffix(meta+"data:\n  k: |\n"+indented(long, 4), "\n"), 0},
-		"kept":                    {"an indicator that keeps line breaks", meta + "data:\n  k: |+\n" + indented(long, 4) + "\n\n", 0},
-		"empty lines at the end":  {"go, whatever their indentation", meta + "data:\n  k: |\n" + indented(long, 4) + "\n  \n    \n  l: m\n", 1},
-		"empty lines inside":      {"stay", meta + "data:\n  k: |\n" + indented(long, 4) + "\n  \n    \n" + indented(long, 4), 1},
-		"empty line first":        {"another rule finds the indentation", meta + "data:\n  k: |\n\n" + indented(long, 4), 0},
-		"spaces on an empty line": {"more than the indentation are text", meta + "data:\n  k: |\n" + indented(long, 4) + "      \n" + indented(long, 4), 0},
-		"space at the end":        {"is text, and written in another way", meta + "data:\n  k: |\n" + indented("x \n"+long, 4), 0},
-		"deeper lines":            {"keep what they have more", meta + "data:\n  k: |\n" + indented("x\n  y\n"+long, 4), 1},
-		"deeper first line":       {"the next line ends the block and is an error", meta + "data:\n  k: |\n" + indented(long, 6) + "    x\n", 1},
-		"tab":                     {"is text here and an error elsewhere", meta + "data:\n  k: |\n" + indented(long+"\tx\n", 4), 0},
-		"Windows line ends":       {"are line ends", meta + "data:\n  k: |\n" + strings.ReplaceAll(indented(long, 4), "\n", "\r\n"), 0},
-		"other letters":           {"are text", meta + "data:\n  k: |\n" + indented("– \u00e4 \u4e16\n"+long, 4), 1},
-		"other line ends":         {"Unicode's separators end a line", meta + "data:\n  k: |\n" + indented("x\u2028y\n"+long, 4), 0},
-		"block in a block":        {"is text", meta + "data:\n  k: |\n" + indented("l: |\n"+indented(long, 2), 4), 1},
-		"block in a plain text":   {"is text", meta + "data:\n  k: a\n    l: |\n" + indented(long, 6), 1},
-		"block in quotes":         {"is text", meta + "data:\n  k: \"a\n    l: |\n" + indented(long, 6) + "    \"\n", 1},
-		"block in a comment":      {"is a comment", meta + "data:\n  # k: |\n" + indented(long, 4), 0},
-		"in a list":               {"the key stands behind a dash", meta + "data:\n- k: |\n" + indented(long, 4), 0},
-		"in a list, second key":   {"stands alone", meta + "data:\n- j: x\n  k: |\n" + indented(long, 4), 1},
-		"short":                   {"not worth it", meta + "data:\n  k: |\n    x\n", 0},
-		"several":                 {"in several documents", meta + "data:\n  k: |\n" + indented(long, 4) + "---\n" + meta + "data:\n  k: |-\n" + indented(long, 4) + "  l: |\n" + indented(long, 3), 3},
-		"not indented":            {"an empty text, then an error", meta + "data:\n  k: |\n" + indented(long, 2), 0},
-		"directive in a block":    {"a separator ends the block", meta + "k: |\n" + indented(long, 2) + "---\n" + meta, 1},
-		"the mark":                {"a text that has it is the library's", meta + "data:\n  k: |\n" + indented(mark+"0.\n"+long, 4), 0},
+		"clipped":  {"one line break at the end", meta + "data:\n  k: |\n" + indented(long, 4), 1},
+		"stripped": {"none at the end", meta + "data:\n  k: |-\n" + indented(long, 4) + "  l: m\n", 1},
+		"stripped, end of text": {
+			"as templates end", strings.TrimSuffix(meta+"data:\n  k: |-\n"+indented(long, 4), "\n"), 1,
+		},
+		"clipped, end of text": {
+			"a last line without its end is another text", strings.TrimSuffix(meta+"data:\n  k: |\n"+indented(long, 4), "\n"), 0,
+		},
+		"kept": {
+			"an indicator that keeps line breaks", meta + "data:\n  k: |+\n" + indented(long, 4) + "\n\n", 0,
+		},
+		"empty lines at the end": {
+			"go, whatever their indentation", meta + "data:\n  k: |\n" + indented(long, 4) + "\n  \n    \n  l: m\n", 1,
+		},
+		"empty lines inside": {
+			"stay", meta + "data:\n  k: |\n" + indented(long, 4) + "\n  \n    \n" + indented(long, 4), 1,
+		},
+		"empty line first": {"another rule finds the indentation", meta + "data:\n  k: |\n\n" + indented(long, 4), 0},
+		"spaces on an empty line": {
+			"more than the indentation are text", meta + "data:\n  k: |\n" + indented(long, 4) + "      \n" + indented(long, 4),
+			0,
+		},
+		"space at the end": {
+			"is text, and written in another way", meta + "data:\n  k: |\n" + indented("x \n"+long, 4), 0,
+		},
+		"deeper lines": {"keep what they have more", meta + "data:\n  k: |\n" + indented("x\n  y\n"+long, 4), 1},
+		"deeper first line": {
+			"the next line ends the block and is an error", meta + "data:\n  k: |\n" + indented(long, 6) + "    x\n", 1,
+		},
+		"tab": {
+			"is text here and an error elsewhere", meta + "data:\n  k: |\n" + indented(long+"\tx\n", 4), 0,
+		},
+		"Windows line ends": {
+			"are line ends", meta + "data:\n  k: |\n" + strings.ReplaceAll(indented(long, 4), "\n", "\r\n"), 0,
+		},
+		"other letters": {"are text", meta + "data:\n  k: |\n" + indented("– \u00e4 \u4e16\n"+long, 4), 1},
+		"other line ends": {
+			"Unicode's separators end a line", meta + "data:\n  k: |\n" + indented("x\u2028y\n"+long, 4), 0,
+		},
+		"block in a block":      {"is text", meta + "data:\n  k: |\n" + indented("l: |\n"+indented(long, 2), 4), 1},
+		"block in a plain text": {"is text", meta + "data:\n  k: a\n    l: |\n" + indented(long, 6), 1},
+		"block in quotes":       {"is text", meta + "data:\n  k: \"a\n    l: |\n" + indented(long, 6) + "    \"\n", 1},
+		"block in a comment":    {"is a comment", meta + "data:\n  # k: |\n" + indented(long, 4), 0},
+		"in a list":             {"the key stands behind a dash", meta + "data:\n- k: |\n" + indented(long, 4), 0},
+		"in a list, second key": {"stands alone", meta + "data:\n- j: x\n  k: |\n" + indented(long, 4), 1},
+		"short":                 {"not worth it", meta + "data:\n  k: |\n    x\n", 0},
+		"several": {
+			"in several documents", meta + "data:\n  k: |\n" + indented(long, 4) + "---\n" + meta + "data:\n  k: |-\n" +
+				indented(long, 4) + "  l: |\n" + indented(long, 3), 3,
+		},
+		"not indented":         {"an empty text, then an error", meta + "data:\n  k: |\n" + indented(long, 2), 0},
+		"directive in a block": {"a separator ends the block", meta + "k: |\n" + indented(long, 2) + "---\n" + meta, 1},
+		"the mark": {
+			"a text that has it is the library's", meta + "data:\n  k: |\n" + indented(mark+"0.\n"+long, 4), 0,
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			want, wantErr := byLibrary(tc.text)
 			got, err := Parse(tc.text)
-			if diff := cmp.Diff(wantErr, err, cmp.Comparer(func(a, b error) bool { return a == nil && b == nil || a != nil && b != nil && a.Error() == b.Error() })); diff != "" {
+			if diff := cmp.Diff(wantErr, err, cmp.Comparer(func(a, b error) bool {
+				return a == nil && b == nil || a != nil && b != nil && a.Error() == b.Error()
+			})); diff != "" {
 				t.Fatalf("%s: another error (-library +ours)\n%s", tc.reason, diff)
 			}
 			if diff := cmp.Diff(trees(want), trees(got)); diff != "" {
@@ -110,22 +140,40 @@ func TestWriteLikeTheLibrary(t *testing.T) {
 		text   string
 		ours   bool // whether the library is not asked for the document
 	}{
-		"mappings and lists":   {"the shape of nearly everything", "a:\n  b:\n    c: d\n  e:\n  - f\n  - g: h\n    i:\n      j: k\n    l:\n    - m\n", true},
-		"list of lists":        {"dashes in one line", "a:\n- - b\n  - c\n", false},
-		"empty":                {"in brackets", "a: {}\nb: []\nc:\nd: ''\n", true},
-		"empty in a list":      {"nothing behind the dash", "a:\n-\n- b\n", false},
-		"empty at the top":     {"no document", "{}\n", false},
-		"list at the top":      {"no object", "- a\n", false},
-		"brackets":             {"of quoted words, and others", "a: [\"b\", 'c', \"d\\\"\\\\\"]\ne: [f, 1, {g: h}]\ni: {j: k}\n", true},
-		"brackets over lines":  {"become one", "a: [\"b\\nc\",\n  d]\n", true},
-		"quotes":               {"stay what they are", "a: \"b\"\nc: 'd''e'\n\"f\": g\n'h': i\nj: \"\\t\\u00e4\"\n", true},
-		"numbers and words":    {"as they are", "a: 1\nb: -1\nc: 0\nd: true\ne: null\nf: ~\ng: 1.5\nh: 0x10\ni: 1e3\nj: 0o7\nk: .inf\nl: 2001-01-01\n", true},
-		"text like numbers":    {"quoted or not", "a: 100m\nb: 1024Mi\nc: 1.2.3.4\nd: 10.0.0.0/8\ne: 12:30:45\nf: --flag=1\ng: -x\nh: 1_000\ni: +1\nj: .5\nk: 0b1\nl: 1e\n", true},
-		"text like words":      {"of YAML 1.1 and 1.2", "a: yes\nb: on\nc: n\nd: y\ne: nullable\nf: truex\ng: True\nh: <<\ni: =\n", true},
-		"forced text":          {"tags in the text", "a: !!str 1\nb: !!str true\nc: !!str\nd: !!int \"1\"\n", true},
-		"marks":                {"that mean something somewhere", "a: b:c\nd: e#f\ng: h[i]\nj: 'k: l'\nm: 'n #o'\np: 'q:'\nr: \"@s\"\nt: '- u'\nv: \"---\"\nw: \"...\"\nx: '?'\ny: $(z)\n", true},
-		"spaces around":        {"are quoted", "a: ' b'\nc: 'd '\n", true},
-		"literal":              {"with a line break at the end or without", "a: |\n  b\n\n   c\n\nd: |-\n  e\nf:\n  g:\n  - h: |\n      i\n", true},
+		"mappings and lists": {
+			"the shape of nearly everything", "a:\n  b:\n    c: d\n  e:\n  - f\n  - g: h\n    i:\n      j: k\n    l:\n    - m\n",
+			true,
+		},
+		"list of lists":    {"dashes in one line", "a:\n- - b\n  - c\n", false},
+		"empty":            {"in brackets", "a: {}\nb: []\nc:\nd: ''\n", true},
+		"empty in a list":  {"nothing behind the dash", "a:\n-\n- b\n", false},
+		"empty at the top": {"no document", "{}\n", false},
+		"list at the top":  {"no object", "- a\n", false},
+		"brackets": {
+			"of quoted words, and others", "a: [\"b\", 'c', \"d\\\"\\\\\"]\ne: [f, 1, {g: h}]\ni: {j: k}\n", true,
+		},
+		"brackets over lines": {"become one", "a: [\"b\\nc\",\n  d]\n", true},
+		"quotes":              {"stay what they are", "a: \"b\"\nc: 'd''e'\n\"f\": g\n'h': i\nj: \"\\t\\u00e4\"\n", true},
+		"numbers and words": {
+			"as they are", "a: 1\nb: -1\nc: 0\nd: true\ne: null\nf: ~\ng: 1.5\nh: 0x10\ni: 1e3\nj: 0o7\nk: .inf\nl: 2001-01-01\n", true,
+		},
+		"text like numbers": {
+			"quoted or not", "a: 100m\nb: 1024Mi\nc: 1.2.3.4\nd: 10.0.0.0/8\ne: 12:30:45\nf: --flag=1\ng: -x\nh: 1_000\ni: " +
+				"+1\nj: .5\nk: 0b1\nl: 1e\n", true,
+		},
+		"text like words": {
+			"of YAML 1.1 and 1.2", "a: yes\nb: on\nc: n\nd: y\ne: nullable\nf: truex\ng: True\nh: <<\ni: =\n", true,
+		},
+		"forced text": {"tags in the text", "a: !!str 1\nb: !!str true\nc: !!str\nd: !!int \"1\"\n", true},
+		"marks": {
+			"that mean something somewhere",
+			"a: b:c\nd: e#f\ng: h[i]\nj: 'k: l'\nm: 'n #o'\np: 'q:'\nr: \"@s\"\nt: '- u'\nv: \"---\"\nw: \"...\"\nx: '?'\ny: " +
+				"$(z)\n", true,
+		},
+		"spaces around": {"are quoted", "a: ' b'\nc: 'd '\n", true},
+		"literal": {
+			"with a line break at the end or without", "a: |\n  b\n\n   c\n\nd: |-\n  e\nf:\n  g:\n  - h: |\n      i\n", true,
+		},
 		"literal, kept":        {"with several", "f: |+\n  g\n\n", false},
 		"literal, first space": {"needs an indicator", "a: |2\n    b\n  c\n", false},
 		"literal in a list":    {"below the dash", "a:\n- |\n  b\n- c: |\n    d\n", false},
@@ -133,16 +181,21 @@ func TestWriteLikeTheLibrary(t *testing.T) {
 		"literal, only breaks": {"nor has this", "a: |\n\n\nb: |+\n\n", false},
 		"folded":               {"the library folds", "a: >\n  b\n  c\n", false},
 		"line breaks":          {"in quotes", "a: \"b\\nc\"\nd: 'e\n\n  f'\ng: h\n  i\n", false},
-		"long":                 {"lines are not folded", "a: " + strings.Repeat("word ", 100) + "end\nb: \"" + strings.Repeat("word ", 100) + "\"\n", true},
-		"long key":             {"has a question mark", strings.Repeat("k", 129) + ": a\n", false},
-		"longest key":          {"has none", strings.Repeat("k", 128) + ": a\n", true},
-		"keys":                 {"of all sorts", "a b: c\n1: d\ntrue: e\n", true},
-		"key with lines":       {"has a question mark", "\"a\\nb\": c\n", false},
-		"key that is a list":   {"has a question mark", "? [a]\n: b\n", false},
-		"anchors":              {"stay", "a: &x b\nc: *x\nd: &y {e: f}\n<<: *y\n", false},
-		"comments":             {"stay", "# a\nb: c # d\n# e\nf:\n# g\n- h\n", false},
-		"other letters":        {"in words, quotes and keys", "a: \u00e4\nb: \"\u00e4\"\nc: '\u4e16'\nd: \"\\U0001F600\"\n", true},
-		"controls":             {"are escaped", "a: \"\\x01\\x7f\\e\"\nb: \"\\u0085\\u2028\"\n", true},
+		"long": {
+			"lines are not folded", "a: " + strings.Repeat("word ", 100) + "end\nb: \"" + strings.Repeat("word ", 100) + "\"\n",
+			true,
+		},
+		"long key":           {"has a question mark", strings.Repeat("k", 129) + ": a\n", false},
+		"longest key":        {"has none", strings.Repeat("k", 128) + ": a\n", true},
+		"keys":               {"of all sorts", "a b: c\n1: d\ntrue: e\n", true},
+		"key with lines":     {"has a question mark", "\"a\\nb\": c\n", false},
+		"key that is a list": {"has a question mark", "? [a]\n: b\n", false},
+		"anchors":            {"stay", "a: &x b\nc: *x\nd: &y {e: f}\n<<: *y\n", false},
+		"comments":           {"stay", "# a\nb: c # d\n# e\nf:\n# g\n- h\n", false},
+		"other letters": {
+			"in words, quotes and keys", "a: \u00e4\nb: \"\u00e4\"\nc: '\u4e16'\nd: \"\\U0001F600\"\n", true,
+		},
+		"controls": {"are escaped", "a: \"\\x01\\x7f\\e\"\nb: \"\\u0085\\u2028\"\n", true},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -173,9 +226,12 @@ func encoded(t *testing.T, f func(io.Writer, *yaml.Node) error, n *yaml.Node) st
 // FuzzParseAndWrite: whatever the text, reading and writing it gives what the library alone gives.
 func FuzzParseAndWrite(f *testing.F) {
 	for _, seed := range []string{
-		meta + "data:\n  k: |\n" + indented(long, 4) + "\n  l: |-\n" + indented(long, 6), meta + "a: [\"b\", 'c']\nd:\n- e: 1m\n  f: {}\n- -1\n- 1.5\n",
-		meta + "a: |\nb: |-\n", meta + "a: |2\n    b\nc: >\n  d\n  e\n", meta + "a: yes\nb: !!str 1\nc: ~\nd: 2001-01-01\ne: 'x: y'\n", meta + "a: # b\n- &c d\n- *c\n",
-		meta + "data:\n  k: x\n    l: |\n" + indented(long, 8), meta + "k: |-\n" + indented("- a\n\n  b \n"+long, 2) + "---\n" + meta,
+		meta + "data:\n  k: |\n" + indented(long, 4) + "\n  l: |-\n" + indented(long, 6),
+		meta + "a: [\"b\", 'c']\nd:\n- e: 1m\n  f: {}\n- -1\n- 1.5\n",
+		meta + "a: |\nb: |-\n", meta + "a: |2\n    b\nc: >\n  d\n  e\n",
+		meta + "a: yes\nb: !!str 1\nc: ~\nd: 2001-01-01\ne: 'x: y'\n", meta + "a: # b\n- &c d\n- *c\n",
+		meta + "data:\n  k: x\n    l: |\n" + indented(long, 8),
+		meta + "k: |-\n" + indented("- a\n\n  b \n"+long, 2) + "---\n" + meta,
 	} {
 		f.Add(seed)
 	}
@@ -196,7 +252,9 @@ func FuzzParseAndWrite(f *testing.F) {
 			if diff := cmp.Diff(whole, encoded(t, EncodeNode, o.node)); diff != "" {
 				t.Fatalf("written in another way (-library +ours)\n%s", diff)
 			}
-			if diff := cmp.Diff(whole, encoded(t, func(w io.Writer, _ *yaml.Node) error { return o.Pack().Encode(w) }, nil)); diff != "" {
+			if diff := cmp.Diff(whole, encoded(t, func(w io.Writer, _ *yaml.Node) error {
+				return o.Pack().Encode(w)
+			}, nil)); diff != "" {
 				t.Fatalf("packed, it is written in another way (-library +ours)\n%s", diff)
 			}
 		}
@@ -204,8 +262,11 @@ func FuzzParseAndWrite(f *testing.F) {
 }
 
 // words are scalars that mean something somewhere in YAML, and others; pairs of them make more.
-var words = strings.Split(`|| |a|-|--|---|...|.|:|a:|: a|#| #|a #b|a#b|?|!|!a|&a|*a|@|`+"`"+`|{|}|[|]|,|a, b|'|"|\\|%|>|=|<<|~|null|Null|nullx|true|TRUE|yes|No|on|y|n|0|1|-1|+1|01|0x1f|0o7|0b1|1_0|`+
-	`1.5|.5|5.|1e3|-1e-3|.inf|-.Inf|.nan|1:30|12:30:45|2001-01-01|2001-1-1 1:1:1|100m|1Gi|1.2.3.4|10.0.0.0/8|v1.28.3|$(a)|${a}|(a)|/a|_a|a_b|ä|世|`+"\u00a0|\u0085|\u2028|\ufeff|\t|a\tb|\n|a\nb|a\n|a\n\n|\na| a|a |a \nb|a\n b\n|😀|\x01|\x7f|"+long, "|")
+var words = strings.Split(`|| |a|-|--|---|...|.|:|a:|: a|#| #|a #b|a#b|?|!|!a|&a|*a|@|`+"`"+
+	`|{|}|[|]|,|a, b|'|"|\\|%|>|=|<<|~|null|Null|nullx|true|TRUE|yes|No|on|y|n|0|1|-1|+1|01|0x1f|0o7|0b1|1_0|`+
+	`1.5|.5|5.|1e3|-1e-3|.inf|-.Inf|.nan|1:30|12:30:45|2001-01-01|2001-1-1 `+
+	`1:1:1|100m|1Gi|1.2.3.4|10.0.0.0/8|v1.28.3|$(a)|${a}|(a)|/a|_a|a_b|ä|世|`+
+	"\u00a0|\u0085|\u2028|\ufeff|\t|a\tb|\n|a\nb|a\n|a\n\n|\na| a|a |a \nb|a\n b\n|😀|\x01|\x7f|"+long, "|")
 
 // randomTree makes a tree of up to some depth.
 func randomTree(random *rand.Rand, depth int) *yaml.Node {
@@ -215,7 +276,9 @@ func randomTree(random *rand.Rand, depth int) *yaml.Node {
 	case depth > 0 && kind < 3:
 		n.Kind, n.Tag = yaml.MappingNode, yaml.NodeTagMap
 		for i := range random.IntN(4) {
-			key := &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: words[random.IntN(len(words))] + string(rune('a'+i))}
+			key := &yaml.Node{
+				Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: words[random.IntN(len(words))] + string(rune('a'+i)),
+			}
 			n.Content = append(n.Content, key, randomTree(random, depth-1))
 		}
 	case depth > 0 && kind < 5:
@@ -228,8 +291,12 @@ func randomTree(random *rand.Rand, depth int) *yaml.Node {
 		if random.IntN(3) == 0 {
 			n.Value += words[random.IntN(len(words))]
 		}
-		n.Style = []yaml.Style{0, 0, 0, yaml.DoubleQuotedStyle, yaml.SingleQuotedStyle, yaml.LiteralStyle, yaml.FoldedStyle}[random.IntN(7)]
-		n.Tag = []string{yaml.NodeTagString, yaml.NodeTagString, yaml.NodeTagString, yaml.NodeTagInt, yaml.NodeTagBool, yaml.NodeTagNull, yaml.NodeTagFloat, ""}[random.IntN(8)]
+		n.Style = []yaml.Style{0, 0, 0, yaml.DoubleQuotedStyle, yaml.SingleQuotedStyle, yaml.LiteralStyle,
+			yaml.FoldedStyle}[random.IntN(7)]
+		n.Tag = []string{
+			yaml.NodeTagString, yaml.NodeTagString, yaml.NodeTagString, yaml.NodeTagInt, yaml.NodeTagBool, yaml.NodeTagNull,
+			yaml.NodeTagFloat, "",
+		}[random.IntN(8)]
 		if random.IntN(12) == 0 {
 			n.Value, n.Style, n.Tag = long+n.Value, yaml.LiteralStyle, yaml.NodeTagString
 		}
@@ -241,8 +308,8 @@ func randomTree(random *rand.Rand, depth int) *yaml.Node {
 	return n
 }
 
-// TestRandomTrees: what is written of a tree is what the library writes, and reading that gives what the library reads, for trees of all
-// the shapes and words that this can think of.
+// TestRandomTrees: what is written of a tree is what the library writes, and reading that gives what the library reads,
+// for trees of all the shapes and words that this can think of.
 func TestRandomTrees(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	head, err := Parse(meta)
@@ -256,7 +323,8 @@ func TestRandomTrees(t *testing.T) {
 	for range trials {
 		n := &yaml.Node{Kind: yaml.MappingNode, Tag: yaml.NodeTagMap, Content: slices.Clone(head[0].node.Content)}
 		for _, key := range []string{"data", "spec"} {
-			n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: key}, randomTree(random, 4))
+			n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: key},
+				randomTree(random, 4))
 		}
 		var library, own bytes.Buffer
 		libraryErr, ownErr := encode(&library, n), EncodeNode(&own, n)
@@ -284,7 +352,8 @@ func TestRandomTrees(t *testing.T) {
 		blocks += len(cut)
 	}
 	if ours < trials/5 || blocks < trials/20 {
-		t.Errorf("of %d trees only %d were written by ourselves, and only %d blocks were cut: this proves nothing", trials, ours, blocks)
+		t.Errorf("of %d trees only %d were written by ourselves, and only %d blocks were cut: this proves nothing", trials,
+			ours, blocks)
 	}
 }
 
@@ -295,16 +364,26 @@ func TestOtherTags(t *testing.T) {
 		reason string
 		value  *yaml.Node
 	}{
-		"mapping without a tag":  {"is a block as well", &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{scalar("", "k"), scalar("", "v")}}},
-		"mapping of its own tag": {"stands behind the tag", &yaml.Node{Kind: yaml.MappingNode, Tag: "!x", Content: []*yaml.Node{scalar("", "k"), scalar("", "v")}}},
-		"list without a tag":     {"is a block as well", &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{scalar("", "v")}}},
-		"nothing without a tag":  {"has no space behind the colon", scalar("", "")},
-		"text without a tag":     {"is text", scalar("", "v")},
-		"empty text":             {"is in quotes", scalar(yaml.NodeTagString, "")},
+		"mapping without a tag": {
+			"is a block as well", &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{scalar("", "k"), scalar("", "v")}},
+		},
+		"mapping of its own tag": {
+			"stands behind the tag", &yaml.Node{
+				Kind: yaml.MappingNode, Tag: "!x", Content: []*yaml.Node{scalar("", "k"), scalar("", "v")},
+			},
+		},
+		"list without a tag": {
+			"is a block as well", &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{scalar("", "v")}},
+		},
+		"nothing without a tag": {"has no space behind the colon", scalar("", "")},
+		"text without a tag":    {"is text", scalar("", "v")},
+		"empty text":            {"is in quotes", scalar(yaml.NodeTagString, "")},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			n := &yaml.Node{Kind: yaml.MappingNode, Tag: yaml.NodeTagMap, Content: []*yaml.Node{scalar(yaml.NodeTagString, "a"), tc.value}}
+			n := &yaml.Node{
+				Kind: yaml.MappingNode, Tag: yaml.NodeTagMap, Content: []*yaml.Node{scalar(yaml.NodeTagString, "a"), tc.value},
+			}
 			if diff := cmp.Diff(encoded(t, encode, n), encoded(t, EncodeNode, n)); diff != "" {
 				t.Errorf("%s (-library +ours)\n%s", tc.reason, diff)
 			}
@@ -340,7 +419,9 @@ func TestPack(t *testing.T) {
 			packed.SetLabel("l", "m")
 			o.SetLabel("l", "m")
 			want := encoded(t, encode, o.node)
-			if diff := cmp.Diff(want, encoded(t, func(w io.Writer, _ *yaml.Node) error { return packed.Encode(w) }, nil)); diff != "" {
+			if diff := cmp.Diff(want, encoded(t, func(w io.Writer, _ *yaml.Node) error {
+				return packed.Encode(w)
+			}, nil)); diff != "" {
 				t.Errorf("%s: with a label (-tree +packed)\n%s", tc.reason, diff)
 			}
 			var a, b map[string]any

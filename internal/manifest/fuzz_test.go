@@ -14,8 +14,10 @@ import (
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"", head, head + "---\n" + head, head + "data: {k: |\n    ${x}\n}\n",
-		head + "data:\n  a: &x {k: v}\n  <<: *x\n", "kind: ValidatingWebhookConfiguration\napiVersion: v1\nmetadata: {name: a}\nwebhooks: [{failurePolicy: Ignore}]\n",
-		head + "resourceFieldRef: {a: b}\n", head + "data: {? [a] : b, !!binary c: d}\n", "!!map {apiVersion: v1, kind: K, metadata: {name: a, labels: [1], annotations: x}}",
+		head + "data:\n  a: &x {k: v}\n  <<: *x\n",
+		"kind: ValidatingWebhookConfiguration\napiVersion: v1\nmetadata: {name: a}\nwebhooks: [{failurePolicy: Ignore}]\n",
+		head + "resourceFieldRef: {a: b}\n", head + "data: {? [a] : b, !!binary c: d}\n",
+		"!!map {apiVersion: v1, kind: K, metadata: {name: a, labels: [1], annotations: x}}",
 	} {
 		f.Add(seed)
 	}

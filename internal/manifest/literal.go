@@ -8,16 +8,17 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 )
 
-// Four fifths of what a control plane is made of is text in literal blocks: the injector's templates, in a ConfigMap. The YAML
-// library takes some twenty nanoseconds for each byte of it, to find out that it is text. So a block is taken out of a text before the
-// library sees it, with one line in its place. Whether the library took the line for what the block would have been is looked at each
-// time; if not, and for every text that is not as plain as can be, the library reads it all. docs/adr/0012 has the reasoning.
+// Four fifths of what a control plane is made of is text in literal blocks: the injector's templates, in a ConfigMap.
+// The YAML library takes some twenty nanoseconds for each byte of it, to find out that it is text. So a block is taken
+// out of a text before the library sees it, with one line in its place. Whether the library took the line for what the
+// block would have been is looked at each time; if not, and for every text that is not as plain as can be, the library
+// reads it all. docs/adr/0012 has the reasoning.
 
 // shortLiteral is the length, in bytes, up to which a block is left to the library: a line in its place costs as much.
 const shortLiteral = 256
 
-// cut takes the literal blocks out of a text of YAML documents. blocks are their contents, as a parser would give them: what stands in
-// for the i-th is the line marker(i), and the chomping of the block applies to both.
+// cut takes the literal blocks out of a text of YAML documents. blocks are their contents, as a parser would give them:
+// what stands in for the i-th is the line marker(i), and the chomping of the block applies to both.
 func cut(text string) (short string, blocks []string) {
 	if strings.Contains(text, mark) {
 		return text, nil
@@ -57,8 +58,8 @@ const mark = "lateen-literal-block-"
 
 func marker(i int) string { return mark + strconv.Itoa(i) + "." }
 
-// blockHeader tells whether a line, with its end, is a key whose value is a literal block without an indentation indicator, how far the
-// key is indented, and whether the block is stripped of the line breaks at its end.
+// blockHeader tells whether a line, with its end, is a key whose value is a literal block without an indentation
+// indicator, how far the key is indented, and whether the block is stripped of the line breaks at its end.
 func blockHeader(line string) (indent int, strip, ok bool) {
 	key, found := strings.CutSuffix(line, ": |\n")
 	if !found {
@@ -72,9 +73,9 @@ func blockHeader(line string) (indent int, strip, ok bool) {
 	return indent, strip, isName(key[indent:])
 }
 
-// literal finds the end of the block that starts at a position of a text, below a key that is indented by parent: last is where its last
-// line that is not empty ends, and next where the block ends. It returns false if the block has anything in it that needs a second
-// thought.
+// literal finds the end of the block that starts at a position of a text, below a key that is indented by parent: last
+// is where its last line that is not empty ends, and next where the block ends. It returns false if the block has
+// anything in it that needs a second thought.
 func literal(text string, pos, parent int, strip bool) (last, next int, ok bool) {
 	indent := indentation(text[pos:])
 	if indent <= parent {
@@ -91,7 +92,8 @@ func literal(text string, pos, parent int, strip bool) (last, next int, ok bool)
 		case body != "\n" && spaces < indent:
 			return last, next, ok && last > pos
 		default:
-			ok = ok && (strip || strings.HasSuffix(line, "\n")) && !strings.HasSuffix(strings.TrimSuffix(line, "\n"), " ") && printable(line)
+			ok = ok && (strip || strings.HasSuffix(line, "\n")) && !strings.HasSuffix(strings.TrimSuffix(line, "\n"), " ") &&
+				printable(line)
 			last = end
 		}
 		next = end
@@ -114,8 +116,8 @@ func dedent(block string, indent int) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// printable tells whether a text has only line breaks and characters that the library writes as they are: no tabs, which may count as
-// indentation, and none of Unicode's other line breaks.
+// printable tells whether a text has only line breaks and characters that the library writes as they are: no tabs,
+// which may count as indentation, and none of Unicode's other line breaks.
 func printable(text string) bool {
 	for i := 0; i < len(text); {
 		c := text[i]
@@ -146,8 +148,8 @@ func lineEnd(text string, pos int) int {
 	return len(text)
 }
 
-// paste puts the blocks back into the trees of all documents, and tells whether every line that stands for one was found to be the
-// whole of a literal block, in the order in which they were cut.
+// paste puts the blocks back into the trees of all documents, and tells whether every line that stands for one was
+// found to be the whole of a literal block, in the order in which they were cut.
 func paste(docs []*yaml.Node, blocks []string) bool {
 	next := 0
 	var walk func(n *yaml.Node) bool

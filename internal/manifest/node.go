@@ -64,8 +64,8 @@ func text(value string) *yaml.Node {
 	return n
 }
 
-// isWord tells whether a text is certain to be text in any YAML, without asking a parser: it starts with a letter, has nothing but letters,
-// digits and marks without a meaning, and is longer than any word that YAML 1.1 knows.
+// isWord tells whether a text is certain to be text in any YAML, without asking a parser: it starts with a letter, has
+// nothing but letters, digits and marks without a meaning, and is longer than any word that YAML 1.1 knows.
 func isWord(value string) bool {
 	return len(value) > len("false") && isLetter(value[0]) && isName(strings.ReplaceAll(value, "/", "."))
 }

@@ -80,8 +80,8 @@ func (o Object) touch() {
 // nobody looks into. The fields must not be in the object already.
 func (o Object) WithTail(text []byte) Object { return Object{node: o.node, tail: text} }
 
-// Pack returns the object with everything below its metadata written to text already: a fifth of the memory, and less to do for whoever
-// writes the object in the end. It may be the object itself, if that cannot be done.
+// Pack returns the object with everything below its metadata written to text already: a fifth of the memory, and less
+// to do for whoever writes the object in the end. It may be the object itself, if that cannot be done.
 func (o Object) Pack() Object {
 	isHead := func(i int) bool {
 		switch o.node.Content[i].Value {
@@ -215,8 +215,8 @@ func plain(n *yaml.Node) {
 // maxAliased bounds how many nodes the aliases of one tree may stand for.
 const maxAliased = 1 << 16
 
-// Detach makes an item one that can be written by itself and comes back the same: aliases whose anchors stand outside of
-// it are replaced by what they stand for, and folded text with empty lines at its end becomes a literal block, since
+// Detach makes an item one that can be written by itself and comes back the same: aliases whose anchors stand outside
+// of it are replaced by what they stand for, and folded text with empty lines at its end becomes a literal block, since
 // the library adds a line to it each time. It reports whether the first was necessary.
 func Detach(item *yaml.Node) (changed bool, err error) {
 	anchors := map[*yaml.Node]bool{}

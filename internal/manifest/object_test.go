@@ -87,25 +87,45 @@ func TestParse(t *testing.T) {
 		},
 		"order and style": {
 			reason: "fields keep their order and text its form, so that the output reads like the chart",
-			text:   "kind: ConfigMap\napiVersion: v1\nmetadata:\n    name: a\ndata:\n    z: |\n        line\n    a: \"1\"\n    l:\n        - 1\n",
-			want:   "kind: ConfigMap\napiVersion: v1\nmetadata:\n  name: a\ndata:\n  z: |\n    line\n  a: \"1\"\n  l:\n  - 1\n",
+			text: "kind: ConfigMap\napiVersion: v1\nmetadata:\n    name: a\ndata:\n    z: |\n        line\n    a: \"1\"\n    " +
+				"l:\n        - 1\n",
+			want: "kind: ConfigMap\napiVersion: v1\nmetadata:\n  name: a\ndata:\n  z: |\n    line\n  a: \"1\"\n  l:\n  - 1\n",
 		},
 		"two objects": {
 			reason: "each document is one object",
 			text:   head + "---\n" + strings.Replace(head, "name: a", "name: b", 1),
 			want:   head + "---\n" + strings.Replace(head, "name: a", "name: b", 1),
 		},
-		"billion laughs": {reason: "the expansion of aliases is bounded", text: laughs, err: "line 1: the YAML aliases stand for too much text"},
+		"billion laughs": {
+			reason: "the expansion of aliases is bounded", text: laughs, err: "line 1: the YAML aliases stand for too much text",
+		},
 		"endless alias": {
 			reason: "an alias inside of what it stands for has no end",
 			text:   head + "data: &a\n  b: *a\n", err: "line 1: the YAML anchor a contains an alias of itself",
 		},
-		"list":          {reason: "an object is a mapping", text: "- a\n", err: "line 1: an object was expected: not a YAML mapping"},
-		"text":          {reason: "such as a note for people", text: head + "---\nhello\n", err: "line 6: an object was expected: not a YAML mapping"},
-		"no name":       {reason: "could not be found again", text: "apiVersion: v1\nkind: ConfigMap\n", err: "line 1: the object has no apiVersion, kind or metadata.name"},
-		"no kind":       {reason: "is no Kubernetes object", text: "apiVersion: v1\nmetadata: {name: a}\n", err: "line 1: the object has no apiVersion, kind or metadata.name"},
-		"no apiVersion": {reason: "is no Kubernetes object", text: "kind: ConfigMap\nmetadata: {name: a}\n", err: "line 1: the object has no apiVersion, kind or metadata.name"},
-		"no YAML":       {reason: "the parser's message has the line", text: "a: b\n c: d\n", err: "yaml: line 2: mapping values are not allowed in this context"},
+		"list": {
+			reason: "an object is a mapping", text: "- a\n", err: "line 1: an object was expected: not a YAML mapping",
+		},
+		"text": {
+			reason: "such as a note for people", text: head + "---\nhello\n",
+			err: "line 6: an object was expected: not a YAML mapping",
+		},
+		"no name": {
+			reason: "could not be found again", text: "apiVersion: v1\nkind: ConfigMap\n",
+			err: "line 1: the object has no apiVersion, kind or metadata.name",
+		},
+		"no kind": {
+			reason: "is no Kubernetes object", text: "apiVersion: v1\nmetadata: {name: a}\n",
+			err: "line 1: the object has no apiVersion, kind or metadata.name",
+		},
+		"no apiVersion": {
+			reason: "is no Kubernetes object", text: "kind: ConfigMap\nmetadata: {name: a}\n",
+			err: "line 1: the object has no apiVersion, kind or metadata.name",
+		},
+		"no YAML": {
+			reason: "the parser's message has the line", text: "a: b\n c: d\n",
+			err: "yaml: line 2: mapping values are not allowed in this context",
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +162,8 @@ func TestID(t *testing.T) {
 	}{
 		{"the core group is empty", head, manifest.ID{Kind: "ConfigMap", Name: "a"}, "ConfigMap a"},
 		{
-			"the version is not part of it", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: istiod, namespace: istio-system}",
+			"the version is not part of it",
+			"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: istiod, namespace: istio-system}",
 			manifest.ID{Group: "apps", Kind: "Deployment", Namespace: "istio-system", Name: "istiod"},
 			"Deployment istio-system/istiod (apps)",
 		},
@@ -275,9 +296,12 @@ func TestTextStaysText(t *testing.T) {
 
 // ambiguous are texts that look like something else to some reader.
 var ambiguous = []string{
-	"", " ", "~", "null", "Null", "true", "True", "yes", "Yes", "no", "on", "off", "y", "N", "1", "-1", "+1", "1.0", ".5", "1e3", "1E400",
-	"0x1F", "0o17", "017", "0b11", "1_000", "1:30", "190:20:30", ".inf", "-.INF", ".nan", "2024-01-01", "2024-01-01T00:00:00Z", "<<", "=",
-	"- a", "a: b", "a #b", "#", "!x", "&x", "*x", "@x", "`x", "%x", "{", "[", "|", ">", "?", ":", "\t", "a\n", "\na", " a\nb", "a\n\n", "é", "\u0085", "\u2028", "\u00a0",
+	"", " ", "~", "null", "Null", "true", "True", "yes", "Yes", "no", "on", "off", "y", "N", "1", "-1", "+1", "1.0", ".5",
+	"1e3", "1E400",
+	"0x1F", "0o17", "017", "0b11", "1_000", "1:30", "190:20:30", ".inf", "-.INF", ".nan", "2024-01-01",
+	"2024-01-01T00:00:00Z", "<<", "=",
+	"- a", "a: b", "a #b", "#", "!x", "&x", "*x", "@x", "`x", "%x", "{", "[", "|", ">", "?", ":", "\t", "a\n", "\na",
+	" a\nb", "a\n\n", "é", "\u0085", "\u2028", "\u00a0",
 }
 
 func reread(t *testing.T, o manifest.Object) map[string]any {
@@ -316,9 +340,12 @@ func TestOrder(t *testing.T) {
 		}
 	}
 	kinds := []string{
-		"Namespace", "CustomResourceDefinition", "Istio", "IstioRevision", "ServiceAccount", "ConfigMap", "ClusterRole", "ClusterRoleBinding",
-		"Role", "RoleBinding", "Service", "EnvoyFilter", "DaemonSet", "Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget",
-		"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration",
+		"Namespace", "CustomResourceDefinition", "Istio", "IstioRevision", "ServiceAccount", "ConfigMap", "ClusterRole",
+		"ClusterRoleBinding",
+		"Role", "RoleBinding", "Service", "EnvoyFilter", "DaemonSet", "Deployment", "HorizontalPodAutoscaler",
+		"PodDisruptionBudget",
+		"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration",
+		"MutatingWebhookConfiguration",
 	}
 	var objects []manifest.Object
 	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(len(kinds)) {
@@ -343,10 +370,12 @@ func TestDuplicate(t *testing.T) {
 		objects []manifest.Object
 		want    bool
 	}{
-		"none":            {"no objects", nil, false},
-		"two namespaces":  {"are two objects", []manifest.Object{object("v1", "a"), object("v1", "b")}, false},
-		"two groups":      {"are two objects", []manifest.Object{object("v1", "a"), object("g/v1", "a")}, false},
-		"two versions":    {"are one object", []manifest.Object{object("g/v1", "a"), object("h/v1", "a"), object("g/v2", "a")}, true},
+		"none":           {"no objects", nil, false},
+		"two namespaces": {"are two objects", []manifest.Object{object("v1", "a"), object("v1", "b")}, false},
+		"two groups":     {"are two objects", []manifest.Object{object("v1", "a"), object("g/v1", "a")}, false},
+		"two versions": {
+			"are one object", []manifest.Object{object("g/v1", "a"), object("h/v1", "a"), object("g/v2", "a")}, true,
+		},
 		"the same object": {"is there twice", slices.Repeat([]manifest.Object{object("v1", "a")}, 2), true},
 	}
 	for name, tc := range cases {

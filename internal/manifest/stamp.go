@@ -25,8 +25,8 @@ const (
 	AnnotationOwner = "lateen.io/owner"
 	// AnnotationRenderedBy marks an IstioRevision whose objects a pipeline renders and somebody else applies.
 	AnnotationRenderedBy = "lateen.io/rendered-by"
-	// AnnotationReleasedBy says on an IstioRevision that is kept in a package who removes it once it is unused: the package, and
-	// not the controller, whose removal would be undone by whoever applies the package.
+	// AnnotationReleasedBy says on an IstioRevision that is kept in a package who removes it once it is unused: the
+	// package, and not the controller, whose removal would be undone by whoever applies the package.
 	AnnotationReleasedBy = "lateen.io/released-by"
 	ReleasedByPackage    = "package"
 	// AnnotationTakeOver allows, on a resource, with the value "true", to take over objects that another installer has
@@ -37,10 +37,11 @@ const (
 	AnnotationChartDigest = "lateen.io/chart-digest"
 	AnnotationKubeVersion = "lateen.io/kube-version"
 
-	// AnnotationActivation counts, on the IstioRevisions of one Istio, which became the active one when: the highest number is
-	// the active one of the last rendering. It is left out for the first.
+	// AnnotationActivation counts, on the IstioRevisions of one Istio, which became the active one when: the highest
+	// number is the active one of the last rendering. It is left out for the first.
 	AnnotationActivation = "lateen.io/activation"
-	// AnnotationStaleReports lists the digests of the usage reports that were there when the revision became the active one.
+	// AnnotationStaleReports lists the digests of the usage reports that were there when the revision became the active
+	// one.
 	AnnotationStaleReports = "lateen.io/stale-reports"
 
 	// AnnotationFluxSubstitute keeps Flux from replacing ${...} in an object.
@@ -92,8 +93,8 @@ type Stamp struct {
 //   - a validating webhook's failurePolicy Ignore, which istiod sets to Fail as soon as it can answer, and an empty
 //     caBundle, which istiod fills in: whoever re-applies them fights istiod for ever;
 //   - a resourceFieldRef gets the divisor "0" that the API server would add, which GitOps tools show as a difference;
-//   - an environment variable that a container has twice, because the chart and the user's values both set it, keeps the
-//     last entry, which is the one that counts: server-side apply rejects duplicates;
+//   - an environment variable that a container has twice, because the chart and the user's values both set it, keeps
+//     the last entry, which is the one that counts: server-side apply rejects duplicates;
 //   - an object with ${ in it is marked as not for Flux's variable substitution, which would blank it, unless Text
 //     sees to that.
 func (s Stamp) Apply(o Object) {
@@ -135,8 +136,8 @@ func releaseWebhook(hook *yaml.Node, dropIgnore bool) {
 	}
 }
 
-// adapt adds the default divisor to every resourceFieldRef, takes out variables that a later entry of the same container
-// replaces, and reports whether any text contains "${".
+// adapt adds the default divisor to every resourceFieldRef, takes out variables that a later entry of the same
+// container replaces, and reports whether any text contains "${".
 func (s Stamp) adapt(n *yaml.Node) (substitutes bool) {
 	if n.Kind == yaml.ScalarNode {
 		if s.Text != nil {
@@ -153,7 +154,9 @@ func (s Stamp) adapt(n *yaml.Node) (substitutes bool) {
 		}
 		switch value := n.Content[i+1]; {
 		case c.Value == "resourceFieldRef" && value.Kind == yaml.MappingNode && field(value, "divisor") == nil:
-			set(value, "divisor", &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: "0", Style: yaml.DoubleQuotedStyle})
+			set(value, "divisor", &yaml.Node{
+				Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: "0", Style: yaml.DoubleQuotedStyle,
+			})
 		case c.Value == "env" && field(n, "image") != nil && value.Kind == yaml.SequenceNode: // of a container
 			value.Content = s.lastOfName(value.Content)
 		}

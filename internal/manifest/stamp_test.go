@@ -34,7 +34,8 @@ func TestStampMetadata(t *testing.T) {
 			stamp:  manifest.Stamp{Owner: "Istio/default", Protect: true},
 			labels: map[string]string{"app.kubernetes.io/managed-by": "lateen"},
 			annotations: map[string]string{
-				"lateen.io/owner": "Istio/default", "argocd.argoproj.io/sync-options": "Prune=false", "kustomize.toolkit.fluxcd.io/prune": "disabled",
+				"lateen.io/owner": "Istio/default", "argocd.argoproj.io/sync-options": "Prune=false",
+				"kustomize.toolkit.fluxcd.io/prune":  "disabled",
 				"argocd.argoproj.io/compare-options": "IgnoreExtraneous",
 			},
 		},
@@ -51,7 +52,8 @@ func TestStampMetadata(t *testing.T) {
 			}
 			want := maps.Clone(tc.labels)
 			want["app"] = "istiod" // what the chart wrote stays
-			if diff := cmp.Diff([]map[string]string{want, tc.annotations}, []map[string]string{got.Metadata.Labels, got.Metadata.Annotations}); diff != "" {
+			if diff := cmp.Diff([]map[string]string{want, tc.annotations},
+				[]map[string]string{got.Metadata.Labels, got.Metadata.Annotations}); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
 		})
@@ -59,10 +61,12 @@ func TestStampMetadata(t *testing.T) {
 }
 
 func TestStampContent(t *testing.T) {
-	const stamped = "  labels:\n    app.kubernetes.io/managed-by: lateen\n  annotations:\n    lateen.io/owner: Istio/default\n"
+	const stamped = "  labels:\n    app.kubernetes.io/managed-by: lateen\n  annotations:\n    lateen.io/owner: " +
+		"Istio/default\n"
 	const substitute = "    kustomize.toolkit.fluxcd.io/substitute: disabled\n"
 	webhook := func(kind, hook string) string {
-		return "apiVersion: admissionregistration.k8s.io/v1\nkind: " + kind + "\nmetadata:\n  name: a\n%" + "webhooks:\n- name: w\n" + hook
+		return "apiVersion: admissionregistration.k8s.io/v1\nkind: " + kind + "\nmetadata:\n  name: a\n%" +
+			"webhooks:\n- name: w\n" + hook
 	}
 	const validating, mutating = "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"
 	cases := map[string]struct {
@@ -162,7 +166,8 @@ func TestStampContent(t *testing.T) {
 
 // TestStampEnv: of a variable that a container has twice the last entry stays.
 func TestStampEnv(t *testing.T) {
-	o := one(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - image: i\n    env:\n    - {name: A, value: '1'}\n"+
+	o := one(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - image: i\n    env:\n    - "+
+		"{name: A, value: '1'}\n"+
 		"    - {name: B, value: '2'}\n    - {name: A, value: '3'}\n  env:\n  - {name: A}\n  - {name: A}\n")
 	manifest.Stamp{Owner: "Istio/default"}.Apply(o)
 	spec, _ := reread(t, o)["spec"].(map[string]any)

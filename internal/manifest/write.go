@@ -8,10 +8,10 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 )
 
-// The YAML library queues, copies and analyzes each scalar as an event of three hundred bytes. What a chart gives is nearly always of the
-// simplest kind: block mappings and lists of short words. writer writes these, to the letter as the library does, asks the library for
-// a scalar or a list in brackets that needs a second thought, and gives up on all else, for the library to write the document. A fuzz test
-// compares the two. docs/adr/0012 has the reasoning.
+// The YAML library queues, copies and analyzes each scalar as an event of three hundred bytes. What a chart gives is
+// nearly always of the simplest kind: block mappings and lists of short words. writer writes these, to the letter as
+// the library does, asks the library for a scalar or a list in brackets that needs a second thought, and gives up on
+// all else, for the library to write the document. A fuzz test compares the two. docs/adr/0012 has the reasoning.
 type writer struct {
 	out []byte
 }
@@ -21,7 +21,8 @@ const indentStep = 2
 
 // document writes a tree, or returns false: nothing that was written is to be used then.
 func (w *writer) document(n *yaml.Node) bool {
-	return n.Kind == yaml.MappingNode && len(n.Content) > 0 && bare(n) && n.Style == 0 && n.Tag == yaml.NodeTagMap && w.mapping(n, 0, true)
+	return n.Kind == yaml.MappingNode && len(n.Content) > 0 && bare(n) && n.Style == 0 && n.Tag == yaml.NodeTagMap &&
+		w.mapping(n, 0, true)
 }
 
 // bare tells whether a node has nothing but its content: no comment, no anchor.
@@ -29,7 +30,8 @@ func bare(n *yaml.Node) bool {
 	return n.Anchor == "" && n.HeadComment == "" && n.LineComment == "" && n.FootComment == ""
 }
 
-// mapping writes the fields of a mapping, each on lines of its own; lead says that the first one is indented, too, and not behind a dash.
+// mapping writes the fields of a mapping, each on lines of its own; lead says that the first one is indented, too, and
+// not behind a dash.
 func (w *writer) mapping(n *yaml.Node, indent int, lead bool) bool {
 	if len(n.Content)%2 != 0 {
 		return false
@@ -115,7 +117,8 @@ func (w *writer) line(n *yaml.Node) bool {
 	if err := encode(&buf, n); err != nil {
 		return false
 	}
-	if line, ended := bytes.CutSuffix(buf.Bytes(), []byte("\n")); !ended || bytes.ContainsAny(line, "\n\r\u0085\u2028\u2029") {
+	if line, ended := bytes.CutSuffix(buf.Bytes(), []byte("\n")); !ended ||
+		bytes.ContainsAny(line, "\n\r\u0085\u2028\u2029") {
 		return false // how it goes on depends on where it stands
 	}
 	w.out = append(w.out, buf.Bytes()...)
@@ -200,11 +203,12 @@ func (w *writer) spaces(n int) {
 	}
 }
 
-// plainBlock tells whether the library writes a text in a literal block as it is, line by line: there are further rules for
-// text that starts with a space or a line break, has spaces at the ends of lines, several line breaks at its end, or characters that
-// are not printed.
+// plainBlock tells whether the library writes a text in a literal block as it is, line by line: there are further rules
+// for text that starts with a space or a line break, has spaces at the ends of lines, several line breaks at its end,
+// or characters that are not printed.
 func plainBlock(text string) bool {
-	return text != "" && text[0] != ' ' && text[0] != '\n' && !strings.HasSuffix(text, " ") && !strings.HasSuffix(text, "\n\n") &&
+	return text != "" && text[0] != ' ' && text[0] != '\n' && !strings.HasSuffix(text, " ") &&
+		!strings.HasSuffix(text, "\n\n") &&
 		!strings.Contains(text, " \n") && printable(text)
 }
 
@@ -218,8 +222,8 @@ func isASCII(text string) bool {
 	return true
 }
 
-// isPlain tells whether a scalar without style is certain to be written as it is: a word that cannot be read as anything but text, or
-// a number or a word of YAML with the tag that it is read with.
+// isPlain tells whether a scalar without style is certain to be written as it is: a word that cannot be read as
+// anything but text, or a number or a word of YAML with the tag that it is read with.
 func isPlain(tag, v string) bool {
 	if v == "" || !isASCII(v) {
 		return false
@@ -233,7 +237,8 @@ func isPlain(tag, v string) bool {
 	case yaml.NodeTagNull:
 		return v == "null" || v == "~"
 	case yaml.NodeTagString:
-		return isText(v) && !strings.HasSuffix(v, " ") && !strings.HasSuffix(v, ":") && !strings.Contains(v, ": ") && !strings.Contains(v, " #")
+		return isText(v) && !strings.HasSuffix(v, " ") && !strings.HasSuffix(v, ":") && !strings.Contains(v, ": ") &&
+			!strings.Contains(v, " #")
 	}
 	return false
 }

@@ -27,8 +27,8 @@ type ControlPlane struct {
 	Namespace string
 	// Values are complete; nil if they are not known, and nothing can be said that depends on them.
 	Values map[string]any
-	// Coexists says that other revisions may stand beside it in its namespace: an Istio that is updated by revisions, or an
-	// IstioRevision.
+	// Coexists says that other revisions may stand beside it in its namespace: an Istio that is updated by revisions, or
+	// an IstioRevision.
 	Coexists bool
 }
 
@@ -48,9 +48,9 @@ func (c ControlPlane) cluster() string {
 	return values.String(c.Values, "global", "multiCluster", "clusterName")
 }
 
-// Collisions warns of control planes that get in each other's way: two in one namespace, and two whose discoverySelectors
-// can select one namespace, so that both would write there. Each is named once, with the first that it collides with;
-// remote ones, whose istiod is elsewhere, are in nobody's way.
+// Collisions warns of control planes that get in each other's way: two in one namespace, and two whose
+// discoverySelectors can select one namespace, so that both would write there. Each is named once, with the first that
+// it collides with; remote ones, whose istiod is elsewhere, are in nobody's way.
 func Collisions(planes []ControlPlane) finding.List {
 	var seen []ControlPlane
 	var found finding.List
@@ -73,8 +73,9 @@ func collision(a, b ControlPlane) (f finding.Finding, collides bool) {
 	f = finding.Finding{Severity: finding.Warning, Ref: b.Ref}
 	if a.Namespace == b.Namespace {
 		f.Field = "spec.namespace"
-		f.Message = fmt.Sprintf("%s and %s are two control planes in the namespace %s; give each a namespace of its own, or, "+
-			"for an upgrade, make them revisions of one Istio (updateStrategy: RevisionBased)", a, b, a.Namespace)
+		f.Message = fmt.Sprintf(
+			"%s and %s are two control planes in the namespace %s; give each a namespace of its own, or, "+
+				"for an upgrade, make them revisions of one Istio (updateStrategy: RevisionBased)", a, b, a.Namespace)
 		return f, !a.Coexists || !b.Coexists
 	}
 	if a.cluster() != b.cluster() && (values.External(a.Values) || values.External(b.Values)) {
@@ -82,12 +83,14 @@ func collision(a, b ControlPlane) (f finding.Finding, collides bool) {
 	}
 	both := selector.Overlap(a.discovers(), b.discovers())
 	f.Field = "spec.values.meshConfig.discoverySelectors"
-	f.Message = fmt.Sprintf("%s and %s can discover the same namespace, %s: both would manage it; choose discoverySelectors "+
-		"that cannot both match, such as one label with different values", a, b, both)
+	f.Message = fmt.Sprintf(
+		"%s and %s can discover the same namespace, %s: both would manage it; choose discoverySelectors "+
+			"that cannot both match, such as one label with different values", a, b, both)
 	return f, both != ""
 }
 
-// Skew is what is to be said about a CNI plugin and a control plane, if anything: the plugin of 1.x works with 1.x-1, 1.x and
+// Skew is what is to be said about a CNI plugin and a control plane, if anything: the plugin of 1.x works with 1.x-1,
+// 1.x and
 // 1.x+1 (https://istio.io/latest/docs/setup/additional-setup/cni/#upgrade). Of versions without a number, such as master, it
 // says that it does not know. cni is the plugin's version; the finding is about its resource, ref.
 func Skew(ref finding.Ref, cni string, c ControlPlane) (f finding.Finding, skewed bool) {
@@ -99,12 +102,14 @@ func Skew(ref finding.Ref, cni string, c ControlPlane) (f finding.Finding, skewe
 	istiod, errIstiod := semver.NewVersion(c.Version)
 	if errPlugin != nil || errIstiod != nil {
 		f.Severity = finding.Info
-		f.Message = fmt.Sprintf("spec.version: whether the CNI plugin of Istio %s works with %s of Istio %s cannot be told from the "+
-			"versions", cni, c, c.Version)
+		f.Message = fmt.Sprintf(
+			"spec.version: whether the CNI plugin of Istio %s works with %s of Istio %s cannot be told from the "+
+				"versions", cni, c, c.Version)
 		return f, true
 	}
-	f.Message = fmt.Sprintf("spec.version: the CNI plugin of Istio %s does not work with %s of Istio %s; it works with the minor "+
-		"versions before, at and after its own", cni, c, c.Version)
+	f.Message = fmt.Sprintf(
+		"spec.version: the CNI plugin of Istio %s does not work with %s of Istio %s; it works with the minor "+
+			"versions before, at and after its own", cni, c, c.Version)
 	near := istiod.Major() == plugin.Major() && istiod.Minor() <= plugin.Minor()+1 && istiod.Minor()+1 >= plugin.Minor()
 	return f, !near
 }

@@ -12,7 +12,8 @@ import (
 // plane is a control plane in a namespace, with values.
 func plane(name, namespace string, coexists bool, values map[string]any) mesh.ControlPlane {
 	return mesh.ControlPlane{
-		Ref: finding.Ref{Kind: "Istio", Name: name}, Version: "v1.28.3", Namespace: namespace, Coexists: coexists, Values: values,
+		Ref: finding.Ref{Kind: "Istio", Name: name}, Version: "v1.28.3", Namespace: namespace, Coexists: coexists,
+		Values: values,
 	}
 }
 
@@ -43,7 +44,8 @@ func TestCollisions(t *testing.T) {
 		return found{b, selector, "Istio/" + a + " and Istio/" + b + " can discover the same namespace, " + labels +
 			": both would manage it; choose discoverySelectors that cannot both match, such as one label with different values"}
 	}
-	here := found{"b", place, "Istio/a and Istio/b are two control planes in the namespace x; give each a namespace of its own, or, for an " +
+	here := found{"b", place, "Istio/a and Istio/b are two control planes in the namespace x; give each a namespace of " +
+		"its own, or, for an " +
 		"upgrade, make them revisions of one Istio (updateStrategy: RevisionBased)"}
 	for _, c := range []struct {
 		reason string
@@ -51,8 +53,14 @@ func TestCollisions(t *testing.T) {
 		want   []found
 	}{
 		{"one alone", []mesh.ControlPlane{plane("a", "x", false, none)}, nil},
-		{"two in one namespace", []mesh.ControlPlane{plane("a", "x", false, none), plane("b", "x", false, none)}, []found{here}},
-		{"only one of them may have another beside it", []mesh.ControlPlane{plane("a", "x", true, none), plane("b", "x", false, none)}, []found{here}},
+		{
+			"two in one namespace", []mesh.ControlPlane{plane("a", "x", false, none), plane("b", "x", false, none)},
+			[]found{here},
+		},
+		{
+			"only one of them may have another beside it",
+			[]mesh.ControlPlane{plane("a", "x", true, none), plane("b", "x", false, none)}, []found{here},
+		},
 		{"revisions beside each other", []mesh.ControlPlane{plane("a", "x", true, none), plane("b", "x", true, none)}, nil},
 		{
 			"each with its own namespaces",
@@ -67,13 +75,23 @@ func TestCollisions(t *testing.T) {
 		{
 			"each is told of the first that it collides with",
 			[]mesh.ControlPlane{
-				plane("a", "x", false, discovers("m", "1")), plane("b", "y", false, discovers("m", "1")), plane("c", "z", false, discovers("m", "1")),
+				plane("a", "x", false, discovers("m", "1")), plane("b", "y", false, discovers("m", "1")),
+				plane("c", "z", false, discovers("m", "1")),
 			},
 			[]found{both("a", "b", "one with the labels m=1"), both("a", "c", "one with the labels m=1")},
 		},
-		{"a remote one has its istiod elsewhere", []mesh.ControlPlane{plane("a", "x", false, none), plane("b", "x", false, remote)}, nil},
-		{"of one that is wrong nothing is known", []mesh.ControlPlane{plane("a", "x", false, nil), plane("b", "x", false, none)}, nil},
-		{"an external one watches another cluster", []mesh.ControlPlane{plane("a", "x", false, none), plane("b", "y", false, external("far"))}, nil},
+		{
+			"a remote one has its istiod elsewhere",
+			[]mesh.ControlPlane{plane("a", "x", false, none), plane("b", "x", false, remote)}, nil,
+		},
+		{
+			"of one that is wrong nothing is known",
+			[]mesh.ControlPlane{plane("a", "x", false, nil), plane("b", "x", false, none)}, nil,
+		},
+		{
+			"an external one watches another cluster",
+			[]mesh.ControlPlane{plane("a", "x", false, none), plane("b", "y", false, external("far"))}, nil,
+		},
 		{
 			"two external ones of one cluster",
 			[]mesh.ControlPlane{plane("a", "x", false, external("far")), plane("b", "y", false, external("far"))},
@@ -121,7 +139,8 @@ func TestSkew(t *testing.T) {
 		{"both without a number, and the same", "master", "master", "", ""},
 		{
 			"one without a number", "master", "v1.28.3", finding.Info,
-			"spec.version: whether the CNI plugin of Istio master works with Istio/a of Istio v1.28.3 cannot be told from the versions",
+			"spec.version: whether the CNI plugin of Istio master works with Istio/a of Istio v1.28.3 cannot be told from the " +
+				"versions",
 		},
 		{"a control plane of which the version is not known", "v1.28.3", "", "", ""},
 	} {
@@ -152,25 +171,30 @@ func TestSkipped(t *testing.T) {
 		{"two by revisions", "v1.26.0", "v1.28.3", false, all, "", nil},
 		{
 			"two in place", "v1.26.0", "v1.28.3", true, all,
-			"spec.version: from v1.26.0 to v1.28.3; in place, Istio supports one minor version at a time. Go by way of v1.27-latest", "v1.27-latest",
+			"spec.version: from v1.26.0 to v1.28.3; in place, Istio supports one minor version at a time. Go by way of " +
+				"v1.27-latest", "v1.27-latest",
 		},
 		{
 			"three by revisions", "v1.25.1", "v1.28.3", false, all,
-			"spec.version: from v1.25.1 to v1.28.3; by revisions, Istio supports two minor versions at a time. Go by way of v1.27-latest", "v1.27-latest",
+			"spec.version: from v1.25.1 to v1.28.3; by revisions, Istio supports two minor versions at a time. Go by way of " +
+				"v1.27-latest", "v1.27-latest",
 		},
 		{
 			"back counts the same", "v1.28.3", "v1.25.1", false, all,
-			"spec.version: from v1.28.3 to v1.25.1; by revisions, Istio supports two minor versions at a time. Go by way of v1.26-latest", "v1.26-latest",
+			"spec.version: from v1.28.3 to v1.25.1; by revisions, Istio supports two minor versions at a time. Go by way of " +
+				"v1.26-latest", "v1.26-latest",
 		},
 		{
 			"the farthest that can be had", "v1.24.2", "v1.28.3", false,
 			[]string{"v1.24.2", "v1.25.1", "v1.28.3"},
-			"spec.version: from v1.24.2 to v1.28.3; by revisions, Istio supports two minor versions at a time. Go by way of v1.25-latest", "v1.25-latest",
+			"spec.version: from v1.24.2 to v1.28.3; by revisions, Istio supports two minor versions at a time. Go by way of " +
+				"v1.25-latest", "v1.25-latest",
 		},
 		{
 			"none can be had", "v1.24.2", "v1.28.3", true,
 			[]string{"v1.24.2", "v1.28.3"},
-			"spec.version: from v1.24.2 to v1.28.3; in place, Istio supports one minor version at a time. Go by way of Istio 1.25, whose charts " +
+			"spec.version: from v1.24.2 to v1.28.3; in place, Istio supports one minor version at a time. Go by way of Istio " +
+				"1.25, whose charts " +
 				"are not here: bring them (option charts)", nil,
 		},
 		{"nobody knows how far master is", "master", "v1.28.3", true, all, "", nil},

@@ -50,7 +50,8 @@ func (m *migration) findProfile() {
 	m.profileKey = m.text("profile")
 	if own, name := m.valuesProfile(); name != "" {
 		if m.profileKey != "" && m.profileKey != name {
-			m.warn(at, "spec.profile is %s, but %s is %s, which is what the charts go by; the Istio has that one", m.profileKey, dotted(own), name)
+			m.warn(at, "spec.profile is %s, but %s is %s, which is what the charts go by; the Istio has that one", m.profileKey,
+				dotted(own), name)
 		}
 		m.profileKey, at = name, own
 	}
@@ -66,12 +67,15 @@ func (m *migration) findProfile() {
 		}
 	default:
 		m.profile = profiles["minimal"]
-		m.warn(at, "%s is %s, which is none of Istio's profiles (%s), so the Istio has none. If it is a file or a profile of your own, "+
-			"put what it says below spec of the IstioOperator (istioctl profile dump) and migrate again", dotted(at), m.profileKey, profileNames())
+		m.warn(at, "%s is %s, which is none of Istio's profiles (%s), so the Istio has none. If it is a file or a profile "+
+			"of your own, "+
+			"put what it says below spec of the IstioOperator (istioctl profile dump) and migrate again", dotted(at),
+			m.profileKey, profileNames())
 	}
 }
 
-// valuesProfile takes the profile that is among the values, and where that is: charts read it themselves since Istio 1.24.
+// valuesProfile takes the profile that is among the values, and where that is: charts read it themselves since Istio
+// 1.24.
 func (m *migration) valuesProfile() (at []string, name string) {
 	if m.before(24) {
 		return nil, ""
@@ -103,7 +107,8 @@ type component struct {
 	hub, tag, label, k8s *yaml.Node
 }
 
-// on tells whether a component is installed: an entry that does not say enabled: false is, since Istio 1.24 at the latest.
+// on tells whether a component is installed: an entry that does not say enabled: false is, since Istio 1.24 at the
+// latest.
 func (c component) on() bool { return c.enabled || !c.set }
 
 // readComponents reads spec.components, and decides which of them there are.
@@ -126,7 +131,8 @@ func (m *migration) readComponents() {
 			m.gatewayList(key, value, p)
 		default:
 			why := "no component of an IstioOperator since Istio 1.6, so nothing was made of it"
-			if best := values.Closest(key, []string{"base", "pilot", "cni", "ztunnel", "istiodRemote", "ingressGateways", "egressGateways"}); best != "" {
+			if best := values.Closest(key,
+				[]string{"base", "pilot", "cni", "ztunnel", "istiodRemote", "ingressGateways", "egressGateways"}); best != "" {
 				why = "no component of an IstioOperator, so nothing was made of it; did you mean " + best + "?"
 			}
 			m.warn(p, "%s (%s): %s", dotted(p), short(value), why)
@@ -215,12 +221,14 @@ func (m *migration) decide() {
 		m.plugin = c.enabled
 	case ok && !m.plugin:
 		m.plugin = true
-		m.info(c.at, "%s does not say whether it is enabled; istioctl takes a component that is listed for enabled since 1.24, so there is an IstioCNI",
+		m.info(c.at, "%s does not say whether it is enabled; istioctl takes a component that is listed for enabled since "+
+			"1.24, so there is an IstioCNI",
 			dotted(c.at))
 	}
 	if on := take(m.cniValues, "enabled"); isTrue(on) && !m.plugin {
 		if ok {
-			m.warnAll(m.places(rootIstio, keys("cni", "enabled")), "%s is true, but spec.components.cni.enabled is false, which wins: no IstioCNI")
+			m.warnAll(m.places(rootIstio, keys("cni", "enabled")),
+				"%s is true, but spec.components.cni.enabled is false, which wins: no IstioCNI")
 		} else {
 			m.plugin = true
 		}
@@ -250,7 +258,10 @@ func (m *migration) leftComponent(c component, why string) {
 	for _, f := range []struct {
 		key   string
 		value *yaml.Node
-	}{{"namespace", orNil(c.namespace)}, {"hub", c.hub}, {"tag", c.tag}, {"k8s", c.k8s}, {"name", orNil(c.name)}, {"label", c.label}} {
+	}{
+		{"namespace", orNil(c.namespace)}, {"hub", c.hub}, {"tag", c.tag}, {"k8s", c.k8s}, {"name", orNil(c.name)},
+		{"label", c.label},
+	} {
 		if f.value == nil || isEmpty(f.value) {
 			continue
 		}
@@ -268,10 +279,12 @@ func (m *migration) takeBase() {
 	at := append(slices.Clip(c.at), "enabled")
 	switch {
 	case c.set && !c.enabled && m.control && m.name == "default":
-		m.warn(at, "an Istio named default brings what the chart base has besides CRDs: the validation webhook istiod-default-validator and the "+
+		m.warn(at, "an Istio named default brings what the chart base has besides CRDs: the validation webhook "+
+			"istiod-default-validator and the "+
 			"account istio-reader-service-account. To leave them out, delete them in the kustomization:\n%s", deletePatches())
 	case c.set && c.enabled && !m.control:
-		m.info(at, "the chart base installs Istio's CRDs and comes with an Istio; there is none here. render-istio renders the CRDs with the "+
+		m.info(at, "the chart base installs Istio's CRDs and comes with an Istio; there is none here. render-istio renders "+
+			"the CRDs with the "+
 			"option crds: include")
 	}
 	if c.k8s != nil {
@@ -301,8 +314,9 @@ func (m *migration) takePilot() {
 	m.lay(rootIstio, c.hub, append(slices.Clip(c.at), "hub"), keys("pilot", "hub"))
 	m.lay(rootIstio, c.tag, append(slices.Clip(c.at), "tag"), keys("pilot", "tag"))
 	if c.namespace != "" && c.namespace != m.istioNamespace() {
-		m.warn(append(slices.Clip(c.at), "namespace"), "%s.namespace is %s, but proxies look for istiod in %s (values.global.istioNamespace), which is "+
-			"the spec.namespace of the Istio", dotted(c.at), c.namespace, m.istioNamespace())
+		m.warn(append(slices.Clip(c.at), "namespace"),
+			"%s.namespace is %s, but proxies look for istiod in %s (values.global.istioNamespace), which is "+
+				"the spec.namespace of the Istio", dotted(c.at), c.namespace, m.istioNamespace())
 	}
 	c.namespace = ""
 	m.leftComponent(component{at: c.at, name: c.name, label: c.label}, "istiod has no such setting")
@@ -312,8 +326,9 @@ func (m *migration) takePilot() {
 	}
 	if c.k8s != nil {
 		m.kubernetes(c, workload{
-			kind: "Deployment", name: name, namespace: m.istioNamespace(), container: "discovery", root: rootIstio, values: "pilot",
-			moves: pilotMoves, reserved: reservedEnv, from: "the Istio",
+			kind: "Deployment", name: name, namespace: m.istioNamespace(), container: "discovery", root: rootIstio,
+			values: "pilot",
+			moves:  pilotMoves, reserved: reservedEnv, from: "the Istio",
 		})
 	}
 }

@@ -12,16 +12,21 @@ import (
 	"github.com/lateen-io/lateen/internal/resource"
 )
 
-// FuzzMigrate: whatever the IstioOperator is, migrating does not panic; either there are errors or what there is can be written,
-// read again, and is the same the second time; the input is not changed; and a second run changes nothing in a package.
+// FuzzMigrate: whatever the IstioOperator is, migrating does not panic; either there are errors or what there is can be
+// written, read again, and is the same the second time; the input is not changed; and a second run changes nothing in a
+// package.
 func FuzzMigrate(f *testing.F) {
 	for _, c := range cases {
 		f.Add("apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata:\n  name: default\n" + c.operator)
 	}
 	for _, spec := range []string{
-		"{}", "{values: {pilot: {env: [{name: a, value: 1}]}}}", "{components: {pilot: {k8s: {env: {A: b}, hpaSpec: [], overlays: [{kind: a, name: b, patches: [{path: 'a.[x:y].[1]'}]}]}}}}",
-		"{values: &a {pilot: {x: 1}}, unvalidatedValues: *a}", "{tag: 1.27, revision: [], profile: demo}", "{components: {ztunnel: {k8s: {env: [{}]}}}, profile: ambient}",
-		"{components: {ingressGateways: [{k8s: {overlays: [{}], service: 1}}]}, values: {gateways: {istio-ingressgateway: {env: {A: 1}, ports: x}}}}",
+		"{}", "{values: {pilot: {env: [{name: a, value: 1}]}}}",
+		"{components: {pilot: {k8s: {env: {A: b}, hpaSpec: [], overlays: [{kind: a, name: b, patches: [{path: " +
+			"'a.[x:y].[1]'}]}]}}}}",
+		"{values: &a {pilot: {x: 1}}, unvalidatedValues: *a}", "{tag: 1.27, revision: [], profile: demo}",
+		"{components: {ztunnel: {k8s: {env: [{}]}}}, profile: ambient}",
+		"{components: {ingressGateways: [{k8s: {overlays: [{}], service: 1}}]}, values: {gateways: {istio-ingressgateway: " +
+			"{env: {A: 1}, ports: x}}}}",
 	} {
 		f.Add(head + "spec: " + spec + "\n")
 	}

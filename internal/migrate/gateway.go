@@ -16,8 +16,14 @@ type gatewayKind struct {
 }
 
 var gatewayKinds = []gatewayKind{
-	{"ingressGateways", "istio-ingressgateway", "ingressgateway", "LoadBalancer", [][3]any{{"status-port", 15021, 15021}, {"http2", 80, 8080}, {"https", 443, 8443}}},
-	{"egressGateways", "istio-egressgateway", "egressgateway", "ClusterIP", [][3]any{{"http2", 80, 8080}, {"https", 443, 8443}}},
+	{
+		"ingressGateways", "istio-ingressgateway", "ingressgateway", "LoadBalancer",
+		[][3]any{{"status-port", 15021, 15021}, {"http2", 80, 8080}, {"https", 443, 8443}},
+	},
+	{
+		"egressGateways", "istio-egressgateway", "egressgateway", "ClusterIP",
+		[][3]any{{"http2", 80, 8080}, {"https", 443, 8443}},
+	},
 }
 
 // takeGateways makes a finding of each gateway, with the manifest that replaces it.
@@ -44,8 +50,11 @@ func (m *migration) takeGateways() {
 		m.commonValues(kind, common, names)
 	}
 	for i := 0; i+1 < len(m.gatewayValues.Content); i += 2 {
-		m.warnAll(m.places(rootIstio, keys("gateways", m.gatewayValues.Content[i].Value)), "%s (%s): an Istio has no gateways. A gateway of your own is a Deployment with gateway injection or a Gateway of the Gateway API "+
-			"(https://istio.io/latest/docs/setup/additional-setup/gateway/); set this there", short(m.gatewayValues.Content[i+1]))
+		m.warnAll(m.places(rootIstio, keys("gateways", m.gatewayValues.Content[i].Value)),
+			"%s (%s): an Istio has no gateways. A gateway of your own is a Deployment with gateway injection or a Gateway of "+
+				"the Gateway API "+
+				"(https://istio.io/latest/docs/setup/additional-setup/gateway/); set this there",
+			short(m.gatewayValues.Content[i+1]))
 	}
 }
 
@@ -66,8 +75,10 @@ func (m *migration) profileAt() []string {
 
 // valuesInManifest are the values of a gateway that the manifest takes.
 var valuesInManifest = []string{
-	"autoscaleEnabled", "autoscaleMax", "autoscaleMin", "enabled", "env", "externalTrafficPolicy", "labels", "loadBalancerIP", "loadBalancerSourceRanges",
-	"name", "nodeSelector", "podAnnotations", "ports", "replicaCount", "resources", "serviceAccount", "serviceAnnotations", "tolerations", "type",
+	"autoscaleEnabled", "autoscaleMax", "autoscaleMin", "enabled", "env", "externalTrafficPolicy", "labels",
+	"loadBalancerIP", "loadBalancerSourceRanges",
+	"name", "nodeSelector", "podAnnotations", "ports", "replicaCount", "resources", "serviceAccount", "serviceAnnotations",
+	"tolerations", "type",
 }
 
 // commonValues says where the values of all gateways of a kind are now.
@@ -101,9 +112,11 @@ func (m *migration) gateway(c component, kind gatewayKind, common *yaml.Node, im
 	extra, notes := m.applyComponent(b, c)
 	says := "an Istio has no gateways, so the gateway " + name + " becomes resources of your own"
 	if implied {
-		says = "this IstioOperator installs the gateway " + name + " (" + m.byWhat() + "); an Istio does not, so it becomes resources of your own"
+		says = "this IstioOperator installs the gateway " + name + " (" + m.byWhat() +
+			"); an Istio does not, so it becomes resources of your own"
 	}
-	m.warn(c.at, "%s. With gateway injection, these take over from its Deployment and Service; they must be applied after the Istio%s:\n%s%s",
+	m.warn(c.at, "%s. With gateway injection, these take over from its Deployment and Service; they must be applied "+
+		"after the Istio%s:\n%s%s",
 		says, notes, encode(b.objects()...), extra)
 	return name
 }
@@ -149,7 +162,8 @@ func (m *migration) builder(c component, kind gatewayKind, common *yaml.Node, na
 	account := name + "-service-account"
 	b.account = fields("apiVersion", "v1", "kind", "ServiceAccount", "metadata", meta(account))
 	b.role = fields("apiVersion", apiVersions["Role"], "kind", "Role", "metadata", meta(name+"-sds"),
-		"rules", sequence(fields("apiGroups", sequence(text("")), "resources", sequence(text("secrets")), "verbs", sequence(text("get"), text("watch"), text("list")))))
+		"rules", sequence(fields("apiGroups", sequence(text("")), "resources", sequence(text("secrets")), "verbs",
+			sequence(text("get"), text("watch"), text("list")))))
 	b.role.Content[7].Content[0].Content[1].Content[0].Style = yaml.DoubleQuotedStyle
 	b.binding = fields("apiVersion", apiVersions["RoleBinding"], "kind", "RoleBinding", "metadata", meta(name+"-sds"),
 		"roleRef", fields("apiGroup", "rbac.authorization.k8s.io", "kind", "Role", "name", name+"-sds"),
@@ -172,11 +186,12 @@ func (m *migration) builder(c component, kind gatewayKind, common *yaml.Node, na
 		"template", fields(
 			"metadata", fields("labels", podLabels, "annotations", fields("inject.istio.io/templates", "gateway")),
 			"spec", fields("serviceAccountName", account, "containers", sequence(b.container)))))
-	b.scaler = fields("apiVersion", apiVersions["HorizontalPodAutoscaler"], "kind", "HorizontalPodAutoscaler", "metadata", meta(name), "spec", fields(
-		"minReplicas", 1, "maxReplicas", 5,
-		"scaleTargetRef", fields("apiVersion", "apps/v1", "kind", "Deployment", "name", name),
-		"metrics", sequence(fields("type", "Resource", "resource", fields("name", "cpu",
-			"target", fields("type", "Utilization", "averageUtilization", 80))))))
+	b.scaler = fields("apiVersion", apiVersions["HorizontalPodAutoscaler"], "kind", "HorizontalPodAutoscaler", "metadata",
+		meta(name), "spec", fields(
+			"minReplicas", 1, "maxReplicas", 5,
+			"scaleTargetRef", fields("apiVersion", "apps/v1", "kind", "Deployment", "name", name),
+			"metrics", sequence(fields("type", "Resource", "resource", fields("name", "cpu",
+				"target", fields("type", "Utilization", "averageUtilization", 80))))))
 	return b
 }
 
@@ -241,13 +256,14 @@ func (b *manifestBuilder) variable(n *yaml.Node) {
 	list.Content = append(list.Content, bare(n))
 }
 
-// applyComponent writes the k8s settings of the gateway's component into the manifest. extra are the overlays as patches, and
-// notes what could not be written.
+// applyComponent writes the k8s settings of the gateway's component into the manifest. extra are the overlays as
+// patches, and notes what could not be written.
 func (m *migration) applyComponent(b *manifestBuilder, c component) (extra, notes string) {
 	var left []string
 	for _, image := range []*yaml.Node{c.hub, c.tag} {
 		if image != nil {
-			left = append(left, "the image "+image.Value+", which injection decides: the annotation sidecar.istio.io/proxyImage on the pods overrides it")
+			left = append(left, "the image "+image.Value+
+				", which injection decides: the annotation sidecar.istio.io/proxyImage on the pods overrides it")
 		}
 	}
 	for i := 0; c.k8s != nil && i+1 < len(c.k8s.Content); i += 2 {
@@ -312,7 +328,8 @@ func (m *migration) gatewayOverlays(list *yaml.Node, at []string) (extra string,
 	if len(patches) == 0 {
 		return "", left
 	}
-	return fmt.Sprintf("# The overlays, as patches in the kustomization:\n%s%s", kustomization(patches...), strings.Join(notes, "")), left
+	return fmt.Sprintf("# The overlays, as patches in the kustomization:\n%s%s", kustomization(patches...),
+		strings.Join(notes, "")), left
 }
 
 // joinWords lists words as a sentence does.

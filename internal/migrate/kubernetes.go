@@ -9,7 +9,8 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 )
 
-// workload is what the k8s settings of a component are about: the object that istioctl patches, and the values that do the same.
+// workload is what the k8s settings of a component are about: the object that istioctl patches, and the values that do
+// the same.
 type workload struct {
 	kind, name, namespace, container string
 	// root and values are where its values stand: those of the Istio below pilot, say.
@@ -22,22 +23,27 @@ type workload struct {
 	from string
 }
 
-// pilotMoves are the k8s settings of istiod that its chart has values for. env, hpaSpec and strategy have functions below.
+// pilotMoves are the k8s settings of istiod that its chart has values for. env, hpaSpec and strategy have functions
+// below.
 var pilotMoves = map[string]string{
-	"affinity": "affinity", "nodeSelector": "nodeSelector", "podAnnotations": "podAnnotations", "podDisruptionBudget": "pdb",
-	"replicaCount": "replicaCount", "resources": "resources", "serviceAnnotations": "serviceAnnotations", "tolerations": "tolerations",
+	"affinity": "affinity", "nodeSelector": "nodeSelector", "podAnnotations": "podAnnotations",
+	"podDisruptionBudget": "pdb",
+	"replicaCount":        "replicaCount", "resources": "resources", "serviceAnnotations": "serviceAnnotations",
+	"tolerations":  "tolerations",
 	"volumeMounts": "volumeMounts", "volumes": "volumes",
 }
 
 // cniMoves are those of the CNI plugin.
 var cniMoves = map[string]string{
-	"affinity": "affinity", "imagePullPolicy": "pullPolicy", "podAnnotations": "podAnnotations", "resources": "resources", "tolerations": "tolerations",
+	"affinity": "affinity", "imagePullPolicy": "pullPolicy", "podAnnotations": "podAnnotations", "resources": "resources",
+	"tolerations": "tolerations",
 }
 
-// reservedEnv are the variables that istiod's chart always writes: one of the same name in pilot.env would be there twice. A
-// test looks them up in the charts.
+// reservedEnv are the variables that istiod's chart always writes: one of the same name in pilot.env would be there
+// twice. A test looks them up in the charts.
 var reservedEnv = []string{
-	"CLUSTER_ID", "GOMAXPROCS", "GOMEMLIMIT", "KUBECONFIG", "PILOT_CERT_PROVIDER", "PILOT_ENABLE_ANALYSIS", "PILOT_TRACE_SAMPLING", "PLATFORM",
+	"CLUSTER_ID", "GOMAXPROCS", "GOMEMLIMIT", "KUBECONFIG", "PILOT_CERT_PROVIDER", "PILOT_ENABLE_ANALYSIS",
+	"PILOT_TRACE_SAMPLING", "PLATFORM",
 	"POD_NAME", "POD_NAMESPACE", "REVISION", "SERVICE_ACCOUNT",
 }
 
@@ -88,8 +94,8 @@ var apiVersions = map[string]string{
 	"ValidatingWebhookConfiguration": "admissionregistration.k8s.io/v1",
 }
 
-// kubernetes takes the k8s settings of istiod or the CNI plugin: to values where there are any that do the same, and else to
-// findings with the patch.
+// kubernetes takes the k8s settings of istiod or the CNI plugin: to values where there are any that do the same, and
+// else to findings with the patch.
 func (m *migration) kubernetes(c component, w workload) {
 	for i := 0; i+1 < len(c.k8s.Content); i += 2 {
 		key, value := c.k8s.Content[i].Value, c.k8s.Content[i+1]
@@ -121,7 +127,8 @@ func (m *migration) kubernetes(c component, w workload) {
 
 // kindFits tells whether there is an object for a setting: a DaemonSet has no autoscaler, service or strategy.
 func kindFits(key string, w workload) bool {
-	return w.kind == "Deployment" || placements[key].kind == "" && !slices.Contains([]string{"strategy", "replicaCount"}, key)
+	return w.kind == "Deployment" || placements[key].kind == "" &&
+		!slices.Contains([]string{"strategy", "replicaCount"}, key)
 }
 
 // notePlacement tells of a setting that values express, but with a condition.
@@ -129,7 +136,8 @@ func (m *migration) notePlacement(key string, at []string, w workload) {
 	enabled := get(m.values, "pilot", "autoscaleEnabled")
 	off := enabled != nil && !isTrue(enabled) || enabled == nil && m.profileKey == "demo"
 	if key == "replicaCount" && w.root == rootIstio && !off {
-		m.info(at, "pilot.replicaCount counts with pilot.autoscaleEnabled: false only; otherwise the HorizontalPodAutoscaler decides, as it did before")
+		m.info(at, "pilot.replicaCount counts with pilot.autoscaleEnabled: false only; otherwise the "+
+			"HorizontalPodAutoscaler decides, as it did before")
 	}
 }
 
@@ -161,7 +169,8 @@ func (w workload) object(key string, value *yaml.Node) *yaml.Node {
 	if kind == "" {
 		kind = w.kind
 	}
-	o := fields("apiVersion", apiVersions[kind], "kind", kind, "metadata", fields("name", w.name, "namespace", w.namespace))
+	o := fields("apiVersion", apiVersions[kind], "kind", kind, "metadata",
+		fields("name", w.name, "namespace", w.namespace))
 	value = alone(key, value)
 	if p.container {
 		put(o, sequence(fields("name", w.container, key, value)), "spec", "template", "spec", "containers")
@@ -171,8 +180,8 @@ func (w workload) object(key string, value *yaml.Node) *yaml.Node {
 	return o
 }
 
-// exclusive are settings of which an object may have only one of several fields, and the one that the charts write: a patch
-// leaves it there unless it says otherwise, and the API server refuses both.
+// exclusive are settings of which an object may have only one of several fields, and the one that the charts write: a
+// patch leaves it there unless it says otherwise, and the API server refuses both.
 var exclusive = map[string]struct {
 	charts string
 	others []string
@@ -227,7 +236,8 @@ func (m *migration) variable(n *yaml.Node, at []string, w workload) {
 	case name == "PILOT_TRACE_SAMPLING" && w.root == rootIstio && isNumber(value):
 		m.lay(w.root, number(value.Value), at, keys("pilot", "traceSampling"))
 	case slices.Contains(w.reserved, name):
-		m.warn(at, "istiod's chart writes the variable %s itself, so that a value in pilot.env would be there twice. Patch what %s renders to, in the "+
+		m.warn(at, "istiod's chart writes the variable %s itself, so that a value in pilot.env would be there twice. Patch "+
+			"what %s renders to, in the "+
 			"kustomization:\n%s", name, w.from, kustomization(strategic(w.object("env", sequence(instead(n))))))
 	case from == nil && (value == nil || value.Kind == yaml.ScalarNode) && m.knows(w.root, w.values, "env"):
 		s := ""
@@ -247,7 +257,8 @@ func null() *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagNull, Value: "null"}
 }
 
-// instead makes a variable one that takes the place of the chart's: it has value or valueFrom, and the patch would leave both.
+// instead makes a variable one that takes the place of the chart's: it has value or valueFrom, and the patch would
+// leave both.
 func instead(n *yaml.Node) *yaml.Node {
 	out := bare(n)
 	for have, other := range map[string]string{"value": "valueFrom", "valueFrom": "value"} {
@@ -278,7 +289,9 @@ func (m *migration) hpa(value *yaml.Node, at []string, w workload) {
 	for i := 0; i+1 < len(value.Content); i += 2 {
 		key, v := value.Content[i].Value, value.Content[i+1]
 		p := append(slices.Clip(at), key)
-		to := map[string]string{"minReplicas": "autoscaleMin", "maxReplicas": "autoscaleMax", "behavior": "autoscaleBehavior"}[key]
+		to := map[string]string{
+			"minReplicas": "autoscaleMin", "maxReplicas": "autoscaleMax", "behavior": "autoscaleBehavior",
+		}[key]
 		targets := utilization(v)
 		switch {
 		case isEmpty(v):
@@ -287,7 +300,8 @@ func (m *migration) hpa(value *yaml.Node, at []string, w workload) {
 		case to != "" && m.knows(w.root, w.values, to):
 			m.lay(w.root, v, p, keys(w.values, to))
 		case key == "metrics" && targets != nil:
-			m.info(p, "the utilization that %s asks for is pilot.cpu.targetAverageUtilization, and that of memory, now", dotted(p))
+			m.info(p, "the utilization that %s asks for is pilot.cpu.targetAverageUtilization, and that of memory, now",
+				dotted(p))
 			for _, resource := range slices.Sorted(maps.Keys(targets)) {
 				m.lay(w.root, targets[resource], p, keys(w.values, resource, "targetAverageUtilization"))
 			}
@@ -297,8 +311,8 @@ func (m *migration) hpa(value *yaml.Node, at []string, w workload) {
 	}
 }
 
-// utilization reads metrics that the chart's values can express: the utilization of CPU, and perhaps of memory. nil is any
-// others.
+// utilization reads metrics that the chart's values can express: the utilization of CPU, and perhaps of memory. nil is
+// any others.
 func utilization(metrics *yaml.Node) map[string]*yaml.Node {
 	out := map[string]*yaml.Node{}
 	if metrics.Kind != yaml.SequenceNode {
@@ -348,7 +362,8 @@ func (m *migration) strategy(r, value *yaml.Node, at []string, w workload) {
 	}
 	for _, key := range []string{"maxSurge", "maxUnavailable"} {
 		if v := get(r, key); v != nil {
-			m.lay(w.root, v, append(slices.Clip(at), "rollingUpdate", key), keys(w.values, "rolling"+strings.ToUpper(key[:1])+key[1:]))
+			m.lay(w.root, v, append(slices.Clip(at), "rollingUpdate", key),
+				keys(w.values, "rolling"+strings.ToUpper(key[:1])+key[1:]))
 		}
 	}
 }
@@ -369,8 +384,8 @@ func number(value string) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: value}
 }
 
-// plainText is the text that istiod got so far for a scalar of the values: numbers as Helm prints them, except for large whole
-// ones, which Helm spoils.
+// plainText is the text that istiod got so far for a scalar of the values: numbers as Helm prints them, except for
+// large whole ones, which Helm spoils.
 func plainText(n *yaml.Node) string {
 	switch n.ShortTag() {
 	case yaml.NodeTagNull:

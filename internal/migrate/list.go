@@ -15,10 +15,10 @@ import (
 	"github.com/lateen-io/lateen/internal/resource"
 )
 
-// List is the KRM function: it adds to a list what its IstioOperators become. These are the user's from then on: nothing marks
-// them as generated, and one that is in the package already is left as it is. The IstioOperator stays, as a resource that is
-// not applied any more. On an error the items are what they were. strict says that warnings are errors; a resource or
-// the functionConfig can say so as well.
+// List is the KRM function: it adds to a list what its IstioOperators become. These are the user's from then on:
+// nothing marks them as generated, and one that is in the package already is left as it is. The IstioOperator stays, as
+// a resource that is not applied any more. On an error the items are what they were. strict says that warnings are
+// errors; a resource or the functionConfig can say so as well.
 func List(in *krm.List, version string, strict bool) *krm.List {
 	out := *in
 	out.Config = nil
@@ -89,8 +89,9 @@ func workOf(in *krm.List, options *config) ([]manifest.Object, finding.List) { /
 		if wrong, found := resource.MistakeIn(*config, true); found {
 			return nil, finding.List{wrong}
 		}
-		return nil, finding.List{{Severity: finding.Error, Message: fmt.Sprintf("functionConfig is a %s %q; migrate-istiooperator takes an IstioOperator, "+
-			"or a ConfigMap with the option %s", config.Kind(), config.ID().Name, OptionVersion)}}
+		return nil, finding.List{{Severity: finding.Error,
+			Message: fmt.Sprintf("functionConfig is a %s %q; migrate-istiooperator takes an IstioOperator, "+
+				"or a ConfigMap with the option %s", config.Kind(), config.ID().Name, OptionVersion)}}
 	}
 }
 
@@ -146,13 +147,16 @@ func (l *lister) judge(o, operator manifest.Object) (said finding.List, isNew bo
 		if id.Kind == v1.KindIstioCNI && equal(l.fresh[i].object.Field("spec"), o.Field("spec")) {
 			return nil, false
 		}
-		return finding.List{resource.Finding(operator, finding.Error, nil, fmt.Sprintf("two IstioOperators, %s and %s, both become %s %s; a package has one of each. Merge them "+
-			"into one, or give each control plane a revision", l.fresh[i].from.ID().Name, operator.ID().Name, id.Kind, id.Name))}, false
+		return finding.List{resource.Finding(operator, finding.Error, nil,
+			fmt.Sprintf("two IstioOperators, %s and %s, both become %s %s; a package has one of each. Merge them "+
+				"into one, or give each control plane a revision", l.fresh[i].from.ID().Name, operator.ID().Name, id.Kind,
+				id.Name))}, false
 	}
 	for _, item := range l.items {
 		if item.ID() == id {
-			return finding.List{resource.Finding(operator, finding.Info, nil, fmt.Sprintf("%s/%s is in the package already%s and was left as it is; remove it to migrate again",
-				id.Kind, id.Name, inFile(item)))}, false
+			return finding.List{resource.Finding(operator, finding.Info, nil,
+				fmt.Sprintf("%s/%s is in the package already%s and was left as it is; remove it to migrate again",
+					id.Kind, id.Name, inFile(item)))}, false
 		}
 	}
 	return nil, true
@@ -174,8 +178,10 @@ func (l *lister) retire(operator manifest.Object) {
 		item = item.Copy()
 		item.SetAnnotation(resource.AnnotationLocalConfig, "true")
 		l.items[i] = item
-		l.findings = append(l.findings, resource.Finding(operator, finding.Info, []string{"metadata", "annotations"}, "the IstioOperator stays in the package as "+
-			`config.kubernetes.io/local-config: "true": it is not applied any more. Delete its file when you need it no more`))
+		l.findings = append(l.findings,
+			resource.Finding(operator, finding.Info, []string{"metadata", "annotations"},
+				"the IstioOperator stays in the package as "+
+					`config.kubernetes.io/local-config: "true": it is not applied any more. Delete its file when you need it no more`))
 	}
 }
 

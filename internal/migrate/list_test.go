@@ -24,7 +24,8 @@ spec:
   tag: 1.28.3
 `
 
-const istioItem = "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: default\n  annotations:\n    internal.config.kubernetes.io/path: x.yaml\n"
+const istioItem = "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: default\n  annotations:\n    " +
+	"internal.config.kubernetes.io/path: x.yaml\n"
 
 // resourceList makes the input of a function.
 func resourceList(t *testing.T, config string, items ...string) *krm.List {
@@ -104,7 +105,8 @@ spec:
 	}
 	if diff := cmp.Diff([]string{
 		"info Istio/default is in the package already (mesh/istio.yaml) and was left as it is; remove it to migrate again",
-		"info IstioCNI/default is in the package already (mesh/istiocni.yaml) and was left as it is; remove it to migrate again",
+		"info IstioCNI/default is in the package already (mesh/istiocni.yaml) and was left as it is; remove it to migrate " +
+			"again",
 	}, messages); diff != "" {
 		t.Errorf("what the second run says: -want +got:\n%s", diff)
 	}
@@ -116,7 +118,8 @@ spec:
 
 // TestLists covers the ways to call the function and what may be in a package.
 func TestLists(t *testing.T) {
-	canary := strings.NewReplacer("name: mesh", "name: canary", "operator.yaml", "canary.yaml", "tag: 1.28.3", "tag: 1.28.3\n  revision: canary").Replace(operatorItem)
+	canary := strings.NewReplacer("name: mesh", "name: canary", "operator.yaml", "canary.yaml", "tag: 1.28.3",
+		"tag: 1.28.3\n  revision: canary").Replace(operatorItem)
 	for _, c := range []struct {
 		reason, config string
 		items          []string
@@ -126,41 +129,71 @@ func TestLists(t *testing.T) {
 	}{
 		{reason: "nothing to migrate", items: []string{istioItem}, has: []string{"kind: Istio\n"}},
 		{reason: "nothing at all"},
-		{reason: "an Istio of the user's stays", items: []string{operatorItem, istioItem}, has: []string{"path: x.yaml", "kind: IstioCNI"}, not: []string{"path: mesh/istio.yaml"}, says: "already (x.yaml)"},
 		{
-			reason: "the file is taken", items: []string{operatorItem, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {internal.config.kubernetes.io/path: mesh/istio.yaml}}\n"},
+			reason: "an Istio of the user's stays", items: []string{operatorItem, istioItem},
+			has: []string{"path: x.yaml", "kind: IstioCNI"}, not: []string{"path: mesh/istio.yaml"}, says: "already (x.yaml)",
+		},
+		{
+			reason: "the file is taken", items: []string{
+				operatorItem, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: " +
+					"{internal.config.kubernetes.io/path: mesh/istio.yaml}}\n",
+			},
 			has: []string{"path: mesh/istio-2.yaml"},
 		},
-		{reason: "a file outside of the package", items: []string{strings.Replace(operatorItem, "mesh/operator.yaml", "../operator.yaml", 1)}, fails: true, says: "outside the package"},
+		{
+			reason: "a file outside of the package",
+			items:  []string{strings.Replace(operatorItem, "mesh/operator.yaml", "../operator.yaml", 1)}, fails: true,
+			says: "outside the package",
+		},
 		{
 			reason: "two revisions have an Istio each, and one IstioCNI", items: []string{operatorItem, canary},
 			has: []string{"path: mesh/istio.yaml", "path: mesh/istio-canary.yaml"}, not: []string{"istiocni-2.yaml"},
 		},
 		{
-			reason: "two of one name", items: []string{operatorItem, strings.Replace(operatorItem, "name: mesh", "name: other", 1)}, fails: true,
+			reason: "two of one name", items: []string{
+				operatorItem, strings.Replace(operatorItem, "name: mesh", "name: other", 1),
+			}, fails: true,
 			says: "two IstioOperators, mesh and other, both become Istio default",
 		},
-		{reason: "kustomize has no files", items: []string{head + "spec: {tag: 1.28.3}\n"}, has: []string{"kind: Istio\n"}, not: []string{"path"}},
 		{
-			reason: "the version from a ConfigMap", config: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {istio-version: 1.27.0}\n",
-			items: []string{head + "spec: {}\n"}, has: []string{"version: v1.27.0"},
+			reason: "kustomize has no files", items: []string{head + "spec: {tag: 1.28.3}\n"}, has: []string{"kind: Istio\n"},
+			not: []string{"path"},
 		},
 		{
-			reason: "the annotation wins", config: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {istio-version: 1.27.0}\n",
-			items: []string{strings.Replace(head, "default", "default\n  annotations: {lateen.io/istio-version: v1.26.0}", 1) + "spec: {}\n"}, has: []string{"version: v1.26.0"},
+			reason: "the version from a ConfigMap",
+			config: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {istio-version: 1.27.0}\n",
+			items:  []string{head + "spec: {}\n"}, has: []string{"version: v1.27.0"},
 		},
 		{
-			reason: "an option that there is none of", config: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {version: 1.27.0}\n",
-			items: []string{operatorItem}, fails: true,
+			reason: "the annotation wins",
+			config: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {istio-version: 1.27.0}\n",
+			items: []string{
+				strings.Replace(head, "default", "default\n  annotations: {lateen.io/istio-version: v1.26.0}", 1) + "spec: {}\n",
+			}, has: []string{"version: v1.26.0"},
+		},
+		{
+			reason: "an option that there is none of",
+			config: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {version: 1.27.0}\n",
+			items:  []string{operatorItem}, fails: true,
 			says: "unknown option \"version\"; options are: istio-version, strict",
 		},
-		{reason: "a configuration of another kind", config: istioItem, items: []string{operatorItem}, fails: true, says: "functionConfig is a Istio"},
 		{
-			reason: "as kustomize's generator", config: operatorItem, items: []string{operatorItem, canary}, has: []string{"path: mesh/istio.yaml"},
+			reason: "a configuration of another kind", config: istioItem, items: []string{operatorItem}, fails: true,
+			says: "functionConfig is a Istio",
+		},
+		{
+			reason: "as kustomize's generator", config: operatorItem, items: []string{operatorItem, canary},
+			has: []string{"path: mesh/istio.yaml"},
 			not: []string{"istio-canary.yaml"},
 		},
-		{reason: "as a generator, alone", config: operatorItem, has: []string{"kind: Istio\n"}, not: []string{"IstioOperator"}},
-		{reason: "an error changes nothing", items: []string{operatorItem, head + "spec: {values: []}\n"}, fails: true, not: []string{"kind: Istio\n"}, says: "must be an object"},
+		{
+			reason: "as a generator, alone", config: operatorItem, has: []string{"kind: Istio\n"},
+			not: []string{"IstioOperator"},
+		},
+		{
+			reason: "an error changes nothing", items: []string{operatorItem, head + "spec: {values: []}\n"}, fails: true,
+			not: []string{"kind: Istio\n"}, says: "must be an object",
+		},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			t.Parallel()

@@ -1,9 +1,9 @@
-// Package migrate turns an IstioOperator (install.istio.io/v1alpha1) into the resources that replace it: an Istio, and an
-// IstioCNI if the CNI plugin was part of the installation.
+// Package migrate turns an IstioOperator (install.istio.io/v1alpha1) into the resources that replace it: an Istio, and
+// an IstioCNI if the CNI plugin was part of the installation.
 //
-// Nothing is dropped silently. Every field of the IstioOperator is in the new resources, or a finding names it and says what
-// replaces it: mostly a kustomize patch or a manifest, ready to be pasted. What istioctl does with an IstioOperator - which
-// of two settings wins, what a profile switches on - is what decides here as well.
+// Nothing is dropped silently. Every field of the IstioOperator is in the new resources, or a finding names it and says
+// what replaces it: mostly a kustomize patch or a manifest, ready to be pasted. What istioctl does with an
+// IstioOperator - which of two settings wins, what a profile switches on - is what decides here as well.
 //
 // Rendering the new resources is the job of package expand; the outside of the program is in package command.
 package migrate
@@ -35,9 +35,9 @@ const (
 	Kind       = "IstioOperator"
 )
 
-// OptionVersion names the option that selects the Istio version: annotation lateen.io/istio-version on the IstioOperator, key
-// of a ConfigMap functionConfig, flag --istio-version, environment variable LATEEN_ISTIO_VERSION. It is not called version,
-// since --version asks for that of the program.
+// OptionVersion names the option that selects the Istio version: annotation lateen.io/istio-version on the
+// IstioOperator, key of a ConfigMap functionConfig, flag --istio-version, environment variable LATEEN_ISTIO_VERSION. It
+// is not called version, since --version asks for that of the program.
 const OptionVersion = "istio-version"
 
 // annotationVersion is the option on the IstioOperator itself.
@@ -57,8 +57,8 @@ type Output struct {
 	Findings finding.List
 }
 
-// Operator migrates one IstioOperator. version is the Istio version to migrate to; empty means that of the image tag, or else
-// the catalogue's default. The annotation on the item wins over it.
+// Operator migrates one IstioOperator. version is the Istio version to migrate to; empty means that of the image tag,
+// or else the catalogue's default. The annotation on the item wins over it.
 func Operator(item manifest.Object, version string) Output {
 	m := migration{item: item, origins: map[string][]string{}, istioCNI: mapping()}
 	for _, step := range []func(){
@@ -211,11 +211,13 @@ func (m *migration) object(n *yaml.Node, at []string) *yaml.Node {
 	return n
 }
 
-// releaseTag matches the image tag of a release or of a build of one: 1.27.0, 1.27.0-distroless, 1.28.0-rc.1, 1.22.3-vendor-v0.
-var releaseTag = regexp.MustCompile(`^((?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)(?:-(?:alpha|beta|rc)\.[0-9a-f]+)?)(-.+)?$`)
+// releaseTag matches the image tag of a release or of a build of one: 1.27.0, 1.27.0-distroless, 1.28.0-rc.1,
+// 1.22.3-vendor-v0.
+var releaseTag = regexp.MustCompile(
+	`^((?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)(?:-(?:alpha|beta|rc)\.[0-9a-f]+)?)(-.+)?$`)
 
-// findVersion decides the version: the option, or the one of the image tag, or the default. A tag that says no more than the
-// version does is not needed any more.
+// findVersion decides the version: the option, or the one of the image tag, or the default. A tag that says no more
+// than the version does is not needed any more.
 func (m *migration) findVersion(option string) {
 	if own := m.item.Annotation(annotationVersion); own != "" {
 		option = own
@@ -236,11 +238,14 @@ func (m *migration) findVersion(option string) {
 		m.version = ofTag
 	default:
 		m.version = catalogue.Default()
-		m.noteLater(at, "an IstioOperator installs the version of its istioctl, which is not written in it, so spec.version is %s, the newest here; "+
-			"to keep what runs now, give its version (istioctl version) as --%s or annotation %s", m.version, OptionVersion, annotationVersion)
+		m.noteLater(at, "an IstioOperator installs the version of its istioctl, which is not written in it, so spec.version "+
+			"is %s, the newest here; "+
+			"to keep what runs now, give its version (istioctl version) as --%s or annotation %s", m.version, OptionVersion,
+			annotationVersion)
 	}
 	if ofTag != "" && ofTag != m.version {
-		m.noteLater(at, "the image tag %s stays as spec.values.global.tag, although spec.version is %s: images and charts of different versions. "+
+		m.noteLater(at, "the image tag %s stays as spec.values.global.tag, although spec.version is %s: images and charts "+
+			"of different versions. "+
 			"Remove the tag to run the images of %[2]s", tag, m.version)
 	}
 	if "v"+tag == m.version {
@@ -277,7 +282,8 @@ func (m *migration) dropTag() {
 	if own := take(m.spec, "values", "global", "tag"); own != nil {
 		prune(m.spec, "values", "global")
 		if other := textAt(m.spec, "tag"); other != "" && other != own.Value {
-			m.warn(keys("spec", "tag"), "spec.tag is %s, but spec.values.global.tag is %s, which wins, as it does with istioctl", other, own.Value)
+			m.warn(keys("spec", "tag"), "spec.tag is %s, but spec.values.global.tag is %s, which wins, as it does with istioctl",
+				other, own.Value)
 		}
 	}
 	take(m.spec, "tag")
@@ -345,8 +351,8 @@ func (m *migration) splitValues() {
 	m.topToValue("compatibilityVersion", "compatibilityVersion")
 }
 
-// lay puts a value at a path of the values of a resource, over what is there, and remembers where it comes from. Settings that
-// it replaces are findings.
+// lay puts a value at a path of the values of a resource, over what is there, and remembers where it comes from.
+// Settings that it replaces are findings.
 func (m *migration) lay(root string, value *yaml.Node, from, to []string) {
 	if isEmpty(value) {
 		return
@@ -360,7 +366,8 @@ func (m *migration) lay(root string, value *yaml.Node, from, to []string) {
 	}
 	overlay(dst, wrapped, nil, func(at []string, old *yaml.Node) {
 		where := m.source(root, at)
-		m.warn(where, "%s is %s here, but %s has another value, which wins, as it does with istioctl", dotted(where), short(old), dotted(from))
+		m.warn(where, "%s is %s here, but %s has another value, which wins, as it does with istioctl", dotted(where),
+			short(old), dotted(from))
 	})
 	m.remember(root, value, from, to)
 }
@@ -387,8 +394,8 @@ func (m *migration) source(root string, pointer []string) []string {
 	return append(keys("spec", "values"), pointer...)
 }
 
-// places are all places of the IstioOperator where a value stands: where it comes from, and where the same setting stands
-// besides.
+// places are all places of the IstioOperator where a value stands: where it comes from, and where the same setting
+// stands besides.
 func (m *migration) places(root string, pointer []string) [][]string {
 	out := [][]string{m.source(root, pointer)}
 	for _, values := range []string{"values", "unvalidatedValues"} {
@@ -397,7 +404,8 @@ func (m *migration) places(root string, pointer []string) [][]string {
 			out = append(out, at)
 		}
 	}
-	if root == rootIstio && len(out) > 1 && seek(m.original, out[0][1:]) == nil { // a tree that comes from the other places
+	// a tree that comes from the other places
+	if root == rootIstio && len(out) > 1 && seek(m.original, out[0][1:]) == nil {
 		out = out[1:]
 	}
 	return out
@@ -446,7 +454,8 @@ func (m *migration) topToValue(key string, to ...string) {
 	}
 	if have := get(m.values, to...); have != nil && !isNull(have) {
 		if have.Value != n.Value || have.Kind != yaml.ScalarNode {
-			m.warn(at, "spec.%s is %s, but %s is %s, which wins, as it does with istioctl", key, n.Value, dotted(m.source(rootIstio, to)), short(have))
+			m.warn(at, "spec.%s is %s, but %s is %s, which wins, as it does with istioctl", key, n.Value,
+				dotted(m.source(rootIstio, to)), short(have))
 		}
 		return
 	}
@@ -477,17 +486,21 @@ func (m *migration) findName() {
 	if m.name == "" {
 		m.name = "default"
 	} else if m.name != "default" && m.control {
-		m.info(at, "the Istio is named %s: with updateStrategy InPlace this is its revision, and istiod-%[1]s and the labels istio.io/rev=%[1]s "+
-			"stay what they are. For upgrades from revision to revision set updateStrategy.type: RevisionBased; revisions are then "+
+		m.info(at, "the Istio is named %s: with updateStrategy InPlace this is its revision, and istiod-%[1]s and the "+
+			"labels istio.io/rev=%[1]s "+
+			"stay what they are. For upgrades from revision to revision set updateStrategy.type: RevisionBased; revisions are "+
+			"then "+
 			"called %[2]s, and an IstioRevisionTag gives workloads a name that stays", m.name, m.revisionName())
 	}
 	if own := m.item.ID().Name; own != "" && own != m.name && m.control {
-		m.info(keys("metadata", "name"), "the Istio is not named %s but %s: the name of an Istio is the name of its revision", own, m.name)
+		m.info(keys("metadata", "name"), "the Istio is not named %s but %s: the name of an Istio is the name of its revision",
+			own, m.name)
 	}
 	if n := take(m.values, "defaultRevision"); n != nil {
 		if r := m.scalar(n, m.source(rootIstio, keys("defaultRevision"))); r != "" {
-			m.warnAll(m.places(rootIstio, keys("defaultRevision")), "%s is decided by the Istio named default; if that is another "+
-				"one, by an IstioRevisionTag:\n%s", encode(revisionTag(m.name)))
+			m.warnAll(m.places(rootIstio, keys("defaultRevision")),
+				"%s is decided by the Istio named default; if that is another "+
+					"one, by an IstioRevisionTag:\n%s", encode(revisionTag(m.name)))
 		}
 	}
 }
@@ -502,12 +515,13 @@ func (m *migration) revisionName() string {
 }
 
 func revisionTag(istio string) *yaml.Node {
-	return fields("apiVersion", v1.GroupVersion.String(), "kind", v1.KindIstioRevisionTag, "metadata", fields("name", "default"),
+	return fields("apiVersion", v1.GroupVersion.String(), "kind", v1.KindIstioRevisionTag, "metadata",
+		fields("name", "default"),
 		"spec", fields("targetRef", fields("kind", v1.KindIstio, "name", istio)))
 }
 
-// findNamespace decides the namespace as istioctl does: by values.global.istioNamespace, and else by spec.namespace. That of
-// the IstioOperator itself is where the operator looks for it, and never where istiod goes.
+// findNamespace decides the namespace as istioctl does: by values.global.istioNamespace, and else by spec.namespace.
+// That of the IstioOperator itself is where the operator looks for it, and never where istiod goes.
 func (m *migration) findNamespace() {
 	m.namespace = m.text("namespace")
 	at := m.source(rootIstio, keys("global", "istioNamespace"))
@@ -527,8 +541,10 @@ func (m *migration) findNamespace() {
 	case m.namespace == "" && own == v1.DefaultIstioNamespace:
 		m.namespace = own
 	default:
-		m.warn(keys("metadata", "namespace"), "metadata.namespace is %s, but istiod is in %s: the former only says where the IstioOperator is "+
-			"kept, the latter is values.global.istioNamespace. The Istio has spec.namespace: %[2]s, which cannot be changed later",
+		m.warn(keys("metadata", "namespace"),
+			"metadata.namespace is %s, but istiod is in %s: the former only says where the IstioOperator is "+
+				"kept, the latter is values.global.istioNamespace. The Istio has spec.namespace: %[2]s, which cannot be changed "+
+				"later",
 			own, m.istioNamespace())
 	}
 }
@@ -545,10 +561,13 @@ func (m *migration) takeMeshConfig() {
 	at := keys("spec", "meshConfig")
 	m.meshConfig = m.object(take(m.spec, "meshConfig"), at)
 	if m.meshConfig != nil {
-		m.respell(values.RootMeshConfig, m.meshConfig, nil, func(p []string) []string { return append(slices.Clip(at), p...) })
+		m.respell(values.RootMeshConfig, m.meshConfig, nil, func(p []string) []string {
+			return append(slices.Clip(at), p...)
+		})
 	}
 	m.respell(rootIstio, m.values, keys("meshConfig"), func(p []string) []string { return m.source(rootIstio, p) })
-	if own := get(m.values, "meshConfig"); own != nil && m.meshConfig != nil && m.object(own, keys("spec", "values", "meshConfig")) != nil {
+	if own := get(m.values, "meshConfig"); own != nil && m.meshConfig != nil &&
+		m.object(own, keys("spec", "values", "meshConfig")) != nil {
 		m.yield(m.meshConfig, own, at)
 	}
 }
@@ -564,7 +583,8 @@ func (m *migration) yield(n, wins *yaml.Node, at []string) {
 		case value.Kind == yaml.MappingNode && other.Kind == yaml.MappingNode:
 			m.yield(value, other, p)
 		default:
-			m.warn(p, "%s is %s, but spec.values.%s is %s, which wins, as it does with istioctl", dotted(p), short(value), dotted(p[1:]), short(other))
+			m.warn(p, "%s is %s, but spec.values.%s is %s, which wins, as it does with istioctl", dotted(p), short(value),
+				dotted(p[1:]), short(other))
 			take(n, key)
 			continue
 		}
@@ -574,12 +594,14 @@ func (m *migration) yield(n, wins *yaml.Node, at []string) {
 
 // unknownFields says for fields of the spec that are no longer, or never were, what they were.
 var unknownFields = map[string]string{
-	"installPackagePath": "a directory of charts; bring them with the option charts of render-istio (annotation lateen.io/charts on the Istio)",
-	"addonComponents":    "addons have not been part of Istio since 1.8; install Kiali, Prometheus and the like from their own manifests or operators",
-	"global":             "not a field of an IstioOperator, so it had no effect; Helm values belong below spec.values",
-	"pilot":              "not a field of an IstioOperator, so it had no effect; Helm values belong below spec.values",
-	"resourceSuffix":     "without effect since Istio 1.6",
-	"namespaceSelector":  "not a field of an IstioOperator; meshConfig.discoverySelectors selects namespaces",
+	"installPackagePath": "a directory of charts; bring them with the option charts of render-istio (annotation " +
+		"lateen.io/charts on the Istio)",
+	"addonComponents": "addons have not been part of Istio since 1.8; install Kiali, Prometheus and the like from " +
+		"their own manifests or operators",
+	"global":            "not a field of an IstioOperator, so it had no effect; Helm values belong below spec.values",
+	"pilot":             "not a field of an IstioOperator, so it had no effect; Helm values belong below spec.values",
+	"resourceSuffix":    "without effect since Istio 1.6",
+	"namespaceSelector": "not a field of an IstioOperator; meshConfig.discoverySelectors selects namespaces",
 }
 
 // takeRest names what no step has taken.
@@ -590,7 +612,8 @@ func (m *migration) takeRest() {
 		if why == "" {
 			why = "not a field of an IstioOperator, so nothing was made of it"
 			if best := values.Closest(key, []string{
-				"profile", "hub", "tag", "namespace", "revision", "compatibilityVersion", "meshConfig", "components", "values", "unvalidatedValues",
+				"profile", "hub", "tag", "namespace", "revision", "compatibilityVersion", "meshConfig", "components", "values",
+				"unvalidatedValues",
 			}); best != "" {
 				why += "; did you mean " + best + "?"
 			}

@@ -23,7 +23,8 @@ func strategic(object *yaml.Node) *yaml.Node {
 // deletePatches delete what an Istio named default has of the chart base.
 func deletePatches() string {
 	remove := func(kind, name string) *yaml.Node {
-		return strategic(fields("$patch", "delete", "apiVersion", apiVersions[kind], "kind", kind, "metadata", fields("name", name)))
+		return strategic(fields("$patch", "delete", "apiVersion", apiVersions[kind], "kind", kind, "metadata",
+			fields("name", name)))
 	}
 	return kustomization(remove("ValidatingWebhookConfiguration", "istiod-default-validator"))
 }
@@ -45,13 +46,14 @@ func (m *migration) overlays(list *yaml.Node, at []string) {
 			m.warn(p, "%s (%s): an overlay needs kind, name and patches; this one had no effect", dotted(p), short(o))
 			continue
 		}
-		m.warn(p, "overlays are patches in the kustomization that has the rendered objects:\n%s%s", kustomization(patches...), strings.Join(notes, ""))
+		m.warn(p, "overlays are patches in the kustomization that has the rendered objects:\n%s%s", kustomization(patches...),
+			strings.Join(notes, ""))
 	}
 }
 
-// overlayPatches translates the patches of an overlay. istioctl makes missing fields on the way to a path, and so does a
-// strategic merge patch, which therefore stands for all paths but those with the index of a list element, which only a JSON
-// patch can express. notes say what remains to be filled in.
+// overlayPatches translates the patches of an overlay. istioctl makes missing fields on the way to a path, and so does
+// a strategic merge patch, which therefore stands for all paths but those with the index of a list element, which only
+// a JSON patch can express. notes say what remains to be filled in.
 func (m *migration) overlayPatches(o *yaml.Node, at []string) (patches []*yaml.Node, notes []string) {
 	kind, name, list := textAt(o, "kind"), textAt(o, "name"), get(o, "patches")
 	if kind == "" || name == "" || list == nil || list.Kind != yaml.SequenceNode {
@@ -93,7 +95,8 @@ func overlayValue(n *yaml.Node) *yaml.Node {
 	if n == nil || isNull(n) {
 		return nil
 	}
-	if isText(n) && strings.Contains(n.Value, ":") && strings.Contains(n.Value, "\n") && !strings.HasPrefix(strings.TrimSpace(n.Value), "{") {
+	if isText(n) && strings.Contains(n.Value, ":") && strings.Contains(n.Value, "\n") &&
+		!strings.HasPrefix(strings.TrimSpace(n.Value), "{") {
 		var doc yaml.Node
 		if yaml.Unmarshal([]byte(n.Value), &doc) == nil && len(doc.Content) == 1 && doc.Content[0].Kind == yaml.MappingNode &&
 			settle(doc.Content[0]) == nil {
@@ -103,7 +106,8 @@ func overlayValue(n *yaml.Node) *yaml.Node {
 	return bare(n)
 }
 
-// step is one element of an overlay's path: a field, the index of a list element, or a list element by one of its fields.
+// step is one element of an overlay's path: a field, the index of a list element, or a list element by one of its
+// fields.
 type step struct {
 	field      string
 	index      int
@@ -255,8 +259,8 @@ func scalarOf(value string) *yaml.Node {
 	return text(value)
 }
 
-// jsonPatch writes a path and its value as an operation of a JSON patch. List elements that are named by a field have no index
-// there; only the main container, which is the first, is known.
+// jsonPatch writes a path and its value as an operation of a JSON patch. List elements that are named by a field have
+// no index there; only the main container, which is the first, is known.
 func jsonPatch(steps []step, value *yaml.Node) (operation *yaml.Node, note string) {
 	var pointer strings.Builder
 	for i, s := range steps {
@@ -273,7 +277,8 @@ func jsonPatch(steps []step, value *yaml.Node) (operation *yaml.Node, note strin
 			pointer.WriteByte('0')
 		case s.kind == byKey:
 			pointer.WriteString("INDEX")
-			note = fmt.Sprintf("INDEX: the position of the element whose %s is %s, from 0; a JSON patch cannot look for it", s.key, s.value)
+			note = fmt.Sprintf("INDEX: the position of the element whose %s is %s, from 0; a JSON patch cannot look for it",
+				s.key, s.value)
 		default:
 			pointer.WriteString("INDEX")
 			note = fmt.Sprintf("INDEX: the position of the element %s, from 0; a JSON patch cannot look for it", s.value)

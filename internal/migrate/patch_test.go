@@ -29,8 +29,8 @@ func kustomize(t *testing.T) string {
 	return ""
 }
 
-// TestPatches pastes the patches and manifests of findings into a kustomization with what the Istio renders to, and builds it with
-// the real kustomize.
+// TestPatches pastes the patches and manifests of findings into a kustomization with what the Istio renders to, and
+// builds it with the real kustomize.
 func TestPatches(t *testing.T) {
 	t.Parallel()
 	tool := kustomize(t)
@@ -52,7 +52,8 @@ func TestPatches(t *testing.T) {
           patches:
           - {path: 'spec.template.spec.containers.[name:discovery].args.[-1]', value: --extra}
           - {path: 'spec.template.spec.containers.[name:discovery].args.[1]', value: --monitoringAddr=:9}
-          - {path: 'spec.template.spec.containers.[name:discovery].env.[name:PILOT_ENABLE_ANALYSIS].value', value: "maybe"}
+          - {path: 'spec.template.spec.containers.[name:discovery].env.[name:PILOT_ENABLE_ANALYSIS].value',
+              value: "maybe"}
           - {path: 'spec.template.spec.containers.[name:discovery].env.[name:PLATFORM]'}
           - {path: 'spec.template.spec.containers.[name:discovery].resources', value: {limits: {cpu: 3}}}
           - {path: spec.template.metadata.annotations.example\.com/a, value: b}
@@ -103,8 +104,9 @@ func TestPatches(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"deployment": "high 1337 Always 9 first:--monitoringAddr=:9 last:--extra POD_NAME=fixed PILOT_ENABLE_ANALYSIS=maybe PLATFORM= cpu:3 annotation:b",
-		"service":    "Local xds", "webhook": "rev.namespace.sidecar-injector.istio.io Ignore",
+		"deployment": "high 1337 Always 9 first:--monitoringAddr=:9 last:--extra POD_NAME=fixed PILOT_ENABLE_ANALYSIS=maybe " +
+			"PLATFORM= cpu:3 annotation:b",
+		"service": "Local xds", "webhook": "rev.namespace.sidecar-injector.istio.io Ignore",
 		"gateway Deployment": "is there", "gateway Service": "is there", "gateway HorizontalPodAutoscaler": "is there",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -172,9 +174,12 @@ func picked(t *testing.T, o manifest.Object) string {
 		t.Errorf("resources were merged, not replaced: %v %v", requests, err)
 	}
 	return strings.Join([]string{
-		at(p, "priorityClassName"), at(p, "securityContext", "fsGroup"), at(c, "imagePullPolicy"), at(c, "readinessProbe", "periodSeconds"),
-		"first:" + list[1].Value, "last:" + list[len(list)-1].Value, env("POD_NAME"), env("PILOT_ENABLE_ANALYSIS"), env("PLATFORM"),
-		"cpu:" + at(c, "resources", "limits", "cpu"), "annotation:" + at(yaml.NewRNode(o.Node()), "spec", "template", "metadata", "annotations", "example.com/a"),
+		at(p, "priorityClassName"), at(p, "securityContext", "fsGroup"), at(c, "imagePullPolicy"),
+		at(c, "readinessProbe", "periodSeconds"),
+		"first:" + list[1].Value, "last:" + list[len(list)-1].Value, env("POD_NAME"), env("PILOT_ENABLE_ANALYSIS"),
+		env("PLATFORM"),
+		"cpu:" + at(c, "resources", "limits", "cpu"),
+		"annotation:" + at(yaml.NewRNode(o.Node()), "spec", "template", "metadata", "annotations", "example.com/a"),
 	}, " ")
 }
 

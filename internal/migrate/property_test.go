@@ -15,8 +15,8 @@ import (
 	"github.com/lateen-io/lateen/internal/migrate"
 )
 
-// TestNothingIsDropped migrates random IstioOperators and looks for every leaf of their spec: it is in a new resource under the name
-// that it has there, or a finding names it or something above it.
+// TestNothingIsDropped migrates random IstioOperators and looks for every leaf of their spec: it is in a new resource
+// under the name that it has there, or a finding names it or something above it.
 func TestNothingIsDropped(t *testing.T) {
 	t.Parallel()
 	rounds := 800
@@ -65,10 +65,12 @@ func leaves(n *yaml.Node, path []string) []leaf {
 	return out
 }
 
-// renamed are the fields of the new resources that a field of the IstioOperator is called there, where the names differ.
+// renamed are the fields of the new resources that a field of the IstioOperator is called there, where the names
+// differ.
 var renamed = map[string][]string{
 	"tag": {"version"}, "revision": {"name"}, "istioNamespace": {"namespace"}, "imagePullPolicy": {"pullPolicy"},
-	"minReplicas": {"autoscaleMin"}, "maxReplicas": {"autoscaleMax"}, "maxSurge": {"rollingMaxSurge"}, "maxUnavailable": {"rollingMaxUnavailable"},
+	"minReplicas": {"autoscaleMin"}, "maxReplicas": {"autoscaleMax"}, "maxSurge": {"rollingMaxSurge"},
+	"maxUnavailable": {"rollingMaxUnavailable"},
 }
 
 // dropped lists the leaves of an IstioOperator that are nowhere.
@@ -87,8 +89,10 @@ func dropped(operator manifest.Object, out migrate.Output) []string {
 	for _, l := range leaves(spec, []string{"spec"}) {
 		p := strings.Join(l.path, ".")
 		enables := map[string]string{
-			"spec.components.pilot.enabled": "Istio", "spec.components.base.enabled": "Istio", "spec.components.cni.enabled": "IstioCNI",
-			"spec.values.cni.enabled": "IstioCNI", "spec.unvalidatedValues.cni.enabled": "IstioCNI", "spec.components.ztunnel.enabled": "ZTunnel", "spec.components.istiodRemote.enabled": "Istio",
+			"spec.components.pilot.enabled": "Istio", "spec.components.base.enabled": "Istio",
+			"spec.components.cni.enabled": "IstioCNI",
+			"spec.values.cni.enabled":     "IstioCNI", "spec.unvalidatedValues.cni.enabled": "IstioCNI",
+			"spec.components.ztunnel.enabled": "ZTunnel", "spec.components.istiodRemote.enabled": "Istio",
 		}[p]
 		on := strings.EqualFold(l.value, "true") || l.value == "on" || l.value == "yes"
 		switch {
@@ -100,7 +104,8 @@ func dropped(operator manifest.Object, out migrate.Output) []string {
 	return lost
 }
 
-// named tells whether a finding is about a field or about something above it; that the profile has gateways is about no field.
+// named tells whether a finding is about a field or about something above it; that the profile has gateways is about no
+// field.
 func named(results finding.List, p string) bool {
 	return slices.ContainsFunc(results, func(r finding.Finding) bool {
 		return r.Field != "" && r.Field != "spec" && (p == r.Field || strings.HasPrefix(p, r.Field+"."))
@@ -113,7 +118,8 @@ func found(have []leaf, l leaf) bool {
 	names := append([]string{last}, renamed[last]...)
 	if len(l.path) > 2 && (last == "value" || last == "name") { // an environment variable: name is a field's name now
 		for _, h := range have {
-			if last == "name" && slices.Contains(h.path, l.value) || last == "value" && h.value == l.value && slices.Contains(h.path, "env") {
+			if last == "name" && slices.Contains(h.path, l.value) || last == "value" && h.value == l.value &&
+				slices.Contains(h.path, "env") {
 				return true
 			}
 		}
@@ -128,12 +134,16 @@ func found(have []leaf, l leaf) bool {
 	})
 }
 
-// generator writes random IstioOperators that are right in their structure. Text is unique, so that it can be found again.
+// generator writes random IstioOperators that are right in their structure. Text is unique, so that it can be found
+// again.
 type generator struct{ *rand.Rand }
 
 func (g generator) operator() string {
 	return "spec:" + g.mapping(1, [][2]string{
-		{"profile", g.one("default", "demo", "minimal", "empty", "ambient", "openshift", "remote", "preview", "external", "custom.yaml")},
+		{
+			"profile", g.one("default", "demo", "minimal", "empty", "ambient", "openshift", "remote", "preview", "external",
+				"custom.yaml"),
+		},
 		{"hub", g.unique()},
 		{"tag", g.one("1.27.0", "1.28.3", "1.28.3-distroless", "1.20.1", "1.23.2", "x"+g.unique(), "1.27")},
 		{"revision", g.one("canary", "default", "r1")},
@@ -181,7 +191,10 @@ func (g generator) mesh(depth int) string {
 		{"rootNamespace", g.unique()},
 		{"enableTracing", g.one("true", "yes")},
 		{"mixerCheckServer", g.unique()},
-		{"defaultConfig", "{proxyMetadata: {A: " + g.one(g.unique(), "true", g.number()) + "}, tracing: {sampling: " + g.number() + "}}"},
+		{
+			"defaultConfig", "{proxyMetadata: {A: " + g.one(g.unique(), "true", g.number()) + "}, tracing: {sampling: " +
+				g.number() + "}}",
+		},
 	})
 }
 
@@ -211,7 +224,11 @@ func (g generator) values() string {
 		{"meshConfig", g.mesh(3)},
 		{"revision", g.one("canary", "r2")},
 		{"defaultRevision", g.unique()},
-		{"cni", g.mapping(3, [][2]string{{"enabled", "true"}, {"logLevel", g.unique()}, {"hub", g.unique()}, {"bogus", g.unique()}, {"env", "{Q: yes}"}})},
+		{
+			"cni", g.mapping(3, [][2]string{
+				{"enabled", "true"}, {"logLevel", g.unique()}, {"hub", g.unique()}, {"bogus", g.unique()}, {"env", "{Q: yes}"},
+			}),
+		},
 		{"ztunnel", "{variant: " + g.unique() + "}"},
 		{"istio_cni", "{provider: " + g.unique() + "}"},
 		{"sidecarInjectorWebhook", "{rewriteAppHTTPProbe: true}"},
@@ -237,7 +254,8 @@ func (g generator) components() string {
 		})
 	}
 	gateways := func() string {
-		return "\n    - name: g" + strconv.Itoa(g.IntN(9)) + "\n      enabled: " + g.one("true", "false") + "\n      k8s:" + g.k8s(4) +
+		return "\n    - name: g" + strconv.Itoa(g.IntN(9)) + "\n      enabled: " + g.one("true", "false") + "\n      k8s:" +
+			g.k8s(4) +
 			"\n    - name: h\n      label: {a: " + g.unique() + "}"
 	}
 	return g.mapping(2, [][2]string{
@@ -256,8 +274,12 @@ func (g generator) k8s(depth int) string {
 	u := g.unique
 	return g.mapping(depth, [][2]string{
 		{"affinity", "{nodeAffinity: {a: " + u() + "}}"},
-		{"env", "[{name: A" + u() + ", value: " + u() + "}, {name: POD_NAME, value: " + u() + "}, {name: B" + u() + ", valueFrom: {secretKeyRef: {name: " + u() + ", key: k}}}]"},
-		{"hpaSpec", "{minReplicas: " + g.number() + ", maxReplicas: " + g.number() + ", scaleTargetRef: {name: " + u() + "}, metrics: [{type: " + g.one("Pods", "Resource") +
+		{
+			"env", "[{name: A" + u() + ", value: " + u() + "}, {name: POD_NAME, value: " + u() + "}, {name: B" + u() +
+				", valueFrom: {secretKeyRef: {name: " + u() + ", key: k}}}]",
+		},
+		{"hpaSpec", "{minReplicas: " + g.number() + ", maxReplicas: " + g.number() + ", scaleTargetRef: {name: " + u() +
+			"}, metrics: [{type: " + g.one("Pods", "Resource") +
 			", resource: {name: cpu, target: {type: Utilization, averageUtilization: " + g.number() + "}}}]}"},
 		{"imagePullPolicy", u()},
 		{"nodeSelector", "{n: " + u() + "}"},
@@ -268,7 +290,10 @@ func (g generator) k8s(depth int) string {
 		{"replicaCount", g.number()},
 		{"resources", "{limits: {memory: " + u() + "}}"},
 		{"service", "{type: " + u() + "}"},
-		{"strategy", g.one("{rollingUpdate: {maxSurge: "+g.number()+"}}", "{type: Recreate}", "{type: RollingUpdate, rollingUpdate: {maxUnavailable: "+g.number()+"}}")},
+		{
+			"strategy", g.one("{rollingUpdate: {maxSurge: "+g.number()+"}}", "{type: Recreate}",
+				"{type: RollingUpdate, rollingUpdate: {maxUnavailable: "+g.number()+"}}"),
+		},
 		{"tolerations", "[{key: " + u() + ", operator: Exists}]"},
 		{"serviceAnnotations", "{s: " + u() + "}"},
 		{"securityContext", "{fsGroup: " + g.number() + "}"},

@@ -63,7 +63,8 @@ spec: {version: v1.23.2, values: {meshConfig: {accessLogFile: /dev/stdout}, pilo
 `,
 		`kind: Istio
 metadata: {name: default}
-spec: {version: v1.24.0, values: {global: {istiod: {enableAnalysis: true}}, pilot: {env: {PILOT_ENABLE_STATUS: "true"}}}}
+spec: {version: v1.24.0, values: {global: {istiod: {enableAnalysis: true}},
+  pilot: {env: {PILOT_ENABLE_STATUS: "true"}}}}
 `,
 	},
 	"openshift, whose profile has the CNI plugin": {
@@ -74,12 +75,14 @@ spec: {version: v1.24.0, values: {global: {istiod: {enableAnalysis: true}}, pilo
 `,
 		`kind: Istio
 metadata: {name: default}
-spec: {version: v1.28.3, profile: openshift, values: {global: {imagePullSecrets: [pull]}, pilot: {cni: {enabled: true}}}}
+spec: {version: v1.28.3, profile: openshift, values: {global: {imagePullSecrets: [pull]},
+  pilot: {cni: {enabled: true}}}}
 ---
 apiVersion: sailoperator.io/v1
 kind: IstioCNI
 metadata: {name: default}
-spec: {version: v1.28.3, namespace: kube-system, profile: openshift, values: {cni: {logLevel: debug}, global: {imagePullSecrets: [pull]}}}
+spec: {version: v1.28.3, namespace: kube-system, profile: openshift, values: {cni: {logLevel: debug},
+  global: {imagePullSecrets: [pull]}}}
 `,
 	},
 	"sidecars with the CNI plugin in its own namespace": {
@@ -107,7 +110,8 @@ metadata: {name: default}
 spec:
   version: v1.25.1
   values:
-    cni: {excludeNamespaces: [kube-system, istio-system], tag: 1.25.1-debug, resources: {requests: {cpu: 50m}}, env: {AMBIENT: "no"}}
+    cni: {excludeNamespaces: [kube-system, istio-system], tag: 1.25.1-debug, resources: {requests: {cpu: 50m}},
+      env: {AMBIENT: "no"}}
     global: {hub: registry.example.com/istio}
 `,
 	},
@@ -120,7 +124,8 @@ spec:
 `,
 		`kind: Istio
 metadata: {name: default}
-spec: {version: v1.27.0, profile: ambient, values: {global: {network: n1}, meshConfig: {accessLogFile: /dev/stdout}, pilot: {cni: {enabled: true}}}}
+spec: {version: v1.27.0, profile: ambient, values: {global: {network: n1}, meshConfig: {accessLogFile: /dev/stdout},
+  pilot: {cni: {enabled: true}}}}
 ---
 apiVersion: sailoperator.io/v1
 kind: IstioCNI
@@ -139,7 +144,8 @@ spec: {version: v1.27.0, namespace: istio-system, profile: ambient}
       enabled: true
       k8s:
         env: [{name: ISTIO_META_REQUESTED_NETWORK_VIEW, value: network1}]
-        service: {ports: [{name: status-port, port: 15021, targetPort: 15021}, {name: tls, port: 15443, targetPort: 15443}]}
+        service: {ports: [{name: status-port, port: 15021, targetPort: 15021}, {name: tls, port: 15443,
+          targetPort: 15443}]}
 `,
 		`kind: Istio
 metadata: {name: default}
@@ -151,7 +157,8 @@ spec: {version: v1.26.0, values: {global: {meshID: mesh1, multiCluster: {cluster
 spec:
   profile: empty
   tag: 1.28.3
-  meshConfig: {rootNamespace: external-istiod, defaultConfig: {discoveryAddress: "host:15012", proxyMetadata: {XDS_ROOT_CA: /etc/ssl/certs/ca-certificates.crt}}}
+  meshConfig: {rootNamespace: external-istiod, defaultConfig: {discoveryAddress: "host:15012",
+    proxyMetadata: {XDS_ROOT_CA: /etc/ssl/certs/ca-certificates.crt}}}
   components:
     pilot:
       enabled: true
@@ -176,7 +183,8 @@ spec:
   namespace: external-istiod
   profile: empty
   values:
-    meshConfig: {rootNamespace: external-istiod, defaultConfig: {discoveryAddress: "host:15012", proxyMetadata: {XDS_ROOT_CA: /etc/ssl/certs/ca-certificates.crt}}}
+    meshConfig: {rootNamespace: external-istiod, defaultConfig: {discoveryAddress: "host:15012",
+      proxyMetadata: {XDS_ROOT_CA: /etc/ssl/certs/ca-certificates.crt}}}
     global: {caAddress: "host:15012", operatorManageWebhooks: true, configValidation: false, meshID: mesh1}
     pilot:
       env: {INJECTION_WEBHOOK_CONFIG_NAME: istio-sidecar-injector-external-istiod, EXTERNAL_ISTIOD: "true"}
@@ -192,7 +200,8 @@ spec:
 `,
 		`kind: Istio
 metadata: {name: default}
-spec: {version: v1.28.3, profile: remote, values: {istiodRemote: {injectionPath: /inject/cluster/c2/net/n1}, global: {remotePilotAddress: 10.0.0.1}}}
+spec: {version: v1.28.3, profile: remote, values: {istiodRemote: {injectionPath: /inject/cluster/c2/net/n1},
+  global: {remotePilotAddress: 10.0.0.1}}}
 `,
 	},
 	"a remote cluster of 1.23, with the chart istiod-remote": {
@@ -246,7 +255,8 @@ spec: {version: v1.28.3, profile: demo, values: {global: {hub: docker.io/istio, 
         serviceAnnotations: {c: d}
         strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
         tolerations: [{key: t, operator: Exists}]
-        overlays: [{kind: Deployment, name: istiod-canary, patches: [{path: spec.template.spec.hostNetwork, value: true}]}]
+        overlays: [{kind: Deployment, name: istiod-canary, patches: [{path: spec.template.spec.hostNetwork,
+          value: true}]}]
 `,
 		`kind: Istio
 metadata: {name: canary}
@@ -295,12 +305,14 @@ spec:
 	},
 }
 
-// TestRender renders what IstioOperators become and compares with the rendering of the same values in resources written by hand.
+// TestRender renders what IstioOperators become and compares with the rendering of the same values in resources written
+// by hand.
 func TestRender(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			out := migrate.Operator(object(t, "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata:\n  name: default\n"+c.operator), "")
+			out := migrate.Operator(object(t,
+				"apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata:\n  name: default\n"+c.operator), "")
 			if len(out.Objects) == 0 {
 				t.Fatal(out.Findings)
 			}
@@ -358,10 +370,14 @@ func TestProfiles(t *testing.T) {
 			if len(c.EgressGateways) > 0 {
 				egress = is(c.EgressGateways[0], true)
 			}
-			out := migrate.Operator(object(t, head+"spec: {profile: "+profile+", tag: "+strings.TrimPrefix(version, "v")+"}\n"), "")
+			out := migrate.Operator(object(t, head+"spec: {profile: "+profile+", tag: "+strings.TrimPrefix(version, "v")+"}\n"),
+				"")
 			got, text := map[string]bool{"ingress": false, "egress": false, "ztunnel": false}, write(t, out.Objects)
 			for _, r := range out.Findings {
-				for key, says := range map[string]string{"ingress": "gateway istio-ingressgateway", "egress": "gateway istio-egressgateway", "ztunnel": "ztunnel is not part"} {
+				for key, says := range map[string]string{
+					"ingress": "gateway istio-ingressgateway", "egress": "gateway istio-egressgateway",
+					"ztunnel": "ztunnel is not part",
+				} {
 					got[key] = got[key] || strings.Contains(r.Message, says)
 				}
 			}
@@ -382,8 +398,8 @@ func decodeInto(t *testing.T, text string, into any) error {
 	return object(t, text).Decode(into)
 }
 
-// TestChartsReadWhatMigrateSays looks up in the charts what migrate says about them: the values below global that the chart cni
-// reads, and the variables that istiod's chart always writes.
+// TestChartsReadWhatMigrateSays looks up in the charts what migrate says about them: the values below global that the
+// chart cni reads, and the variables that istiod's chart always writes.
 func TestChartsReadWhatMigrateSays(t *testing.T) {
 	global := regexp.MustCompile(`\.Values\.global\.([A-Za-z]+)`)
 	variable := regexp.MustCompile(`(?m)^ +- name: ([A-Z_]+)$`)

@@ -13,8 +13,8 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
-// The migration works on YAML trees and not on Go values, so that what a user wrote arrives as it was written: in its order,
-// with its comments, and 1.10 as 1.10.
+// The migration works on YAML trees and not on Go values, so that what a user wrote arrives as it was written: in its
+// order, with its comments, and 1.10 as 1.10.
 
 // maxNodes bounds the size of an IstioOperator once its aliases are expanded.
 const maxNodes = 1 << 16
@@ -22,8 +22,8 @@ const maxNodes = 1 << 16
 // maxDepth bounds its nesting.
 const maxDepth = 64
 
-// settle makes a tree one that can be taken apart: without aliases, anchors and merge keys, each field once, and with the
-// booleans that kubectl and istioctl read (yes, on), which they take from YAML 1.1, as true and false.
+// settle makes a tree one that can be taken apart: without aliases, anchors and merge keys, each field once, and with
+// the booleans that kubectl and istioctl read (yes, on), which they take from YAML 1.1, as true and false.
 func settle(n *yaml.Node) error {
 	if err := manifest.ExpandAliases(n); err != nil {
 		return err
@@ -63,7 +63,8 @@ func settleNode(n *yaml.Node, left *int, depth int) error {
 
 // settleBool rewrites what is a boolean in YAML 1.1 only.
 func settleBool(n *yaml.Node) {
-	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0 || n.ShortTag() != yaml.NodeTagString {
+	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0 ||
+		n.ShortTag() != yaml.NodeTagString {
 		return
 	}
 	switch strings.ToLower(n.Value) {
@@ -178,7 +179,8 @@ func prune(n *yaml.Node, path ...string) {
 	}
 }
 
-// put sets the value at a path, making the mappings on the way. What stands in the way and is not a mapping is replaced.
+// put sets the value at a path, making the mappings on the way. What stands in the way and is not a mapping is
+// replaced.
 func put(n, value *yaml.Node, path ...string) {
 	for _, key := range path[:len(path)-1] {
 		next := get(n, key)
@@ -204,8 +206,8 @@ func put(n, value *yaml.Node, path ...string) {
 	n.Content = append(n.Content, text(key), value)
 }
 
-// overlay lays src over dst: mappings merge, all else is replaced. replaced hears the path of everything in dst that had
-// another value.
+// overlay lays src over dst: mappings merge, all else is replaced. replaced hears the path of everything in dst that
+// had another value.
 func overlay(dst, src *yaml.Node, path []string, replaced func(path []string, old *yaml.Node)) {
 	for i := 0; i+1 < len(src.Content); i += 2 {
 		key, value := src.Content[i], src.Content[i+1]
@@ -227,7 +229,8 @@ func overlay(dst, src *yaml.Node, path []string, replaced func(path []string, ol
 
 // equal compares two trees by what they mean.
 func equal(a, b *yaml.Node) bool {
-	if a.Kind != b.Kind || a.Kind == yaml.ScalarNode && (a.Value != b.Value || a.ShortTag() != b.ShortTag()) || len(a.Content) != len(b.Content) {
+	if a.Kind != b.Kind || a.Kind == yaml.ScalarNode && (a.Value != b.Value || a.ShortTag() != b.ShortTag()) ||
+		len(a.Content) != len(b.Content) {
 		return false
 	}
 	if a.Kind == yaml.MappingNode {
@@ -275,8 +278,8 @@ func block(value string) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: value, Style: yaml.LiteralStyle}
 }
 
-// fields makes a mapping of keys and values in turn. A value may be a string, an int, a bool or a node; nil and an empty
-// mapping leave the field out.
+// fields makes a mapping of keys and values in turn. A value may be a string, an int, a bool or a node; nil and an
+// empty mapping leave the field out.
 func fields(pairs ...any) *yaml.Node {
 	n := mapping()
 	for i := 0; i+1 < len(pairs); i += 2 {

@@ -55,10 +55,12 @@ func (m *migration) takeZtunnel() {
 	}
 	namespace := orDefault(c.namespace, orDefault(m.profile.cniNamespace, m.istioNamespace()))
 	m.warn(at, "ztunnel is not part of an Istio; install Istio's chart ztunnel beside it%s:\n"+
-		"# helm upgrade --install ztunnel oci://gcr.io/istio-release/charts/ztunnel --version %s --namespace %s --values ztunnel.yaml\n"+
+		"# helm upgrade --install ztunnel oci://gcr.io/istio-release/charts/ztunnel --version %s --namespace %s --values "+
+		"ztunnel.yaml\n"+
 		"# ztunnel.yaml\n%s", left, strings.TrimPrefix(m.version, "v"), namespace, encode(chart))
 	if !isEmpty(m.ztunnelValues) {
-		m.warnAll(atValues, "ztunnel is not part of an Istio; %s has values those of its chart, in the finding about %s", dotted(at))
+		m.warnAll(atValues, "ztunnel is not part of an Istio; %s has values those of its chart, in the finding about %s",
+			dotted(at))
 	}
 }
 
@@ -88,10 +90,11 @@ func (m *migration) ztunnelSettings(chart *yaml.Node, c component) string {
 	return ". Patch what the chart does not have: " + strings.Join(left, "; ")
 }
 
-// cniGlobals are the values below global that the chart of the CNI plugin reads, over all versions. A test looks them up in the
-// charts.
+// cniGlobals are the values below global that the chart of the CNI plugin reads, over all versions. A test looks them
+// up in the charts.
 var cniGlobals = []string{
-	"defaultResources", "hub", "imagePullPolicy", "imagePullSecrets", "logAsJson", "logging", "nativeNftables", "platform", "resourceScope", "tag", "variant",
+	"defaultResources", "hub", "imagePullPolicy", "imagePullSecrets", "logAsJson", "logging", "nativeNftables", "platform",
+	"resourceScope", "tag", "variant",
 }
 
 // takeCNI makes the values of the IstioCNI.
@@ -101,8 +104,10 @@ func (m *migration) takeCNI() {
 	if !m.plugin {
 		m.leftComponent(c, "spec.components.cni is not enabled, so it had no effect")
 		if !isEmpty(m.cniValues) {
-			m.warnAll(atValues, "the CNI plugin is not installed by this IstioOperator (spec.components.cni.enabled), so %s had no effect. "+
-				"If it should be:\n%s", encode(fields("apiVersion", v1.GroupVersion.String(), "kind", v1.KindIstioCNI, "metadata", fields("name", "default"),
+			m.warnAll(atValues, "the CNI plugin is not installed by this IstioOperator (spec.components.cni.enabled), so %s "+
+				"had no effect. "+
+				"If it should be:\n%s", encode(fields("apiVersion", v1.GroupVersion.String(), "kind", v1.KindIstioCNI, "metadata",
+				fields("name", "default"),
 				"spec", fields("version", m.version, "namespace", m.istioNamespace(), "values", fields("cni", bare(m.cniValues))))))
 		}
 		return
@@ -115,8 +120,9 @@ func (m *migration) takeCNI() {
 	m.leftComponent(component{at: c.at, name: c.name, label: c.label}, "the CNI plugin has no such setting")
 	if c.k8s != nil {
 		m.kubernetes(c, workload{
-			kind: "DaemonSet", name: "istio-cni-node", namespace: m.cniNamespace(), container: "install-cni", root: rootCNI, values: "cni",
-			moves: cniMoves, from: "the IstioCNI",
+			kind: "DaemonSet", name: "istio-cni-node", namespace: m.cniNamespace(), container: "install-cni", root: rootCNI,
+			values: "cni",
+			moves:  cniMoves, from: "the IstioCNI",
 		})
 	}
 	at := c.at
@@ -127,7 +133,8 @@ func (m *migration) takeCNI() {
 		at = m.source(rootIstio, keys("cni", "enabled"))
 	}
 	if m.cniNamespace() != v1.DefaultIstioCNINamespace {
-		m.info(at, "the CNI plugin stays where it is: spec.namespace of the IstioCNI is %s. The usual one is %s, but two of them on a node "+
+		m.info(at, "the CNI plugin stays where it is: spec.namespace of the IstioCNI is %s. The usual one is %s, but two of "+
+			"them on a node "+
 			"would overwrite each other's configuration: to move it, delete the old DaemonSet istio-cni-node first",
 			m.cniNamespace(), v1.DefaultIstioCNINamespace)
 	}
@@ -156,7 +163,8 @@ func (m *migration) fitCNI() {
 		}
 	}
 	if get(m.values, "compatibilityVersion") != nil && m.control {
-		m.info(m.source(rootIstio, keys("compatibilityVersion")), "the IstioCNI has no compatibilityVersion: the plugin has the settings of its own version")
+		m.info(m.source(rootIstio, keys("compatibilityVersion")),
+			"the IstioCNI has no compatibilityVersion: the plugin has the settings of its own version")
 	}
 	m.quoteEnv(m.istioCNI, func(p []string) []string { return m.source(rootCNI, p) }, nil)
 	m.fit(rootCNI, m.istioCNI)
@@ -204,13 +212,16 @@ func (m *migration) trustBundle() {
 	if m.name != "default" {
 		w.name += "-" + m.name
 	}
-	m.warn(m.source(rootIstio, to), "the charts of Istio %s compare %s with a boolean and fail on text, but the env of an Istio is text. Patch what the "+
-		"Istio renders to, in the kustomization; istiod's ClusterRole also needs the rules for clustertrustbundles that the chart would add:\n%s",
-		m.version, name, kustomization(strategic(w.object("env", sequence(fields("name", name, "value", quoted(plainText(n), nil)))))))
+	m.warn(m.source(rootIstio, to),
+		"the charts of Istio %s compare %s with a boolean and fail on text, but the env of an Istio is text. Patch what the "+
+			"Istio renders to, in the kustomization; istiod's ClusterRole also needs the rules for clustertrustbundles that "+
+			"the chart would add:\n%s",
+		m.version, name, kustomization(strategic(w.object("env",
+			sequence(fields("name", name, "value", quoted(plainText(n), nil)))))))
 }
 
-// quoteEnv makes text of every environment variable, as the CRDs want it: a true or 1.5 in env or in proxyMetadata. source tells
-// where a field of the tree stands in the IstioOperator; without it nothing is said.
+// quoteEnv makes text of every environment variable, as the CRDs want it: a true or 1.5 in env or in proxyMetadata.
+// source tells where a field of the tree stands in the IstioOperator; without it nothing is said.
 func (m *migration) quoteEnv(n *yaml.Node, source func(pointer []string) []string, in []string) {
 	if n.Kind == yaml.SequenceNode {
 		for i, c := range n.Content {
@@ -311,7 +322,8 @@ func (m *migration) misfit(at []string, message string) {
 	if slices.ContainsFunc(m.findings, sameField(at)) {
 		return
 	}
-	m.warn(at, "%s: %s. It is in the new resource as it was, which cannot be rendered until it is corrected", dotted(at), message)
+	m.warn(at, "%s: %s. It is in the new resource as it was, which cannot be rendered until it is corrected", dotted(at),
+		message)
 }
 
 // unknown names a value that the version does not have.
@@ -345,9 +357,10 @@ func (m *migration) fitMeshConfig() {
 	}
 }
 
-// respell gives the fields of a mesh configuration their names in JSON, accessLogFile, that have the ones of the protocol,
-// access_log_file: istiod reads both (https://protobuf.dev/programming-guides/json/), and the schema has one. below is
-// where the mesh configuration stands in the tree, and source where a field of the tree stands in the IstioOperator.
+// respell gives the fields of a mesh configuration their names in JSON, accessLogFile, that have the ones of the
+// protocol, access_log_file: istiod reads both (https://protobuf.dev/programming-guides/json/), and the schema has one.
+// below is where the mesh configuration stands in the tree, and source where a field of the tree stands in the
+// IstioOperator.
 func (m *migration) respell(root string, n *yaml.Node, below []string, source func(pointer []string) []string) {
 	tried := map[string]bool{}
 	for again := true; again; {

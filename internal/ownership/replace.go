@@ -1,5 +1,5 @@
-// Package ownership is about which items of a package a run has generated: what it replaces, what it keeps because a proxy
-// may be connected to it, and in which files new items go.
+// Package ownership is about which items of a package a run has generated: what it replaces, what it keeps because a
+// proxy may be connected to it, and in which files new items go.
 package ownership
 
 import (
@@ -61,12 +61,13 @@ type Scope func(owner string) bool
 // Replace returns the items with those that an earlier run generated replaced by the expansions:
 //
 //   - items without an owner stamp in scope are kept as they are;
-//   - generated items are dropped, except those of retained revisions: an IstioRevision that was generated for a resource
-//     still in the package, under another name than the active one, and all that belongs to it. Some proxy may still be
-//     connected to it; it goes when somebody removes the IstioRevision from the package, or when it is released;
+//   - generated items are dropped, except those of retained revisions: an IstioRevision that was generated for a
+//     resource still in the package, under another name than the active one, and all that belongs to it. Some proxy may
+//     still be connected to it; it goes when somebody removes the IstioRevision from the package, or when it is
+//     released;
 //   - of Istio's CRDs, which a package has once, the newer ones stay;
-//   - a generated object takes the place, the file and the comments of the item that was the same object before, or else
-//     comes at the end, in a file beside its source.
+//   - a generated object takes the place, the file and the comments of the item that was the same object before, or
+//     else comes at the end, in a file beside its source.
 //
 // An object that the user wrote, or that two resources generate, is an error.
 func Replace(items []manifest.Object, scope Scope, expansions []Expansion) ([]manifest.Object, error) {
@@ -132,7 +133,8 @@ func collect(expansions []Expansion) (map[manifest.ID]*fresh, []*fresh, error) {
 		for _, o := range e.Objects {
 			id := o.ID()
 			if other, ok := byID[id]; ok {
-				return nil, nil, fmt.Errorf("%s and %s both generate %s: give them different names or namespaces", other.from.Owner, e.Owner, id)
+				return nil, nil, fmt.Errorf("%s and %s both generate %s: give them different names or namespaces", other.from.Owner,
+					e.Owner, id)
 			}
 			f := &fresh{object: o, from: e}
 			byID[id] = f
@@ -143,11 +145,13 @@ func collect(expansions []Expansion) (map[manifest.ID]*fresh, []*fresh, error) {
 }
 
 // takeOver puts the object where an item that is the same object stands. generated says that this call is responsible
-// for the item; otherwise it is somebody else's, and in the way. inUse are the versions of the revisions that are retained.
+// for the item; otherwise it is somebody else's, and in the way. inUse are the versions of the revisions that are
+// retained.
 func (f *fresh) takeOver(item manifest.Object, generated bool, inUse map[string]bool) error {
 	switch {
 	case f.placed:
-		return fmt.Errorf("%s, which %s generates, is in the package twice%s: remove one of the two", item.ID(), f.from.Owner, in(resource.LocationOf(item)))
+		return fmt.Errorf("%s, which %s generates, is in the package twice%s: remove one of the two", item.ID(), f.from.Owner,
+			in(resource.LocationOf(item)))
 	case item.Annotation(manifest.AnnotationOwner) != "" && item.Kind() == "CustomResourceDefinition":
 		// Istio's CRDs: the newer ones stay if a mutator for another resource has generated them, or if a revision is in the
 		// package that is newer than the others.
@@ -215,21 +219,23 @@ func versionsOf(items []manifest.Object, retained map[retainKey]bool) map[string
 	return out
 }
 
-// checkRetained sees to it that no other resource wants the name of a revision that some proxy may still be connected to.
+// checkRetained sees to it that no other resource wants the name of a revision that some proxy may still be connected
+// to.
 func checkRetained(retained map[retainKey]bool, expansions []Expansion) error {
 	for _, e := range expansions {
 		for key := range retained {
 			if key.revision == e.Active && key.owner != e.Owner {
-				return fmt.Errorf("%s wants the revision %s, which is an earlier one of %s and still in the package: choose another name, "+
-					"or remove IstioRevision/%[2]s once nothing uses it", e.Owner, e.Active, key.owner)
+				return fmt.Errorf(
+					"%s wants the revision %s, which is an earlier one of %s and still in the package: choose another name, "+
+						"or remove IstioRevision/%[2]s once nothing uses it", e.Owner, e.Active, key.owner)
 			}
 		}
 	}
 	return nil
 }
 
-// checkCopies finds an IstioRevision that somebody made from a copy of a generated one: it still says that it was generated,
-// and would be taken for an earlier revision.
+// checkCopies finds an IstioRevision that somebody made from a copy of a generated one: it still says that it was
+// generated, and would be taken for an earlier revision.
 func checkCopies(items []manifest.Object, scope Scope) error {
 	names := map[string]bool{}
 	for _, item := range items {
@@ -240,8 +246,10 @@ func checkCopies(items []manifest.Object, scope Scope) error {
 	for _, item := range items {
 		owner, name, of := item.Annotation(manifest.AnnotationOwner), item.ID().Name, item.Label(manifest.LabelRevision)
 		if resource.IsRevision(item) && owner != "" && scope(owner) && of != name && names[of] {
-			return fmt.Errorf("IstioRevision/%s%s says it was generated for %s as the revision %s: to make it yours, remove the annotation %s "+
-				"and the label %s", name, in(resource.LocationOf(item)), owner, of, manifest.AnnotationOwner, manifest.LabelRevision)
+			return fmt.Errorf(
+				"IstioRevision/%s%s says it was generated for %s as the revision %s: to make it yours, remove the annotation %s "+
+					"and the label %s", name, in(resource.LocationOf(item)), owner, of, manifest.AnnotationOwner,
+				manifest.LabelRevision)
 		}
 	}
 	return nil

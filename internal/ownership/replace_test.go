@@ -102,9 +102,11 @@ func TestReplace(t *testing.T) {
 			want:   []item{user, source, {name: "b"}, {name: "a", namespace: "x"}},
 		},
 		"first run": {
-			reason:     "new items come at the end, beside their source, one in each file",
-			items:      []item{user, source},
-			expansions: []expansion{{source, "default", []item{fresh, {kind: "Role", name: "R:b", owner: owner, revision: "default"}}}},
+			reason: "new items come at the end, beside their source, one in each file",
+			items:  []item{user, source},
+			expansions: []expansion{
+				{source, "default", []item{fresh, {kind: "Role", name: "R:b", owner: owner, revision: "default"}}},
+			},
 			want: []item{
 				user, source, at(fresh, "mesh/default/configmap_a.yaml"),
 				at(item{kind: "Role", name: "R:b", owner: owner, revision: "default"}, "mesh/default/role_R-b.yaml"),
@@ -117,11 +119,19 @@ func TestReplace(t *testing.T) {
 			want:       []item{{kind: "Istio", name: "default"}, fresh},
 		},
 		"second run": {
-			reason:     "takes the place, the file and the comments of the item that was the same object, and nothing else of it",
-			items:      []item{{name: "a", owner: owner, data: "old", path: "moved/by/user.yaml", index: "3", extra: "other: x\n    internal.kpt.dev/k: v"}, source},
+			reason: "takes the place, the file and the comments of the item that was the same object, and nothing else of it",
+			items: []item{
+				{
+					name: "a", owner: owner, data: "old", path: "moved/by/user.yaml", index: "3",
+					extra: "other: x\n    internal.kpt.dev/k: v",
+				}, source,
+			},
 			expansions: []expansion{{source, "default", []item{fresh}}},
 			want: []item{
-				{name: "a", owner: owner, revision: "default", data: "new", path: "moved/by/user.yaml", index: "3", extra: "internal.kpt.dev/k: v"}, source,
+				{
+					name: "a", owner: owner, revision: "default", data: "new", path: "moved/by/user.yaml", index: "3",
+					extra: "internal.kpt.dev/k: v",
+				}, source,
 			},
 		},
 		"stale": {
@@ -132,8 +142,10 @@ func TestReplace(t *testing.T) {
 		},
 		"owner gone": {
 			reason: "with the Istio goes all that was generated from it, older revisions included",
-			items:  []item{user, of("IstioRevision", v1, v1), of("Role", "a", v1), of("IstioRevision", v2, v2), of("Role", "b", v2)},
-			want:   []item{user},
+			items: []item{
+				user, of("IstioRevision", v1, v1), of("Role", "a", v1), of("IstioRevision", v2, v2), of("Role", "b", v2),
+			},
+			want: []item{user},
 		},
 		"other owners": {
 			reason: "what another function or configuration is responsible for is not ours to drop",
@@ -147,14 +159,17 @@ func TestReplace(t *testing.T) {
 			expansions: []expansion{{source, v2, []item{of("IstioRevision", v2, v2), of("Role", "b", v2)}}},
 			want: []item{
 				source, at(of("IstioRevision", v1, v1), "r.yaml"), at(old(of("Role", "a", v1)), "a.yaml"),
-				at(of("IstioRevision", v2, v2), "mesh/default-v1-28-3/istiorevision_default-v1-28-3.yaml"), at(of("Role", "b", v2), "mesh/default-v1-28-3/role_b.yaml"),
+				at(of("IstioRevision", v2, v2), "mesh/default-v1-28-3/istiorevision_default-v1-28-3.yaml"),
+				at(of("Role", "b", v2), "mesh/default-v1-28-3/role_b.yaml"),
 			},
 		},
 		"retained goes": {
 			reason:     "somebody has removed the IstioRevision: nothing uses it any more",
 			items:      []item{source, of("Role", "a", v1)},
 			expansions: []expansion{{source, v2, []item{at(of("IstioRevision", v2, v2), "x.yaml")}}},
-			want:       []item{source, at(of("IstioRevision", v2, v2), "mesh/default-v1-28-3/istiorevision_default-v1-28-3.yaml")},
+			want: []item{
+				source, at(of("IstioRevision", v2, v2), "mesh/default-v1-28-3/istiorevision_default-v1-28-3.yaml"),
+			},
 		},
 		"shared object": {
 			reason:     "an object of both revisions (a ClusterRole without a suffix) belongs to the active one",
@@ -163,14 +178,22 @@ func TestReplace(t *testing.T) {
 			want:       []item{source, of("IstioRevision", v1, v1), at(of("ClusterRole", "a", v2), "a.yaml")},
 		},
 		"back again": {
-			reason:     "a downgrade makes the retained revision the active one, in its files",
-			items:      []item{source, at(of("IstioRevision", v1, v1), "r1.yaml"), at(old(of("Role", "a", v1)), "a.yaml"), at(of("IstioRevision", v2, v2), "r2.yaml")},
+			reason: "a downgrade makes the retained revision the active one, in its files",
+			items: []item{
+				source, at(of("IstioRevision", v1, v1), "r1.yaml"), at(old(of("Role", "a", v1)), "a.yaml"),
+				at(of("IstioRevision", v2, v2), "r2.yaml"),
+			},
 			expansions: []expansion{{source, v1, []item{of("IstioRevision", v1, v1), of("Role", "a", v1)}}},
-			want:       []item{source, at(of("IstioRevision", v1, v1), "r1.yaml"), at(of("Role", "a", v1), "a.yaml"), at(of("IstioRevision", v2, v2), "r2.yaml")},
+			want: []item{
+				source, at(of("IstioRevision", v1, v1), "r1.yaml"), at(of("Role", "a", v1), "a.yaml"),
+				at(of("IstioRevision", v2, v2), "r2.yaml"),
+			},
 		},
 		"revision of another owner": {
-			reason:     "two Istios: each retains its own",
-			items:      []item{source, of("IstioRevision", v1, v1), {kind: "Role", name: "a", owner: "Istio/other", revision: v1}},
+			reason: "two Istios: each retains its own",
+			items: []item{
+				source, of("IstioRevision", v1, v1), {kind: "Role", name: "a", owner: "Istio/other", revision: v1},
+			},
 			expansions: []expansion{{source, v2, nil}},
 			want:       []item{source, of("IstioRevision", v1, v1)},
 		},
@@ -178,7 +201,8 @@ func TestReplace(t *testing.T) {
 			reason:     "would be overwritten",
 			items:      []item{source, {name: "a", path: "mine.yaml"}},
 			expansions: []expansion{{source, "default", []item{fresh}}},
-			err:        "Istio/default generates ConfigMap a, which the package has already in mine.yaml: remove or rename the other one",
+			err: "Istio/default generates ConfigMap a, which the package has already in mine.yaml: remove or rename the " +
+				"other one",
 		},
 		"object of another owner out of scope": {
 			reason:     "would be overwritten",
@@ -217,20 +241,28 @@ func TestReplace(t *testing.T) {
 				at(item{name: "a", namespace: "n", owner: owner, revision: "default"}, "mesh/default/configmap_a_n.yaml"),
 				at(item{name: "a", namespace: "m", owner: owner, revision: "default"}, "mesh/default/configmap_a_m.yaml"),
 				at(item{name: "a", owner: owner, revision: "default"}, "mesh/default/configmap_a_.yaml"),
-				at(item{kind: "configMap", name: "a", namespace: "n", owner: owner, revision: "default"}, "mesh/default/configmap_a_2.yaml"),
+				at(item{kind: "configMap", name: "a", namespace: "n", owner: owner, revision: "default"},
+					"mesh/default/configmap_a_2.yaml"),
 			},
 		},
 		"no revision": {
-			reason:     "Istio's CRDs belong to no revision",
-			items:      []item{source},
-			expansions: []expansion{{source, "default", []item{{kind: "CustomResourceDefinition", name: "x.istio.io", owner: owner}}}},
-			want:       []item{source, at(item{kind: "CustomResourceDefinition", name: "x.istio.io", owner: owner}, "mesh/crds/customresourcedefinition_x.istio.io.yaml")},
+			reason: "Istio's CRDs belong to no revision",
+			items:  []item{source},
+			expansions: []expansion{
+				{source, "default", []item{{kind: "CustomResourceDefinition", name: "x.istio.io", owner: owner}}},
+			},
+			want: []item{
+				source, at(item{kind: "CustomResourceDefinition", name: "x.istio.io", owner: owner},
+					"mesh/crds/customresourcedefinition_x.istio.io.yaml"),
+			},
 		},
 		"names that are paths": {
 			reason:     "stay file names",
 			items:      []item{source},
 			expansions: []expansion{{source, "../../x", []item{{name: "../../etc/passwd", owner: owner, revision: "x"}}}},
-			want:       []item{source, at(item{name: "../../etc/passwd", owner: owner, revision: "x"}, "mesh/-..-x/configmap_-..-etc-passwd.yaml")},
+			want: []item{
+				source, at(item{name: "../../etc/passwd", owner: owner, revision: "x"}, "mesh/-..-x/configmap_-..-etc-passwd.yaml"),
+			},
 		},
 		"two dots in a name": {
 			reason:     "are not the parent directory",
@@ -238,9 +270,11 @@ func TestReplace(t *testing.T) {
 			want:       []item{at(fresh, "..mesh/default/configmap_a.yaml")},
 		},
 		"source above the package": {
-			reason:     "nothing is written outside of the package",
-			expansions: []expansion{{item{kind: "Istio", name: "default", path: "a/../../istio.yaml"}, "default", []item{fresh}}},
-			err:        "Istio/default is in a/../../istio.yaml, which is outside the package",
+			reason: "nothing is written outside of the package",
+			expansions: []expansion{
+				{item{kind: "Istio", name: "default", path: "a/../../istio.yaml"}, "default", []item{fresh}},
+			},
+			err: "Istio/default is in a/../../istio.yaml, which is outside the package",
 		},
 		"source with an absolute path": {
 			reason:     "nothing is written outside of the package",
@@ -256,7 +290,9 @@ func TestReplace(t *testing.T) {
 			}
 			var expansions []ownership.Expansion
 			for _, e := range tc.expansions {
-				x := ownership.Expansion{Source: e.source.object(t), Owner: "Istio/" + e.source.name, Active: e.active, Dir: e.active}
+				x := ownership.Expansion{
+					Source: e.source.object(t), Owner: "Istio/" + e.source.name, Active: e.active, Dir: e.active,
+				}
 				for _, o := range e.objects {
 					o.path, o.index = "", ""
 					x.Objects = append(x.Objects, o.object(t))

@@ -17,19 +17,21 @@ import (
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
-// TestModel runs random histories of a cluster through the core - the index of usage, kept by events, and the decisions of
-// prune on moments that are kept in status - beside a model that keeps nothing: it has the labels as they are, and computes
-// everything anew from lifecycle.md. What must hold, whatever happens:
+// TestModel runs random histories of a cluster through the core - the index of usage, kept by events, and the decisions
+// of prune on moments that are kept in status - beside a model that keeps nothing: it has the labels as they are, and
+// computes everything anew from lifecycle.md. What must hold, whatever happens:
 //
 //   - The index says what the model says, users and reasons' kinds included, although it sees events late, in any order
-//     between objects, by relists as well, and after a restart starts from nothing. An index that was kept by events equals
-//     one that was built from a list.
-//   - Who refreshes what he knows about a name only when a Change names it is never out of date.
-//   - A revision with a user is never pruned, nor the active one, an external one, or any while the observation is
-//     incomplete.
-//   - One that nothing uses and that is not the active one goes once the grace period has passed since both, by a clock that
-//     nobody sets: not before, and at the first look afterwards. If somebody sets the clock back it does not go early; the
-//     time noted for the next look is the one at which it goes.
+//
+// between objects, by relists as well, and after a restart starts from nothing. An index that was kept by events equals
+//
+//	  one that was built from a list.
+//	- Who refreshes what he knows about a name only when a Change names it is never out of date.
+//	- A revision with a user is never pruned, nor the active one, an external one, or any while the observation is
+//	  incomplete.
+//	- One that nothing uses and that is not the active one goes once the grace period has passed since both, by a clock that
+//	  nobody sets: not before, and at the first look afterwards. If somebody sets the clock back it does not go early; the
+//	  time noted for the next look is the one at which it goes.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	const histories, steps, most = 5, 17000, 12
@@ -1099,7 +1101,8 @@ func (w *world) compare() {
 			w.errorf("the users of revision %s: -want +got:\n%s", name, diff)
 		}
 		some := w.index.Revision(w.info(name), w.tagList(), most)
-		if diff := differ(all[:min(most, len(all))], texts(some)); diff != "" || some.Total != len(all) || got.Total != len(all) {
+		if diff := differ(all[:min(most, len(all))], texts(some)); diff != "" || some.Total != len(all) ||
+			got.Total != len(all) {
 			w.errorf("the first %d users of revision %s, of %d: -want +got (of %d):\n%s", most, name, len(all),
 				some.Total, diff)
 		}
@@ -1216,8 +1219,8 @@ func (w *world) judgeDue(v prune.Verdict, policy prune.Policy, r *rev) {
 	}
 }
 
-// waitingSince is the first look since which nothing used the revision and it was not the active one. A look that does not
-// know is no use.
+// waitingSince is the first look since which nothing used the revision and it was not the active one. A look that does
+// not know is no use.
 func waitingSince(looks []look) time.Duration {
 	var unused, inactive time.Duration
 	for _, l := range slices.Backward(looks) {

@@ -1,6 +1,6 @@
-// Package prune decides which revisions of an Istio go: those that are no longer the active one and that nothing has used
-// for the grace period. Who uses them is package usage's matter; deleting them, and keeping the moments in status, is the
-// controller's.
+// Package prune decides which revisions of an Istio go: those that are no longer the active one and that nothing has
+// used for the grace period. Who uses them is package usage's matter; deleting them, and keeping the moments in status,
+// is the controller's.
 package prune
 
 import (
@@ -15,11 +15,11 @@ const DefaultGrace = 30 * time.Second
 
 // Policy is what an Istio says about pruning.
 type Policy struct {
-	// Grace is how long a revision stays after its last user has gone and another revision has become the active one. Zero is
-	// at once.
+	// Grace is how long a revision stays after its last user has gone and another revision has become the active one. Zero
+	// is at once.
 	Grace time.Duration
-	// External says that the Istio asks for an external control plane (pilot.env.EXTERNAL_ISTIOD: "true"): its users are in
-	// other clusters, so none of its revisions is pruned.
+	// External says that the Istio asks for an external control plane (pilot.env.EXTERNAL_ISTIOD: "true"): its users are
+	// in other clusters, so none of its revisions is pruned.
 	External bool
 }
 
@@ -31,8 +31,8 @@ type Revision struct {
 	// External is the same as in Policy, of the revision's own values: it may be older than the Istio's.
 	External bool
 	InUse    usage.InUse
-	// UnusedSince and InactiveSince are when its last user went and when another one became the active one. Zero: not known.
-	// See Observe. Moments that are kept in whole seconds may let it go up to a second early.
+	// UnusedSince and InactiveSince are when its last user went and when another one became the active one. Zero: not
+	// known. See Observe. Moments that are kept in whole seconds may let it go up to a second early.
 	UnusedSince, InactiveSince time.Time
 }
 
@@ -92,8 +92,8 @@ func decide(now time.Time, p Policy, r Revision) Verdict {
 const tolerance = time.Second
 
 // Since gives the moment from which a grace period counts. A recorded moment that lies in the future was written before
-// somebody set the clock back. It says nothing about how long ago it was, so the period starts again: reset tells the caller
-// to record now instead. Otherwise the revision would wait until the clock has caught up, perhaps for years.
+// somebody set the clock back. It says nothing about how long ago it was, so the period starts again: reset tells the
+// caller to record now instead. Otherwise the revision would wait until the clock has caught up, perhaps for years.
 func Since(now, recorded time.Time) (since time.Time, reset bool) {
 	if recorded.After(now.Add(tolerance)) {
 		return now, true
@@ -101,8 +101,8 @@ func Since(now, recorded time.Time) (since time.Time, reset bool) {
 	return recorded, false
 }
 
-// Observe brings the moments of a revision up to date with what was just seen of it. The caller keeps them in status, so
-// that a restart does not start the grace period again, and calls Decide with the result. As long as it is not known
+// Observe brings the moments of a revision up to date with what was just seen of it. The caller keeps them in status,
+// so that a restart does not start the grace period again, and calls Decide with the result. As long as it is not known
 // whether the revision is used, the moment at which it became unused stays: a failed observation is no use.
 func Observe(now time.Time, r Revision) Revision {
 	switch r.InUse {

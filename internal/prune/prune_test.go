@@ -53,13 +53,17 @@ func TestDecide(t *testing.T) {
 			"an external control plane has users that cannot be seen",
 			prune.Policy{External: true},
 			prune.Revision{InUse: usage.False, UnusedSince: ago(9e6), InactiveSince: ago(9e6)},
-			prune.Verdict{Reason: "it is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters"},
+			prune.Verdict{
+				Reason: "it is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters",
+			},
 		},
 		{
 			"also if only the old revision was one",
 			prune.Policy{},
 			prune.Revision{External: true, InUse: usage.False, UnusedSince: ago(9e6), InactiveSince: ago(9e6)},
-			prune.Verdict{Reason: "it is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters"},
+			prune.Verdict{
+				Reason: "it is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters",
+			},
 		},
 		{
 			"nobody has noted when it became unused",
@@ -77,19 +81,26 @@ func TestDecide(t *testing.T) {
 			"the last user has just gone",
 			prune.Policy{Grace: 30 * time.Second},
 			prune.Revision{InUse: usage.False, UnusedSince: ago(10), InactiveSince: ago(9e6)},
-			prune.Verdict{Due: ago(-20), Reason: "nothing has used it since 2026-11-22T11:59:50Z; it goes at 2026-11-22T12:00:20Z"},
+			prune.Verdict{
+				Due: ago(-20), Reason: "nothing has used it since 2026-11-22T11:59:50Z; it goes at 2026-11-22T12:00:20Z",
+			},
 		},
 		{
 			"never used, and just replaced: it gets its grace",
 			prune.Policy{Grace: 30 * time.Second},
 			prune.Revision{InUse: usage.False, UnusedSince: ago(9e6), InactiveSince: ago(10)},
-			prune.Verdict{Due: ago(-20), Reason: "nothing uses it, and it has not been the active revision since 2026-11-22T11:59:50Z; it goes at 2026-11-22T12:00:20Z"},
+			prune.Verdict{
+				Due: ago(-20), Reason: "nothing uses it, and it has not been the active revision since 2026-11-22T11:59:50Z; it " +
+					"goes at 2026-11-22T12:00:20Z",
+			},
 		},
 		{
 			"a moment before its time",
 			prune.Policy{Grace: 30 * time.Second},
 			prune.Revision{InUse: usage.False, UnusedSince: ago(30).Add(1), InactiveSince: ago(9e6)},
-			prune.Verdict{Due: noon.Add(1), Reason: "nothing has used it since 2026-11-22T11:59:30Z; it goes at 2026-11-22T12:00:00Z"},
+			prune.Verdict{
+				Due: noon.Add(1), Reason: "nothing has used it since 2026-11-22T11:59:30Z; it goes at 2026-11-22T12:00:00Z",
+			},
 		},
 		{
 			"its time",
@@ -107,19 +118,27 @@ func TestDecide(t *testing.T) {
 			"and less than none cannot be",
 			prune.Policy{Grace: -time.Hour},
 			prune.Revision{InUse: usage.False, UnusedSince: noon.Add(time.Second), InactiveSince: noon},
-			prune.Verdict{Due: noon.Add(time.Second), Reason: "nothing has used it since 2026-11-22T12:00:01Z; it goes at 2026-11-22T12:00:01Z"},
+			prune.Verdict{
+				Due: noon.Add(
+					time.Second), Reason: "nothing has used it since 2026-11-22T12:00:01Z; it goes at 2026-11-22T12:00:01Z",
+			},
 		},
 		{
 			"the clock was set back: the grace starts now, neither long ago nor next year",
 			prune.Policy{Grace: 30 * time.Second},
 			prune.Revision{InUse: usage.False, UnusedSince: ago(-9e6), InactiveSince: ago(9e6)},
-			prune.Verdict{Due: ago(-30), Reason: "nothing has used it since 2026-11-22T12:00:00Z; it goes at 2026-11-22T12:00:30Z"},
+			prune.Verdict{
+				Due: ago(-30), Reason: "nothing has used it since 2026-11-22T12:00:00Z; it goes at 2026-11-22T12:00:30Z",
+			},
 		},
 		{
 			"the longest grace there is",
 			prune.Policy{Grace: math.MaxInt64},
 			prune.Revision{InUse: usage.False, UnusedSince: noon, InactiveSince: noon},
-			prune.Verdict{Due: noon.Add(math.MaxInt64), Reason: "nothing has used it since 2026-11-22T12:00:00Z; it goes at 2319-03-04T11:47:16Z"},
+			prune.Verdict{
+				Due: noon.Add(
+					math.MaxInt64), Reason: "nothing has used it since 2026-11-22T12:00:00Z; it goes at 2319-03-04T11:47:16Z",
+			},
 		},
 	} {
 		c.revision.Name, c.want.Name = "old", "old"
@@ -190,7 +209,10 @@ func TestObserve(t *testing.T) {
 		{"the clock was set back", usage.False, false, moments{ago(-5), ago(-9)}, moments{noon, noon}},
 		{"the same while nothing is known", usage.Unknown, false, moments{ago(-5), ago(9)}, moments{noon, ago(9)}},
 	} {
-		in := prune.Revision{Name: "r", External: true, InUse: c.inUse, Active: c.active, UnusedSince: c.before.unused, InactiveSince: c.before.inactive}
+		in := prune.Revision{
+			Name: "r", External: true, InUse: c.inUse, Active: c.active, UnusedSince: c.before.unused,
+			InactiveSince: c.before.inactive,
+		}
 		want := in
 		want.UnusedSince, want.InactiveSince = c.want.unused, c.want.inactive
 		if diff := cmp.Diff(want, prune.Observe(noon, in)); diff != "" {

@@ -107,8 +107,11 @@ func TestOpenDirectory(t *testing.T) {
 		},
 		"unpacked": {
 			reason: "with or without the leading v",
-			files:  map[string]string{"1.22.5/istiod/Chart.yaml": chartYAML, "v1.22.6/istiod/Chart.yaml": chartYAML, "master/istiod/Chart.yaml": chartYAML},
-			want:   []string{"v1.22.5", "v1.22.6", "master"},
+			files: map[string]string{
+				"1.22.5/istiod/Chart.yaml": chartYAML, "v1.22.6/istiod/Chart.yaml": chartYAML,
+				"master/istiod/Chart.yaml": chartYAML,
+			},
+			want: []string{"v1.22.5", "v1.22.6", "master"},
 		},
 		"cni alone": {
 			reason: "enough for an IstioCNI",
@@ -134,7 +137,8 @@ func TestOpenDirectory(t *testing.T) {
 		"two archives": {
 			reason: "two spellings of one version",
 			files:  map[string]string{"istiod-1.22.5.tgz": archive, "istiod-v1.22.5.tgz": archive},
-			err:    "charts directory DIR has Istio v1.22.5 twice, as istiod-1.22.5.tgz and as istiod-v1.22.5.tgz; remove one of them",
+			err: "charts directory DIR has Istio v1.22.5 twice, as istiod-1.22.5.tgz and as istiod-v1.22.5.tgz; remove one " +
+				"of them",
 		},
 		"two directories": {
 			reason: "two spellings of one version",
@@ -188,9 +192,10 @@ func TestArchive(t *testing.T) {
 		err     string
 	}{
 		"as helm package writes it": {
-			reason:  "directories are entries too; files come in the order of names",
-			archive: tgz(t, entry{Header: tar.Header{Typeflag: tar.TypeDir, Name: "istiod/"}}, chart, file("istiod/templates/b.yaml", ""), file("istiod/templates/a.yaml", "")),
-			want:    []string{"Chart.yaml", "templates/a.yaml", "templates/b.yaml"},
+			reason: "directories are entries too; files come in the order of names",
+			archive: tgz(t, entry{Header: tar.Header{Typeflag: tar.TypeDir, Name: "istiod/"}}, chart,
+				file("istiod/templates/b.yaml", ""), file("istiod/templates/a.yaml", "")),
+			want: []string{"Chart.yaml", "templates/a.yaml", "templates/b.yaml"},
 		},
 		"dots inside": {
 			reason:  "a path that comes back into the chart is just badly written",
@@ -198,24 +203,29 @@ func TestArchive(t *testing.T) {
 			want:    []string{"Chart.yaml", "values.yaml"},
 		},
 		"links": {
-			reason:  "links are left out: what they point at is not part of the archive",
-			archive: tgz(t, chart, entry{Header: tar.Header{Typeflag: tar.TypeSymlink, Name: "istiod/values.yaml", Linkname: "/etc/passwd"}}, entry{Header: tar.Header{Typeflag: tar.TypeLink, Name: "istiod/x", Linkname: "../../x"}}),
-			want:    []string{"Chart.yaml"},
+			reason: "links are left out: what they point at is not part of the archive",
+			archive: tgz(t, chart, entry{
+				Header: tar.Header{Typeflag: tar.TypeSymlink, Name: "istiod/values.yaml", Linkname: "/etc/passwd"},
+			}, entry{Header: tar.Header{Typeflag: tar.TypeLink, Name: "istiod/x", Linkname: "../../x"}}),
+			want: []string{"Chart.yaml"},
 		},
 		"parent directory": {
 			reason:  "a file above the chart",
 			archive: tgz(t, chart, file("istiod/../../etc/passwd", "")),
-			err:     `charts directory DIR: istiod-1.22.5.tgz: "istiod/../../etc/passwd" is not below istiod/, where a chart archive has its files`,
+			err: `charts directory DIR: istiod-1.22.5.tgz: "istiod/../../etc/passwd" is not below istiod/, where a chart ` +
+				`archive has its files`,
 		},
 		"absolute": {
 			reason:  "a file anywhere",
 			archive: tgz(t, chart, file("/istiod/values.yaml", "")),
-			err:     `charts directory DIR: istiod-1.22.5.tgz: "/istiod/values.yaml" is not below istiod/, where a chart archive has its files`,
+			err: `charts directory DIR: istiod-1.22.5.tgz: "/istiod/values.yaml" is not below istiod/, where a chart ` +
+				`archive has its files`,
 		},
 		"other chart": {
 			reason:  "an archive under the wrong name",
 			archive: tgz(t, file("istiod-remote/Chart.yaml", chartYAML)),
-			err:     `charts directory DIR: istiod-1.22.5.tgz: "istiod-remote/Chart.yaml" is not below istiod/, where a chart archive has its files`,
+			err: `charts directory DIR: istiod-1.22.5.tgz: "istiod-remote/Chart.yaml" is not below istiod/, where a chart ` +
+				`archive has its files`,
 		},
 		"file twice": {
 			reason:  "two contents for one name: readers of archives disagree on which one counts",

@@ -98,7 +98,8 @@ func (r Release) Chart(name string) ([]File, error) {
 	files, err := r.source.chart(name)
 	if errors.Is(err, fs.ErrNotExist) && r.Origin != originBundled {
 		v := strings.TrimPrefix(r.Version, "v")
-		return nil, fmt.Errorf("chart %[1]s of Istio %[2]s (%[3]s): %[4]w; bring %[1]s-%[5]s.tgz or %[5]s/%[1]s as well", name, r.Version, r.Origin, err, v)
+		return nil, fmt.Errorf("chart %[1]s of Istio %[2]s (%[3]s): %[4]w; bring %[1]s-%[5]s.tgz or %[5]s/%[1]s as well",
+			name, r.Version, r.Origin, err, v)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("chart %s of Istio %s (%s): %w", name, r.Version, r.Origin, err)
@@ -106,7 +107,8 @@ func (r Release) Chart(name string) ([]File, error) {
 	return files, nil
 }
 
-// Defaults returns the values.yaml of a bundled chart as JSON. It is nil for charts that the user brought: read their values.yaml.
+// Defaults returns the values.yaml of a bundled chart as JSON. It is nil for charts that the user brought: read their
+// values.yaml.
 func (r Release) Defaults(chart string) []byte {
 	if r.Origin != originBundled {
 		return nil
@@ -208,9 +210,10 @@ func (e *UnknownVersionError) Error() string {
 	if minor, isAlias := strings.CutSuffix(v, "-latest"); isAlias { // any patch will do
 		v = minor + ".x"
 	}
-	fmt.Fprintf(&b, ". Use one of these versions, or bring the charts: a directory with istiod-%[1]s.tgz and base-%[1]s.tgz,"+
-		" or with %[1]s/istiod and %[1]s/base, given as --charts, LATEEN_CHARTS, the key charts of a ConfigMap"+
-		" functionConfig or the annotation lateen.io/charts", v)
+	fmt.Fprintf(
+		&b, ". Use one of these versions, or bring the charts: a directory with istiod-%[1]s.tgz and base-%[1]s.tgz,"+
+			" or with %[1]s/istiod and %[1]s/base, given as --charts, LATEEN_CHARTS, the key charts of a ConfigMap"+
+			" functionConfig or the annotation lateen.io/charts", v)
 	return b.String()
 }
 

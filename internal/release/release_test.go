@@ -117,8 +117,10 @@ func TestResolve(t *testing.T) {
 
 func TestResolveUnknown(t *testing.T) {
 	dir, empty := unpacked(t, "1.22.5", "v1.9.10"), t.TempDir()
-	const ways = ". Use one of these versions, or bring the charts: a directory with istiod-1.21.0.tgz and base-1.21.0.tgz," +
-		" or with 1.21.0/istiod and 1.21.0/base, given as --charts, LATEEN_CHARTS, the key charts of a ConfigMap functionConfig" +
+	const ways = ". Use one of these versions, or bring the charts: a directory with istiod-1.21.0.tgz and " +
+		"base-1.21.0.tgz," +
+		" or with 1.21.0/istiod and 1.21.0/base, given as --charts, LATEEN_CHARTS, the key charts of a ConfigMap " +
+		"functionConfig" +
 		" or the annotation lateen.io/charts"
 	cases := map[string]struct {
 		reason    string
@@ -152,7 +154,8 @@ func TestResolveUnknown(t *testing.T) {
 		"build without bundles": {
 			reason:    "a version of the catalogue whose bundle is missing is a fault of the build, not of the user's input",
 			catalogue: entries("v9.9.9"), version: "v9.9.9",
-			want: "this build has no bundled charts (Istio v9.9.9 was asked for): build with `make build`, or bring the charts with --charts",
+			want: "this build has no bundled charts (Istio v9.9.9 was asked for): build with `make build`, or bring the charts " +
+				"with --charts",
 		},
 	}
 	for name, tc := range cases {
@@ -218,7 +221,8 @@ func TestSchema(t *testing.T) {
 	for _, tc := range cases {
 		data, of := release.Release{Version: tc.version}.Schema()
 		if of != tc.want || !json.Valid(data) {
-			t.Errorf("%s: schema of %s: want that of %s, got that of %q with %d bytes", tc.reason, tc.version, tc.want, of, len(data))
+			t.Errorf("%s: schema of %s: want that of %s, got that of %q with %d bytes", tc.reason, tc.version, tc.want, of,
+				len(data))
 		}
 	}
 }
@@ -262,7 +266,9 @@ func TestCatalogue(t *testing.T) {
 			checkModfile(t, strings.TrimPrefix(e.Version, "v"), e.Module)
 		})
 	}
-	for _, dir := range []struct{ glob, suffix string }{{"schemas/*.json", ".json"}, {"../../releases/*.mod", ".mod"}, {"bundles/v*", ""}} {
+	for _, dir := range []struct{ glob, suffix string }{
+		{"schemas/*.json", ".json"}, {"../../releases/*.mod", ".mod"}, {"bundles/v*", ""},
+	} {
 		files, err := filepath.Glob(dir.glob)
 		if err != nil {
 			t.Fatal(err)
@@ -286,7 +292,8 @@ func checkModfile(t *testing.T, version, module string) {
 	var pinned []string
 	for line := range strings.Lines(string(mod)) {
 		line, _, _ = strings.Cut(line, "//")
-		if f := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "require ")); len(f) == 2 && f[0] == "istio.io/istio" {
+		if f := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "require ")); len(f) == 2 &&
+			f[0] == "istio.io/istio" {
 			pinned = append(pinned, f[1])
 		}
 		if strings.HasPrefix(line, "replace") {
@@ -319,13 +326,16 @@ func TestChart(t *testing.T) {
 	if !slices.IsSortedFunc(files, func(a, b release.File) int { return strings.Compare(a.Name, b.Name) }) {
 		t.Error("the files of a chart are ordered by name")
 	}
-	for file, want := range map[string]bool{"Chart.yaml": true, "files/profile-ambient.yaml": true, "files/profile-default.yaml": false} {
+	for file, want := range map[string]bool{
+		"Chart.yaml": true, "files/profile-ambient.yaml": true, "files/profile-default.yaml": false,
+	} {
 		if got := r.HasChartFile("istiod", file); got != want {
 			t.Errorf("istiod has %s: want %v, got %v", file, want, got)
 		}
 	}
 	_, err = r.Chart("istiod-remote")
-	if !errors.Is(err, fs.ErrNotExist) || message(err) != "chart istiod-remote of Istio v1.28.3 (bundled): file does not exist" {
+	if !errors.Is(err, fs.ErrNotExist) ||
+		message(err) != "chart istiod-remote of Istio v1.28.3 (bundled): file does not exist" {
 		t.Errorf("a missing chart is fs.ErrNotExist and says of which release: %v", err)
 	}
 }

@@ -98,8 +98,9 @@ func check(rel release.Release, from source, all ...given) ([]problem, error) {
 	return out, nil
 }
 
-// fields puts together what the schema says, and which profiles and the like there are not. One field has one message: if
-// there is none of the name, what it selects does not matter. Charts of another version than the schema's may have it.
+// fields puts together what the schema says, and which profiles and the like there are not. One field has one message:
+// if there is none of the name, what it selects does not matter. Charts of another version than the schema's may have
+// it.
 func fields(schema, selected []values.Problem, other bool) []problem {
 	at := func(p values.Problem) func(values.Problem) bool {
 		return func(o values.Problem) bool { return o.Path == p.Path }
@@ -248,7 +249,8 @@ func EndOfLife(rel release.Release) string {
 	if rel.EndOfLife == "" {
 		return ""
 	}
-	return fmt.Sprintf("Istio %s: this minor version reached its end of life in %s and gets no security fixes; newest bundled version: %s",
+	return fmt.Sprintf(
+		"Istio %s: this minor version reached its end of life in %s and gets no security fixes; newest bundled version: %s",
 		rel.Version, rel.EndOfLife, release.Bundled().Default())
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/lateen-io/lateen/internal/render"
 )
 
-// TestCheck: what a user wrote is held against the schema of the very version; against that of another version, an unknown
-// field is no more than a warning.
+// TestCheck: what a user wrote is held against the schema of the very version; against that of another version, an
+// unknown field is no more than a warning.
 func TestCheck(t *testing.T) {
 	bundled, err := release.Bundled().Resolve("v1.28.3", nil)
 	if err != nil {
@@ -51,9 +51,15 @@ func TestCheck(t *testing.T) {
 		},
 		{
 			"charts of the user may have more fields, of the same types", own, istio(`{"pilto":{},"pilot":[]}`, `{}`),
-			[]said{{"spec.values.pilot: must be an object, is a list", false}, {"spec.values.pilto: unknown field in v1.28.3; did you mean pilot?", true}},
+			[]said{
+				{"spec.values.pilot: must be an object, is a list", false},
+				{"spec.values.pilto: unknown field in v1.28.3; did you mean pilot?", true},
+			},
 		},
-		{"values that are none", bundled, istio(`[]`, `{}`), []said{{"spec.values: json: cannot unmarshal array into Go value of type map[string]interface {}", false}}},
+		{
+			"values that are none", bundled, istio(`[]`, `{}`),
+			[]said{{"spec.values: json: cannot unmarshal array into Go value of type map[string]interface {}", false}},
+		},
 		{
 			"an IstioRevision", bundled, func(rel release.Release) ([]render.Problem, error) {
 				rev := &v1.IstioRevision{Spec: v1.IstioRevisionSpec{Values: v(`{"pilto":{}}`)}}
@@ -65,7 +71,9 @@ func TestCheck(t *testing.T) {
 			"an IstioCNI has values of its own", bundled, func(rel release.Release) ([]render.Problem, error) {
 				return render.CheckCNI(rel, v1.IstioCNISpec{Values: v(`{"cni":{"logLevel":"info"},"pilot":{}}`)},
 					render.Source{})
-			}, []said{{"spec.values.pilot: istiod is not part of the CNI plugin: move this to spec.values.pilot of an Istio", false}},
+			}, []said{
+				{"spec.values.pilot: istiod is not part of the CNI plugin: move this to spec.values.pilot of an Istio", false},
+			},
 		},
 	} {
 		problems, err := c.check(c.rel)

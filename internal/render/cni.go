@@ -27,8 +27,8 @@ type cniInput struct {
 	Warn           func(problem)
 }
 
-// renderCNI gives the objects of the CNI plugin: those of the chart cni as the Helm release istio-cni, with these layers of
-// values, later ones on top: the selected profile or else the platform's, the user's values, the platform.
+// renderCNI gives the objects of the CNI plugin: those of the chart cni as the Helm release istio-cni, with these
+// layers of values, later ones on top: the selected profile or else the platform's, the user's values, the platform.
 func renderCNI(in cniInput) ([]manifest.Object, error) {
 	const name = "cni"
 	user, err := decode(in.CNI.Spec.Values)

@@ -24,8 +24,8 @@ type Input struct {
 
 	// Target is the control plane that a Tag points at.
 	Target *Plan
-	// Options are those in force. Of them count Platform, KubeVersion, ChartFailurePolicy and FluxSubstitute: the others are
-	// about a package.
+	// Options are those in force. Of them count Platform, KubeVersion, ChartFailurePolicy and FluxSubstitute: the others
+	// are about a package.
 	Options resource.Options
 	// Charts has the charts of versions that are not bundled; nil for none.
 	Charts *release.Directory
@@ -37,7 +37,8 @@ type Input struct {
 	Protected bool
 	// CRDs chooses, by name, those of Istio's own CRDs that come with a control plane; nil for none.
 	CRDs func(name string) bool
-	// Written gives a scalar as its author wrote it, by the path of its field: 1.20, which as a value is 1.2. nil knows none.
+	// Written gives a scalar as its author wrote it, by the path of its field: 1.20, which as a value is 1.2. nil knows
+	// none.
 	Written func(pointer []string) (text string, known bool)
 }
 
@@ -46,8 +47,8 @@ type Plan struct {
 	Input
 	// Release is the version that it asks for; of a Tag, that of its target.
 	Release release.Release
-	// Planned is the IstioRevision that an Istio asks for, the completed one that the user wrote, or the target of a Tag. It is
-	// nil for an IstioCNI.
+	// Planned is the IstioRevision that an Istio asks for, the completed one that the user wrote, or the target of a Tag.
+	// It is nil for an IstioCNI.
 	Planned *v1.IstioRevision
 }
 
@@ -60,9 +61,9 @@ type Output struct {
 	Planned *v1.IstioRevision
 }
 
-// Render is the one way from a resource to its objects: it finds the release, checks the values, completes them, renders the
-// charts and stamps the objects. The findings name no resource; the caller knows where it has it from. If one is an error,
-// the output is incomplete.
+// Render is the one way from a resource to its objects: it finds the release, checks the values, completes them,
+// renders the charts and stamps the objects. The findings name no resource; the caller knows where it has it from. If
+// one is an error, the output is incomplete.
 func Render(in Input) (Output, finding.List) {
 	plan, found := Prepare(in)
 	if found.HasError() {
@@ -216,8 +217,8 @@ func (p Plan) complete() (*v1.IstioRevision, error) {
 	return nil, nil //nolint:nilnil // a CNI plugin has no revision
 }
 
-// Render gives the objects. The findings are about values that turn out to have no effect, or the error that keeps it from
-// giving any.
+// Render gives the objects. The findings are about values that turn out to have no effect, or the error that keeps it
+// from giving any.
 func (p Plan) Render() (Output, finding.List) {
 	var found finding.List
 	objects, err := p.objects(func(problem problem) { found.Add(problem.finding()) })
@@ -259,6 +260,6 @@ func (p Plan) revisionInput(warn func(problem)) revisionInput {
 	}
 }
 
-// IstioCRDs gives all of Istio's own CustomResourceDefinitions, of the release and with the values of a control plane. They
-// belong to no revision, and with them goes every resource of Istio: GitOps tools are asked not to prune them.
+// IstioCRDs gives all of Istio's own CustomResourceDefinitions, of the release and with the values of a control plane.
+// They belong to no revision, and with them goes every resource of Istio: GitOps tools are asked not to prune them.
 func (p Plan) IstioCRDs() ([]manifest.Object, error) { return renderedCRDs(p.revisionInput(nil)) }

@@ -13,8 +13,8 @@ import (
 	"github.com/lateen-io/lateen/internal/resource"
 )
 
-// TestRender: what is found at each stage of a rendering comes out of the one door, in order, with its field; an error ends
-// it.
+// TestRender: what is found at each stage of a rendering comes out of the one door, in order, with its field; an error
+// ends it.
 func TestRender(t *testing.T) {
 	t.Parallel()
 	istio := func(version, profile, values string) *v1.Istio {

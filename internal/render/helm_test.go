@@ -79,7 +79,8 @@ global: {meshID: mesh1, multiCluster: {clusterName: cluster1}, network: network1
 istiodRemote: {injectionPath: /inject/cluster/remote/net/network2}
 global: {remotePilotAddress: 172.18.0.200}
 `},
-	{name: "remote config cluster of an external control plane", namespace: "external-istiod", revision: "external-istiod", values: `
+	{name: "remote config cluster of an external control plane", namespace: "external-istiod", revision: "external-istiod",
+		values: `
 global: {remotePilotAddress: 172.18.0.200, configCluster: true}
 pilot: {configMap: true}
 istiodRemote: {injectionPath: /inject/cluster/cluster2/net/network1}
@@ -148,7 +149,8 @@ istiodRemote: {injectionURL: "https://istiod.example.com/inject"}
 `},
 	{name: "what looks like something else: numbers, booleans, nulls, templates", values: `
 pilot: {env: {N: "0123", B: "yes", E: "", T: "{{ not a template }}", D: "${NOT_FLUX}"}, extraContainerArgs: ["--x=1e3"]}
-global: {proxy: {clusterDomain: cluster.example, holdApplicationUntilProxyStarts: null, resources: {limits: {cpu: "2"}}}}
+global: {proxy: {clusterDomain: cluster.example, holdApplicationUntilProxyStarts: null,
+  resources: {limits: {cpu: "2"}}}}
 meshConfig: {defaultConfig: {concurrency: 0, terminationDrainDuration: 1000000s}}
 `},
 }
@@ -244,7 +246,8 @@ func compareWithHelm(ctx context.Context, p *processes, check bool, baseWithoutC
 	}
 	got, gotErr := renderIstio(version, profile, namespace, revision, user, false)
 	want, err := p.template(ctx, check, revision+"-istiod", namespace, filepath.Join(bundles, version, main), layers)
-	if twice, ok := errors.AsType[*twiceError](err); ok { // a chart that gives two objects of one name cannot be installed by Helm either
+	// a chart that gives two objects of one name cannot be installed by Helm either
+	if twice, ok := errors.AsType[*twiceError](err); ok {
 		if gotErr == nil || !strings.Contains(gotErr.Error(), fmt.Sprintf("render %s twice", twice.id)) {
 			return "", fmt.Errorf("helm renders %s twice, Lateen says: %w", twice.id, gotErr)
 		}
@@ -286,7 +289,8 @@ func profileValues(version, profile string) (string, error) {
 }
 
 // template gives what the helm program makes of a chart.
-func template(ctx context.Context, bin, releaseName, namespace, chartDir string, layers []string, more ...string) (map[manifest.ID]map[string]any, error) {
+func template(ctx context.Context, bin, releaseName, namespace, chartDir string, layers []string,
+	more ...string) (map[manifest.ID]map[string]any, error) {
 	files, remove, err := valuesFiles(layers)
 	if err != nil {
 		return nil, err
@@ -299,12 +303,15 @@ func template(ctx context.Context, bin, releaseName, namespace, chartDir string,
 	return parseAll(out)
 }
 
-func renderIstio(version, profile, namespace, revision, user string, crdsOnly bool) (map[manifest.ID]map[string]any, error) {
+func renderIstio(version, profile, namespace, revision, user string, crdsOnly bool) (map[manifest.ID]map[string]any,
+	error) {
 	rel, err := release.Bundled().Resolve(version, nil)
 	if err != nil {
 		return nil, err
 	}
-	istio := &v1.Istio{Spec: v1.IstioSpec{Version: v1.Version(version), Namespace: namespace, Profile: v1.Profile(profile)}}
+	istio := &v1.Istio{
+		Spec: v1.IstioSpec{Version: v1.Version(version), Namespace: namespace, Profile: v1.Profile(profile)},
+	}
 	istio.Name = revision
 	raw, err := sigsyaml.YAMLToJSON([]byte(user))
 	if err != nil {
@@ -387,13 +394,14 @@ type twiceError struct{ id manifest.ID }
 
 func (e *twiceError) Error() string { return e.id.String() + " is there twice" }
 
-// withoutAdditions takes out, on both sides, what Lateen adds or leaves out on purpose. docs/rendering.md has the same list for
-// users, and package manifest the code.
+// withoutAdditions takes out, on both sides, what Lateen adds or leaves out on purpose. docs/rendering.md has the same
+// list for users, and package manifest the code.
 func withoutAdditions(objects map[manifest.ID]map[string]any) map[manifest.ID]map[string]any {
 	for id, o := range objects {
 		meta, _ := o["metadata"].(map[string]any)
 		strip(meta, "labels", manifest.LabelRevision, manifest.LabelTag, manifest.LabelManagedBy)
-		strip(meta, "annotations", manifest.AnnotationOwner, manifest.AnnotationVersion, manifest.AnnotationFluxSubstitute, manifest.AnnotationFluxPrune, manifest.AnnotationArgoSync,
+		strip(meta, "annotations", manifest.AnnotationOwner, manifest.AnnotationVersion, manifest.AnnotationFluxSubstitute,
+			manifest.AnnotationFluxPrune, manifest.AnnotationArgoSync,
 			manifest.AnnotationArgoCompare)
 		if hooks, ok := o["webhooks"].([]any); ok && id.Kind == "ValidatingWebhookConfiguration" {
 			for _, h := range hooks {
@@ -454,7 +462,9 @@ func defaulted(v any) {
 func TestCRDsEqualHelm(t *testing.T) {
 	bin := helm(t)
 	for _, version := range release.Bundled().Versions() {
-		for _, user := range []string{"", "base: {excludedCRDs: [wasmplugins.extensions.istio.io, sidecars.networking.istio.io]}"} {
+		for _, user := range []string{
+			"", "base: {excludedCRDs: [wasmplugins.extensions.istio.io, sidecars.networking.istio.io]}",
+		} {
 			if user != "" && strings.HasPrefix(version, "v1.23.") {
 				continue // there, Helm installs crds/ whatever the values say
 			}
@@ -463,7 +473,8 @@ func TestCRDsEqualHelm(t *testing.T) {
 				t.Errorf("%s: %v", version, err)
 				continue
 			}
-			all, err := template(t.Context(), bin, "default-base", "istio-system", filepath.Join(bundles, version, "base"), []string{user})
+			all, err := template(t.Context(), bin, "default-base", "istio-system", filepath.Join(bundles, version, "base"),
+				[]string{user})
 			if err != nil {
 				t.Errorf("%s: %v", version, err)
 				continue
@@ -524,7 +535,8 @@ func TestCNIEqualsHelm(t *testing.T) {
 		"nothing":        "",
 		"the guide's":    "cni: {cniConfDir: /etc/cni/net.d, excludeNamespaces: [kube-system]}",
 		"ambient, chain": "cni: {ambient: {enabled: true}, chained: false, repair: {repairPods: false}, logLevel: debug}",
-		"own image":      "{cni: {image: 'registry.example.com/cni:1', pullPolicy: Always, resources: {requests: {cpu: 1}}}, global: {imagePullSecrets: [regcred], logAsJson: true}}",
+		"own image": "{cni: {image: 'registry.example.com/cni:1', pullPolicy: Always, resources: {requests: {cpu: " +
+			"1}}}, global: {imagePullSecrets: [regcred], logAsJson: true}}",
 	}
 	for _, version := range release.Bundled().Versions() {
 		rel, err := release.Bundled().Resolve(version, nil)
@@ -533,7 +545,9 @@ func TestCNIEqualsHelm(t *testing.T) {
 		}
 		for _, profile := range values.Profiles {
 			for name, user := range sets {
-				cni := &v1.IstioCNI{Spec: v1.IstioCNISpec{Version: v1.Version(version), Namespace: "kube-system", Profile: v1.Profile(profile)}}
+				cni := &v1.IstioCNI{
+					Spec: v1.IstioCNISpec{Version: v1.Version(version), Namespace: "kube-system", Profile: v1.Profile(profile)},
+				}
 				cni.Name = "default"
 				if user != "" {
 					raw, err := sigsyaml.YAMLToJSON([]byte(user))
@@ -553,7 +567,8 @@ func TestCNIEqualsHelm(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				want, err := processes.template(t.Context(), name == "own image", "istio-cni", "kube-system", filepath.Join(bundles, version, "cni"), []string{layer, user})
+				want, err := processes.template(t.Context(), name == "own image", "istio-cni", "kube-system",
+					filepath.Join(bundles, version, "cni"), []string{layer, user})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -583,10 +598,16 @@ func TestTagsEqualHelm(t *testing.T) {
 		}
 		for _, c := range []struct{ reason, tag, revision, namespace, user string }{
 			{"a tag", "prod", "default-v1-28-3", "istio-system", ""},
-			{"a tag in a namespace of its own", "prod", "mesh1", "istio-system1", "meshConfig: {discoverySelectors: [{matchLabels: {mesh: mesh1}}]}"},
+			{
+				"a tag in a namespace of its own", "prod", "mesh1", "istio-system1",
+				"meshConfig: {discoverySelectors: [{matchLabels: {mesh: mesh1}}]}",
+			},
 			{"the default tag", "default", "canary", "istio-system", "pilot: {env: {A: b}}"},
 			{"the revision named default has no suffix", "prod", "default", "istio-system", ""},
-			{"webhooks by URL", "prod", "canary", "istio-system", "istiodRemote: {injectionURL: 'https://istiod.example.com/inject'}"},
+			{
+				"webhooks by URL", "prod", "canary", "istio-system",
+				"istiodRemote: {injectionURL: 'https://istiod.example.com/inject'}",
+			},
 		} {
 			istio := &v1.Istio{Spec: v1.IstioSpec{Version: v1.Version(version), Namespace: c.namespace}}
 			istio.Name = c.revision
@@ -600,7 +621,9 @@ func TestTagsEqualHelm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			objects, err := render.Tag(render.TagInput{Name: c.tag, Revision: rev, Release: rel, Owner: "IstioRevisionTag/" + c.tag})
+			objects, err := render.Tag(render.TagInput{
+				Name: c.tag, Revision: rev, Release: rel, Owner: "IstioRevisionTag/" + c.tag,
+			})
 			if err != nil {
 				t.Errorf("%s: %s: %v", version, c.reason, err)
 				continue
@@ -613,12 +636,14 @@ func TestTagsEqualHelm(t *testing.T) {
 				c.user, fmt.Sprintf("{revision: %q, global: {istioNamespace: %s, configValidation: true}}", label, c.namespace),
 				"revisionTags: [" + c.tag + "]",
 			}
-			want, err := template(t.Context(), bin, c.tag+"-revisiontags", c.namespace, filepath.Join(bundles, version, "istiod"), layers, only...)
+			want, err := template(t.Context(), bin, c.tag+"-revisiontags", c.namespace,
+				filepath.Join(bundles, version, "istiod"), layers, only...)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if c.tag == "default" {
-				base, err := template(t.Context(), bin, "default-base", c.namespace, copyWithoutCRDs(t, filepath.Join(bundles, version, "base")),
+				base, err := template(t.Context(), bin, "default-base", c.namespace,
+					copyWithoutCRDs(t, filepath.Join(bundles, version, "base")),
 					append(layers, "defaultRevision: "+c.revision))
 				if err != nil {
 					t.Fatal(err)

@@ -8,7 +8,8 @@ import (
 	"github.com/lateen-io/lateen/internal/release"
 )
 
-// TestHooks: whatever the spelling, an object that Helm would run at a certain moment is an error; text about hooks is not.
+// TestHooks: whatever the spelling, an object that Helm would run at a certain moment is an error; text about hooks is
+// not.
 func TestHooks(t *testing.T) {
 	for _, c := range []struct {
 		reason, annotations, data string
@@ -24,8 +25,9 @@ func TestHooks(t *testing.T) {
 	} {
 		loaded, err := chart.Load([]release.File{
 			{Name: "Chart.yaml", Data: []byte("apiVersion: v2\nname: a\nversion: 1.0.0\n")},
-			{Name: "templates/a.yaml", Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  annotations:\n    " +
-				c.annotations + "\ndata:\n  text: \"" + c.data + "\"\n")},
+			{Name: "templates/a.yaml", Data: []byte(
+				"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  annotations:\n    " +
+					c.annotations + "\ndata:\n  text: \"" + c.data + "\"\n")},
 		}, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -11,8 +11,8 @@ import (
 	"github.com/lateen-io/lateen/internal/render"
 )
 
-// TestOneMessage: what a value cannot be is said once, where it is written, before the charts fail on it or somebody gets
-// Pods that cannot start.
+// TestOneMessage: what a value cannot be is said once, where it is written, before the charts fail on it or somebody
+// gets Pods that cannot start.
 func TestOneMessage(t *testing.T) {
 	rel, err := release.Bundled().Resolve("v1.28.3", nil)
 	if err != nil {

@@ -50,8 +50,8 @@ type planInput struct {
 	KubeVersion string
 }
 
-// RevisionName is the name of the revision that an Istio asks for. It needs no release: the charts of the version may not be
-// there any more, or not yet.
+// RevisionName is the name of the revision that an Istio asks for. It needs no release: the charts of the version may
+// not be there any more, or not yet.
 func RevisionName(istio *v1.Istio) (string, error) {
 	version := string(istio.Spec.Version)
 	if version == "" {
@@ -60,9 +60,9 @@ func RevisionName(istio *v1.Istio) (string, error) {
 	return revision.Name(istio.Name, version, istio.Spec.RevisionBased())
 }
 
-// planRevision computes the IstioRevision that an Istio asks for: its name and its values, merged from these layers, later ones
-// on top: Istio's default profile, the selected profile or else the platform's, the user's values and meshConfig, the
-// platform, and what belongs to the resource (revision, istioNamespace).
+// planRevision computes the IstioRevision that an Istio asks for: its name and its values, merged from these layers,
+// later ones on top: Istio's default profile, the selected profile or else the platform's, the user's values and
+// meshConfig, the platform, and what belongs to the resource (revision, istioNamespace).
 func planRevision(in planInput) (*v1.IstioRevision, error) {
 	spec := in.Istio.Spec
 	version := string(spec.Version)
@@ -142,8 +142,8 @@ func decode(v *v1.Values) (map[string]any, error) {
 	return m, nil
 }
 
-// renderRevision gives the objects of a revision, stamped and in the order in which they can be applied. It fails rather than
-// give two objects of one name.
+// renderRevision gives the objects of a revision, stamped and in the order in which they can be applied. It fails
+// rather than give two objects of one name.
 func renderRevision(in revisionInput) ([]manifest.Object, error) {
 	v, err := decode(in.Revision.Spec.Values)
 	if err != nil {
@@ -155,7 +155,8 @@ func renderRevision(in revisionInput) ([]manifest.Object, error) {
 	target := chart.Target{Release: name + "-istiod", Namespace: namespace, KubeVersion: in.KubeVersion}
 	var keep func(string) bool
 	if main == "istiod-remote" {
-		// It brings base's default validator, without base's default for defaultRevision, and Istio's CRDs, which are an option.
+		// It brings base's default validator, without base's default for defaultRevision, and Istio's CRDs, which are an
+		// option.
 		chartValues["defaultRevision"] = ""
 		if name == "default" {
 			chartValues["defaultRevision"] = name
@@ -178,14 +179,16 @@ func renderRevision(in revisionInput) ([]manifest.Object, error) {
 		Text: subst.text(), Dropped: dropped(main, v, in.Warn),
 	}
 	objects, err = finish(objects, stamp, in.Release)
-	if err != nil && values.String(chartValues, "global", "remotePilotAddress") != "" && values.String(chartValues, "profile") != "remote" {
-		return nil, fmt.Errorf("%w; spec.values.global.remotePilotAddress is for remote control planes: set spec.profile to remote, or leave it out", err)
+	if err != nil && values.String(chartValues, "global", "remotePilotAddress") != "" &&
+		values.String(chartValues, "profile") != "remote" {
+		return nil, fmt.Errorf("%w; spec.values.global.remotePilotAddress is for remote control planes: set spec.profile to "+
+			"remote, or leave it out", err)
 	}
 	return objects, err
 }
 
-// renderedCRDs gives Istio's own CustomResourceDefinitions, of the release and with the values of the revision. They belong to no
-// revision, and with them goes every resource of Istio: GitOps tools are asked not to prune them.
+// renderedCRDs gives Istio's own CustomResourceDefinitions, of the release and with the values of the revision. They
+// belong to no revision, and with them goes every resource of Istio: GitOps tools are asked not to prune them.
 func renderedCRDs(in revisionInput) ([]manifest.Object, error) {
 	v, err := decode(in.Revision.Spec.Values)
 	if err != nil {
@@ -193,7 +196,8 @@ func renderedCRDs(in revisionInput) ([]manifest.Object, error) {
 	}
 	subst := substitution{on: in.FluxSubstitute}
 	_, v = values.RemoteChart(subst.mark(v), in.Release)
-	objects, err := renderCRDs(in.Release, v, chart.Target{Release: baseRelease, Namespace: in.Revision.Spec.Namespace, KubeVersion: in.KubeVersion})
+	objects, err := renderCRDs(in.Release, v,
+		chart.Target{Release: baseRelease, Namespace: in.Revision.Spec.Namespace, KubeVersion: in.KubeVersion})
 	if err != nil {
 		return nil, err
 	}
@@ -223,16 +227,20 @@ const (
 )
 
 // renderBase renders the chart base without its CRDs: what makes a revision the default one.
-func renderBase(rel release.Release, v map[string]any, defaultRevision, namespace, kubeVersion string) ([]manifest.Object, error) {
-	// Up to 1.23, base has the Service of a remote istiod too, where the chart istiod-remote brings it anyway and the chart
-	// istiod one of the same name.
-	v = values.Merge(v, map[string]any{"defaultRevision": defaultRevision, "global": map[string]any{"remotePilotAddress": ""}})
+func renderBase(rel release.Release, v map[string]any, defaultRevision, namespace,
+	kubeVersion string) ([]manifest.Object, error) {
+	// Up to 1.23, base has the Service of a remote istiod too, where the chart istiod-remote brings it anyway and the
+	// chart istiod one of the same name.
+	v = values.Merge(v, map[string]any{
+		"defaultRevision": defaultRevision, "global": map[string]any{"remotePilotAddress": ""},
+	})
 	target := chart.Target{Release: baseRelease, Namespace: namespace, KubeVersion: kubeVersion}
 	return renderChart(rel, "base", func(t string) bool { return t != crdTemplate }, v, target)
 }
 
 // renderChart renders one chart of a release; keep, if not nil, says which of its templates.
-func renderChart(rel release.Release, name string, keep func(string) bool, v map[string]any, t chart.Target) ([]manifest.Object, error) {
+func renderChart(rel release.Release, name string, keep func(string) bool, v map[string]any,
+	t chart.Target) ([]manifest.Object, error) {
 	c, err := load(rel, name)
 	if err != nil {
 		return nil, err
@@ -256,7 +264,8 @@ func renderLoaded(c *chart.Chart, v map[string]any, t chart.Target) ([]manifest.
 	for _, m := range texts {
 		parsed, err := manifest.Parse(m.Text)
 		if err != nil {
-			return nil, fmt.Errorf("chart %s %s: the output of %s is not a list of Kubernetes objects: %w", c.Name(), c.Version(), m.Template, err)
+			return nil, fmt.Errorf("chart %s %s: the output of %s is not a list of Kubernetes objects: %w", c.Name(),
+				c.Version(), m.Template, err)
 		}
 		for _, o := range parsed {
 			if o.Annotation(hookAnnotation) != "" {
@@ -292,18 +301,22 @@ func load(rel release.Release, name string) (*chart.Chart, error) {
 		return nil, fmt.Errorf("chart %s of Istio %s (%s): %w", name, rel.Version, rel.Origin, err)
 	}
 	if c.Name() != name {
-		return nil, fmt.Errorf("chart %s of Istio %s (%s): its Chart.yaml says it is the chart %q", name, rel.Version, rel.Origin, c.Name())
+		return nil, fmt.Errorf("chart %s of Istio %s (%s): its Chart.yaml says it is the chart %q", name, rel.Version,
+			rel.Origin, c.Name())
 	}
-	if have := strings.TrimPrefix(c.Version(), "v"); rel.Version != "master" && have != strings.TrimPrefix(rel.Version, "v") {
-		return nil, fmt.Errorf("chart %s of Istio %s (%s): its Chart.yaml says it is version %s", name, rel.Version, rel.Origin, have)
+	if have := strings.TrimPrefix(c.Version(), "v"); rel.Version != "master" &&
+		have != strings.TrimPrefix(rel.Version, "v") {
+		return nil, fmt.Errorf("chart %s of Istio %s (%s): its Chart.yaml says it is version %s", name, rel.Version,
+			rel.Origin, have)
 	}
 	loaded.charts[key] = c
 	return c, nil
 }
 
-// renderCRDs gives Istio's CRDs as the chart base does, without the seconds of CPU it takes: the chart's template parses
-// and prints 800 KB of YAML only to exchange a few labels. Here the template gets the CRDs without their specs, and
-// each spec is put back, as text, below what came out. Up to 1.23 the CRDs are in crds/ and Helm takes them as they are.
+// renderCRDs gives Istio's CRDs as the chart base does, without the seconds of CPU it takes: the chart's template
+// parses and prints 800 KB of YAML only to exchange a few labels. Here the template gets the CRDs without their specs,
+// and each spec is put back, as text, below what came out. Up to 1.23 the CRDs are in crds/ and Helm takes them as they
+// are.
 func renderCRDs(rel release.Release, v map[string]any, t chart.Target) ([]manifest.Object, error) {
 	c, err := load(rel, "base")
 	if err != nil {
@@ -335,7 +348,8 @@ func renderCRDs(rel release.Release, v map[string]any, t chart.Target) ([]manife
 		return nil, fmt.Errorf("chart base of Istio %s has neither %s nor %s", rel.Version, templated, plain)
 	}
 	if values.Bool(v, "base", "enableCRDTemplates") {
-		return nil, fmt.Errorf("spec.values.base.enableCRDTemplates has no effect with crds: include in Istio %s; leave it out", rel.Version)
+		return nil, fmt.Errorf(
+			"spec.values.base.enableCRDTemplates has no effect with crds: include in Istio %s; leave it out", rel.Version)
 	}
 	heads, specs, err := splitCRDs(all)
 	if err != nil {

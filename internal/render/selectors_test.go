@@ -66,7 +66,10 @@ func TestSelectors(t *testing.T) {
 		},
 		{
 			"a misspelled operator", expression(`{"key":"a","operator":"in","values":["b"]}`),
-			[]string{`.matchExpressions[0].operator: the operator "in" is none that a selector can have: ` + operators + "; did you mean In?"},
+			[]string{
+				`.matchExpressions[0].operator: the operator "in" is none that a selector can have: ` + operators +
+					"; did you mean In?",
+			},
 		},
 		{
 			"an operator of node selectors", expression(`{"key":"a","operator":"Gt","values":["1"]}`),
@@ -84,15 +87,21 @@ func TestSelectors(t *testing.T) {
 		{"a label's name with a space", `{"matchLabels":{"a b":"c"}}`, []string{`.matchLabels["a b"]: "a b"` + key}},
 		{
 			"two at once", expression(`{"key":"a b"}`),
-			[]string{`.matchExpressions[0].key: "a b"` + key, ".matchExpressions[0]: a selector's expression needs an operator: " + operators},
+			[]string{
+				`.matchExpressions[0].key: "a b"` + key,
+				".matchExpressions[0]: a selector's expression needs an operator: " + operators,
+			},
 		},
 		{
 			"variables, that may be right",
 			`{"matchLabels":{"${a}":"${b}"},"matchExpressions":[{"key":"${k}","operator":"${o}","values":["${v}"]}]}`, nil,
 		},
 		{
-			"what a variable cannot mend", expression(`{"key":"${k}","operator":"In"},{"key":"a","operator":"In","values":["c ${d}"]}`),
-			[]string{".matchExpressions[0]: the operator In needs values, at least one", `.matchExpressions[1].values: "c ${d}"` + value},
+			"what a variable cannot mend",
+			expression(`{"key":"${k}","operator":"In"},{"key":"a","operator":"In","values":["c ${d}"]}`),
+			[]string{
+				".matchExpressions[0]: the operator In needs values, at least one", `.matchExpressions[1].values: "c ${d}"` + value,
+			},
 		},
 	} {
 		for _, where := range []struct{ path, values string }{
@@ -120,11 +129,15 @@ func TestSelectors(t *testing.T) {
 		}
 	}
 	const affinity = "spec.values.pilot.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions"
-	nodes := `{"pilot":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[%s]}}}}}`
-	nodes = fmt.Sprintf(nodes, expression(`{"key":"a","operator":"Gt","values":["1"]},{"key":"a","operator":"gt","values":["1"]},`+
-		`{"key":"a","operator":"Lt","values":["x"]},{"key":"a","operator":"Lt","values":["${n}"]},{"key":"a","operator":"In"}`))
+	nodes := `{"pilot":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{` +
+		`"nodeSelectorTerms":[%s]}}}}}`
+	nodes = fmt.Sprintf(
+		nodes, expression(`{"key":"a","operator":"Gt","values":["1"]},{"key":"a","operator":"gt","values":["1"]},`+
+			`{"key":"a","operator":"Lt","values":["x"]},{"key":"a","operator":"Lt","values":["${n}"]},{"key":"a",`+
+			`"operator":"In"}`))
 	want := []string{
-		affinity + `[1].operator: the operator "gt" is none that a selector can have: ` + operators + ", Gt, Lt; did you mean Gt?",
+		affinity + `[1].operator: the operator "gt" is none that a selector can have: ` + operators +
+			", Gt, Lt; did you mean Gt?",
 		affinity + "[2]: the operator Lt needs one value, which is an integer in quotes",
 		affinity + "[4]: the operator In needs values, at least one",
 	}
@@ -132,7 +145,8 @@ func TestSelectors(t *testing.T) {
 		t.Errorf("nodes: -want +got:\n%s", diff)
 	}
 	literal := []string{`spec.values.meshConfig.discoverySelectors[0].matchLabels.a: "${b}"` + value}
-	if diff := cmp.Diff(literal, warnings(t, rel, `{"meshConfig":{"discoverySelectors":[{"matchLabels":{"a":"${b}"}}]}}`, "false")); diff != "" {
+	if diff := cmp.Diff(literal, warnings(t, rel, `{"meshConfig":{"discoverySelectors":[{"matchLabels":{"a":"${b}"}}]}}`,
+		"false")); diff != "" {
 		t.Errorf("nobody replaces variables: -want +got:\n%s", diff)
 	}
 }

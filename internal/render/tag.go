@@ -26,22 +26,25 @@ type tagInput struct {
 	KeepFailurePolicy, FluxSubstitute bool
 }
 
-// renderTag gives the objects of a revision tag: those of the chart istiod's templates for revision tags, as the Helm release
-// <tag>-revisiontags in the namespace of the revision, with the values of the revision. The tag named default also gets
-// what makes a revision the default one: the chart base, without CRDs.
+// renderTag gives the objects of a revision tag: those of the chart istiod's templates for revision tags, as the Helm
+// release <tag>-revisiontags in the namespace of the revision, with the values of the revision. The tag named default
+// also gets what makes a revision the default one: the chart base, without CRDs.
 func renderTag(in tagInput) ([]manifest.Object, error) {
 	v, err := decode(in.Revision.Spec.Values)
 	if err != nil {
 		return nil, fmt.Errorf("the values of IstioRevision/%s: %w", in.Revision.Name, err)
 	}
 	if values.String(v, "profile") == "remote" {
-		return nil, fmt.Errorf("IstioRevision/%s is a remote one; a tag can only point at a control plane in the same cluster", in.Revision.Name)
+		return nil, fmt.Errorf(
+			"IstioRevision/%s is a remote one; a tag can only point at a control plane in the same cluster", in.Revision.Name)
 	}
 	subst := substitution{on: in.FluxSubstitute}
 	v = values.Merge(subst.mark(v), map[string]any{"revisionTags": []any{in.Name}})
-	target := chart.Target{Release: in.Name + "-revisiontags", Namespace: in.Revision.Spec.Namespace, KubeVersion: in.KubeVersion}
-	// All templates are read: up to 1.27 those for tags and for the revision's own webhook define a part of the same name, and the
-	// chart works with the latter's.
+	target := chart.Target{
+		Release: in.Name + "-revisiontags", Namespace: in.Revision.Spec.Namespace, KubeVersion: in.KubeVersion,
+	}
+	// All templates are read: up to 1.27 those for tags and for the revision's own webhook define a part of the same name,
+	// and the chart works with the latter's.
 	c, err := load(in.Release, "istiod")
 	if err != nil {
 		return nil, err

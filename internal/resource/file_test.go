@@ -15,11 +15,25 @@ func TestLocationOf(t *testing.T) {
 		annotations string
 		want        resource.Location
 	}{
-		"none":     {"unknown", "{}", resource.Location{}},
-		"internal": {"as kpt and kustomize write it", "{internal.config.kubernetes.io/path: a.yaml, internal.config.kubernetes.io/index: '3'}", resource.Location{Path: "a.yaml", Index: 3}},
-		"legacy":   {"as they wrote it earlier", "{config.kubernetes.io/path: a.yaml, config.kubernetes.io/index: '3'}", resource.Location{Path: "a.yaml", Index: 3}},
-		"both":     {"the new spelling counts", "{config.kubernetes.io/path: b.yaml, internal.config.kubernetes.io/path: a.yaml}", resource.Location{Path: "a.yaml"}},
-		"broken":   {"an index that is no number is the first", "{internal.config.kubernetes.io/path: a.yaml, internal.config.kubernetes.io/index: x}", resource.Location{Path: "a.yaml"}},
+		"none": {"unknown", "{}", resource.Location{}},
+		"internal": {
+			"as kpt and kustomize write it",
+			"{internal.config.kubernetes.io/path: a.yaml, internal.config.kubernetes.io/index: '3'}",
+			resource.Location{Path: "a.yaml", Index: 3},
+		},
+		"legacy": {
+			"as they wrote it earlier", "{config.kubernetes.io/path: a.yaml, config.kubernetes.io/index: '3'}",
+			resource.Location{Path: "a.yaml", Index: 3},
+		},
+		"both": {
+			"the new spelling counts", "{config.kubernetes.io/path: b.yaml, internal.config.kubernetes.io/path: a.yaml}",
+			resource.Location{Path: "a.yaml"},
+		},
+		"broken": {
+			"an index that is no number is the first",
+			"{internal.config.kubernetes.io/path: a.yaml, internal.config.kubernetes.io/index: x}",
+			resource.Location{Path: "a.yaml"},
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -3,8 +3,8 @@ package resource
 // Include is the decision where Istio's CRDs come from.
 type Include string
 
-// The decisions. Undecided means the same as Excluded for the rendering; a package in which nobody decides gets a warning
-// if it needs them.
+// The decisions. Undecided means the same as Excluded for the rendering; a package in which nobody decides gets a
+// warning if it needs them.
 const (
 	Undecided Include = ""
 	Excluded  Include = "exclude"

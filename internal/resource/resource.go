@@ -1,6 +1,6 @@
-// Package resource reads the resources of sailoperator.io/v1: one item at a time, strictly, into its Go type, with the options
-// in its annotations. It knows where an item stands in a user's files, and what looks like one of the resources and is
-// none. What becomes of them is the job of other packages.
+// Package resource reads the resources of sailoperator.io/v1: one item at a time, strictly, into its Go type, with the
+// options in its annotations. It knows where an item stands in a user's files, and what looks like one of the resources
+// and is none. What becomes of them is the job of other packages.
 package resource
 
 import (
@@ -75,18 +75,22 @@ var specFields = map[string]map[string]string{
 // instead says for fields that people bring along from elsewhere what to write.
 var instead = map[string]string{
 	"components": "spec.components belongs to IstioOperator; an Istio is the control plane only. Switch parts of it with " +
-		"spec.values.<component>.enabled, install the CNI plugin with an IstioCNI resource, and gateways by gateway injection " +
+		"spec.values.<component>.enabled, install the CNI plugin with an IstioCNI resource, and gateways by gateway " +
+		"injection " +
 		"or the Gateway API; migrate-istiooperator does all that",
-	"hub":      "spec.hub belongs to IstioOperator; write spec.values.global.hub",
-	"tag":      "spec.tag belongs to IstioOperator; spec.version selects the release, spec.values.global.tag only the image tag",
+	"hub": "spec.hub belongs to IstioOperator; write spec.values.global.hub",
+	"tag": "spec.tag belongs to IstioOperator; spec.version selects the release, spec.values.global.tag only the " +
+		"image tag",
 	"revision": "spec.revision belongs to IstioOperator; the name of the Istio and spec.updateStrategy decide the revision",
 }
 
 // insteadValues does the same below spec.values.
 var insteadValues = map[string]string{
-	"gateways": "spec.values.gateways: gateways are not part of an Istio resource; deploy them by gateway injection or the " +
+	"gateways": "spec.values.gateways: gateways are not part of an Istio resource; deploy them by gateway injection or " +
+		"the " +
 		"Gateway API (https://istio.io/latest/docs/setup/additional-setup/gateway/)",
-	"cni": "spec.values.cni: the CNI plugin is not part of an Istio resource; put this below spec.values.cni of an IstioCNI. " +
+	"cni": "spec.values.cni: the CNI plugin is not part of an Istio resource; put this below spec.values.cni of an " +
+		"IstioCNI. " +
 		"Whether this control plane uses the plugin is spec.values.pilot.cni.enabled",
 	"ztunnel": "spec.values.ztunnel: ztunnel is not part of an Istio resource; install the chart ztunnel beside it",
 }
@@ -137,7 +141,8 @@ func (d *decoder) decode() Resource {
 	}
 	r.Settings, d.findings = SettingsOf(o)
 	if kind != v1.KindIstioRevision && o.Annotation(manifest.AnnotationOwner) != "" {
-		d.errorf([]string{"metadata", "annotations", manifest.AnnotationOwner}, "annotation %s: no function generates an %s; remove it",
+		d.errorf([]string{"metadata", "annotations", manifest.AnnotationOwner},
+			"annotation %s: no function generates an %s; remove it",
 			manifest.AnnotationOwner, kind)
 	}
 	d.typed(&r, spec)

@@ -13,9 +13,9 @@ import (
 	"github.com/lateen-io/lateen/internal/values"
 )
 
-// Settings are options as a user has set them in one place, by name; those that are not set are not there. An option has one
-// name in all places, and this is the order in which they win: annotation lateen.io/<name> on the resource, key of a
-// ConfigMap functionConfig, flag --<name>, environment variable LATEEN_<NAME>.
+// Settings are options as a user has set them in one place, by name; those that are not set are not there. An option
+// has one name in all places, and this is the order in which they win: annotation lateen.io/<name> on the resource, key
+// of a ConfigMap functionConfig, flag --<name>, environment variable LATEEN_<NAME>.
 type Settings map[string]string
 
 // Option describes one option.
@@ -49,7 +49,8 @@ const (
 var AllOptions = []Option{
 	{
 		Name: OptionCharts, Placeholder: "DIR",
-		Help: "directory with charts of versions that are not bundled: istiod-1.22.5.tgz, base-1.22.5.tgz, or 1.22.5/istiod, 1.22.5/base",
+		Help: "directory with charts of versions that are not bundled: istiod-1.22.5.tgz, base-1.22.5.tgz, or " +
+			"1.22.5/istiod, 1.22.5/base",
 	},
 	{
 		Name: OptionKubeVersion, Placeholder: "VERSION",
@@ -100,8 +101,8 @@ var AllOptions = []Option{
 // OptionPrefix makes the name of an option that of an annotation.
 const OptionPrefix = "lateen.io/"
 
-// reserved are annotations below lateen.io/ that are not options but written by Lateen. lateen.io/kube-version is both: on
-// a generated IstioRevision it records what the option was.
+// reserved are annotations below lateen.io/ that are not options but written by Lateen. lateen.io/kube-version is both:
+// on a generated IstioRevision it records what the option was.
 var reserved = []string{
 	manifest.AnnotationOwner, manifest.AnnotationRenderedBy, manifest.AnnotationVersion, manifest.AnnotationChartDigest,
 	manifest.AnnotationActivation, manifest.AnnotationStaleReports, manifest.AnnotationReleasedBy,
@@ -182,7 +183,8 @@ func SettingsOf(o manifest.Object) (Settings, finding.List) {
 			continue
 		}
 		if err := out.Set(name, annotations[key]); err != nil {
-			findings = append(findings, Finding(o, finding.Error, []string{"metadata", "annotations", key}, "annotation "+key+": "+err.Error()))
+			findings = append(findings, Finding(o, finding.Error, []string{"metadata", "annotations", key},
+				"annotation "+key+": "+err.Error()))
 		}
 	}
 	return out, findings
@@ -235,9 +237,9 @@ func environmentName(option string) string {
 	return environmentPrefix + strings.ReplaceAll(strings.ToUpper(option), "-", "_")
 }
 
-// CheckEnvironment finds a variable, of those in the form NAME=value, that is nearly one of an option: LATEEN_PROTEC. It
-// is an error, as the annotation is: what protects a mesh must not be off by a typing error. Names that are near none
-// are left alone; tests and builds have some.
+// CheckEnvironment finds a variable, of those in the form NAME=value, that is nearly one of an option: LATEEN_PROTEC.
+// It is an error, as the annotation is: what protects a mesh must not be off by a typing error. Names that are near
+// none are left alone; tests and builds have some.
 func CheckEnvironment(variables []string) error {
 	for _, variable := range slices.Sorted(slices.Values(variables)) {
 		name, _, _ := strings.Cut(variable, "=")

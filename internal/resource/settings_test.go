@@ -12,11 +12,16 @@ import (
 
 func TestSet(t *testing.T) {
 	cases := map[string]struct{ reason, name, value, want string }{
-		"any text":    {"free text", "platform", "openshift", ""},
-		"one of":      {"a possible value", "crds", "include", ""},
-		"not one of":  {"lists what is possible", "crds", "yes", `option crds is "yes"; possible are: exclude, include`},
-		"misspelled":  {"suggests what was meant", "kube-versoin", "v1.34.0", `unknown option "kube-versoin"; did you mean kube-version?`},
-		"other style": {"separators are what people get wrong", "kubeVersion", "v1.34.0", `unknown option "kubeVersion"; did you mean kube-version?`},
+		"any text":   {"free text", "platform", "openshift", ""},
+		"one of":     {"a possible value", "crds", "include", ""},
+		"not one of": {"lists what is possible", "crds", "yes", `option crds is "yes"; possible are: exclude, include`},
+		"misspelled": {
+			"suggests what was meant", "kube-versoin", "v1.34.0", `unknown option "kube-versoin"; did you mean kube-version?`,
+		},
+		"other style": {
+			"separators are what people get wrong", "kubeVersion", "v1.34.0",
+			`unknown option "kubeVersion"; did you mean kube-version?`,
+		},
 		"owners": {
 			"several, with commas or spaces", "allow-removal",
 			"Istio/default, IstioCNI/default IstioRevisionTag/prod", "",
@@ -91,7 +96,9 @@ func TestAddedUp(t *testing.T) {
 			t.Errorf("%v over %v: strict is %v, want %v", c.high, c.low, got, c.want)
 		}
 	}
-	both := resource.Settings{"allow-removal": "Istio/a"}.Over(resource.Settings{"allow-removal": "Istio/b IstioCNI/default"})
+	both := resource.Settings{"allow-removal": "Istio/a"}.Over(resource.Settings{
+		"allow-removal": "Istio/b IstioCNI/default",
+	})
 	if diff := cmp.Diff([]string{"Istio/a", "Istio/b", "IstioCNI/default"},
 		resource.Names(both["allow-removal"])); diff != "" {
 		t.Errorf("allow-removal (-want +got)\n%s", diff)
@@ -109,10 +116,19 @@ func TestSettingsOfEnvironment(t *testing.T) {
 		want   resource.Settings
 		err    string
 	}{
-		"others": {"LATEEN_BIN and the like belong to somebody else", map[string]string{"LATEEN_BIN": "x", "PLATFORM": "y"}, resource.Settings{}, ""},
-		"empty":  {"set to nothing is not set", map[string]string{"LATEEN_CRDS": ""}, resource.Settings{}, ""},
-		"dashes": {"are underscores", map[string]string{"LATEEN_FAILURE_POLICY": "chart"}, resource.Settings{"failure-policy": "chart"}, ""},
-		"broken": {"says which variable", map[string]string{"LATEEN_TRACK": "1"}, nil, `environment variable LATEEN_TRACK: option track is "1"; possible are: false, true`},
+		"others": {
+			"LATEEN_BIN and the like belong to somebody else", map[string]string{"LATEEN_BIN": "x", "PLATFORM": "y"},
+			resource.Settings{}, "",
+		},
+		"empty": {"set to nothing is not set", map[string]string{"LATEEN_CRDS": ""}, resource.Settings{}, ""},
+		"dashes": {
+			"are underscores", map[string]string{"LATEEN_FAILURE_POLICY": "chart"}, resource.Settings{"failure-policy": "chart"},
+			"",
+		},
+		"broken": {
+			"says which variable", map[string]string{"LATEEN_TRACK": "1"}, nil,
+			`environment variable LATEEN_TRACK: option track is "1"; possible are: false, true`,
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -157,17 +173,36 @@ func TestSettingsOf(t *testing.T) {
 		want        resource.Settings
 		results     []found
 	}{
-		"none":     {"no annotations", "{}", resource.Settings{}, nil},
-		"others":   {"only lateen.io/ is ours", "{example.com/crds: include, lateen.io.example.com/crds: x}", resource.Settings{}, nil},
-		"reserved": {"what Lateen writes itself is no option", "{lateen.io/owner: a, lateen.io/rendered-by: a, lateen.io/version: a, lateen.io/chart-digest: a}", resource.Settings{}, nil},
-		"both":     {"kube-version is an option, and recorded under the same name", "{lateen.io/kube-version: v1.30.0}", resource.Settings{"kube-version": "v1.30.0"}, nil},
-		"unquoted": {"a boolean that the API server would reject is clear enough in a file", "{lateen.io/track: true}", resource.Settings{"track": "true"}, nil},
+		"none": {"no annotations", "{}", resource.Settings{}, nil},
+		"others": {
+			"only lateen.io/ is ours", "{example.com/crds: include, lateen.io.example.com/crds: x}", resource.Settings{}, nil,
+		},
+		"reserved": {
+			"what Lateen writes itself is no option",
+			"{lateen.io/owner: a, lateen.io/rendered-by: a, lateen.io/version: a, lateen.io/chart-digest: a}",
+			resource.Settings{}, nil,
+		},
+		"both": {
+			"kube-version is an option, and recorded under the same name", "{lateen.io/kube-version: v1.30.0}",
+			resource.Settings{"kube-version": "v1.30.0"}, nil,
+		},
+		"unquoted": {
+			"a boolean that the API server would reject is clear enough in a file", "{lateen.io/track: true}",
+			resource.Settings{"track": "true"}, nil,
+		},
 		"broken": {
-			"one result for each, in the order of names", "{lateen.io/trak: 'true', lateen.io/crds: all, lateen.io/platform: gke}",
+			"one result for each, in the order of names",
+			"{lateen.io/trak: 'true', lateen.io/crds: all, lateen.io/platform: gke}",
 			resource.Settings{"platform": "gke"},
 			[]found{
-				{finding.Error, "metadata.annotations.lateen.io/crds", `annotation lateen.io/crds: option crds is "all"; possible are: exclude, include`},
-				{finding.Error, "metadata.annotations.lateen.io/trak", `annotation lateen.io/trak: unknown option "trak"; did you mean track?`},
+				{
+					finding.Error, "metadata.annotations.lateen.io/crds",
+					`annotation lateen.io/crds: option crds is "all"; possible are: exclude, include`,
+				},
+				{
+					finding.Error, "metadata.annotations.lateen.io/trak",
+					`annotation lateen.io/trak: unknown option "trak"; did you mean track?`,
+				},
 			},
 		},
 	}
@@ -192,8 +227,14 @@ func TestSettingsOfConfig(t *testing.T) {
 		results []found
 	}{
 		"no data": {"nothing is set", "kind: ConfigMap", resource.Settings{}, nil},
-		"data":    {"kpt's configMap", "data: {crds: include, track: 'true'}", resource.Settings{"crds": "include", "track": "true"}, nil},
-		"broken":  {"says where", "data: {crd: include}", resource.Settings{}, []found{{finding.Error, "data.crd", `functionConfig: unknown option "crd"; did you mean crds?`}}},
+		"data": {
+			"kpt's configMap", "data: {crds: include, track: 'true'}", resource.Settings{"crds": "include", "track": "true"},
+			nil,
+		},
+		"broken": {
+			"says where", "data: {crd: include}", resource.Settings{},
+			[]found{{finding.Error, "data.crd", `functionConfig: unknown option "crd"; did you mean crds?`}},
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -208,8 +249,8 @@ func TestSettingsOfConfig(t *testing.T) {
 	}
 }
 
-// TestNearOptions: what is nearly an option is an error in annotations and in the environment; what is somebody else's is
-// left alone.
+// TestNearOptions: what is nearly an option is an error in annotations and in the environment; what is somebody else's
+// is left alone.
 func TestNearOptions(t *testing.T) {
 	for key, want := range map[string]string{
 		"latteen.io/protect":       "lateen.io/protect",
@@ -246,7 +287,8 @@ func TestNearOptions(t *testing.T) {
 		"LATEEN_ALOW_REMOVAL=a/b": "LATEEN_ALLOW_REMOVAL",
 		"LATEEN_KUBEVERSION=1.34": "LATEEN_KUBE_VERSION",
 		"LATEEN_PROTECT=true":     "", "LATEEN_BIN=/bin": "", "LATEEN_HELM=helm": "", "LATEEN_KUSTOMIZE=kustomize": "",
-		"LATEEN_SEED=2": "", "LATEEN_SOAK=1": "", "LATEEN_STEADY=30s": "", "LATEEN_OWN_NETWORK=1": "", "LATEEN_VERSION=v1": "",
+		"LATEEN_SEED=2": "", "LATEEN_SOAK=1": "", "LATEEN_STEADY=30s": "", "LATEEN_OWN_NETWORK=1": "",
+		"LATEEN_VERSION=v1":            "",
 		"LATEEN_ISTIO_VERSION=v1.28.3": "", "LATEEN_TEST_CLUSTER_HELPER=1": "", "LATEEN_TEST_DEV=1": "", "PROTEC=true": "",
 	} {
 		if want != "" {
@@ -263,8 +305,10 @@ func TestNearOptions(t *testing.T) {
 func TestOptions(t *testing.T) {
 	all := resource.Settings{}
 	for name, value := range map[string]string{
-		"charts": "dir", "kube-version": "v1.31.0", "platform": "gke", "crds": "include", "track": "true", "failure-policy": "chart",
-		"protect": "teardown", "clusters": "a, b", "strict": "true", "allow-removal": "Istio/a,IstioCNI/b", "flux-substitute": "false",
+		"charts": "dir", "kube-version": "v1.31.0", "platform": "gke", "crds": "include", "track": "true",
+		"failure-policy": "chart",
+		"protect":        "teardown", "clusters": "a, b", "strict": "true", "allow-removal": "Istio/a,IstioCNI/b",
+		"flux-substitute": "false",
 	} {
 		if err := all.Set(name, value); err != nil {
 			t.Fatal(err)
@@ -274,14 +318,17 @@ func TestOptions(t *testing.T) {
 		t.Errorf("%d of %d options are in the test", len(all), len(resource.AllOptions))
 	}
 	want := resource.Options{
-		Charts: "dir", KubeVersion: "v1.31.0", Platform: "gke", CRDs: resource.Included, Track: true, ChartFailurePolicy: true,
-		Protect: resource.ProtectNone, Clusters: []string{"a", "b"}, Strict: true, AllowRemoval: []string{"Istio/a", "IstioCNI/b"},
+		Charts: "dir", KubeVersion: "v1.31.0", Platform: "gke", CRDs: resource.Included, Track: true,
+		ChartFailurePolicy: true,
+		Protect:            resource.ProtectNone, Clusters: []string{"a", "b"}, Strict: true,
+		AllowRemoval:   []string{"Istio/a", "IstioCNI/b"},
 		FluxSubstitute: resource.SubstituteNo,
 	}
 	if diff := cmp.Diff(want, all.Options()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if got := (resource.Settings{}).Options(); got.Track || got.Strict || got.ChartFailurePolicy || got.CRDs != resource.Undecided ||
+	if got := (resource.Settings{}).Options(); got.Track || got.Strict || got.ChartFailurePolicy ||
+		got.CRDs != resource.Undecided ||
 		got.FluxSubstitute != resource.SubstituteUnknown || len(got.Clusters)+len(got.AllowRemoval) > 0 {
 		t.Errorf("without settings: %+v", got)
 	}

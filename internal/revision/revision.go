@@ -15,8 +15,9 @@ func Name(istio, version string, revisionBased bool) (string, error) {
 	}
 	name := istio + "-" + strings.ReplaceAll(version, ".", "-")
 	if len(name) > maxLength {
-		return "", fmt.Errorf("the revision would be named %q, which has %d characters; istiod-<revision> is the name of a Service, "+
-			"so at most %d are possible: give the Istio a shorter name", name, len(name), maxLength)
+		return "", fmt.Errorf(
+			"the revision would be named %q, which has %d characters; istiod-<revision> is the name of a Service, "+
+				"so at most %d are possible: give the Istio a shorter name", name, len(name), maxLength)
 	}
 	return name, nil
 }

@@ -40,7 +40,8 @@ func TestName(t *testing.T) {
 		"too long": {
 			reason: "rejected before Kubernetes rejects the Service",
 			istio:  long + "y", version: "v1.28.3", revisionBased: true,
-			err: `the revision would be named "` + long + `y-v1-28-3", which has 57 characters; istiod-<revision> is the name of a Service, ` +
+			err: `the revision would be named "` + long +
+				`y-v1-28-3", which has 57 characters; istiod-<revision> is the name of a Service, ` +
 				"so at most 56 are possible: give the Istio a shorter name",
 		},
 	}
@@ -61,7 +62,8 @@ func TestName(t *testing.T) {
 func TestSuffix(t *testing.T) {
 	for name, want := range map[string]string{"default": "", "default-v1-28-3": "-default-v1-28-3", "mesh1": "-mesh1"} {
 		if got := revision.Suffix(name); got != want {
-			t.Errorf("the revision named default, and only that, has objects without a suffix: %s: want %q, got %q", name, want, got)
+			t.Errorf("the revision named default, and only that, has objects without a suffix: %s: want %q, got %q", name, want,
+				got)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package selector decides whether two lists of label selectors can select the same thing. It is about what could be, not
-// about what there is: a rendering in Git does not see the namespaces of a cluster.
+// Package selector decides whether two lists of label selectors can select the same thing. It is about what could be,
+// not about what there is: a rendering in Git does not see the namespaces of a cluster.
 package selector
 
 import (
@@ -59,8 +59,8 @@ type demand struct {
 	notIn          []string
 }
 
-// both finds labels that two selectors match. The demands on different labels are independent of each other, so it is enough
-// that each label can have a value, or be absent.
+// both finds labels that two selectors match. The demands on different labels are independent of each other, so it is
+// enough that each label can have a value, or be absent.
 func both(x, y Selector) (string, bool) {
 	demands := map[string]*demand{}
 	of := func(key string) *demand {

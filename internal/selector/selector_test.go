@@ -15,10 +15,16 @@ import (
 
 func TestOverlap(t *testing.T) {
 	for _, c := range []struct{ reason, a, b, want string }{
-		{"without selectors a mesh discovers everything", `[]`, `[{"matchLabels":{"mesh":"b"}}]`, "one with the labels mesh=b"},
+		{
+			"without selectors a mesh discovers everything", `[]`, `[{"matchLabels":{"mesh":"b"}}]`,
+			"one with the labels mesh=b",
+		},
 		{"both without", `[]`, `[]`, "one without labels"},
 		{"one label, two values", `[{"matchLabels":{"mesh":"a"}}]`, `[{"matchLabels":{"mesh":"b"}}]`, ""},
-		{"two labels can both be there", `[{"matchLabels":{"mesh":"a"}}]`, `[{"matchLabels":{"team":"b"}}]`, "one with the labels mesh=a,team=b"},
+		{
+			"two labels can both be there", `[{"matchLabels":{"mesh":"a"}}]`, `[{"matchLabels":{"team":"b"}}]`,
+			"one with the labels mesh=a,team=b",
+		},
 		{
 			"In and NotIn of the same values", `[{"matchExpressions":[{"key":"e","operator":"In","values":["x","y"]}]}]`,
 			`[{"matchExpressions":[{"key":"e","operator":"NotIn","values":["x","y"]}]}]`, "",
@@ -27,8 +33,14 @@ func TestOverlap(t *testing.T) {
 			"In with one value left", `[{"matchExpressions":[{"key":"e","operator":"In","values":["x","y"]}]}]`,
 			`[{"matchExpressions":[{"key":"e","operator":"NotIn","values":["x"]}]}]`, "one with the labels e=y",
 		},
-		{"there and not there", `[{"matchExpressions":[{"key":"e","operator":"Exists"}]}]`, `[{"matchExpressions":[{"key":"e","operator":"DoesNotExist"}]}]`, ""},
-		{"any of a list will do", `[{"matchLabels":{"m":"a"}},{"matchLabels":{"m":"c"}}]`, `[{"matchLabels":{"m":"b"}},{"matchLabels":{"m":"c"}}]`, "one with the labels m=c"},
+		{
+			"there and not there", `[{"matchExpressions":[{"key":"e","operator":"Exists"}]}]`,
+			`[{"matchExpressions":[{"key":"e","operator":"DoesNotExist"}]}]`, "",
+		},
+		{
+			"any of a list will do", `[{"matchLabels":{"m":"a"}},{"matchLabels":{"m":"c"}}]`,
+			`[{"matchLabels":{"m":"b"}},{"matchLabels":{"m":"c"}}]`, "one with the labels m=c",
+		},
 	} {
 		if diff := cmp.Diff(c.want, selector.Overlap(parse(t, c.a), parse(t, c.b))); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
@@ -36,8 +48,8 @@ func TestOverlap(t *testing.T) {
 	}
 }
 
-// TestOverlapAgainstKubernetes compares with Kubernetes' own matching, tried on every namespace that two labels with three
-// values and none can make.
+// TestOverlapAgainstKubernetes compares with Kubernetes' own matching, tried on every namespace that two labels with
+// three values and none can make.
 func TestOverlapAgainstKubernetes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 3000 {

@@ -9,9 +9,9 @@ import (
 	"github.com/lateen-io/lateen/test/memory"
 )
 
-// cluster is as many pods as asked for, twenty in a namespace, of twenty revisions: half of the namespaces select one by
-// their label, in the others the pods do; every pod runs a proxy. Strings are made anew on each call, as those of events
-// are, so that what an index keeps of them counts.
+// cluster is as many pods as asked for, twenty in a namespace, of twenty revisions: half of the namespaces select one
+// by their label, in the others the pods do; every pod runs a proxy. Strings are made anew on each call, as those of
+// events are, so that what an index keeps of them counts.
 type cluster struct {
 	pods int
 	// generation is how often every pod has been replaced by one of another name.
@@ -39,7 +39,8 @@ func (c cluster) pod(i int) usage.Pod {
 		labels[usage.LabelRevision] = rev
 	}
 	name := fmt.Sprintf("reviews-v1-%08x-%05d", (i+c.generation)*2654435761%(1<<32), i%100000)
-	return usage.PodOf(fmt.Sprintf("team-%04d-services", space), name, labels, map[string]string{usage.LabelRevision: rev}, false)
+	return usage.PodOf(fmt.Sprintf("team-%04d-services", space), name, labels, map[string]string{usage.LabelRevision: rev},
+		false)
 }
 
 func (c cluster) index() *usage.Index {
@@ -53,9 +54,9 @@ func (c cluster) index() *usage.Index {
 	return x
 }
 
-// BenchmarkIndex measures the index of usage at three sizes: bytes/pod all-in, also after every pod has been replaced a few
-// times, and ns/op for each kind of event (of those that go and come back, two are one operation) and question. The time to
-// make the event is not in it.
+// BenchmarkIndex measures the index of usage at three sizes: bytes/pod all-in, also after every pod has been replaced a
+// few times, and ns/op for each kind of event (of those that go and come back, two are one operation) and question. The
+// time to make the event is not in it.
 func BenchmarkIndex(b *testing.B) {
 	for _, n := range []int{1_000, 10_000, 100_000} {
 		c := cluster{pods: n}

@@ -12,7 +12,8 @@ import (
 // TestStatusAnnotation: what the injector writes says which revision injected a pod, where the template writes nothing.
 func TestStatusAnnotation(t *testing.T) {
 	t.Parallel()
-	const written = `{"initContainers":["istio-init"],"containers":["istio-proxy"],"volumes":["workload-socket"],"imagePullSecrets":null,"revision":"canary"}`
+	const written = `{"initContainers":["istio-init"],"containers":["istio-proxy"],"volumes":["workload-socket"],` +
+		`"imagePullSecrets":null,"revision":"canary"}`
 	for _, c := range []struct {
 		reason      string
 		annotations map[string]string

@@ -49,8 +49,8 @@ type Use struct {
 	Why string
 }
 
-// The messages of the InUse condition, which users and their scripts match on; the first is followed by the users. A test
-// holds them against those of the API.
+// The messages of the InUse condition, which users and their scripts match on; the first is followed by the users. A
+// test holds them against those of the API.
 const (
 	messageInUse    = "Referenced by at least one pod or namespace"
 	messageNotInUse = "Not referenced by any pod or namespace"
@@ -94,8 +94,8 @@ func (u Use) Doubt(why string) Use {
 // Graph is who uses what: for every revision and tag, and for names that are neither.
 type Graph struct {
 	Revisions, Tags []Node
-	// Unresolved are names that are used but are no revision or tag, and tags that the annotation of a pod names: that must
-	// be a revision.
+	// Unresolved are names that are used but are no revision or tag, and tags that the annotation of a pod names: that
+	// must be a revision.
 	Unresolved []Node
 	// Enrolled are the namespaces and pods that are in ambient: they use ztunnel and the CNI plugin, and no revision.
 	Enrolled Use
@@ -142,7 +142,9 @@ func (x *Index) Graph(t Topology, most int) Graph {
 	}
 	for _, tag := range t.Tags {
 		tags[tag.Name] = true
-		g.Tags = append(g.Tags, Node{Name: tag.Name, Revision: tag.Revision, Use: x.tag(tag.Name, revisions[tag.Revision], most)})
+		g.Tags = append(g.Tags, Node{
+			Name: tag.Name, Revision: tag.Revision, Use: x.tag(tag.Name, revisions[tag.Revision], most),
+		})
 	}
 	for text, n := range x.names {
 		var use Use
@@ -172,7 +174,9 @@ func (g Graph) Report(name string, observedAt time.Time) Report {
 	r := Report{Name: name, ObservedAt: observedAt.UTC().Format(time.RFC3339), Revisions: []Revision{}}
 	for _, node := range g.Revisions {
 		use := node.Use
-		rev := Revision{Name: node.Name, InUse: use.InUse, Users: slices.Clone(use.Users[:min(MaxReportUsers, len(use.Users))])}
+		rev := Revision{
+			Name: node.Name, InUse: use.InUse, Users: slices.Clone(use.Users[:min(MaxReportUsers, len(use.Users))]),
+		}
 		if use.Total > len(rev.Users) {
 			rev.Total = use.Total
 		}
@@ -407,7 +411,8 @@ func compareSpaces(a, b *space) int { return cmp.Compare(a.name, b.name) }
 
 // compareUsers puts namespaces first, then tags, then the rest.
 func compareUsers(a, b User) int {
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind),
+		cmp.Compare(a.Name, b.Name))
 }
 
 func rank(u User) int {

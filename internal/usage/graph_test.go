@@ -28,15 +28,27 @@ func TestMessages(t *testing.T) {
 		want   string
 	}{
 		{"nobody", usage.Use{InUse: usage.False}, v1.MessageNotInUse},
-		{"a few", usage.Use{InUse: usage.True, Users: users[:3], Total: 3}, v1.MessageInUse + ": Namespace bookinfo, IstioRevisionTag prod, Pod x/y"},
-		{"more than a few", usage.Use{InUse: usage.True, Users: users, Total: 4}, v1.MessageInUse + ": Namespace bookinfo, IstioRevisionTag prod, Pod x/y and 1 more"},
-		{"more than were asked for", usage.Use{InUse: usage.True, Users: users[:1], Total: 9}, v1.MessageInUse + ": Namespace bookinfo and 8 more"},
+		{
+			"a few", usage.Use{InUse: usage.True, Users: users[:3], Total: 3},
+			v1.MessageInUse + ": Namespace bookinfo, IstioRevisionTag prod, Pod x/y",
+		},
+		{
+			"more than a few", usage.Use{InUse: usage.True, Users: users, Total: 4},
+			v1.MessageInUse + ": Namespace bookinfo, IstioRevisionTag prod, Pod x/y and 1 more",
+		},
+		{
+			"more than were asked for", usage.Use{InUse: usage.True, Users: users[:1], Total: 9},
+			v1.MessageInUse + ": Namespace bookinfo and 8 more",
+		},
 		{"none was asked for", usage.Use{InUse: usage.True, Total: 9}, v1.MessageInUse},
 		{
 			"doubt", usage.Use{InUse: usage.False}.Doubt("tags cannot be listed: forbidden"),
 			"Not known whether a pod or namespace references it: tags cannot be listed: forbidden",
 		},
-		{"no doubt about a user", usage.Use{InUse: usage.True, Users: users[:1], Total: 1}.Doubt("x"), v1.MessageInUse + ": Namespace bookinfo"},
+		{
+			"no doubt about a user", usage.Use{InUse: usage.True, Users: users[:1], Total: 1}.Doubt("x"),
+			v1.MessageInUse + ": Namespace bookinfo",
+		},
 		{"no doubt without a reason", usage.Use{InUse: usage.False}.Doubt(""), v1.MessageNotInUse},
 	} {
 		if diff := cmp.Diff(c.want, c.use.Message()); diff != "" {
@@ -84,7 +96,8 @@ func TestGraph(t *testing.T) {
 	t.Parallel()
 	deployment := pod("a/web istio.io/rev=canary")
 	deployment.Kind = "Deployment"
-	const every = "Namespace *: injects every namespace without a label of its own (sidecarInjectorWebhook.enableNamespacesByDefault)"
+	const every = "Namespace *: injects every namespace without a label of its own " +
+		"(sidecarInjectorWebhook.enableNamespacesByDefault)"
 	for _, c := range []struct {
 		reason   string
 		x        *usage.Index
@@ -96,7 +109,9 @@ func TestGraph(t *testing.T) {
 			"namespaces, then tags, then pods; a tag makes its revision used, and its own users are its own",
 			filled(
 				[]usage.Namespace{ns("z istio.io/rev=canary"), ns("b istio.io/rev=prod"), ns("c istio.io/rev=canary")},
-				[]usage.Pod{pod("b/x @canary"), pod("a/y istio.io/rev=canary"), pod("a/x @canary"), pod("d/q istio.io/rev=prod @canary")},
+				[]usage.Pod{
+					pod("b/x @canary"), pod("a/y istio.io/rev=canary"), pod("a/x @canary"), pod("d/q istio.io/rev=prod @canary"),
+				},
 			),
 			usage.Topology{
 				Revisions: []usage.RevisionInfo{{Name: "old"}, {Name: "canary"}},
@@ -141,7 +156,8 @@ tag prod -> canary: False 0
 		},
 		{
 			"a small limit cuts namespaces and tags",
-			filled([]usage.Namespace{ns("z istio.io/rev=canary"), ns("c istio.io/rev=canary"), ns("d istio.io/rev=canary")}, []usage.Pod{pod("b/y @canary")}),
+			filled([]usage.Namespace{ns("z istio.io/rev=canary"), ns("c istio.io/rev=canary"), ns("d istio.io/rev=canary")},
+				[]usage.Pod{pod("b/y @canary")}),
 			usage.Topology{
 				Revisions: []usage.RevisionInfo{{Name: "canary"}},
 				Tags:      []usage.Tag{{Name: "prod", Revision: "canary"}},
@@ -180,7 +196,8 @@ tag prod -> canary: False 0
 				{Name: "default", Revision: "canary"}, {Name: "prod", Revision: "old"},
 			}},
 			-1,
-			"revision canary: True 1\n  IstioRevisionTag default: points at it\nrevision old: True 1\n  IstioRevisionTag prod: points at it\n" +
+			"revision canary: True 1\n  IstioRevisionTag default: points at it\nrevision old: True 1\n  IstioRevisionTag prod: " +
+				"points at it\n" +
 				"tag default -> canary: True 1\n  " + every + "\ntag prod -> old: False 0\n",
 		},
 		{
@@ -242,8 +259,14 @@ func TestGraphReport(t *testing.T) {
 	}
 	report.Revisions[0].Users = report.Revisions[0].Users[:1]
 	want := usage.Report{Name: "west", ObservedAt: "2026-11-22T12:00:00Z", Revisions: []usage.Revision{
-		{Name: "canary", InUse: usage.True, Total: 25, Users: []usage.User{{Kind: "Pod", Namespace: "a", Name: "p00", Reason: "annotation istio.io/rev=canary"}}},
-		{Name: "old", InUse: usage.True, Users: []usage.User{{Kind: "Namespace", Name: "b", Reason: "label istio.io/rev=old"}}},
+		{
+			Name: "canary", InUse: usage.True, Total: 25,
+			Users: []usage.User{{Kind: "Pod", Namespace: "a", Name: "p00", Reason: "annotation istio.io/rev=canary"}},
+		},
+		{
+			Name: "old", InUse: usage.True,
+			Users: []usage.User{{Kind: "Namespace", Name: "b", Reason: "label istio.io/rev=old"}},
+		},
 		{Name: "older", InUse: usage.False},
 	}}
 	if diff := cmp.Diff(want, report); diff != "" {
@@ -251,7 +274,8 @@ func TestGraphReport(t *testing.T) {
 	}
 	x.SetIncomplete("pods cannot be listed")
 	graph := x.Graph(topology, 3)
-	if got := graph.Report("west", at).Revisions; got[2].InUse != usage.Unknown || got[0].Total != 25 || len(got[0].Users) != 3 {
+	if got := graph.Report("west", at).Revisions; got[2].InUse != usage.Unknown || got[0].Total != 25 ||
+		len(got[0].Users) != 3 {
 		t.Errorf("of an index that is incomplete: %v", got)
 	}
 	for _, r := range []usage.Report{want, graph.Report("west", at), usage.Graph{}.Report("west", at)} {
@@ -275,9 +299,15 @@ func TestParseReportTotal(t *testing.T) {
 	for _, c := range []struct{ reason, revision, err string }{
 		{"more than are listed", `{"name":"a","inUse":"True","total":5,"users":[{"kind":"Pod","name":"p"}]}`, ""},
 		{"none is listed", `{"name":"a","inUse":"True","total":5}`, ""},
-		{"fewer than are listed", `{"name":"a","inUse":"True","total":1,"users":[{"kind":"Pod","name":"p"},{"kind":"Pod","name":"q"}]}`, "spec.revisions[0].total is 1, and there are 2 users"},
+		{
+			"fewer than are listed", `{"name":"a","inUse":"True","total":1,"users":[{"kind":"Pod","name":"p"},{"kind":"Pod",` +
+				`"name":"q"}]}`, "spec.revisions[0].total is 1, and there are 2 users",
+		},
 		{"less than nothing", `{"name":"a","inUse":"True","total":-1}`, "spec.revisions[0].total is -1"},
-		{"users of what is not used", `{"name":"a","inUse":"False","total":1}`, "spec.revisions[0]: a has users, but inUse is False"},
+		{
+			"users of what is not used", `{"name":"a","inUse":"False","total":1}`,
+			"spec.revisions[0]: a has users, but inUse is False",
+		},
 	} {
 		_, err := usage.ParseReport("west", []byte(`{"observedAt":"2026-11-22T12:00:00Z","revisions":[`+c.revision+`]}`))
 		if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {

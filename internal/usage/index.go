@@ -144,8 +144,8 @@ func NewIndex() *Index {
 	}
 }
 
-// SetIncomplete notes why the index does not see everything, or with "" that it does. As long as it does not, what seems
-// unused is Unknown; a user that was seen is a user all the same. It reports whether that is news.
+// SetIncomplete notes why the index does not see everything, or with "" that it does. As long as it does not, what
+// seems unused is Unknown; a user that was seen is a user all the same. It reports whether that is news.
 func (x *Index) SetIncomplete(why string) (changed bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -154,8 +154,8 @@ func (x *Index) SetIncomplete(why string) (changed bool) {
 	return changed
 }
 
-// SetNamespace notes a namespace as it is now. If its labels begin or cease to decide about its pods, that takes time in
-// proportion to those of its pods that name something.
+// SetNamespace notes a namespace as it is now. If its labels begin or cease to decide about its pods, that takes time
+// in proportion to those of its pods that name something.
 func (x *Index) SetNamespace(n Namespace) Change {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -210,9 +210,9 @@ func (x *Index) SetDefaultValidator(revision string) Change {
 	return x.changes()
 }
 
-// Replacement tells an index what there is, object by object, as it comes: the whole is never held. What has not come up when it
-// is Done is gone; until then it counts, since in doubt something is used. A replacement that cannot be finished is left, and
-// another one begun.
+// Replacement tells an index what there is, object by object, as it comes: the whole is never held. What has not come
+// up when it is Done is gone; until then it counts, since in doubt something is used. A replacement that cannot be
+// finished is left, and another one begun.
 type Replacement[T Namespace | Pod | Gateway | GatewayClass] struct {
 	x     *Index
 	set   func(T)

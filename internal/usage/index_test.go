@@ -18,7 +18,8 @@ func ns(text string) usage.Namespace {
 	return usage.NamespaceOf(name, labels)
 }
 
-// pod reads "bookinfo/details istio.io/rev=canary @old": the labels, and what injected it. "!" is one that has finished.
+// pod reads "bookinfo/details istio.io/rev=canary @old": the labels, and what injected it. "!" is one that has
+// finished.
 func pod(text string) usage.Pod {
 	id, labels := words(text)
 	namespace, name, _ := strings.Cut(id, "/")
@@ -236,14 +237,23 @@ func TestIndexReplace(t *testing.T) {
 		},
 		{
 			"an event in between", func() usage.Change { return x.SetPod(pod("b/z istio.io/rev=new")) }, "new", "new",
-			[]string{"canary: Namespace a; as a tag: Namespace a", "new: Pod b/z; as a tag: Pod b/z", "old: Pod b/x, Pod b/y; as a tag: "},
+			[]string{
+				"canary: Namespace a; as a tag: Namespace a", "new: Pod b/z; as a tag: Pod b/z",
+				"old: Pod b/x, Pod b/y; as a tag: ",
+			},
 		},
 		{
-			"one is gone, and the event is in the list", func() usage.Change { return pods("b/y @old", "b/z istio.io/rev=new") }, "", "old",
-			[]string{"canary: Namespace a; as a tag: Namespace a", "new: Pod b/z; as a tag: Pod b/z", "old: Pod b/y; as a tag: "},
+			"one is gone, and the event is in the list", func() usage.Change {
+				return pods("b/y @old", "b/z istio.io/rev=new")
+			}, "", "old",
+			[]string{
+				"canary: Namespace a; as a tag: Namespace a", "new: Pod b/z; as a tag: Pod b/z", "old: Pod b/y; as a tag: ",
+			},
 		},
 		{
-			"a name loses its only user and gets another in one list", func() usage.Change { return pods("b/y @new", "b/z @old") }, "new", "new old",
+			"a name loses its only user and gets another in one list", func() usage.Change {
+				return pods("b/y @new", "b/z @old")
+			}, "new", "new old",
 			[]string{"canary: Namespace a; as a tag: Namespace a", "new: Pod b/y; as a tag: ", "old: Pod b/z; as a tag: "},
 		},
 		{
@@ -269,8 +279,8 @@ func TestIndexReplace(t *testing.T) {
 	}
 }
 
-// TestIndexQuietEvents shows that an event that changes nothing costs no memory, and that a pod without any of the labels
-// is not kept.
+// TestIndexQuietEvents shows that an event that changes nothing costs no memory, and that a pod without any of the
+// labels is not kept.
 func TestIndexQuietEvents(t *testing.T) {
 	x := seen()
 	n, p, plain := ns("a istio.io/rev=canary"), pod("a/x @canary istio.io/rev=prod"), pod("b/y")
@@ -318,7 +328,8 @@ func TestIndexIncomplete(t *testing.T) {
 	if !slices.Equal(news, []bool{true, false, true, false}) {
 		t.Errorf("SetIncomplete is news: %v", news)
 	}
-	if _, messages = ask(); messages[1] != "Not known whether a pod or namespace references it: pods cannot be listed: forbidden" {
+	if _, messages = ask(); messages[1] != "Not known whether a pod or namespace references it: pods cannot be listed: "+
+		"forbidden" {
 		t.Error(messages[1])
 	}
 	x.SetIncomplete("")

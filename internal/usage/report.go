@@ -1,7 +1,7 @@
-// Package usage knows who uses which revision, and why: the rules, by which labels and annotations make a namespace or pod a
-// user; an index that is kept by events; the graph of users that it answers with; and the usage report, by which somebody
-// who can see a cluster tells those who render in Git, where clusters cannot be seen. What becomes of a revision that
-// nothing uses is decided elsewhere: in package prune for a cluster, by Decide for a package.
+// Package usage knows who uses which revision, and why: the rules, by which labels and annotations make a namespace or
+// pod a user; an index that is kept by events; the graph of users that it answers with; and the usage report, by which
+// somebody who can see a cluster tells those who render in Git, where clusters cannot be seen. What becomes of a
+// revision that nothing uses is decided elsewhere: in package prune for a cluster, by Decide for a package.
 package usage
 
 import (
@@ -91,7 +91,8 @@ func ParseReport(name string, spec []byte) (Report, error) {
 		return r, fmt.Errorf("spec: %w", err)
 	}
 	if _, err := time.Parse(time.RFC3339, r.ObservedAt); err != nil {
-		return r, fmt.Errorf("spec.observedAt is %q; write when the cluster was looked at, like 2026-11-22T12:00:00Z", r.ObservedAt)
+		return r, fmt.Errorf("spec.observedAt is %q; write when the cluster was looked at, like 2026-11-22T12:00:00Z",
+			r.ObservedAt)
 	}
 	if r.Enrolled < 0 {
 		return r, fmt.Errorf("spec.enrolled is %d; it is how many namespaces and pods are in ambient", r.Enrolled)
@@ -103,7 +104,8 @@ func ParseReport(name string, spec []byte) (Report, error) {
 	for i, rev := range r.Revisions {
 		switch {
 		case rev.Total < 0 || rev.Total > 0 && rev.Total < len(rev.Users):
-			return r, fmt.Errorf("spec.revisions[%d].total is %d, and there are %d users; leave it out if all are listed", i, rev.Total, len(rev.Users))
+			return r, fmt.Errorf("spec.revisions[%d].total is %d, and there are %d users; leave it out if all are listed", i,
+				rev.Total, len(rev.Users))
 		case rev.InUse == False && max(rev.Total, len(rev.Users)) > 0:
 			return r, fmt.Errorf("spec.revisions[%d]: %s has users, but inUse is False", i, rev.Name)
 		case rev.Name == "":
@@ -112,7 +114,8 @@ func ParseReport(name string, spec []byte) (Report, error) {
 			return r, fmt.Errorf("spec.revisions[%d]: the revision %s is there twice", i, rev.Name)
 		case rev.InUse == "true" || rev.InUse == "false":
 			quoted := map[InUse]InUse{"true": True, "false": False}[rev.InUse]
-			return r, fmt.Errorf("spec.revisions[%d].inUse is %s; write it as text, with quotes: inUse: %q", i, rev.InUse, quoted)
+			return r, fmt.Errorf("spec.revisions[%d].inUse is %s; write it as text, with quotes: inUse: %q", i, rev.InUse,
+				quoted)
 		case rev.InUse != True && rev.InUse != False && rev.InUse != Unknown:
 			return r, fmt.Errorf("spec.revisions[%d].inUse is %q; possible are: True, False, Unknown", i, rev.InUse)
 		}
@@ -152,18 +155,19 @@ type Verdict struct {
 type Question struct {
 	// Revision is no longer the active one, Active is.
 	Revision, Active string
-	// Stale are the digests of the reports that were in the package when the active revision became the active one, perhaps
-	// not for the first time.
+	// Stale are the digests of the reports that were in the package when the active revision became the active one,
+	// perhaps not for the first time.
 	Stale []string
 	// Clusters are all that the package is applied to, if somebody has listed them.
 	Clusters []string
 }
 
-// Decide says whether a revision that is no longer the active one may go, by the reports of all clusters that the package
-// is applied to. It goes only if there is a report - one of each cluster, if the clusters are known -, and every report says
-// that nothing uses it, and was taken when the cluster already had the active revision: an earlier one may have seen the
-// revision before anything used it. Stale ones are earlier as well, whatever they mention. A report of a cluster that is
-// none of the package's says nothing, unless it mentions the revision as one that may be used.
+// Decide says whether a revision that is no longer the active one may go, by the reports of all clusters that the
+// package is applied to. It goes only if there is a report - one of each cluster, if the clusters are known -, and
+// every report says that nothing uses it, and was taken when the cluster already had the active revision: an earlier
+// one may have seen the revision before anything used it. Stale ones are earlier as well, whatever they mention. A
+// report of a cluster that is none of the package's says nothing, unless it mentions the revision as one that may be
+// used.
 func Decide(reports []Report, q Question) Verdict {
 	if len(reports) == 0 {
 		return Verdict{Reason: "there is no usage report in the package"}
@@ -188,9 +192,13 @@ func Decide(reports []Report, q Question) Verdict {
 		case rev.InUse == Unknown:
 			return Verdict{Reason: "the usage report " + r.Name + " does not know whether it is used"}
 		case slices.Contains(q.Stale, r.Digest()):
-			return Verdict{Reason: "the usage report " + r.Name + " was in the package before " + q.Active + " became the active revision"}
+			return Verdict{
+				Reason: "the usage report " + r.Name + " was in the package before " + q.Active + " became the active revision",
+			}
 		case !current:
-			return Verdict{Reason: "the usage report " + r.Name + " was taken before the cluster had the active revision " + q.Active}
+			return Verdict{
+				Reason: "the usage report " + r.Name + " was taken before the cluster had the active revision " + q.Active,
+			}
 		}
 	}
 	return Verdict{Unused: true, Reason: "nothing uses it, by the usage report " + strings.Join(names, ", ")}

@@ -52,7 +52,10 @@ func TestDecide(t *testing.T) {
 			"used in one of two clusters",
 			[]usage.Report{report("east", "old=False", "new=True"), used},
 			nil,
-			usage.Verdict{Reason: "the usage report west says it is used by Namespace bookinfo, Pod bookinfo/details, Pod bookinfo/ratings and 1 more"},
+			usage.Verdict{
+				Reason: "the usage report west says it is used by Namespace bookinfo, Pod bookinfo/details, Pod bookinfo/ratings " +
+					"and 1 more",
+			},
 			nil,
 		},
 		{
@@ -112,7 +115,8 @@ func TestDecide(t *testing.T) {
 			[]string{"west"},
 		},
 	} {
-		if diff := cmp.Diff(c.want, usage.Decide(c.reports, usage.Question{Revision: "old", Active: "new", Stale: c.stale, Clusters: c.clusters})); diff != "" {
+		if diff := cmp.Diff(c.want, usage.Decide(c.reports,
+			usage.Question{Revision: "old", Active: "new", Stale: c.stale, Clusters: c.clusters})); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
 		}
 	}
@@ -120,15 +124,39 @@ func TestDecide(t *testing.T) {
 
 func TestParseReport(t *testing.T) {
 	for _, c := range []struct{ reason, in, err string }{
-		{"a report", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"name":"a","inUse":"True","users":[{"kind":"Pod","namespace":"n","name":"p","reason":"x"}]}]}`, ""},
-		{"a misspelled field is not ignored", `{"observedAt":"2026-11-22T12:00:00Z","revision":[]}`, `spec: json: unknown field "revision"`},
-		{"a boolean is no answer", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"name":"a","inUse":false}]}`, `spec.revisions[0].inUse is false; write it as text, with quotes: inUse: "False"`},
-		{"another word is no answer", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"name":"a","inUse":"no"}]}`, `spec.revisions[0].inUse is "no"; possible are: True, False, Unknown`},
-		{"whose?", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"inUse":"False"}]}`, "spec.revisions[0].name is missing"},
-		{"a time is a time", strings.Replace(`{"observedAt":"x","revisions":[]}`, "x", "yesterday", 1), `spec.observedAt is "yesterday"`},
+		{
+			"a report", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"name":"a","inUse":"True","users":[{"kind":"Pod",` +
+				`"namespace":"n","name":"p","reason":"x"}]}]}`, "",
+		},
+		{
+			"a misspelled field is not ignored", `{"observedAt":"2026-11-22T12:00:00Z","revision":[]}`,
+			`spec: json: unknown field "revision"`,
+		},
+		{
+			"a boolean is no answer", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"name":"a","inUse":false}]}`,
+			`spec.revisions[0].inUse is false; write it as text, with quotes: inUse: "False"`,
+		},
+		{
+			"another word is no answer", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"name":"a","inUse":"no"}]}`,
+			`spec.revisions[0].inUse is "no"; possible are: True, False, Unknown`,
+		},
+		{
+			"whose?", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"inUse":"False"}]}`,
+			"spec.revisions[0].name is missing",
+		},
+		{
+			"a time is a time", strings.Replace(`{"observedAt":"x","revisions":[]}`, "x", "yesterday", 1),
+			`spec.observedAt is "yesterday"`,
+		},
 		{"nothing at all", `{}`, "spec.observedAt"},
-		{"users of what is not used", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"name":"a","inUse":"False","users":[{"kind":"Pod","name":"p"}]}]}`, "has users, but inUse is False"},
-		{"two answers", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"name":"a","inUse":"False"},{"name":"a","inUse":"True"}]}`, "spec.revisions[1]: the revision a is there twice"},
+		{
+			"users of what is not used", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"name":"a","inUse":"False",` +
+				`"users":[{"kind":"Pod","name":"p"}]}]}`, "has users, but inUse is False",
+		},
+		{
+			"two answers", `{"observedAt":"2026-11-22T12:00:00Z","revisions":[{"name":"a","inUse":"False"},{"name":"a",` +
+				`"inUse":"True"}]}`, "spec.revisions[1]: the revision a is there twice",
+		},
 	} {
 		_, err := usage.ParseReport("west", []byte(c.in))
 		got := ""

@@ -145,9 +145,9 @@ func (n Namespace) selects() (string, cause) {
 // carries a label that selects nothing decides as well: nothing.
 func (n Namespace) decides() bool { return n.Injection.Set || n.Revision.Set }
 
-// Selects gives the revision or tag that the pod's own labels select in a namespace, and by which label; "" if none: in a
-// namespace with a label of its own it is that namespace that uses a revision. What the pod runs already is another matter:
-// see InjectedBy.
+// Selects gives the revision or tag that the pod's own labels select in a namespace, and by which label; "" if none: in
+// a namespace with a label of its own it is that namespace that uses a revision. What the pod runs already is another
+// matter: see InjectedBy.
 func (p Pod) Selects(n Namespace) (name, reason string) {
 	if n.decides() {
 		return "", ""
@@ -321,7 +321,8 @@ func (c cause) reason(name string) string {
 	case byGateway:
 		return "a Gateway of Istio without a revision in the label " + LabelRevision
 	case byDefaultValidator:
-		return "a Gateway of Istio without a revision in the label " + LabelRevision + ", and istiod-default-validator names the revision"
+		return "a Gateway of Istio without a revision in the label " + LabelRevision +
+			", and istiod-default-validator names the revision"
 	case byEnrolment:
 		return "label " + LabelDataplane + "=" + ambient
 	case none:

@@ -21,8 +21,9 @@ import (
 )
 
 // TestRulesEqualWebhooks proves the rules against the charts. Let C be an injection webhook configuration that Istio's
-// charts render for the name X, a revision or a tag; n the labels of a namespace and p those of a pod, each any combination
-// of the labels involved; "auto" that X is default and enableNamespacesByDefault is set on the revision. Then
+// charts render for the name X, a revision or a tag; n the labels of a namespace and p those of a pod, each any
+// combination of the labels involved; "auto" that X is default and enableNamespacesByDefault is set on the revision.
+// Then
 //
 //	some webhook of C selects a pod p in a namespace n   ⇔
 //	     Namespace(n).Selects() = X and p does not opt out (sidecar.istio.io/inject: "false"),     (1)
@@ -30,9 +31,9 @@ import (
 //	  or auto, and neither n nor p has any of the labels, and the namespace is not a system one.   (3)
 //
 // At most one of the three holds. It follows that a namespace uses X, by (1), exactly when C selects the pods without
-// labels in it, auto aside, whether or not there are any; that a pod uses X by itself, by (2), exactly when C selects it in
-// a namespace without labels, auto aside; and that what (3) adds is the same for all namespaces without labels: the one user
-// "every namespace" of the graph.
+// labels in it, auto aside, whether or not there are any; that a pod uses X by itself, by (2), exactly when C selects
+// it in a namespace without labels, auto aside; and that what (3) adds is the same for all namespaces without labels:
+// the one user "every namespace" of the graph.
 //
 // So a rule that is wrong, or a chart of a new version whose selectors differ, fails this test. So does a webhook that
 // decides by anything else than the two selectors. It is about revisions that have webhooks: with
@@ -74,7 +75,8 @@ func configurations(t *testing.T, rel release.Release) []configuration {
 	t.Helper()
 	const auto = `{"sidecarInjectorWebhook":{"enableNamespacesByDefault":true}}`
 	const remote = `{"profile":"remote","global":{"remotePilotAddress":"172.18.0.200"}}`
-	const remoteAuto = `{"profile":"remote","global":{"remotePilotAddress":"172.18.0.200"},"sidecarInjectorWebhook":{"enableNamespacesByDefault":true}}`
+	const remoteAuto = `{"profile":"remote","global":{"remotePilotAddress":"172.18.0.200"},"sidecarInjectorWebhook":{` +
+		`"enableNamespacesByDefault":true}}`
 	var out []configuration
 	for _, c := range []struct{ revision, tag, namespace, values string }{
 		{"default", "", "istio-system", ""},
@@ -157,8 +159,8 @@ func split(t *testing.T, rendered configuration, objects []manifest.Object, auto
 	return all
 }
 
-// webhooks reads a MutatingWebhookConfiguration, as far as it is about which pods it selects. Anything else that would be
-// about that is an error.
+// webhooks reads a MutatingWebhookConfiguration, as far as it is about which pods it selects. Anything else that would
+// be about that is an error.
 func webhooks(t *testing.T, o manifest.Object) []webhook {
 	t.Helper()
 	var read struct {
@@ -235,7 +237,8 @@ func prove(t *testing.T, c configuration) {
 						c.what, namespace, nsLabels, podLabels, c.name, by, rules)
 				}
 				if len(rules) > 1 {
-					t.Fatalf("%s: namespace %s %v, pod %v: more than one rule selects it: %v", c.what, namespace, nsLabels, podLabels, rules)
+					t.Fatalf("%s: namespace %s %v, pod %v: more than one rule selects it: %v", c.what, namespace, nsLabels, podLabels,
+						rules)
 				}
 				selected += len(by)
 			}
@@ -302,9 +305,9 @@ func combinations(values map[string][]string) func(yield func(map[string]string)
 	}
 }
 
-// TestInjectedByIsTheRevision proves the other half: what istiod writes into the annotation istio.io/rev of the pods that it
-// injects is the name of its revision, through whichever tag they came. The templates write `.Revision`, which istiod
-// takes from its environment; where that is empty, "default".
+// TestInjectedByIsTheRevision proves the other half: what istiod writes into the annotation istio.io/rev of the pods
+// that it injects is the name of its revision, through whichever tag they came. The templates write `.Revision`, which
+// istiod takes from its environment; where that is empty, "default".
 func TestInjectedByIsTheRevision(t *testing.T) {
 	t.Parallel()
 	for _, version := range release.Bundled().Versions() {
@@ -328,7 +331,8 @@ func TestInjectedByIsTheRevision(t *testing.T) {
 							continue
 						}
 						templates++
-						if want := usage.LabelRevision + `: {{ .Revision | default "default" | quote }}`; strings.TrimSuffix(line, ",") != want {
+						if want := usage.LabelRevision + `: {{ .Revision | default "default" | quote }}`; strings.TrimSuffix(line,
+							",") != want {
 							t.Errorf("%s, revision %s: a template has %q, want %q", version, name, line, want)
 						}
 					}
@@ -337,7 +341,8 @@ func TestInjectedByIsTheRevision(t *testing.T) {
 				}
 			}
 			if templates < 2 {
-				t.Errorf("%s, revision %s: %d templates write the annotation, want those of sidecars and gateways at least", version, name, templates)
+				t.Errorf("%s, revision %s: %d templates write the annotation, want those of sidecars and gateways at least",
+					version, name, templates)
 			}
 			if !istiod {
 				t.Errorf("%s, revision %s: istiod does not have it as its REVISION", version, name)

@@ -1,8 +1,8 @@
 // Package values computes the Helm values of a control plane: named layers and their merge, what a profile and a
 // platform set, what is enforced, and the check against the schema of an Istio version.
 //
-// Values are JSON: map[string]any, []any, string, float64, bool and nil, as encoding/json decodes them and as Helm itself
-// passes them to templates.
+// Values are JSON: map[string]any, []any, string, float64, bool and nil, as encoding/json decodes them and as Helm
+// itself passes them to templates.
 package values
 
 import (
@@ -137,7 +137,8 @@ type ConflictError struct {
 }
 
 func (e *ConflictError) Error() string {
-	return fmt.Sprintf("spec.%[1]s is %[2]s and spec.values.%[1]s is %[3]s; set it in one place only", e.Path, asJSON(e.First), asJSON(e.Second))
+	return fmt.Sprintf("spec.%[1]s is %[2]s and spec.values.%[1]s is %[3]s; set it in one place only", e.Path,
+		asJSON(e.First), asJSON(e.Second))
 }
 
 func asJSON(v any) string {
@@ -206,7 +207,9 @@ func Base(namespace string) map[string]any {
 var Platforms = []string{"gke", "k3d", "k3s", "microk8s", "minikube", "openshift"}
 
 // Profiles are the values of spec.profile.
-var Profiles = []string{"ambient", "default", "demo", "empty", "openshift", "openshift-ambient", "preview", "remote", "stable"}
+var Profiles = []string{
+	"ambient", "default", "demo", "empty", "openshift", "openshift-ambient", "preview", "remote", "stable",
+}
 
 // Profile is the layer of a profile: what Istio's profiles/<name>.yaml sets as values in that release. The charts do
 // the rest: they carry the profile's content as files/profile-<name>.yaml and merge it themselves. Which of these files
@@ -227,7 +230,8 @@ func Profile(name, chart string, c Charts) (map[string]any, error) {
 	case name == "openshift-ambient" && has("platform-openshift"):
 		return Merge(map[string]any{"profile": "ambient"}, platform("openshift")), nil
 	}
-	return nil, fmt.Errorf("the charts of this Istio version have no profile %q; profiles are: %s", name, strings.Join(Profiles, ", "))
+	return nil, fmt.Errorf("the charts of this Istio version have no profile %q; profiles are: %s", name,
+		strings.Join(Profiles, ", "))
 }
 
 // Platform is the profile that a platform selects when the user selects none, and the layer above the user's values:
@@ -242,16 +246,18 @@ func Platform(platform, chart string, c Charts, user map[string]any) (profile st
 	if _, set := Get(user, "global", "platform"); set {
 		return profile, nil
 	}
-	perFile := c.HasChartFile(chart, "files/profile-platform-openshift.yaml") // since 1.24 a chart fails on a platform it has no file for
+	// since 1.24 a chart fails on a platform it has no file for
+	perFile := c.HasChartFile(chart, "files/profile-platform-openshift.yaml")
 	if perFile && !c.HasChartFile(chart, "files/profile-platform-"+platform+".yaml") {
 		return profile, nil
 	}
 	return profile, map[string]any{"global": map[string]any{"platform": platform}}
 }
 
-// ProfileAndPlatform are the layers below and above the user's values: of the selected profile, or else the one that the
-// platform selects, and of the platform.
-func ProfileAndPlatform(profile, platform, chart string, c Charts, user map[string]any) (below, above map[string]any, err error) {
+// ProfileAndPlatform are the layers below and above the user's values: of the selected profile, or else the one that
+// the platform selects, and of the platform.
+func ProfileAndPlatform(profile, platform, chart string, c Charts, user map[string]any) (below, above map[string]any,
+	err error) {
 	selects, above := Platform(platform, chart, c, user)
 	if profile == "" {
 		profile = selects
@@ -263,10 +269,11 @@ func ProfileAndPlatform(profile, platform, chart string, c Charts, user map[stri
 	return below, above, err
 }
 
-// RemoteChart names the chart of a control plane and adjusts its values for it. Up to 1.23 a remote control plane is the
-// chart istiod-remote, which does not know a profile of that name.
+// RemoteChart names the chart of a control plane and adjusts its values for it. Up to 1.23 a remote control plane is
+// the chart istiod-remote, which does not know a profile of that name.
 func RemoteChart(v map[string]any, c Charts) (chart string, adjusted map[string]any) {
-	if String(v, "profile") == "remote" && !c.HasChartFile("istiod", "files/profile-remote.yaml") && c.HasChart("istiod-remote") {
+	if String(v, "profile") == "remote" && !c.HasChartFile("istiod", "files/profile-remote.yaml") &&
+		c.HasChart("istiod-remote") {
 		adjusted = Merge(v)
 		delete(adjusted, "profile")
 		return "istiod-remote", adjusted
@@ -274,8 +281,9 @@ func RemoteChart(v map[string]any, c Charts) (chart string, adjusted map[string]
 	return "istiod", v
 }
 
-// Enforce writes the settings that belong to the resource and not to its values: the revision ("" for the revision named
-// default), Istio's namespace, and no defaultRevision, which only the default revision or tag decides. v is changed.
+// Enforce writes the settings that belong to the resource and not to its values: the revision ("" for the revision
+// named default), Istio's namespace, and no defaultRevision, which only the default revision or tag decides. v is
+// changed.
 func Enforce(v map[string]any, revision, namespace string) {
 	if revision == "default" {
 		revision = ""

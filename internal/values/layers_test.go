@@ -32,10 +32,12 @@ func TestMerge(t *testing.T) {
 		layers []string
 		want   string
 	}{
-		"nothing":        {"no layers are no values, and a map to write into all the same", nil, "{}"},
-		"nil layers":     {"a layer may be nil", []string{"", "a: 1", ""}, "a: 1"},
-		"later wins":     {"the last one has the last word", []string{"a: 1", "a: 2", "a: 3"}, "a: 3"},
-		"maps merge":     {"at every depth", []string{"a: {b: {c: 1, d: 1}}", "a: {b: {d: 2, e: 2}}"}, "a: {b: {c: 1, d: 2, e: 2}}"},
+		"nothing":    {"no layers are no values, and a map to write into all the same", nil, "{}"},
+		"nil layers": {"a layer may be nil", []string{"", "a: 1", ""}, "a: 1"},
+		"later wins": {"the last one has the last word", []string{"a: 1", "a: 2", "a: 3"}, "a: 3"},
+		"maps merge": {
+			"at every depth", []string{"a: {b: {c: 1, d: 1}}", "a: {b: {d: 2, e: 2}}"}, "a: {b: {c: 1, d: 2, e: 2}}",
+		},
 		"lists replace":  {"Helm does not merge lists", []string{"a: [1, 2, 3]", "a: [4]"}, "a: [4]"},
 		"empty list":     {"is a value", []string{"a: [1]", "a: []"}, "a: []"},
 		"empty map":      {"adds nothing, takes nothing away", []string{"a: {b: 1}", "a: {}"}, "a: {b: 1}"},
@@ -195,7 +197,8 @@ func TestWithMeshConfig(t *testing.T) {
 			reason:     "different settings go together, at every depth",
 			user:       "meshConfig: {enableTracing: true, defaultConfig: {concurrency: 1}}",
 			meshConfig: "{accessLogFile: /dev/stdout, defaultConfig: {discoveryAddress: x}}",
-			want:       "meshConfig: {enableTracing: true, accessLogFile: /dev/stdout, defaultConfig: {concurrency: 1, discoveryAddress: x}}",
+			want: "meshConfig: {enableTracing: true, accessLogFile: /dev/stdout, defaultConfig: {concurrency: 1, " +
+				"discoveryAddress: x}}",
 		},
 		"the same twice": {
 			reason:     "equal values do not contradict each other",
@@ -207,13 +210,15 @@ func TestWithMeshConfig(t *testing.T) {
 			reason:     "neither place is above the other",
 			user:       "meshConfig: {accessLogFile: /dev/stderr}",
 			meshConfig: "accessLogFile: /dev/stdout",
-			err:        `spec.meshConfig.accessLogFile is "/dev/stdout" and spec.values.meshConfig.accessLogFile is "/dev/stderr"; set it in one place only`,
+			err: `spec.meshConfig.accessLogFile is "/dev/stdout" and spec.values.meshConfig.accessLogFile is ` +
+				`"/dev/stderr"; set it in one place only`,
 		},
 		"conflict deep down": {
 			reason:     "the path goes all the way",
 			user:       "meshConfig: {defaultConfig: {proxyMetadata: {A: x}}}",
 			meshConfig: "defaultConfig: {proxyMetadata: {A: z}}",
-			err:        `spec.meshConfig.defaultConfig.proxyMetadata.A is "z" and spec.values.meshConfig.defaultConfig.proxyMetadata.A is "x"; set it in one place only`,
+			err: `spec.meshConfig.defaultConfig.proxyMetadata.A is "z" and ` +
+				`spec.values.meshConfig.defaultConfig.proxyMetadata.A is "x"; set it in one place only`,
 		},
 		"lists are scalars here": {
 			reason:     "two lists cannot be merged, so different ones contradict each other",
@@ -275,11 +280,15 @@ func (c charts) ChartFiles(chart, prefix string) []string {
 
 var (
 	// v123 merges no profiles itself.
-	v123 = charts{"istiod/Chart.yaml", "istiod-remote/Chart.yaml", "istiod/files/profile-ambient.yaml", "istiod/files/profile-demo.yaml", "istiod/files/profile-openshift.yaml"}
+	v123 = charts{
+		"istiod/Chart.yaml", "istiod-remote/Chart.yaml", "istiod/files/profile-ambient.yaml",
+		"istiod/files/profile-demo.yaml", "istiod/files/profile-openshift.yaml",
+	}
 	// v124 and later know platforms apart from profiles.
 	v124 = charts{
 		"istiod/Chart.yaml", "istiod/files/profile-ambient.yaml", "istiod/files/profile-remote.yaml",
-		"istiod/files/profile-demo.yaml", "istiod/files/profile-platform-openshift.yaml", "istiod/files/profile-platform-k3d.yaml",
+		"istiod/files/profile-demo.yaml", "istiod/files/profile-platform-openshift.yaml",
+		"istiod/files/profile-platform-k3d.yaml",
 	}
 )
 
@@ -307,18 +316,40 @@ func TestProfile(t *testing.T) {
 		want    string // "" is nil
 		err     string
 	}{
-		"none":                    {reason: "no profile sets nothing", charts: v124},
-		"default":                 {reason: "charts have no profile-default.yaml and fail when asked for it", profile: "default", charts: v124},
-		"empty":                   {reason: "empty is about components", profile: "empty", charts: v124},
-		"in the chart":            {reason: "the chart merges what it has a file for", profile: "ambient", charts: v124, want: "profile: ambient"},
-		"remote":                  {reason: "a profile of the istiod chart", profile: "remote", charts: v124, want: "profile: remote"},
-		"remote up to 1.23":       {reason: "kept, so that RemoteChart can see it", profile: "remote", charts: v123, want: "profile: remote"},
-		"openshift up to 1.23":    {reason: "a profile like others", profile: "openshift", charts: v123, want: "profile: openshift"},
-		"openshift":               {reason: "a platform since 1.24", profile: "openshift", charts: v124, want: "global: {platform: openshift}"},
-		"openshift-ambient":       {reason: "both at once since 1.24", profile: "openshift-ambient", charts: v124, want: "{profile: ambient, global: {platform: openshift}}"},
-		"not in this version":     {reason: "said here, better than by a template", profile: "stable", charts: v123, err: noProfile("stable")},
-		"not in any version":      {reason: "lists what there is", profile: "ambiant", charts: v124, err: noProfile("ambiant")},
-		"openshift without files": {reason: "charts that know nothing of OpenShift", profile: "openshift", charts: charts{"istiod/Chart.yaml"}, err: noProfile("openshift")},
+		"none": {reason: "no profile sets nothing", charts: v124},
+		"default": {
+			reason: "charts have no profile-default.yaml and fail when asked for it", profile: "default", charts: v124,
+		},
+		"empty": {reason: "empty is about components", profile: "empty", charts: v124},
+		"in the chart": {
+			reason: "the chart merges what it has a file for", profile: "ambient", charts: v124, want: "profile: ambient",
+		},
+		"remote": {
+			reason: "a profile of the istiod chart", profile: "remote", charts: v124, want: "profile: remote",
+		},
+		"remote up to 1.23": {
+			reason: "kept, so that RemoteChart can see it", profile: "remote", charts: v123, want: "profile: remote",
+		},
+		"openshift up to 1.23": {
+			reason: "a profile like others", profile: "openshift", charts: v123, want: "profile: openshift",
+		},
+		"openshift": {
+			reason: "a platform since 1.24", profile: "openshift", charts: v124, want: "global: {platform: openshift}",
+		},
+		"openshift-ambient": {
+			reason: "both at once since 1.24", profile: "openshift-ambient", charts: v124,
+			want: "{profile: ambient, global: {platform: openshift}}",
+		},
+		"not in this version": {
+			reason: "said here, better than by a template", profile: "stable", charts: v123, err: noProfile("stable"),
+		},
+		"not in any version": {
+			reason: "lists what there is", profile: "ambiant", charts: v124, err: noProfile("ambiant"),
+		},
+		"openshift without files": {
+			reason: "charts that know nothing of OpenShift", profile: "openshift", charts: charts{"istiod/Chart.yaml"},
+			err: noProfile("openshift"),
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -338,7 +369,8 @@ func TestProfile(t *testing.T) {
 }
 
 func noProfile(name string) string {
-	return `the charts of this Istio version have no profile "` + name + `"; profiles are: ambient, default, demo, empty, openshift, ` +
+	return `the charts of this Istio version have no profile "` + name +
+		`"; profiles are: ambient, default, demo, empty, openshift, ` +
 		"openshift-ambient, preview, remote, stable"
 }
 
@@ -351,13 +383,25 @@ func TestPlatform(t *testing.T) {
 		profile  string
 		layer    string
 	}{
-		"unknown":          {reason: "a pipeline does not guess", charts: v124},
-		"openshift":        {reason: "selects its profile as well", platform: "openshift", charts: v124, profile: "openshift", layer: "global: {platform: openshift}"},
-		"with a file":      {reason: "the chart knows it", platform: "k3d", charts: v124, layer: "global: {platform: k3d}"},
-		"without a file":   {reason: "since 1.24 a chart fails on a platform that it has no file for", platform: "aks", charts: v124},
-		"up to 1.23":       {reason: "charts take any platform", platform: "aks", charts: v123, layer: "global: {platform: aks}"},
-		"user's choice":    {reason: "the user has the last word", platform: "k3d", charts: v124, user: "global: {platform: gke}"},
-		"user's no choice": {reason: "an empty one is a choice, too", platform: "openshift", charts: v124, user: `global: {platform: ""}`, profile: "openshift"},
+		"unknown": {reason: "a pipeline does not guess", charts: v124},
+		"openshift": {
+			reason: "selects its profile as well", platform: "openshift", charts: v124, profile: "openshift",
+			layer: "global: {platform: openshift}",
+		},
+		"with a file": {reason: "the chart knows it", platform: "k3d", charts: v124, layer: "global: {platform: k3d}"},
+		"without a file": {
+			reason: "since 1.24 a chart fails on a platform that it has no file for", platform: "aks", charts: v124,
+		},
+		"up to 1.23": {
+			reason: "charts take any platform", platform: "aks", charts: v123, layer: "global: {platform: aks}",
+		},
+		"user's choice": {
+			reason: "the user has the last word", platform: "k3d", charts: v124, user: "global: {platform: gke}",
+		},
+		"user's no choice": {
+			reason: "an empty one is a choice, too", platform: "openshift", charts: v124, user: `global: {platform: ""}`,
+			profile: "openshift",
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -379,8 +423,13 @@ func TestRemoteChart(t *testing.T) {
 	}{
 		"local":      {"not a remote control plane", v123, "profile: ambient", "istiod", "profile: ambient"},
 		"since 1.24": {"the istiod chart knows the profile", v124, "profile: remote", "istiod", "profile: remote"},
-		"up to 1.23": {"a chart of its own, which fails on the profile", v123, "{profile: remote, a: 1}", "istiod-remote", "a: 1"},
-		"neither":    {"charts without both: let the chart say so", charts{"istiod/Chart.yaml"}, "profile: remote", "istiod", "profile: remote"},
+		"up to 1.23": {
+			"a chart of its own, which fails on the profile", v123, "{profile: remote, a: 1}", "istiod-remote", "a: 1",
+		},
+		"neither": {
+			"charts without both: let the chart say so", charts{"istiod/Chart.yaml"}, "profile: remote", "istiod",
+			"profile: remote",
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -403,11 +452,22 @@ func TestEnforce(t *testing.T) {
 		revision string
 		want     string
 	}{
-		"named":           {"the name is the revision", "{}", "mesh1", "{revision: mesh1, global: {istioNamespace: ns}}"},
-		"default":         {"objects of the revision named default have no suffix", "{}", "default", `{revision: "", global: {istioNamespace: ns}}`},
-		"over the user's": {"these belong to the resource, not to its values", "{revision: x, global: {istioNamespace: x, hub: h}}", "mesh1", "{revision: mesh1, global: {istioNamespace: ns, hub: h}}"},
-		"defaultRevision": {"the webhook for the default belongs to the default revision or tag", "defaultRevision: x", "mesh1", "{revision: mesh1, global: {istioNamespace: ns}}"},
-		"global is null":  {"what is no map is replaced", "global: null", "mesh1", "{revision: mesh1, global: {istioNamespace: ns}}"},
+		"named": {"the name is the revision", "{}", "mesh1", "{revision: mesh1, global: {istioNamespace: ns}}"},
+		"default": {
+			"objects of the revision named default have no suffix", "{}", "default",
+			`{revision: "", global: {istioNamespace: ns}}`,
+		},
+		"over the user's": {
+			"these belong to the resource, not to its values", "{revision: x, global: {istioNamespace: x, hub: h}}", "mesh1",
+			"{revision: mesh1, global: {istioNamespace: ns, hub: h}}",
+		},
+		"defaultRevision": {
+			"the webhook for the default belongs to the default revision or tag", "defaultRevision: x", "mesh1",
+			"{revision: mesh1, global: {istioNamespace: ns}}",
+		},
+		"global is null": {
+			"what is no map is replaced", "global: null", "mesh1", "{revision: mesh1, global: {istioNamespace: ns}}",
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -50,8 +50,8 @@ type Problem struct {
 // String returns the problem on one line.
 func (p Problem) String() string { return p.Path + ": " + p.Message }
 
-// ParseSchema reads one file of releases/schema. What the file says about single types is only looked at when a value of
-// the type is checked: of some 220 types a resource has a handful.
+// ParseSchema reads one file of releases/schema. What the file says about single types is only looked at when a value
+// of the type is checked: of some 220 types a resource has a handful.
 func ParseSchema(data []byte) (*Schema, error) {
 	if s := cutSchema(data); s != nil {
 		return s, nil
@@ -77,8 +77,9 @@ func ParseSchema(data []byte) (*Schema, error) {
 	return s, nil
 }
 
-// cutSchema cuts a file into its parts by its lines, as releases/schema writes them: each root and each definition begins on a line of its own, with
-// a space behind the colon. Parsing the whole file as JSON takes twenty times as long. It returns nil for a file of any other look.
+// cutSchema cuts a file into its parts by its lines, as releases/schema writes them: each root and each definition
+// begins on a line of its own, with a space behind the colon. Parsing the whole file as JSON takes twenty times as
+// long. It returns nil for a file of any other look.
 func cutSchema(data []byte) *Schema {
 	rest, ok := bytes.CutPrefix(data, []byte("{\n\"version\": \""))
 	version, rest, okVersion := bytes.Cut(rest, []byte("\",\n\"roots\": {\n"))
@@ -119,8 +120,8 @@ func isNode(text []byte) bool {
 	return found && bytes.HasPrefix(after, []byte(": "))
 }
 
-// Check returns what is wrong with the values v of an Istio (RootIstio) or an IstioCNI (RootCNI), in the order of keys and
-// list items. path is where v is, as a prefix of the paths returned.
+// Check returns what is wrong with the values v of an Istio (RootIstio) or an IstioCNI (RootCNI), in the order of keys
+// and list items. path is where v is, as a prefix of the paths returned.
 //
 // null is fine anywhere: in Helm's values it takes a default away. A nil schema finds nothing.
 func (s *Schema) Check(root string, v map[string]any, path string) []Problem {
@@ -167,16 +168,18 @@ func (s *Schema) CheckMeshConfig(v map[string]any, path string) []Problem {
 // elsewhere says what to do about values that Istio's charts have and a root does not.
 var elsewhere = map[string]map[string]string{
 	RootIstio: {
-		"gateways": "gateways are not managed here: deploy them with Istio's gateway chart, the Gateway API or gateway injection",
-		"cni":      "the CNI plugin has a resource of its own: move this to spec.values.cni of an IstioCNI",
-		"ztunnel":  "ztunnel is not part of the control plane: deploy it with Istio's ztunnel chart",
+		"gateways": "gateways are not managed here: deploy them with Istio's gateway chart, the Gateway API or gateway " +
+			"injection",
+		"cni":     "the CNI plugin has a resource of its own: move this to spec.values.cni of an IstioCNI",
+		"ztunnel": "ztunnel is not part of the control plane: deploy it with Istio's ztunnel chart",
 	},
 	RootCNI: {
 		"profile":    "the profile has a field of its own: move this to spec.profile",
 		"pilot":      "istiod is not part of the CNI plugin: move this to spec.values.pilot of an Istio",
 		"meshConfig": "a mesh is configured at its control plane: move this to spec.meshConfig of an Istio",
 		"ztunnel":    "ztunnel is not part of the CNI plugin: deploy it with Istio's ztunnel chart",
-		"gateways":   "gateways are not managed here: deploy them with Istio's gateway chart, the Gateway API or gateway injection",
+		"gateways": "gateways are not managed here: deploy them with Istio's gateway chart, the Gateway API or gateway " +
+			"injection",
 	},
 }
 
@@ -403,8 +406,8 @@ func (c *checker) property(object *node, key string, v any, at place, top bool) 
 	}
 }
 
-// suggest proposes the property that was meant by a key that does not exist: one that is spelled nearly the same, or one
-// of this name a level further down, since Helm users know the values of istiod without the prefix pilot.
+// suggest proposes the property that was meant by a key that does not exist: one that is spelled nearly the same, or
+// one of this name a level further down, since Helm users know the values of istiod without the prefix pilot.
 func (c *checker) suggest(object *node, key string) string {
 	names := slices.Sorted(maps.Keys(object.Properties))
 	for _, name := range names {
@@ -536,7 +539,8 @@ func Closest(key string, names []string) string {
 // maxSuggestLength bounds the work on keys that are no names at all.
 const maxSuggestLength = 64
 
-// allowedDistance is how many typing errors a name of this length may have: one in a short one, up to three in a long one.
+// allowedDistance is how many typing errors a name of this length may have: one in a short one, up to three in a long
+// one.
 func allowedDistance(name string) int {
 	switch n := len(name); {
 	case n <= 2:

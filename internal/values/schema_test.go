@@ -71,12 +71,14 @@ func TestSchemaCheck(t *testing.T) {
 			values: `{global: {meshID: mesh1, multiCluster: {clusterName: c}, network: network1, tag: "1.28",
 				waypoint: {nodeSelector: {kubernetes.io/os: linux}}},
 				pilot: {env: {EXTERNAL_ISTIOD: "true"}, traceSampling: 1, rollingMaxSurge: 100%, rollingMaxUnavailable: 1,
-				resources: {requests: {cpu: 0.5, memory: 1Gi}, limits: {cpu: 2}}, cni: {enabled: true}, tolerations: [{key: a, tolerationSeconds: 3}]},
+				resources: {requests: {cpu: 0.5, memory: 1Gi}, limits: {cpu: 2}}, cni: {enabled: true}, tolerations: [{key: a,
+				  tolerationSeconds: 3}]},
 				meshConfig: {accessLogFile: /dev/stdout, defaultConfig: {proxyMetadata: {A: "1"}, concurrency: 2, tracing: {zipkin: {address: "a:1"}}}}, revision: x}`,
 		},
 		"null": {
 			reason: "null takes a default away, wherever it is",
-			values: `{pilot: {env: null, tolerations: [null], resources: {limits: {cpu: null}}}, global: {proxy: {tracer: null}}, telemetry: null}`,
+			values: `{pilot: {env: null, tolerations: [null], resources: {limits: {cpu: null}}}, global: {proxy: {tracer: ` +
+				`null}}, telemetry: null}`,
 		},
 		"misspelled": {
 			reason: "the nearest name is proposed, and the version is named because another one may have the field",
@@ -104,7 +106,8 @@ func TestSchemaCheck(t *testing.T) {
 			reason: "helm install istiod takes these without the prefix pilot",
 			values: `{autoscaleMin: 2, env: {}}`,
 			want: []Problem{
-				unknown(at("spec.values.autoscaleMin"), "unknown field in v1.28.3; did you mean pilot.autoscaleMin?", "pilot.autoscaleMin"),
+				unknown(at("spec.values.autoscaleMin"), "unknown field in v1.28.3; did you mean pilot.autoscaleMin?",
+					"pilot.autoscaleMin"),
 				unknown(at("spec.values.env"), "unknown field in v1.28.3; did you mean pilot.env?", "pilot.env"),
 			},
 		},
@@ -138,7 +141,8 @@ func TestSchemaCheck(t *testing.T) {
 		},
 		"quoted": {
 			reason: "the other way round",
-			values: `{pilot: {autoscaleEnabled: "true", autoscaleMin: "2", autoscaleMax: many, traceSampling: "0.1", configMap: "1"}}`,
+			values: `{pilot: {autoscaleEnabled: "true", autoscaleMin: "2", autoscaleMax: many, traceSampling: "0.1", ` +
+				`configMap: "1"}}`,
 			want: []Problem{
 				says(at("spec.values.pilot.autoscaleEnabled"), "must be a boolean, is a string (write true without quotes)"),
 				says(at("spec.values.pilot.autoscaleMax"), "must be an integer, is a string"),
@@ -165,8 +169,10 @@ func TestSchemaCheck(t *testing.T) {
 			values: `{pilot: {rollingMaxSurge: 1.5, rollingMaxUnavailable: true, resources: {limits: {cpu: []}}}}`,
 			want: []Problem{
 				says(at("spec.values.pilot.resources.limits.cpu"), "must be a number or a string, is a list"),
-				says(at("spec.values.pilot.rollingMaxSurge"), `must be an integer or a string, is a number (write "1.5" with quotes)`),
-				says(at("spec.values.pilot.rollingMaxUnavailable"), `must be an integer or a string, is a boolean (write "true" with quotes)`),
+				says(at("spec.values.pilot.rollingMaxSurge"),
+					`must be an integer or a string, is a number (write "1.5" with quotes)`),
+				says(at("spec.values.pilot.rollingMaxUnavailable"),
+					`must be an integer or a string, is a boolean (write "true" with quotes)`),
 			},
 		},
 		"enum": {
@@ -174,7 +180,8 @@ func TestSchemaCheck(t *testing.T) {
 			values: `{meshConfig: {accessLogEncoding: json, outboundTrafficPolicy: {mode: DENY}}}`,
 			want: []Problem{
 				{
-					Path: "spec.values.meshConfig.accessLogEncoding", Pointer: strings.Split("spec.values.meshConfig.accessLogEncoding", "."),
+					Path:    "spec.values.meshConfig.accessLogEncoding",
+					Pointer: strings.Split("spec.values.meshConfig.accessLogEncoding", "."),
 					Message: `must be one of TEXT, JSON; is "json"; did you mean JSON?`, Suggestion: "JSON",
 				},
 				says(at("spec.values.meshConfig.outboundTrafficPolicy.mode"), `must be one of REGISTRY_ONLY, ALLOW_ANY; is "DENY"`),
@@ -182,13 +189,16 @@ func TestSchemaCheck(t *testing.T) {
 		},
 		"in lists and below odd keys": {
 			reason: "a pointer finds the place in YAML, whatever the keys are",
-			values: `{meshConfig: {extensionProviders: [{name: a}, {name: b, zipkin: {prt: 1}}]}, pilot: {env: {"a.b": 1, "": 2}}}`,
+			values: `{meshConfig: {extensionProviders: [{name: a}, {name: b, zipkin: {prt: 1}}]}, pilot: {env: {"a.b": 1, "": ` +
+				`2}}}`,
 			want: []Problem{
 				unknown(at("spec.values.meshConfig.extensionProviders[1].zipkin.prt",
 					"spec", "values", "meshConfig", "extensionProviders", "1", "zipkin", "prt"),
 					"unknown field in v1.28.3; did you mean port?", "port"),
-				says(at(`spec.values.pilot.env[""]`, "spec", "values", "pilot", "env", ""), `must be a string, is an integer (write "2" with quotes)`),
-				says(at(`spec.values.pilot.env["a.b"]`, "spec", "values", "pilot", "env", "a.b"), `must be a string, is an integer (write "1" with quotes)`),
+				says(at(`spec.values.pilot.env[""]`, "spec", "values", "pilot", "env", ""),
+					`must be a string, is an integer (write "2" with quotes)`),
+				says(at(`spec.values.pilot.env["a.b"]`, "spec", "values", "pilot", "env", "a.b"),
+					`must be a string, is an integer (write "1" with quotes)`),
 			},
 		},
 		"not for an Istio": {
@@ -203,7 +213,8 @@ func TestSchemaCheck(t *testing.T) {
 		"CNI": {
 			reason: "the values of the user guide",
 			root:   RootCNI,
-			values: `{cni: {cniConfDir: /etc/cni/net.d, excludeNamespaces: [kube-system], ambient: {enabled: true}}, global: {logAsJson: true}}`,
+			values: `{cni: {cniConfDir: /etc/cni/net.d, excludeNamespaces: [kube-system], ambient: {enabled: true}}, global: ` +
+				`{logAsJson: true}}`,
 		},
 		"not for a CNI": {
 			reason: "an IstioCNI takes cni and global",
@@ -242,7 +253,8 @@ func TestSchemaCheck(t *testing.T) {
 }
 
 func TestSchemaCheckMeshConfig(t *testing.T) {
-	have := readSchema(t, "v1.28.3").CheckMeshConfig(map[string]any{"accesLogFile": "x", "enableTracing": true}, "spec.meshConfig")
+	have := readSchema(t, "v1.28.3").CheckMeshConfig(map[string]any{"accesLogFile": "x", "enableTracing": true},
+		"spec.meshConfig")
 	want := []Problem{{
 		Path: "spec.meshConfig.accesLogFile", Pointer: []string{"spec", "meshConfig", "accesLogFile"}, Unknown: true,
 		Message: "unknown field in v1.28.3; did you mean accessLogFile?", Suggestion: "accessLogFile",
@@ -287,7 +299,8 @@ func TestSchemaNil(t *testing.T) {
 	if have := readSchema(t, "v1.28.3").Check(RootIstio, nil, "spec.values"); have != nil {
 		t.Errorf("nil values have nothing wrong, have %v", have)
 	}
-	if have := readSchema(t, "v1.28.3").Check(RootIstio, map[string]any{"nope": 1}, ""); have[0].Path != "nope" || len(have[0].Pointer) != 1 {
+	if have := readSchema(t, "v1.28.3").Check(RootIstio, map[string]any{"nope": 1}, ""); have[0].Path != "nope" ||
+		len(have[0].Pointer) != 1 {
 		t.Errorf("without a prefix the path is relative, is %+v", have[0])
 	}
 }
@@ -310,10 +323,19 @@ func TestParseSchemaErrors(t *testing.T) {
 // TestDamagedSchema: what cannot be understood must not accept values silently.
 func TestDamagedSchema(t *testing.T) {
 	cases := map[string]struct{ reason, data string }{
-		"root":          {reason: "a root is no schema", data: `{"version": "v1.0.0", "roots": {"istio": {"type": 1}}}`},
-		"definition":    {reason: "a definition is no schema", data: `{"version": "v1.0.0", "roots": {"istio": {"$ref": "#/definitions/A"}}, "definitions": {"A": {"type": 1}}}`},
-		"no definition": {reason: "a reference leads nowhere", data: `{"version": "v1.0.0", "roots": {"istio": {"$ref": "#/definitions/A"}}}`},
-		"circle":        {reason: "a reference leads to itself", data: `{"version": "v1.0.0", "roots": {"istio": {"$ref": "#/definitions/A"}}, "definitions": {"A": {"$ref": "#/definitions/A"}}}`},
+		"root": {reason: "a root is no schema", data: `{"version": "v1.0.0", "roots": {"istio": {"type": 1}}}`},
+		"definition": {
+			reason: "a definition is no schema",
+			data:   `{"version": "v1.0.0", "roots": {"istio": {"$ref": "#/definitions/A"}}, "definitions": {"A": {"type": 1}}}`,
+		},
+		"no definition": {
+			reason: "a reference leads nowhere", data: `{"version": "v1.0.0", "roots": {"istio": {"$ref": "#/definitions/A"}}}`,
+		},
+		"circle": {
+			reason: "a reference leads to itself",
+			data: `{"version": "v1.0.0", "roots": {"istio": {"$ref": "#/definitions/A"}}, "definitions": {"A": {"$ref": ` +
+				`"#/definitions/A"}}}`,
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -375,7 +397,8 @@ func TestCutSchema(t *testing.T) {
 		}
 		cut := cutSchema(data)
 		if cut == nil {
-			t.Errorf("%s: the file is parsed as a whole, which is slow: releases/schema writes it in another way than cutSchema expects", version)
+			t.Errorf("%s: the file is parsed as a whole, which is slow: releases/schema writes it in another way than "+
+				"cutSchema expects", version)
 			continue
 		}
 		parsed, err := ParseSchema(append([]byte(" "), data...)) // with a space that no schema has
@@ -412,8 +435,8 @@ func TestSchemasAreSmall(t *testing.T) {
 	}
 }
 
-// TestChartsMatchSchemas checks the schemas against what the charts of the same version say themselves: all default values,
-// and the values of all profiles.
+// TestChartsMatchSchemas checks the schemas against what the charts of the same version say themselves: all default
+// values, and the values of all profiles.
 func TestChartsMatchSchemas(t *testing.T) {
 	// What the schemas rightly do not accept, and why.
 	known := map[string]string{
@@ -539,7 +562,9 @@ func FuzzSchemaCheck(f *testing.F) {
 		}
 		for _, root := range []string{RootIstio, RootCNI, RootMeshConfig} {
 			problems := s.Check(root, plain, "spec.values")
-			if again := s.Check(root, plain, "spec.values"); !slices.EqualFunc(problems, again, func(a, b Problem) bool { return a.String() == b.String() }) {
+			if again := s.Check(root, plain, "spec.values"); !slices.EqualFunc(problems, again, func(a, b Problem) bool {
+				return a.String() == b.String()
+			}) {
 				t.Errorf("two checks of the same values differ:\n%v\n%v", problems, again)
 			}
 			for _, p := range problems {
@@ -572,7 +597,9 @@ func BenchmarkCheck(b *testing.B) {
 		b.Fatal(err)
 	}
 	values := map[string]any{
-		"pilot":      map[string]any{"env": map[string]any{"A": "b"}, "resources": map[string]any{"requests": map[string]any{"cpu": "1"}}},
+		"pilot": map[string]any{
+			"env": map[string]any{"A": "b"}, "resources": map[string]any{"requests": map[string]any{"cpu": "1"}},
+		},
 		"meshConfig": map[string]any{"accessLogFile": "/dev/stdout", "defaultConfig": map[string]any{"concurrency": 2}},
 	}
 	for b.Loop() {

@@ -64,7 +64,8 @@ func export(src fs.FS, version, out string) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
 	for name, dir := range chartDirs {
-		if err := exportChart(src, dir, filepath.Join(tmp, name), filepath.Join(tmp, "defaults", name+".json"), version); err != nil {
+		if err := exportChart(src, dir, filepath.Join(tmp, name), filepath.Join(tmp, "defaults", name+".json"),
+			version); err != nil {
 			return fmt.Errorf("chart %s: %w", name, err)
 		}
 	}

@@ -37,7 +37,8 @@ import (
 )
 
 func main() {
-	docs := flag.String("docs", "", "file of descriptions to bring up to date; run the versions in ascending order, the last one wins")
+	docs := flag.String("docs", "",
+		"file of descriptions to bring up to date; run the versions in ascending order, the last one wins")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "usage: schema [-docs FILE] vX.Y.Z.json")

@@ -8,9 +8,9 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 )
 
-// overlay types the keys that the charts honour and Istio's types lack, by "Definition.key" or, wherever it occurs, "key".
-// An entry takes effect only in the versions whose charts really default or read the key; it never replaces what the
-// types say. A key that is missing here still works: it gets the type of its default, or any.
+// overlay types the keys that the charts honour and Istio's types lack, by "Definition.key" or, wherever it occurs,
+// "key". An entry takes effect only in the versions whose charts really default or read the key; it never replaces what
+// the types say. A key that is missing here still works: it gets the type of its default, or any.
 var overlay = map[string]func(*generator) *node{
 	// Environment variables are strings everywhere.
 	"env": func(*generator) *node { return stringMap() },
@@ -40,13 +40,15 @@ var overlay = map[string]func(*generator) *node{
 	"ProxyConfig.capNetBindService": func(*generator) *node { return scalar("boolean", "string") },
 }
 
-// corrections replace what the types say and the charts contradict, by "Definition.key" or, for free objects wherever they
-// occur, "key".
+// corrections replace what the types say and the charts contradict, by "Definition.key" or, for free objects wherever
+// they occur, "key".
 var corrections = map[string]func(*generator) *node{
 	// The type is the NodeSelector of a node affinity; the chart writes the value into a Pod's nodeSelector, a map.
 	"WaypointConfig.nodeSelector": func(*generator) *node { return stringMap() },
 	// The type is a list of objects; the chart appends the list to the arguments of a container.
-	"PilotConfig.extraContainerArgs": func(*generator) *node { return &node{Type: types{"array"}, Items: scalar("string")} },
+	"PilotConfig.extraContainerArgs": func(*generator) *node {
+		return &node{Type: types{"array"}, Items: scalar("string")}
+	},
 	// Free objects that the charts copy to where Kubernetes wants a map of strings.
 	"defaultNodeSelector":               func(*generator) *node { return stringMap() },
 	"deploymentLabels":                  func(*generator) *node { return stringMap() },

@@ -114,7 +114,9 @@ var wellKnownMessages = map[string]func() *node{
 	"IntOrString": intOrString,
 	// The protobuf says map<string,string> and string; the charts copy them into a Pod, where 0.5 and 2 are
 	// quantities as good as "500m".
-	"Resources":               func() *node { return closed(props{"limits": mapOf(quantity()), "requests": mapOf(quantity())}) },
+	"Resources": func() *node {
+		return closed(props{"limits": mapOf(quantity()), "requests": mapOf(quantity())})
+	},
 	"ResourcesRequestsConfig": func() *node { return closed(props{"cpu": quantity(), "memory": quantity()}) },
 }
 

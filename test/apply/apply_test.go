@@ -19,13 +19,15 @@ import (
 
 // knownWarnings are what the server says about objects that Istio's charts want to be as they are, and why it may.
 var knownWarnings = map[string]string{
-	"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice":                                                                                     "the charts up to 1.27 name a remote istiod so, for older servers",
-	`spec.template.metadata.annotations[container.apparmor.security.beta.kubernetes.io/install-cni]: deprecated since v1.30; use the "appArmorProfile" field instead`: "the CNI chart's, for older servers",
+	"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice": "the charts up to 1.27 name a remote " +
+		"istiod so, for older servers",
+	`spec.template.metadata.annotations[container.apparmor.security.beta.kubernetes.io/install-cni]: deprecated since ` +
+		`v1.30; use the "appArmorProfile" field instead`: "the CNI chart's, for older servers",
 	`unrecognized format "binary"`: "a field of Istio's VirtualService; the format says nothing to the server",
 }
 
-// TestAccepted renders every bundled version with several profiles, and expects that the server would take every object,
-// without unknown fields and without a word about deprecation.
+// TestAccepted renders every bundled version with several profiles, and expects that the server would take every
+// object, without unknown fields and without a word about deprecation.
 func TestAccepted(t *testing.T) {
 	s := connect(t)
 	s.namespace(t, "istio-system")
@@ -34,10 +36,16 @@ func TestAccepted(t *testing.T) {
 		spec    string
 		options lateen.Options
 	}{
-		"default":   {reason: "what most have, with Istio's CRDs", options: lateen.Options{CRDs: true}},
-		"revisions": {reason: "names with the revision in them, and no default validator", spec: "  updateStrategy: {type: RevisionBased}\n"},
-		"ambient":   {reason: "other environment, other rules for the role", spec: "  profile: ambient\n"},
-		"openshift": {reason: "other values, on a server that does not know OpenShift's kinds", spec: "  profile: openshift\n", options: lateen.Options{Platform: "openshift"}},
+		"default": {reason: "what most have, with Istio's CRDs", options: lateen.Options{CRDs: true}},
+		"revisions": {
+			reason: "names with the revision in them, and no default validator",
+			spec:   "  updateStrategy: {type: RevisionBased}\n",
+		},
+		"ambient": {reason: "other environment, other rules for the role", spec: "  profile: ambient\n"},
+		"openshift": {
+			reason: "other values, on a server that does not know OpenShift's kinds", spec: "  profile: openshift\n",
+			options: lateen.Options{Platform: "openshift"},
+		},
 		"remote": {
 			reason: "webhooks and no istiod, or an istiod for it elsewhere",
 			spec:   "  profile: remote\n  values: {global: {remotePilotAddress: 192.0.2.1}}\n",
@@ -62,7 +70,8 @@ func (s server) accepts(t *testing.T, reason string, objects []*unstructured.Uns
 	t.Helper()
 	strict := client.WithFieldValidation(s.client, metav1.FieldValidationStrict)
 	for _, o := range objects {
-		err := strict.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(o), client.DryRunAll, client.ForceOwnership, client.FieldOwner(owner.Field))
+		err := strict.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(o), client.DryRunAll,
+			client.ForceOwnership, client.FieldOwner(owner.Field))
 		if err != nil {
 			t.Errorf("%s: %s: %v", reason, kindAndName(o), err)
 		}
@@ -87,11 +96,16 @@ func TestSecondApply(t *testing.T) {
 	}
 	var cases []test
 	for _, version := range lateen.Versions() {
-		cases = append(cases, test{name: version, reason: "a rendering is applied again and again", spec: "  version: " + version + "\n"})
+		cases = append(cases, test{
+			name: version, reason: "a rendering is applied again and again", spec: "  version: " + version + "\n",
+		})
 	}
 	cases = append(
 		cases,
-		test{name: "revisions", reason: "the injector of a revision has a name of its own", spec: "  updateStrategy: {type: RevisionBased}\n"},
+		test{
+			name: "revisions", reason: "the injector of a revision has a name of its own",
+			spec: "  updateStrategy: {type: RevisionBased}\n",
+		},
 		test{
 			name: "remote", reason: "the istiod of another cluster fills in the webhooks of this one",
 			spec: "  profile: remote\n  values: {global: {remotePilotAddress: 192.0.2.1}}\n",
@@ -158,8 +172,9 @@ func (s server) apply(t *testing.T, objects []*unstructured.Unstructured) map[st
 	})
 }
 
-// actAsIstiod changes the webhooks as istiod does when it has a certificate: it reads each configuration, puts in the CA bundle
-// and, into validating ones, the failure policy Fail, and updates it (pkg/webhooks in Istio, the same in all versions).
+// actAsIstiod changes the webhooks as istiod does when it has a certificate: it reads each configuration, puts in the
+// CA bundle and, into validating ones, the failure policy Fail, and updates it (pkg/webhooks in Istio, the same in all
+// versions).
 func (s server) actAsIstiod(t *testing.T, objects []*unstructured.Unstructured) {
 	t.Helper()
 	kinds := map[string]int{}

@@ -57,8 +57,10 @@ func TestAdmission(t *testing.T) {
 		},
 		"all together": {
 			reason: "what the user guide writes",
-			object: resource("Istio", "mesh", `{version: v1.28-latest, namespace: a, profile: demo, updateStrategy: {type: RevisionBased, `+
-				`inactiveRevisionDeletionGracePeriodSeconds: 30}, values: {global: {istioNamespace: a}, pilot: {env: {A: "true"}}}}`),
+			object: resource("Istio", "mesh",
+				`{version: v1.28-latest, namespace: a, profile: demo, updateStrategy: {type: RevisionBased, `+
+					`inactiveRevisionDeletionGracePeriodSeconds: 30}, values: {global: {istioNamespace: a}, pilot: {env: {A: `+
+					`"true"}}}}`),
 		},
 		"move an Istio": {
 			reason: "a control plane cannot be moved",
@@ -68,9 +70,11 @@ func TestAdmission(t *testing.T) {
 		},
 		"move an IstioRevision": {
 			reason: "the same",
-			before: resource("IstioRevision", "mesh", "{version: v1.28.3, namespace: a, values: {revision: mesh, global: {istioNamespace: a}}}"),
-			object: resource("IstioRevision", "mesh", "{version: v1.28.3, namespace: b, values: {revision: mesh, global: {istioNamespace: b}}}"),
-			want:   immutable,
+			before: resource("IstioRevision", "mesh",
+				"{version: v1.28.3, namespace: a, values: {revision: mesh, global: {istioNamespace: a}}}"),
+			object: resource("IstioRevision", "mesh",
+				"{version: v1.28.3, namespace: b, values: {revision: mesh, global: {istioNamespace: b}}}"),
+			want: immutable,
 		},
 		"move an IstioCNI": {
 			reason: "the same",
@@ -110,8 +114,9 @@ func TestAdmission(t *testing.T) {
 		},
 		"a revision of another name": {
 			reason: "the name is the revision",
-			object: resource("IstioRevision", "mesh", "{version: v1.28.3, namespace: a, values: {revision: other, global: {istioNamespace: a}}}"),
-			want:   revision,
+			object: resource("IstioRevision", "mesh",
+				"{version: v1.28.3, namespace: a, values: {revision: other, global: {istioNamespace: a}}}"),
+			want: revision,
 		},
 		"a revision of no name": {
 			reason: "only the default one may have none",
@@ -176,8 +181,8 @@ func TestAdmission(t *testing.T) {
 	}
 }
 
-// TestDefaults is what the server adds to a resource that says nothing. It must be what a pipeline takes for granted, or else a
-// resource would mean something else once it is in a cluster.
+// TestDefaults is what the server adds to a resource that says nothing. It must be what a pipeline takes for granted,
+// or else a resource would mean something else once it is in a cluster.
 func TestDefaults(t *testing.T) {
 	s := connect(t)
 	const mesh = "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata: {name: mesh}\n"
@@ -226,13 +231,17 @@ func TestColumns(t *testing.T) {
 			reason: "the table of the user guide; the last two with -o wide only",
 			object: resource("Istio", "mesh", "{version: v1.28.3, namespace: a, profile: demo}") +
 				"status: {state: Healthy, activeRevisionName: mesh, revisions: {total: 3, ready: 2, inUse: 1}}\n",
-			header: []string{"NAME", "REVISIONS", "READY", "IN USE", "ACTIVE REVISION", "STATUS", "VERSION", "AGE", "NAMESPACE", "PROFILE"},
-			cells:  []string{"mesh", "3", "2", "1", "mesh", "Healthy", "v1.28.3", "", "a", "demo"},
+			header: []string{
+				"NAME", "REVISIONS", "READY", "IN USE", "ACTIVE REVISION", "STATUS", "VERSION", "AGE", "NAMESPACE", "PROFILE",
+			},
+			cells: []string{"mesh", "3", "2", "1", "mesh", "Healthy", "v1.28.3", "", "a", "demo"},
 		},
 		"istiorev": {
 			reason: "the short name; Ready and In use are conditions",
-			object: resource("IstioRevision", "mesh", "{version: v1.28.3, namespace: a, values: {revision: mesh, global: {istioNamespace: a}}}") +
-				"status: {type: Local, state: Healthy, conditions: [{type: Ready, status: 'True'}, {type: InUse, status: 'False'}]}\n",
+			object: resource("IstioRevision", "mesh",
+				"{version: v1.28.3, namespace: a, values: {revision: mesh, global: {istioNamespace: a}}}") +
+				"status: {type: Local, state: Healthy, conditions: [{type: Ready, status: 'True'}, {type: InUse, status: " +
+				"'False'}]}\n",
 			header: []string{"NAME", "TYPE", "READY", "STATUS", "IN USE", "VERSION", "AGE"},
 			cells:  []string{"mesh", "Local", "True", "Healthy", "False", "v1.28.3", ""},
 		},

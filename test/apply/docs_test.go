@@ -24,10 +24,12 @@ import (
 
 // pages are the reference pages, by the kind they are about, and CRDs what they have to agree with.
 var pages = map[string]struct{ page, crd string }{
-	v1.KindIstio:            {"../../docs/spec/istio.md", "../../config/crd/sailoperator.io_istios.yaml"},
-	v1.KindIstioRevision:    {"../../docs/spec/istiorevision.md", "../../config/crd/sailoperator.io_istiorevisions.yaml"},
-	v1.KindIstioRevisionTag: {"../../docs/spec/istiorevisiontag.md", "../../config/crd/sailoperator.io_istiorevisiontags.yaml"},
-	v1.KindIstioCNI:         {"../../docs/spec/istiocni.md", "../../config/crd/sailoperator.io_istiocnis.yaml"},
+	v1.KindIstio:         {"../../docs/spec/istio.md", "../../config/crd/sailoperator.io_istios.yaml"},
+	v1.KindIstioRevision: {"../../docs/spec/istiorevision.md", "../../config/crd/sailoperator.io_istiorevisions.yaml"},
+	v1.KindIstioRevisionTag: {
+		"../../docs/spec/istiorevisiontag.md", "../../config/crd/sailoperator.io_istiorevisiontags.yaml",
+	},
+	v1.KindIstioCNI: {"../../docs/spec/istiocni.md", "../../config/crd/sailoperator.io_istiocnis.yaml"},
 }
 
 // read gives the text of a file.
@@ -42,8 +44,8 @@ func read(t *testing.T, path string) string {
 
 var yamlBlock = regexp.MustCompile("(?s)\n```yaml\n(.*?)\n```\n")
 
-// TestDocsExamples expects that the server takes every resource in the documentation, and that all but tags, which need their
-// target beside them, can be rendered.
+// TestDocsExamples expects that the server takes every resource in the documentation, and that all but tags, which need
+// their target beside them, can be rendered.
 func TestDocsExamples(t *testing.T) {
 	s := connect(t)
 	files, err := filepath.Glob("../../docs/spec/*.md")
@@ -85,17 +87,30 @@ func TestDocsNulls(t *testing.T) {
 		// want is what becomes of the values, or a part of what kubectl says.
 		want string
 	}{
-		{"a null takes the chart's default away", "create", "{pilot: {traceSampling: null}}", `{"pilot":{"traceSampling":null}}`},
-		{"applied by the server, too", "apply --server-side", "{pilot: {traceSampling: null}}", `{"pilot":{"traceSampling":null}}`},
+		{
+			"a null takes the chart's default away", "create", "{pilot: {traceSampling: null}}",
+			`{"pilot":{"traceSampling":null}}`,
+		},
+		{
+			"applied by the server, too", "apply --server-side", "{pilot: {traceSampling: null}}",
+			`{"pilot":{"traceSampling":null}}`,
+		},
 		{"applied by kubectl, it is lost", "apply", "{pilot: {traceSampling: null}}", `{"pilot":{}}`},
-		{"where the values are listed, it is dropped", "create", "{global: {proxy: {tracer: null}}}", `{"global":{"proxy":{}}}`},
-		{"or rejected", "apply --server-side", "{global: {proxy: {tracer: null}}}", "spec.values.global.proxy.tracer: Invalid value"},
+		{
+			"where the values are listed, it is dropped", "create", "{global: {proxy: {tracer: null}}}",
+			`{"global":{"proxy":{}}}`,
+		},
+		{
+			"or rejected", "apply --server-side", "{global: {proxy: {tracer: null}}}",
+			"spec.values.global.proxy.tracer: Invalid value",
+		},
 	} {
 		file := filepath.Join(t.TempDir(), "istio.yaml")
 		if err := os.WriteFile(file, []byte(resource("Istio", "nulls", "{values: "+c.values+"}")), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := s.kubectl(t.Context(), t, append(strings.Fields(c.command), "-f", file, "--dry-run=server", "-o", "jsonpath={.spec.values}")...)
+		got, err := s.kubectl(t.Context(), t,
+			append(strings.Fields(c.command), "-f", file, "--dry-run=server", "-o", "jsonpath={.spec.values}")...)
 		if err != nil {
 			got = err.Error()
 		}
@@ -105,7 +120,8 @@ func TestDocsNulls(t *testing.T) {
 	}
 }
 
-// TestDocsFields expects that a page names every field of its kind, with its default and its possible values, and every column.
+// TestDocsFields expects that a page names every field of its kind, with its default and its possible values, and every
+// column.
 func TestDocsFields(t *testing.T) {
 	for kind, p := range pages {
 		t.Run(kind, func(t *testing.T) {
@@ -141,7 +157,8 @@ func TestDocsFields(t *testing.T) {
 					}
 				}
 			}
-			for name := range strings.FieldsSeq(strings.Join(regexp.MustCompile("(?m)^\\| `((?:spec|status)\\.\\S+)` \\|").FindAllString(page, -1), " ")) {
+			for name := range strings.FieldsSeq(
+				strings.Join(regexp.MustCompile("(?m)^\\| `((?:spec|status)\\.\\S+)` \\|").FindAllString(page, -1), " ")) {
 				if name = strings.Trim(name, "|`"); name == "" {
 					continue
 				}
@@ -187,7 +204,8 @@ func (s schema) leaves(path string, into map[string]schema) {
 	}
 }
 
-// TestDocsReasons expects that every reason of the API is explained, and that every condition and reason in a table exists.
+// TestDocsReasons expects that every reason of the API is explained, and that every condition and reason in a table
+// exists.
 func TestDocsReasons(t *testing.T) {
 	typed := func(name string) map[string]bool {
 		return constants(t, func(c *ast.ValueSpec) bool {
@@ -279,8 +297,8 @@ func conditionRows(page string) []conditionRow {
 
 var (
 	code = regexp.MustCompile("`[^`]+`")
-	// variable separates what is the same in every message of a kind: a name in <>, with its quotes, or the beginning of an error
-	// that was wrapped.
+	// variable separates what is the same in every message of a kind: a name in <>, with its quotes, or the beginning of
+	// an error that was wrapped.
 	variable = regexp.MustCompile(`"?<[^>]*>"?|: `)
 )
 
@@ -324,8 +342,8 @@ func TestDocsMessages(t *testing.T) {
 	}
 }
 
-// literals are the strings in the Go code below some directories, without the tests. Strings that are put together with + count
-// as one.
+// literals are the strings in the Go code below some directories, without the tests. Strings that are put together with
+// + count as one.
 func literals(t *testing.T, roots ...string) []string {
 	t.Helper()
 	found := map[string]bool{}

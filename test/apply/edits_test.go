@@ -370,7 +370,8 @@ func TestInvalid(t *testing.T) {
 		},
 		{
 			"a variable has a value or a source", "Deployment istiod-invalid",
-			`[{"op":"replace","path":"/spec/template/spec/containers/0/env/0","value":{"name":"REVISION","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}}]`,
+			`[{"op":"replace","path":"/spec/template/spec/containers/0/env/0","value":{"name":"REVISION","valueFrom":{` +
+				`"fieldRef":{"fieldPath":"metadata.name"}}}}]`,
 		},
 		{
 			"a probe asks in one way", "Deployment istiod-invalid",

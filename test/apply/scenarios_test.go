@@ -29,8 +29,8 @@ var elsewhere = map[string]string{
 	"ServiceMonitor.monitoring.coreos.com":        "the Prometheus operator's",
 }
 
-// TestScenarios builds every folder of examples/kustomize with the real kustomize, and expects that the server would take every
-// object.
+// TestScenarios builds every folder of examples/kustomize with the real kustomize, and expects that the server would
+// take every object.
 func TestScenarios(t *testing.T) {
 	s := connect(t)
 	path := functions(t)
@@ -55,9 +55,10 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// TestScenariosTwice applies every folder of examples/kustomize to a server that has nothing but CRDs and namespaces, as
-// Flux does, and then once more: the second time changes no object. Nor does it as kubectl does, without asking first
-// whether there is a difference, but for what the server itself notes when an object is applied for the second time.
+// TestScenariosTwice applies every folder of examples/kustomize to a server that has nothing but CRDs and namespaces,
+// as Flux does, and then once more: the second time changes no object. Nor does it as kubectl does, without asking
+// first whether there is a difference, but for what the server itself notes when an object is applied for the second
+// time.
 func TestScenariosTwice(t *testing.T) {
 	s := connectTo(t, cluster.Start(t, cluster.WithoutWebhooks())) // there is no istiod that would answer
 	if err := s.installCRDs(t.Context()); err != nil {

@@ -1,5 +1,5 @@
-// Package apply brings what Lateen renders, and its CRDs, to a real API server: what it accepts, what it says no to, and what
-// is left to change when the same output is applied a second time.
+// Package apply brings what Lateen renders, and its CRDs, to a real API server: what it accepts, what it says no to,
+// and what is left to change when the same output is applied a second time.
 package apply
 
 import (
@@ -80,7 +80,8 @@ func connectTo(t *testing.T, c *cluster.Cluster) server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.manager = ssa.NewResourceManager(s.client, polling.NewStatusPoller(s.client, s.client.RESTMapper(), polling.Options{}), owner)
+	s.manager = ssa.NewResourceManager(s.client,
+		polling.NewStatusPoller(s.client, s.client.RESTMapper(), polling.Options{}), owner)
 	s.manager.SetConcurrency(4)
 	return s
 }
@@ -159,7 +160,8 @@ func (w *warnings) take() []string {
 
 // istio is an Istio. The lines of its spec are indented by two.
 func istio(name, spec string) string {
-	return "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: " + name + "\nspec:\n  namespace: istio-system\n" + spec
+	return "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: " + name +
+		"\nspec:\n  namespace: istio-system\n" + spec
 }
 
 // render gives the objects of a resource.
@@ -208,7 +210,8 @@ func tool(t *testing.T, name string) string {
 // kubectl runs kubectl as the administrator of the shared cluster and gives what it prints.
 func (s server) kubectl(ctx context.Context, t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(ctx, tool(t, "kubectl"), append([]string{"--kubeconfig=" + s.Kubeconfig, "--cache-dir=" + t.TempDir()}, args...)...)
+	cmd := exec.CommandContext(ctx, tool(t, "kubectl"),
+		append([]string{"--kubeconfig=" + s.Kubeconfig, "--cache-dir=" + t.TempDir()}, args...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

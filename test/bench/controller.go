@@ -25,8 +25,9 @@ import (
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
-// The controller is measured as a process that knows nothing of it, on a real API server with as many pods as asked for. Nothing
-// else writes there while it is measured: no kubelet, no other controller. The peer then does the same job with the same pods.
+// The controller is measured as a process that knows nothing of it, on a real API server with as many pods as asked
+// for. Nothing else writes there while it is measured: no kubelet, no other controller. The peer then does the same job
+// with the same pods.
 
 // operation is what was measured of a program.
 type operation struct {
@@ -46,7 +47,8 @@ type operation struct {
 	EventMicroseconds float64 `json:"cpuMicrosecondsPerPodEvent"`
 	Events            int     `json:"podEvents"`
 	EventsPerSecond   float64 `json:"podEventsPerSecond"`
-	// Reconciles and Renderings are those of the churn, and Writes what the API server was asked to change while nothing happened.
+	// Reconciles and Renderings are those of the churn, and Writes what the API server was asked to change while nothing
+	// happened.
 	Reconciles float64 `json:"reconcilesDuringChurn"`
 	Renderings float64 `json:"renderingsDuringChurn"`
 	IdleWrites float64 `json:"writesWhileIdle"`
@@ -92,7 +94,8 @@ func controllers(ctx context.Context, s settings) (r report, err error) {
 	if err != nil {
 		return r, err
 	}
-	say("each pod is %d bytes of JSON, and its metadata %d bytes on the wire, which take %.0f us to decode", one.Whole, one.Wire, one.DecodeMicroseconds)
+	say("each pod is %d bytes of JSON, and its metadata %d bytes on the wire, which take %.0f us to decode", one.Whole,
+		one.Wire, one.DecodeMicroseconds)
 	if err := in.mesh.controlPlanes(ctx); err != nil {
 		return r, fmt.Errorf("creating control planes: %w", err)
 	}
@@ -135,7 +138,8 @@ func newSetting(s settings, c *cluster.Cluster, dir string) (*setting, error) {
 
 // sample is what one pod is, and the least that an event of it can cost.
 type sample struct {
-	// Whole and Metadata are bytes of JSON; Wire is the metadata as it comes over the wire, and Managed what of it says who wrote which field.
+	// Whole and Metadata are bytes of JSON; Wire is the metadata as it comes over the wire, and Managed what of it says
+	// who wrote which field.
 	Whole    int `json:"json"`
 	Metadata int `json:"metadataJSON"`
 	Wire     int `json:"metadataOnTheWire"`
@@ -187,13 +191,17 @@ func (s *setting) programs(ctx context.Context) ([]program, error) {
 	}
 	out := []program{{
 		name: "lateen-controller", file: filepath.Join(bin, "lateen-controller"), first: true, counts: true,
-		args: []string{"--kubeconfig=" + s.Kubeconfig, "--leader-elect=false", "--metrics-insecure", "--health-probe-bind-address=0"},
+		args: []string{
+			"--kubeconfig=" + s.Kubeconfig, "--leader-elect=false", "--metrics-insecure", "--health-probe-bind-address=0",
+		},
 	}}
 	if s.pods > s.peerPods {
 		say("no peer: it would need some GB of memory for so many pods (-peer-pods)")
 		return out, nil
 	}
-	peer := program{name: "peer: whole pods, listed", file: filepath.Join(s.dir, "peer"), args: []string{"--kubeconfig=" + s.Kubeconfig}}
+	peer := program{
+		name: "peer: whole pods, listed", file: filepath.Join(s.dir, "peer"), args: []string{"--kubeconfig=" + s.Kubeconfig},
+	}
 	build := exec.CommandContext(ctx, "go", "build", "-o", peer.file, "./test/bench/peer")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
@@ -216,7 +224,8 @@ func (s *setting) measure(ctx context.Context, p program) (o operation, err erro
 		}
 		err = errors.Join(s.knows(ctx, p, installer), s.rests(ctx, installer))
 		now, peak, err2 := installer.memory()
-		say("the first start, which brings all objects: %.1f s, %.0f MB, at most %.0f MB", time.Since(installer.began).Seconds(), now, peak)
+		say("the first start, which brings all objects: %.1f s, %.0f MB, at most %.0f MB",
+			time.Since(installer.began).Seconds(), now, peak)
 		installer.stop()
 		if err := errors.Join(err, err2); err != nil {
 			return o, err
@@ -245,7 +254,8 @@ func (s *setting) measure(ctx context.Context, p program) (o operation, err erro
 	if o.StartMB, o.PeakMB, err = process.memory(); err != nil {
 		return o, err
 	}
-	say("started: %.1f s, %.0f MB, at most %.0f MB, %.2f s of CPU time", o.FirstStatusSeconds, o.StartMB, o.PeakMB, o.StartCPUSeconds)
+	say("started: %.1f s, %.0f MB, at most %.0f MB, %.2f s of CPU time", o.FirstStatusSeconds, o.StartMB, o.PeakMB,
+		o.StartCPUSeconds)
 	if err := s.idleness(ctx, process, &o); err != nil {
 		return o, err
 	}
@@ -253,7 +263,8 @@ func (s *setting) measure(ctx context.Context, p program) (o operation, err erro
 	if err := s.churn(ctx, p, process, &o); err != nil {
 		return o, err
 	}
-	say("churn: %.0f us of CPU time for each event, %.0f reconciles and %.0f renderings for %d events", o.EventMicroseconds, o.Reconciles, o.Renderings, o.Events)
+	say("churn: %.0f us of CPU time for each event, %.0f reconciles and %.0f renderings for %d events",
+		o.EventMicroseconds, o.Reconciles, o.Renderings, o.Events)
 	o.ChurnMB, o.PeakMB, err = process.memory()
 	return o, err
 }
@@ -390,7 +401,8 @@ func wait(ctx context.Context, d time.Duration) error {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// writes is how often the API server was asked to change something, by anybody but itself, whose leases and events those are not.
+// writes is how often the API server was asked to change something, by anybody but itself, whose leases and events
+// those are not.
 func (s *setting) writes(ctx context.Context) (float64, error) {
 	all, err := scrape(ctx, s.http, s.URL+"/metrics")
 	return all.sum("apiserver_request_total", func(label func(string) string) bool {
@@ -418,7 +430,8 @@ func (s *setting) churn(ctx context.Context, p program, process *process, o *ope
 	}
 	o.Events = s.events / eventsPerStep * eventsPerStep
 	o.EventsPerSecond = float64(o.Events) / time.Since(begin).Seconds()
-	// What waits in the program is done by then. Nobody asks it for its counters meanwhile: that costs it more than the events.
+	// What waits in the program is done by then. Nobody asks it for its counters meanwhile: that costs it more than the
+	// events.
 	if err := wait(ctx, settled); err != nil {
 		return err
 	}
@@ -464,7 +477,9 @@ func table(list []operation) [][]string {
 	row("CPU of the start", " s", 2, true, func(o operation) float64 { return o.StartCPUSeconds })
 	row("CPU when idle, each second", " ms", 2, false, func(o operation) float64 { return o.IdleMilliseconds })
 	row("CPU of a pod event", " us", 0, true, func(o operation) float64 { return o.EventMicroseconds })
-	row("reconciles for each pod event", "", 3, false, func(o operation) float64 { return o.Reconciles / float64(o.Events) })
+	row("reconciles for each pod event", "", 3, false, func(o operation) float64 {
+		return o.Reconciles / float64(o.Events)
+	})
 	row("renderings during churn", "", 0, false, func(o operation) float64 { return o.Renderings })
 	row("writes when idle", "", 0, false, func(o operation) float64 { return o.IdleWrites })
 	return rows

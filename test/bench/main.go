@@ -1,12 +1,12 @@
-// Command bench measures Lateen against peers, in one run, so that ratios hold when the machine is busy or slow. It prints a
-// table for each subject and writes it as JSON to bench/results/.
+// Command bench measures Lateen against peers, in one run, so that ratios hold when the machine is busy or slow. It
+// prints a table for each subject and writes it as JSON to bench/results/.
 //
 //	make bench                    everything, with 10,000 pods in the cluster
 //	make bench PODS=100000        more of them
 //	make bench ONLY=usage,render  some subjects
 //
-// The subjects are render (whole commands), usage (the index of who uses which revision, in this process) and controller (the
-// program, on a real control plane). docs/performance.md explains the figures.
+// The subjects are render (whole commands), usage (the index of who uses which revision, in this process) and
+// controller (the program, on a real control plane). docs/performance.md explains the figures.
 package main
 
 import (
@@ -53,10 +53,12 @@ func main() {
 	var s settings
 	flag.IntVar(&s.rounds, "rounds", 15, "render: measured rounds; each runs every command of a comparison once")
 	flag.IntVar(&s.pods, "pods", 10_000, "controller: pods in the cluster, twenty in a namespace")
-	flag.IntVar(&s.peerPods, "peer-pods", 20_000, "controller: the most pods with which the peer is run, which needs 80 KB for each")
+	flag.IntVar(&s.peerPods, "peer-pods", 20_000,
+		"controller: the most pods with which the peer is run, which needs 80 KB for each")
 	flag.IntVar(&s.events, "events", 6_000, "controller: pod events of the churn")
 	flag.DurationVar(&s.idle, "idle", 30*time.Second, "controller: how long nothing happens, for the steady state")
-	flag.StringVar(&s.keep, "keep", "", "controller: directory for the logs and profiles of what is measured; none if empty")
+	flag.StringVar(&s.keep, "keep", "",
+		"controller: directory for the logs and profiles of what is measured; none if empty")
 	only := flag.String("only", "", "what to measure, separated by commas: render, usage, controller; all if empty")
 	out := flag.String("out", filepath.Join("bench", "results"), "directory to write to")
 	flag.Parse()
@@ -109,7 +111,8 @@ type report struct {
 
 func newReport(figures any, rows [][]string) report {
 	return report{
-		Time: time.Now().UTC().Truncate(time.Second), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(),
+		Time: time.Now().UTC().Truncate(time.Second), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		CPUs:    runtime.NumCPU(),
 		Figures: figures, rows: rows,
 	}
 }

@@ -99,7 +99,9 @@ func (m *mesh) controlPlanes(ctx context.Context) error {
 		istio := &v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: name}}
 		istio.Spec.Version, istio.Spec.Namespace = v1.Version(version(revisionsPerMesh-1)), name
 		const never = 1_000_000
-		istio.Spec.UpdateStrategy = &v1.IstioUpdateStrategy{Type: v1.UpdateStrategyRevisionBased, InactiveRevisionDeletionGracePeriodSeconds: new(int64(never))}
+		istio.Spec.UpdateStrategy = &v1.IstioUpdateStrategy{
+			Type: v1.UpdateStrategyRevisionBased, InactiveRevisionDeletionGracePeriodSeconds: new(int64(never)),
+		}
 		if err := m.client.Create(ctx, istio); err != nil {
 			return err
 		}
@@ -107,7 +109,8 @@ func (m *mesh) controlPlanes(ctx context.Context) error {
 			rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: m.revisions[i*revisionsPerMesh+j]}}
 			rev.Spec.Version, rev.Spec.Namespace = v1.Version(version(j)), name
 			rev.Spec.Values = &v1.Values{Raw: fmt.Appendf(nil, `{"global":{"istioNamespace":%q},"revision":%q}`, name, rev.Name)}
-			if err := errors.Join(controllerutil.SetControllerReference(istio, rev, m.client.Scheme()), m.client.Create(ctx, rev)); err != nil {
+			if err := errors.Join(controllerutil.SetControllerReference(istio, rev, m.client.Scheme()),
+				m.client.Create(ctx, rev)); err != nil {
 				return err
 			}
 		}
@@ -155,14 +158,17 @@ func (m *mesh) fill(ctx context.Context, pods int) error {
 		}
 	}
 	err := each(ctx, m.namespaces, func(ctx context.Context, i int) error {
-		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace(i), Labels: map[string]string{"team": strconv.Itoa(i % 100)}}}
+		ns := &corev1.Namespace{
+			ObjectMeta: metav1.ObjectMeta{Name: namespace(i), Labels: map[string]string{"team": strconv.Itoa(i % 100)}},
+		}
 		switch kind(i) {
 		case namespaceSelects:
 			ns.Labels[usage.LabelRevision] = m.revisionOf(i)
 		case tagSelects:
 			ns.Labels[usage.LabelInjection] = "enabled"
 		}
-		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: "default"}} // there is no controller that would
+		// there is no controller that would
+		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: "default"}}
 		return errors.Join(m.client.Create(ctx, ns), m.client.Create(ctx, account))
 	})
 	if err != nil {
@@ -202,8 +208,8 @@ func (m *mesh) oldest(space int) *corev1.Pod {
 // eventsPerStep is how many watch events a step of the churn makes.
 const eventsPerStep = 3
 
-// churn replaces pods, and writes something to others that changes nothing about who uses what. No revision becomes used or
-// unused by it.
+// churn replaces pods, and writes something to others that changes nothing about who uses what. No revision becomes
+// used or unused by it.
 func (m *mesh) churn(ctx context.Context, events int) error {
 	steps := events / eventsPerStep
 	born, touched, gone := make([]*corev1.Pod, steps), make([]*corev1.Pod, steps), make([]*corev1.Pod, steps)
@@ -211,30 +217,36 @@ func (m *mesh) churn(ctx context.Context, events int) error {
 		space := i * 7 % m.namespaces
 		gone[i] = m.oldest(space)
 		born[i] = m.next(space)
-		touched[i] = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace(space), Name: m.pods[space][len(m.pods[space])/2]}}
+		touched[i] = &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace(space), Name: m.pods[space][len(m.pods[space])/2]},
+		}
 	}
 	return each(ctx, steps, func(ctx context.Context, i int) error {
-		patch := client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"metadata":{"annotations":{"example.com/seen":"%d"}}}`, m.made+i))
+		patch := client.RawPatch("application/merge-patch+json",
+			fmt.Appendf(nil, `{"metadata":{"annotations":{"example.com/seen":"%d"}}}`, m.made+i))
 		if err := m.client.Create(ctx, born[i]); err != nil {
 			return err
 		}
-		// The pod in the middle may be one that is still to be created, or is gone again: then it is no event, and there are very few.
+		// The pod in the middle may be one that is still to be created, or is gone again: then it is no event, and there are
+		// very few.
 		if err := client.IgnoreNotFound(m.client.Patch(ctx, touched[i], patch)); err != nil {
 			return err
 		}
 		err := m.client.Delete(ctx, gone[i], client.GracePeriodSeconds(0))
 		if apierrors.IsNotFound(err) {
-			return fmt.Errorf("%s/%s has not been created yet when it is to go: there are too few pods for so much churn", gone[i].Namespace, gone[i].Name)
+			return fmt.Errorf("%s/%s has not been created yet when it is to go: there are too few pods for so much churn",
+				gone[i].Namespace, gone[i].Name)
 		}
 		return err
 	})
 }
 
-// podOf is a pod as injection leaves it: an application, a proxy and what the proxy needs. With what the server adds it is 10 KB
-// as JSON.
+// podOf is a pod as injection leaves it: an application, a proxy and what the proxy needs. With what the server adds it
+// is 10 KB as JSON.
 func podOf(namespace, name, rev string, labelled bool) *corev1.Pod {
 	labels := map[string]string{
-		"app": "reviews", "version": "v1", "pod-template-hash": name[11:20], "app.kubernetes.io/name": "reviews", "app.kubernetes.io/part-of": "bookinfo",
+		"app": "reviews", "version": "v1", "pod-template-hash": name[11:20], "app.kubernetes.io/name": "reviews",
+		"app.kubernetes.io/part-of": "bookinfo",
 	}
 	annotations := map[string]string{
 		"prometheus.io/scrape": "true", "prometheus.io/port": "9080", "kubectl.kubernetes.io/default-container": "reviews",
@@ -242,8 +254,10 @@ func podOf(namespace, name, rev string, labelled bool) *corev1.Pod {
 	}
 	if rev != "" {
 		annotations[usage.LabelRevision] = rev
-		annotations["sidecar.istio.io/status"] = `{"initContainers":["istio-init","istio-proxy"],"containers":null,"volumes":["workload-socket",` +
-			`"credential-socket","workload-certs","istio-envoy","istio-data","istio-podinfo","istio-token","istiod-ca-cert"],"imagePullSecrets":null,"revision":"` + rev + `"}`
+		annotations["sidecar.istio.io/status"] = `{"initContainers":["istio-init","istio-proxy"],"containers":null,` +
+			`"volumes":["workload-socket",` +
+			`"credential-socket","workload-certs","istio-envoy","istio-data","istio-podinfo","istio-token","istiod-ca-cert"],` +
+			`"imagePullSecrets":null,"revision":"` + rev + `"}`
 		labels["security.istio.io/tlsMode"] = "istio"
 		labels["service.istio.io/canonical-name"], labels["service.istio.io/canonical-revision"] = "reviews", "v1"
 	}
@@ -251,8 +265,12 @@ func podOf(namespace, name, rev string, labelled bool) *corev1.Pod {
 		labels[usage.LabelRevision] = rev
 	}
 	requests := corev1.ResourceRequirements{
-		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi")},
-		Limits:   corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2"), corev1.ResourceMemory: resource.MustParse("1Gi")},
+		Requests: corev1.ResourceList{
+			corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi"),
+		},
+		Limits: corev1.ResourceList{
+			corev1.ResourceCPU: resource.MustParse("2"), corev1.ResourceMemory: resource.MustParse("1Gi"),
+		},
 	}
 	probe := func(path string, port int) *corev1.Probe {
 		return &corev1.Probe{
@@ -262,11 +280,22 @@ func podOf(namespace, name, rev string, labelled bool) *corev1.Pod {
 	}
 	env := func(n int, prefix string) []corev1.EnvVar {
 		out := []corev1.EnvVar{
-			{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
-			{Name: "POD_NAMESPACE", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.namespace"}}},
+			{
+				Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{
+					FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"},
+				},
+			},
+			{
+				Name: "POD_NAMESPACE", ValueFrom: &corev1.EnvVarSource{
+					FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.namespace"},
+				},
+			},
 		}
 		for i := range n {
-			out = append(out, corev1.EnvVar{Name: fmt.Sprintf("%s_SETTING_%02d", prefix, i), Value: fmt.Sprintf("https://backend-%02d.%s.svc.cluster.local:8443/v1", i, namespace)})
+			out = append(out, corev1.EnvVar{
+				Name:  fmt.Sprintf("%s_SETTING_%02d", prefix, i),
+				Value: fmt.Sprintf("https://backend-%02d.%s.svc.cluster.local:8443/v1", i, namespace),
+			})
 		}
 		return out
 	}
@@ -280,7 +309,9 @@ func podOf(namespace, name, rev string, labelled bool) *corev1.Pod {
 	volumes := func(names ...string) []corev1.Volume {
 		var out []corev1.Volume
 		for _, n := range names {
-			out = append(out, corev1.Volume{Name: n, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
+			out = append(out, corev1.Volume{
+				Name: n, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}},
+			})
 		}
 		return out
 	}
@@ -289,20 +320,28 @@ func podOf(namespace, name, rev string, labelled bool) *corev1.Pod {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace, Name: name, Labels: labels, Annotations: annotations,
 			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: "apps/v1", Kind: "ReplicaSet", Name: name[:20], UID: "8a5b1f7e-3f0e-4b43-9c5e-0d6a2f6b7c11", Controller: new(true), BlockOwnerDeletion: new(true),
+				APIVersion: "apps/v1", Kind: "ReplicaSet", Name: name[:20], UID: "8a5b1f7e-3f0e-4b43-9c5e-0d6a2f6b7c11",
+				Controller: new(true), BlockOwnerDeletion: new(true),
 			}},
 		},
 		Spec: corev1.PodSpec{
 			NodeName: "node-1", // where nobody runs it
 			Containers: []corev1.Container{{
-				Name: "reviews", Image: "registry.example.com/bookinfo/reviews-v1@sha256:" + strings.Repeat("ab", 32), Env: env(8, "REVIEWS"), Resources: requests,
-				Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 9080}, {Name: "metrics", ContainerPort: 9090}}, VolumeMounts: mounts("tmp", "config"),
+				Name: "reviews", Image: "registry.example.com/bookinfo/reviews-v1@sha256:" + strings.Repeat("ab", 32),
+				Env: env(8, "REVIEWS"), Resources: requests,
+				Ports:         []corev1.ContainerPort{{Name: "http", ContainerPort: 9080}, {Name: "metrics", ContainerPort: 9090}},
+				VolumeMounts:  mounts("tmp", "config"),
 				LivenessProbe: probe("/livez", 9080), ReadinessProbe: probe("/readyz", 9080),
 			}, {
-				Name: "istio-proxy", Image: "registry.example.com/istio/proxyv2@sha256:" + strings.Repeat("cd", 32), Env: env(10, "ISTIO_META"), Resources: requests,
-				Args:         []string{"proxy", "sidecar", "--domain", "$(POD_NAMESPACE).svc.cluster.local", "--proxyLogLevel=warning", "--log_output_level=default:info"},
+				Name: "istio-proxy", Image: "registry.example.com/istio/proxyv2@sha256:" + strings.Repeat("cd", 32),
+				Env: env(10, "ISTIO_META"), Resources: requests,
+				Args: []string{
+					"proxy", "sidecar", "--domain", "$(POD_NAMESPACE).svc.cluster.local", "--proxyLogLevel=warning",
+					"--log_output_level=default:info",
+				},
 				Ports:        []corev1.ContainerPort{{Name: "http-envoy-prom", ContainerPort: 15090}},
-				VolumeMounts: mounts(proxy...), ReadinessProbe: probe("/healthz/ready", 15021), StartupProbe: probe("/healthz/ready", 15021),
+				VolumeMounts: mounts(proxy...), ReadinessProbe: probe("/healthz/ready", 15021),
+				StartupProbe: probe("/healthz/ready", 15021),
 			}},
 			Volumes: volumes(append([]string{"tmp", "config"}, proxy...)...),
 		},

@@ -18,7 +18,8 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// process is a program that runs and is measured from outside: by what the kernel accounts to it, and by its own counters.
+// process is a program that runs and is measured from outside: by what the kernel accounts to it, and by its own
+// counters.
 type process struct {
 	cmd *exec.Cmd
 	// metrics is the URL of its counters, for Prometheus.
@@ -34,7 +35,9 @@ func start(ctx context.Context, dir, name, program string, args ...string) (*pro
 	if err != nil {
 		return nil, err
 	}
-	p := &process{metrics: "http://" + address + "/metrics", log: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
+	p := &process{
+		metrics: "http://" + address + "/metrics", log: filepath.Join(dir, name+".log"), ended: make(chan struct{}),
+	}
 	out, err := os.Create(p.log)
 	if err != nil {
 		return nil, err
@@ -73,7 +76,8 @@ func (p *process) failure() error {
 	select {
 	case <-p.ended:
 		text, err := os.ReadFile(p.log)
-		return errors.Join(fmt.Errorf("%s has ended: %s\n%s", p.cmd.Path, p.cmd.ProcessState, text[max(0, len(text)-4000):]), err)
+		return errors.Join(fmt.Errorf("%s has ended: %s\n%s", p.cmd.Path, p.cmd.ProcessState, text[max(0, len(text)-4000):]),
+			err)
 	default:
 		return nil
 	}
@@ -155,7 +159,8 @@ func scrape(ctx context.Context, client *http.Client, url string) (counters, err
 	return out, nil
 }
 
-// sum adds up the values of a name whose labels something is true for; the value of a histogram is how many it has seen.
+// sum adds up the values of a name whose labels something is true for; the value of a histogram is how many it has
+// seen.
 func (c counters) sum(name string, is func(label func(string) string) bool) float64 {
 	var sum float64
 	for _, m := range c[name].GetMetric() {

@@ -16,7 +16,8 @@ import (
 	"github.com/lateen-io/lateen/internal/release"
 )
 
-// What is measured of rendering is the CPU time (user and system) of finished processes, as the operating system accounts it.
+// What is measured of rendering is the CPU time (user and system) of finished processes, as the operating system
+// accounts it.
 
 // comparison is one job done two ways.
 type comparison struct {
@@ -93,7 +94,8 @@ const userValues = `pilot:
 
 // istio is a resource whose revision has the values that helmArgs gives to helm.
 func istio(name, version string) string {
-	return fmt.Sprintf("apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: %s\nspec:\n  version: %s\n  values:\n    %s",
+	return fmt.Sprintf(
+		"apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: %s\nspec:\n  version: %s\n  values:\n    %s",
 		name, version, strings.ReplaceAll(strings.TrimRight(userValues, "\n"), "\n", "\n    ")+"\n")
 }
 
@@ -111,10 +113,15 @@ func comparisons(render, helm, dir string, rounds int) ([]comparison, error) {
 	}
 	values := func(name string) (string, error) {
 		revision := name
-		return file("values-"+name+".yaml", userValues+"global:\n  istioNamespace: istio-system\n  configValidation: true\nrevision: "+revision+"\n")
+		return file("values-"+name+".yaml",
+			userValues+"global:\n  istioNamespace: istio-system\n  configValidation: true\nrevision: "+revision+"\n")
 	}
 	template := func(release, version, chart, values string) command {
-		return command{args: []string{helm, "template", release, filepath.Join(bundles, version, chart), "-n", "istio-system", "-f", values}}
+		return command{
+			args: []string{
+				helm, "template", release, filepath.Join(bundles, version, chart), "-n", "istio-system", "-f", values,
+			},
+		}
 	}
 	mesh, err := values("mesh")
 	if err != nil {

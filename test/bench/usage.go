@@ -14,9 +14,9 @@ import (
 	"github.com/lateen-io/lateen/test/memory"
 )
 
-// What is measured of usage is the index of who uses which revision, in this process: what a pod takes of memory, and an event of
-// time. Both must be the same for any number of pods, and of revisions. The peer is what an operator has that watches metadata: a
-// cache, all of which is read to answer for the one revision that an event is about.
+// What is measured of usage is the index of who uses which revision, in this process: what a pod takes of memory, and
+// an event of time. Both must be the same for any number of pods, and of revisions. The peer is what an operator has
+// that watches metadata: a cache, all of which is read to answer for the one revision that an event is about.
 
 // indexFigure is what was measured at one size.
 type indexFigure struct {
@@ -26,8 +26,8 @@ type indexFigure struct {
 	// BytesPerPod is all that the index takes, divided by the pods; Later after all pods have been replaced five times.
 	BytesPerPod      float64 `json:"bytesPerPod"`
 	BytesPerPodLater float64 `json:"bytesPerPodLater"`
-	// Times are in nanoseconds: an event that changes nothing; a pod that goes and comes back; one that moves to a revision that
-	// had no users, and back; and the question for the users of a revision.
+	// Times are in nanoseconds: an event that changes nothing; a pod that goes and comes back; one that moves to a
+	// revision that had no users, and back; and the question for the users of a revision.
 	UnchangedNS float64 `json:"unchangedNanoseconds"`
 	ReplaceNS   float64 `json:"goesAndComesBackNanoseconds"`
 	FlipNS      float64 `json:"flipsAndFlipsBackNanoseconds"`
@@ -37,7 +37,8 @@ type indexFigure struct {
 	PeerNS          float64 `json:"peerEventNanoseconds"`
 }
 
-// crowd is a cluster's namespaces and pods as events bring them: all strings are made anew, so that what is kept of them counts.
+// crowd is a cluster's namespaces and pods as events bring them: all strings are made anew, so that what is kept of
+// them counts.
 type crowd struct{ pods, revisions, generation int }
 
 func (c crowd) namespaces() int { return max(1, c.pods/podsPerNamespace) }
@@ -90,11 +91,17 @@ func usageIndex(ctx context.Context, _ settings) (report, error) {
 		c.peer(&f)
 		figures = append(figures, f)
 	}
-	rows := [][]string{{"USAGE: PODS", "REVISIONS", "BYTES/POD", "LATER", "UNCHANGED", "REPLACED", "FLIPPED", "QUESTION", "PEER: BYTES/POD", "EVENT", "RATIO"}}
+	rows := [][]string{
+		{
+			"USAGE: PODS", "REVISIONS", "BYTES/POD", "LATER", "UNCHANGED", "REPLACED", "FLIPPED", "QUESTION", "PEER: BYTES/POD",
+			"EVENT", "RATIO",
+		},
+	}
 	for _, f := range figures {
 		ns := func(v float64) string { return fmt.Sprintf("%.0f ns", v) }
 		rows = append(rows, []string{
-			strconv.Itoa(f.Pods), strconv.Itoa(f.Revisions), fmt.Sprintf("%.0f", f.BytesPerPod), fmt.Sprintf("%.0f", f.BytesPerPodLater),
+			strconv.Itoa(f.Pods), strconv.Itoa(f.Revisions), fmt.Sprintf("%.0f", f.BytesPerPod),
+			fmt.Sprintf("%.0f", f.BytesPerPodLater),
 			ns(f.UnchangedNS), ns(f.ReplaceNS), ns(f.FlipNS), ns(f.QuestionNS),
 			fmt.Sprintf("%.0f", f.PeerBytesPerPod), ns(f.PeerNS), fmt.Sprintf("%.0fx", f.PeerNS/f.UnchangedNS),
 		})
@@ -179,8 +186,8 @@ func (c crowd) peer(f *indexFigure) {
 	runtime.KeepAlive(pods)
 }
 
-// perCall calls a function for long enough to say how many nanoseconds a call takes: the least of some rounds, which other work of
-// the machine disturbed least.
+// perCall calls a function for long enough to say how many nanoseconds a call takes: the least of some rounds, which
+// other work of the machine disturbed least.
 func perCall(f func(i int)) float64 {
 	const rounds, enough = 5, 50 * time.Millisecond
 	best := 0.0

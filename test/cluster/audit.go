@@ -51,11 +51,12 @@ func (w Write) String() string {
 		dryRun = " (dry run)"
 	}
 	what := strings.Trim(strings.Join([]string{w.Group, w.Resource, w.Subresource}, "/"), "/")
-	return fmt.Sprintf("%s %s %s%s by %s (%s): %d", w.Verb, what, strings.Trim(w.Namespace+"/"+w.Name, "/"), dryRun, w.User, w.UserAgent, w.Code)
+	return fmt.Sprintf("%s %s %s%s by %s (%s): %d", w.Verb, what, strings.Trim(w.Namespace+"/"+w.Name, "/"), dryRun,
+		w.User, w.UserAgent, w.Code)
 }
 
-// Writes are all writes so far, in the order in which they were done. The cluster must be WithAudit. Those that were answered
-// before the call are in the result, and a later result begins with an earlier one:
+// Writes are all writes so far, in the order in which they were done. The cluster must be WithAudit. Those that were
+// answered before the call are in the result, and a later result begins with an earlier one:
 //
 //	before := c.Writes(t)
 //	…
@@ -67,8 +68,8 @@ func (c *Cluster) Writes(t testing.TB) []Write {
 	return slices.DeleteFunc(c.audited(t), Write.reads)
 }
 
-// Reads are all requests so far to get or to list the resources that WithAudit names; watches are none of them. Else it is
-// as Writes.
+// Reads are all requests so far to get or to list the resources that WithAudit names; watches are none of them. Else it
+// is as Writes.
 func (c *Cluster) Reads(t testing.TB) []Write {
 	t.Helper()
 	return slices.DeleteFunc(c.audited(t), func(w Write) bool { return !w.reads() })
@@ -94,8 +95,8 @@ func (c *Cluster) audited(t testing.TB) []Write {
 func (c *Cluster) requests(ctx context.Context) ([]Write, error) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	// The server notes a request down before it looks at it, but may note down the answer after the client has it. So whoever
-	// is answered is in the log by now, and may have to be waited for.
+	// The server notes a request down before it looks at it, but may note down the answer after the client has it. So
+	// whoever is answered is in the log by now, and may have to be waited for.
 	if err := c.audit.read(); err != nil {
 		return nil, err
 	}

@@ -12,7 +12,8 @@ import (
 func TestAuditLog(t *testing.T) {
 	t.Parallel()
 	line := func(id, stage, end string) string {
-		return `{"auditID":"` + id + `","stage":"` + stage + `","requestURI":"/api/v1/namespaces/a/configmaps","verb":"create",` +
+		return `{"auditID":"` + id + `","stage":"` + stage +
+			`","requestURI":"/api/v1/namespaces/a/configmaps","verb":"create",` +
 			`"user":{"username":"u"},"objectRef":{"resource":"configmaps","namespace":"a","name":"` + id + `"}` + end + "}\n"
 	}
 	const answered = `,"responseStatus":{"code":201}`

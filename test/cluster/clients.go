@@ -41,8 +41,8 @@ func (c *Cluster) KubeconfigFor(t testing.TB, token string) string {
 	return file
 }
 
-// TokenFor gives a token of a ServiceAccount, which must exist. Who has it may do what RBAC allows the ServiceAccount, for an
-// hour.
+// TokenFor gives a token of a ServiceAccount, which must exist. Who has it may do what RBAC allows the ServiceAccount,
+// for an hour.
 func (c *Cluster) TokenFor(t testing.TB, namespace, serviceAccount string) string {
 	t.Helper()
 	account := object("v1", "ServiceAccount", namespace, serviceAccount)
@@ -64,8 +64,8 @@ func quietClient(config *rest.Config) (client.Client, error) {
 	return client.New(config, client.Options{})
 }
 
-// ApplyCRDs installs the CustomResourceDefinitions in YAML files, or in the files *.yaml of directories, or brings them up
-// to date, and returns when their kinds are served.
+// ApplyCRDs installs the CustomResourceDefinitions in YAML files, or in the files *.yaml of directories, or brings them
+// up to date, and returns when their kinds are served.
 func ApplyCRDs(ctx context.Context, config *rest.Config, paths ...string) error {
 	crds, err := readCRDs(paths...)
 	if err != nil {
@@ -92,8 +92,8 @@ func (c *Cluster) applyObjects(ctx context.Context) error {
 	return nil
 }
 
-// apply applies objects in their order. CustomResourceDefinitions that follow each other are established together, before
-// what comes after them.
+// apply applies objects in their order. CustomResourceDefinitions that follow each other are established together,
+// before what comes after them.
 func apply(ctx context.Context, api client.Client, objects []*unstructured.Unstructured) error {
 	var pending []*unstructured.Unstructured
 	for _, o := range objects {
@@ -143,8 +143,8 @@ func established(ctx context.Context, api client.Client, crds []*unstructured.Un
 	return nil
 }
 
-// served waits until clients can find the kind of a CustomResourceDefinition, in all of its versions, and ask for it: that is some
-// moments after it is established.
+// served waits until clients can find the kind of a CustomResourceDefinition, in all of its versions, and ask for it:
+// that is some moments after it is established.
 func served(ctx context.Context, api client.Client, crd *unstructured.Unstructured) error {
 	group, _, _ := unstructured.NestedString(crd.Object, "spec", "group")
 	kind, _, _ := unstructured.NestedString(crd.Object, "spec", "names", "kind")

@@ -1,12 +1,12 @@
-// Package cluster gives tests a real Kubernetes control plane, built from Go modules, started on loopback in seconds, gone with
-// the test. It needs neither containers nor a network, once the programs are built.
+// Package cluster gives tests a real Kubernetes control plane, built from Go modules, started on loopback in seconds,
+// gone with the test. It needs neither containers nor a network, once the programs are built.
 //
-// A package of tests that can share one control plane asks for it with Shared, and hands its TestMain to Main. A test that
-// needs one for itself calls Start. Both skip the test under -short.
+// A package of tests that can share one control plane asks for it with Shared, and hands its TestMain to Main. A test
+// that needs one for itself calls Start. Both skip the test under -short.
 //
 // What there is, tests say with options. Without any it is etcd and kube-apiserver: nothing collects garbage, deletes
-// namespaces or runs pods. WithControllers adds kube-controller-manager and kube-scheduler, and kwok, which plays the kubelets
-// of fake nodes: pods there run nothing, and are ready within a second.
+// namespaces or runs pods. WithControllers adds kube-controller-manager and kube-scheduler, and kwok, which plays the
+// kubelets of fake nodes: pods there run nothing, and are ready within a second.
 package cluster
 
 import (
@@ -24,8 +24,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// patience is how long a server may take until it answers. It is no measure of anything: a start takes some seconds, and
-// this is when a start that hangs becomes an error.
+// patience is how long a server may take until it answers. It is no measure of anything: a start takes some seconds,
+// and this is when a start that hangs becomes an error.
 const patience = 5 * time.Minute
 
 // pause lies between two looks at whether a server answers.
@@ -95,8 +95,8 @@ var shared struct {
 	managed bool
 }
 
-// Shared gives the test the control plane of its package, with the options that Main was given. The first call starts it, and
-// Main ends it.
+// Shared gives the test the control plane of its package, with the options that Main was given. The first call starts
+// it, and Main ends it.
 func Shared(t testing.TB) *Cluster {
 	t.Helper()
 	if testing.Short() {
@@ -157,8 +157,8 @@ func launch(ctx context.Context, options []Option) (*Cluster, error) {
 	return Launch(ctx, dir, append([]Option{hasty}, options...)...)
 }
 
-// Launch starts a control plane outside of tests, with all its files in a directory, which must exist. The context ends the
-// start, not the servers: they end with Close, or with the process.
+// Launch starts a control plane outside of tests, with all its files in a directory, which must exist. The context ends
+// the start, not the servers: they end with Close, or with the process.
 func Launch(ctx context.Context, dir string, with ...Option) (*Cluster, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -207,7 +207,8 @@ func (c *Cluster) StopAPIServer(t testing.TB) {
 	}
 }
 
-// StartAPIServer starts the API server that StopAPIServer has killed, at the same address, and returns when it is ready.
+// StartAPIServer starts the API server that StopAPIServer has killed, at the same address, and returns when it is
+// ready.
 func (c *Cluster) StartAPIServer(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

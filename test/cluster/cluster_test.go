@@ -33,7 +33,9 @@ func (c *Cluster) get(t *testing.T, path, token string) (int, map[string]any) {
 	if !roots.AppendCertsFromPEM(c.CA) {
 		t.Fatalf("no certificate in %q", c.CA)
 	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}}
+	client := &http.Client{
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}},
+	}
 	defer client.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL+path, http.NoBody)
 	if err != nil {

@@ -79,7 +79,9 @@ func (c *Cluster) gone(t *testing.T, o *unstructured.Unstructured) {
 // TestControllers is about what a control plane does by itself, on one that has two nodes.
 func TestControllers(t *testing.T) {
 	t.Parallel()
-	c := Start(t, WithNodes(2), WithObjects(func() ([]*unstructured.Unstructured, error) { return parse(t, meshCRD), nil }))
+	c := Start(t, WithNodes(2), WithObjects(func() ([]*unstructured.Unstructured, error) {
+		return parse(t, meshCRD), nil
+	}))
 
 	t.Run("an owner takes its dependants with it", func(t *testing.T) {
 		t.Parallel()
@@ -170,7 +172,8 @@ func (c *Cluster) testWorkloads(t *testing.T) {
 	}{
 		"deployment": {
 			reason: "Its pods are scheduled, and kwok says that they are ready.",
-			object: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: NAME, namespace: default}\nspec:\n  replicas: 3" + pod,
+			object: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: NAME, namespace: default}\nspec:\n  replicas: 3" +
+				pod,
 			status: map[string]int64{"readyReplicas": 3, "availableReplicas": 3},
 			pods:   3,
 		},
@@ -300,7 +303,8 @@ func TestWrites(t *testing.T) {
 	fresh := func() *unstructured.Unstructured {
 		return parse(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: written, namespace: default}}")[0]
 	}
-	review := "{apiVersion: authorization.k8s.io/v1, kind: SelfSubjectAccessReview, spec: {resourceAttributes: {verb: get, resource: pods}}}"
+	review := "{apiVersion: authorization.k8s.io/v1, kind: SelfSubjectAccessReview, spec: {resourceAttributes: {verb: " +
+		"get, resource: pods}}}"
 	written := Write{
 		User: "admin", UserAgent: "the-test", Resource: "configmaps", Namespace: "default", Name: "written",
 		Stage: "ResponseComplete", Code: 200,

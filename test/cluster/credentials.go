@@ -23,8 +23,8 @@ const (
 	tokenFile       = "tokens.csv"
 )
 
-// users are those that tokens are made for, by the names of the programs that use them. The administrator is nobody's program.
-// What controller-manager and scheduler may do is in the API server's own RBAC roles for these users.
+// users are those that tokens are made for, by the names of the programs that use them. The administrator is nobody's
+// program. What controller-manager and scheduler may do is in the API server's own RBAC roles for these users.
 var users = []struct{ program, user, groups string }{
 	{program: "", user: "admin", groups: "system:masters"},
 	{program: controllerManagerProgram, user: "system:kube-controller-manager"},
@@ -32,8 +32,8 @@ var users = []struct{ program, user, groups string }{
 	{program: kwokProgram, user: "kwok", groups: "system:masters"}, // plays all kubelets
 }
 
-// writeCredentials makes what servers and clients know each other by. One key serves for TLS and for the tokens of service
-// accounts, and its certificate is its own authority: the cluster is on loopback and has one user.
+// writeCredentials makes what servers and clients know each other by. One key serves for TLS and for the tokens of
+// service accounts, and its certificate is its own authority: the cluster is on loopback and has one user.
 func (c *Cluster) writeCredentials() error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -87,9 +87,11 @@ func (c *Cluster) writeKubeconfig(file, token string) error {
 		"apiVersion":      "v1",
 		"kind":            "Config",
 		"current-context": name,
-		"clusters":        []any{object{"name": name, "cluster": object{"server": c.URL, "certificate-authority-data": c.CA}}},
-		"users":           []any{object{"name": name, "user": object{"token": token}}},
-		"contexts":        []any{object{"name": name, "context": object{"cluster": name, "user": name}}},
+		"clusters": []any{
+			object{"name": name, "cluster": object{"server": c.URL, "certificate-authority-data": c.CA}},
+		},
+		"users":    []any{object{"name": name, "user": object{"token": token}}},
+		"contexts": []any{object{"name": name, "context": object{"cluster": name, "user": name}}},
 	}, "", "  ")
 	if err != nil {
 		return err

@@ -28,15 +28,15 @@ type options struct {
 	objects []func() ([]*unstructured.Unstructured, error)
 }
 
-// hasty gives the servers memory for time: it makes the API server, whose garbage collector has a fourth of all work otherwise, up to
-// half a gigabyte larger. That is for servers which soon end.
+// hasty gives the servers memory for time: it makes the API server, whose garbage collector has a fourth of all work
+// otherwise, up to half a gigabyte larger. That is for servers which soon end.
 func hasty(o *options) { o.hasty = true }
 
 // Option adds something to a control plane.
 type Option func(*options)
 
-// WithControllers adds kube-controller-manager and kube-scheduler, and kwok with one fake node: owners take their dependants
-// with them, namespaces terminate, Deployments and DaemonSets get pods, and the pods become ready.
+// WithControllers adds kube-controller-manager and kube-scheduler, and kwok with one fake node: owners take their
+// dependants with them, namespaces terminate, Deployments and DaemonSets get pods, and the pods become ready.
 func WithControllers() Option {
 	return func(o *options) { o.nodes = max(o.nodes, 1) }
 }
@@ -46,23 +46,24 @@ func WithNodes(n int) Option {
 	return func(o *options) { o.nodes = max(o.nodes, n, 1) }
 }
 
-// WithAudit makes the API server write down who changes what, for Cluster.Writes, and of some resources who reads them, for
-// Cluster.Reads.
+// WithAudit makes the API server write down who changes what, for Cluster.Writes, and of some resources who reads them,
+// for Cluster.Reads.
 func WithAudit(reads ...schema.GroupResource) Option {
 	return func(o *options) { o.audit, o.reads = true, append(o.reads, reads...) }
 }
 
-// WithoutWebhooks keeps the API server from calling the webhooks that are registered with it: the istiod that they name is a pod
-// that only seems to run, and a pod that asks for injection would be refused. Who wants injection does it instead.
+// WithoutWebhooks keeps the API server from calling the webhooks that are registered with it: the istiod that they name
+// is a pod that only seems to run, and a pod that asks for injection would be refused. Who wants injection does it
+// instead.
 func WithoutWebhooks() Option {
 	return func(o *options) { o.noWebhooks = true }
 }
 
-// WithObjects applies objects, in their order, before the controllers start. The function is called when the control plane
-// starts, if it does.
+// WithObjects applies objects, in their order, before the controllers start. The function is called when the control
+// plane starts, if it does.
 //
-// It is for CustomResourceDefinitions above all: a kind that is there from the beginning has its dependants collected at once,
-// while the garbage collector looks for new kinds only every half a minute.
+// It is for CustomResourceDefinitions above all: a kind that is there from the beginning has its dependants collected
+// at once, while the garbage collector looks for new kinds only every half a minute.
 func WithObjects(objects func() ([]*unstructured.Unstructured, error)) Option {
 	return func(o *options) { o.objects = append(o.objects, objects) }
 }
@@ -72,8 +73,8 @@ func WithCRDs(paths ...string) Option {
 	return WithObjects(func() ([]*unstructured.Unstructured, error) { return readCRDs(paths...) })
 }
 
-// readCRDs reads the CustomResourceDefinitions in files and directories. Other objects are skipped, and it is an error if a
-// path has none.
+// readCRDs reads the CustomResourceDefinitions in files and directories. Other objects are skipped, and it is an error
+// if a path has none.
 func readCRDs(paths ...string) ([]*unstructured.Unstructured, error) {
 	var crds []*unstructured.Unstructured
 	for _, path := range paths {

@@ -7,14 +7,14 @@ import (
 	"syscall"
 )
 
-// diesWithUs makes the kernel kill a server whose parent is gone, however it went: a test that runs into its timeout, or
-// that somebody kills, cleans nothing up.
+// diesWithUs makes the kernel kill a server whose parent is gone, however it went: a test that runs into its timeout,
+// or that somebody kills, cleans nothing up.
 func diesWithUs() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
 
-// reservePort takes a port on loopback that a server may listen on, again and again, until it is released. Nobody is given it
-// by the kernel in the meantime: neither who asks for a free port, nor who connects to somewhere.
+// reservePort takes a port on loopback that a server may listen on, again and again, until it is released. Nobody is
+// given it by the kernel in the meantime: neither who asks for a free port, nor who connects to somewhere.
 func reservePort() (port string, release func() error, err error) {
 	// A socket that is bound keeps the port; that it does not listen, and allows reuse, leaves it to the server.
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)

@@ -29,7 +29,8 @@ func TestPrograms(t *testing.T) { //nolint:cyclop // a story, step by step
 			want: map[string]string{etcdProgram: assets, kwokProgram: assets},
 		},
 		"some": {
-			reason: "What the machine does not have is built and the rest is used: kubebuilder's assets are an etcd and an API server.",
+			reason: "What the machine does not have is built and the rest is used: kubebuilder's assets are an etcd and an API " +
+				"server.",
 			assets: []string{etcdProgram, apiServerProgram}, cached: everything,
 			want: map[string]string{
 				etcdProgram: assets, apiServerProgram: assets,
@@ -139,7 +140,9 @@ func TestVersionIsPinned(t *testing.T) {
 		same     bool
 	}{
 		"the same": {reason: "a fresh clone finds what another built", mod: original, sum: "a h1:1\n", same: true},
-		"etcd":     {reason: "its version is in go.mod only", mod: strings.Replace(original, "v3.6.8", "v3.6.9", 1), sum: "a h1:1\n"},
+		"etcd": {
+			reason: "its version is in go.mod only", mod: strings.Replace(original, "v3.6.8", "v3.6.9", 1), sum: "a h1:1\n",
+		},
 		"contents": {reason: "a dependency of a dependency has changed", mod: original, sum: "a h1:2\n"},
 	}
 	for name, c := range cases {

@@ -26,8 +26,8 @@ type server struct {
 	err   error
 }
 
-// serve starts a server, with its output at the end of a file in dir that is named after it. The context's values, but not
-// its end, are the server's. Without an environment it has ours.
+// serve starts a server, with its output at the end of a file in dir that is named after it. The context's values, but
+// not its end, are the server's. Without an environment it has ours.
 func serve(ctx context.Context, dir, name string, environment []string, program string, args ...string) (*server,
 	error,
 ) {

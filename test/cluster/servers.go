@@ -142,7 +142,9 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 	c.mutex.Unlock()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(c.CA)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}}
+	client := &http.Client{
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}},
+	}
 	defer client.CloseIdleConnections()
 	err = apiServer.await(ctx, func() bool { return c.ready(ctx, client) })
 	if err != nil && strings.Contains(err.Error(), "address already in use") {
@@ -192,7 +194,8 @@ func (c *Cluster) startControllers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(c.file(schedulerFile), fmt.Appendf(nil, schedulerConfiguration, c.kubeconfigOf(schedulerProgram)), 0o600); err != nil {
+	if err := os.WriteFile(c.file(schedulerFile),
+		fmt.Appendf(nil, schedulerConfiguration, c.kubeconfigOf(schedulerProgram)), 0o600); err != nil {
 		return err
 	}
 	scheduler, err := c.serveClient(ctx, schedulerProgram, "--config="+c.file(schedulerFile), "--secure-port=0")

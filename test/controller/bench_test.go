@@ -19,9 +19,10 @@ import (
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
-// BenchmarkFinishedPods compares the ways to do without pods that have run to their end: not to ask for them, by a field selector
-// that the server evaluates, and to ask for all and drop them, which metadata alone does not allow, since the phase is in the
-// status. Half of 2,000 pods of 10 KB are finished. It reports bytes on the wire and memory of the client for each complete look.
+// BenchmarkFinishedPods compares the ways to do without pods that have run to their end: not to ask for them, by a
+// field selector that the server evaluates, and to ask for all and drop them, which metadata alone does not allow,
+// since the phase is in the status. Half of 2,000 pods of 10 KB are finished. It reports bytes on the wire and memory
+// of the client for each complete look.
 func BenchmarkFinishedPods(b *testing.B) {
 	c := cluster.Start(b)
 	api, err := client.New(c.RESTConfig(), client.Options{})
@@ -108,7 +109,9 @@ func fill(b *testing.B, api client.Client) {
 
 func createPod(ctx context.Context, api client.Client, i int) error {
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("pod-%d", i), Labels: map[string]string{"app": "x"}},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "default", Name: fmt.Sprintf("pod-%d", i), Labels: map[string]string{"app": "x"},
+		},
 		Spec: corev1.PodSpec{NodeName: "node", Containers: []corev1.Container{{
 			Name: "app", Image: "example.com/app", Env: []corev1.EnvVar{{Name: "BIG", Value: strings.Repeat("x", 9000)}},
 		}}},

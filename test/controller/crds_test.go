@@ -7,8 +7,9 @@ import (
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
-// TestSharedCRDs shows from the API server's audit log what Istio's CRDs cost several revisions of one version: the first brings them,
-// and stays who brought them; the others write nothing, also after a restart, when nobody knows who that was.
+// TestSharedCRDs shows from the API server's audit log what Istio's CRDs cost several revisions of one version: the
+// first brings them, and stays who brought them; the others write nothing, also after a restart, when nobody knows who
+// that was.
 func TestSharedCRDs(t *testing.T) {
 	parallel(t, 20)
 	e := start(t, cluster.WithAudit())
@@ -17,7 +18,8 @@ func TestSharedCRDs(t *testing.T) {
 	const istios = 3
 	for i := range istios {
 		e.put(fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: mesh-%d}}", i))
-		e.put(fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: mesh-%d}, spec: {version: v1.28.3, namespace: mesh-%d}}", i, i))
+		e.put(fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: mesh-%d}, spec: {version: "+
+			"v1.28.3, namespace: mesh-%d}}", i, i))
 	}
 	for i := range istios {
 		e.healthy("istio", fmt.Sprintf("mesh-%d", i))
@@ -42,16 +44,19 @@ func TestSharedCRDs(t *testing.T) {
 	}
 	d.keep()
 	for i := range istios { // a revision says who uses it after it has looked at the CRDs
-		e.put(fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: app-%d, labels: {istio.io/rev: mesh-%d}}}", i, i))
+		e.put(fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: app-%d, labels: {istio.io/rev: mesh-%d}}}", i,
+			i))
 		e.says("True ReferencedByWorkloads: ...", "revision", fmt.Sprintf("mesh-%d", i), "InUse")
 	}
 	after, tries := crds()
 	if added := after[len(before):]; len(added) > 0 {
-		t.Errorf("after the restart there was nothing to write, but %d CRDs were written, the first: %s", len(added), added[0])
+		t.Errorf("after the restart there was nothing to write, but %d CRDs were written, the first: %s", len(added),
+			added[0])
 	}
 	for name, n := range tries {
 		if n-tried[name] > 1 {
-			t.Errorf("the %d revisions have looked %d times whether %s is as it should be, instead of once", istios, n-tried[name], name)
+			t.Errorf("the %d revisions have looked %d times whether %s is as it should be, instead of once", istios,
+				n-tried[name], name)
 		}
 	}
 }

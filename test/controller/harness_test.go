@@ -135,7 +135,8 @@ func (e *env) installedOnce() {
 
 // istioCRDs are those of an old Istio, which the controller has to replace.
 func istioCRDs() ([]*unstructured.Unstructured, error) {
-	result, err := lateen.Render([]byte("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {version: v1.23.2}}"),
+	result, err := lateen.Render(
+		[]byte("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {version: v1.23.2}}"),
 		lateen.Options{CRDs: true})
 	if err != nil {
 		return nil, err
@@ -168,7 +169,8 @@ func tail(text []byte, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// kubectlCommand is kubectl for the cluster. What it remembers of that, it keeps there: the next cluster may have the same address.
+// kubectlCommand is kubectl for the cluster. What it remembers of that, it keeps there: the next cluster may have the
+// same address.
 func (e *env) kubectlCommand(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(e.t.Context(), "kubectl", append([]string{"--kubeconfig=" + e.Kubeconfig}, args...)...)
 	cmd.Env = append(os.Environ(), "KUBECACHEDIR="+filepath.Join(filepath.Dir(e.Kubeconfig), "kubectl"))
@@ -226,8 +228,8 @@ func (e *env) tryApply(text string) error {
 	return nil
 }
 
-// eventually waits until something holds. The longer it takes the less often it looks: a look costs as much as what it waits for, if that
-// is kubectl's, or at all there is in the cluster.
+// eventually waits until something holds. The longer it takes the less often it looks: a look costs as much as what it
+// waits for, if that is kubectl's, or at all there is in the cluster.
 func (e *env) eventually(what string, holds func() error) {
 	e.t.Helper()
 	begun := time.Now()
@@ -281,7 +283,8 @@ func (e *env) shows(want string, args ...string) {
 	})
 }
 
-// detailed is an error that says what the resources say of themselves, if somebody reads it: most are seen by eventually only.
+// detailed is an error that says what the resources say of themselves, if somebody reads it: most are seen by
+// eventually only.
 type detailed struct {
 	error
 
@@ -317,8 +320,8 @@ func conditions(text string) string {
 	return b.String()
 }
 
-// inject does what istiod does when it runs: for each pod that comes, it asks the webhooks in the cluster, by their selectors,
-// which revision injects it, and notes that on the pod. It ends with the test.
+// inject does what istiod does when it runs: for each pod that comes, it asks the webhooks in the cluster, by their
+// selectors, which revision injects it, and notes that on the pod. It ends with the test.
 func (e *env) inject() {
 	e.t.Helper()
 	w, err := client.NewWithWatch(e.RESTConfig(), client.Options{Scheme: e.client.Scheme()})

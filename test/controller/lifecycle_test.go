@@ -14,8 +14,8 @@ import (
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
-// TestLifecycle has the cases of lifecycle.md, on one cluster, at the same time: each has its own Istios and namespaces, named after
-// it.
+// TestLifecycle has the cases of lifecycle.md, on one cluster, at the same time: each has its own Istios and
+// namespaces, named after it.
 func TestLifecycle(t *testing.T) {
 	turn := parallel(t, 20)
 	defer turn.leave()
@@ -56,12 +56,15 @@ func TestLifecycle(t *testing.T) {
 
 // resource is the YAML of a resource of Lateen's.
 func resource(kind, name, spec string) string {
-	return fmt.Sprintf("---\n{apiVersion: sailoperator.io/v1, kind: %s, metadata: {name: %s}, spec: {%s}}\n", kind, name, spec)
+	return fmt.Sprintf("---\n{apiVersion: sailoperator.io/v1, kind: %s, metadata: {name: %s}, spec: {%s}}\n", kind, name,
+		spec)
 }
 
 // byHand is the YAML of an IstioRevision that belongs to no Istio.
 func byHand(name, namespace, version string) string {
-	return resource("IstioRevision", name, fmt.Sprintf("version: %s, namespace: %s, values: {revision: %s, global: {istioNamespace: %[2]s}}", version, namespace, name))
+	return resource("IstioRevision", name,
+		fmt.Sprintf("version: %s, namespace: %s, values: {revision: %s, global: {istioNamespace: %[2]s}}", version, namespace,
+			name))
 }
 
 // install creates a namespace and an Istio in it, both with the same name, and waits for the control plane.
@@ -162,7 +165,8 @@ func unknownVersion(e *env, p *daemon) {
 	// A version that is unknown later leaves what there is.
 	e.patch("istio", "unknown", `{"spec":{"version":"v1.99.0"}}`)
 	e.says(fmt.Sprintf("False ReconcileError: spec.version: %v", wrong), "istio", "unknown", "Reconciled")
-	e.is("docker.io/istio/pilot:1.28.3", "{.spec.template.spec.containers[0].image}", "deployment", "istiod-unknown", "-n", "unknown")
+	e.is("docker.io/istio/pilot:1.28.3", "{.spec.template.spec.containers[0].image}", "deployment", "istiod-unknown", "-n",
+		"unknown")
 	e.says("True", "istio", "unknown", "Ready")
 }
 
@@ -220,7 +224,8 @@ func foreignRevision(e *env, p *daemon) {
 	e.healthy("revision", "foreign")
 	uid := e.get("revision", "foreign").GetUID()
 	e.apply(resource("Istio", "foreign", "version: v1.28.3, namespace: foreign"))
-	e.says("False ReconcileError: the IstioRevision foreign exists already and does not belong to this Istio; delete it, or give the Istio another name",
+	e.says("False ReconcileError: the IstioRevision foreign exists already and does not belong to this Istio; delete it, "+
+		"or give the Istio another name",
 		"istio", "foreign", "Reconciled")
 	e.is(`v1.27.0 `, "{.spec.version} {.metadata.ownerReferences}", "istiorevision", "foreign")
 	p.notRetried(e, "foreign")
@@ -238,7 +243,8 @@ func targets(e *env, _ *daemon) {
 	e.apply(resource("IstioRevisionTag", "target-a", "targetRef: {kind: Istio, name: target}"))
 	e.apply(resource("IstioRevisionTag", "target-b", "targetRef: {kind: IstioRevision, name: target-by-hand}"))
 	e.says("False RefNotFound: spec.targetRef: Istio target: it does not exist", "tag", "target-a", "Reconciled")
-	e.says("False RefNotFound: spec.targetRef: IstioRevision target-by-hand: it does not exist", "tag", "target-b", "Reconciled")
+	e.says("False RefNotFound: spec.targetRef: IstioRevision target-by-hand: it does not exist", "tag", "target-b",
+		"Reconciled")
 	e.shows(`
 NAME       STATUS        IN USE   REVISION   AGE
 target-a   RefNotFound   False               5s`, "get", "istiorevisiontag", "target-a")
@@ -268,7 +274,8 @@ target-a   NotReferencedByAnything   False    target-by-hand   5s`, "get", "isti
 	e.says("False NotReferencedByAnything: Not referenced by any pod or namespace", "revision", "target", "InUse")
 
 	e.must("delete", "istiorevision", "target-by-hand")
-	e.says("False RefNotFound: spec.targetRef: IstioRevision target-by-hand: it does not exist", "tag", "target-a", "Reconciled")
+	e.says("False RefNotFound: spec.targetRef: IstioRevision target-by-hand: it does not exist", "tag", "target-a",
+		"Reconciled")
 	e.must("delete", "istiorevisiontag", "target-a", "target-b")
 	e.gone("mutating", "istio-revision-tag-target-a-target-other")
 	e.gone("service", "target-other", "istiod-revision-tag-target-a")
@@ -288,7 +295,8 @@ func readiness(e *env, _ *daemon) {
 	says("True")
 
 	pod := "pod/" + e.lives("readiness")
-	e.must("patch", "-n", "readiness", pod, "--subresource=status", "-p", `{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`)
+	e.must("patch", "-n", "readiness", pod, "--subresource=status", "-p",
+		`{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`)
 	says("False IstiodNotReady: not all istiod pods are ready")
 	e.is("IstiodNotReady", "{.status.state}", "istio", "readiness")
 	e.must("delete", "-n", "readiness", pod)
@@ -329,11 +337,17 @@ func drift(e *env, _ *daemon) {
 	e.is("docker.io/istio/pilot:1.28.3", "{.spec.template.spec.containers[0].image}", in("deployment", "istiod-drift")...)
 
 	// What istiod sets in its webhooks is istiod's.
-	e.must("patch", "validatingwebhookconfiguration", "istio-validator-drift-drift", "--type=json", "--field-manager=pilot-discovery", "-p",
-		`[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"`+caBundle+`"},{"op":"add","path":"/webhooks/0/failurePolicy","value":"Ignore"}]`)
-	e.must("patch", "mutatingwebhookconfiguration", "istio-sidecar-injector-drift-drift", "--type=json", "--field-manager=pilot-discovery", "-p",
+	e.must("patch", "validatingwebhookconfiguration", "istio-validator-drift-drift", "--type=json",
+		"--field-manager=pilot-discovery", "-p",
+		`[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"`+caBundle+
+			`"},{"op":"add","path":"/webhooks/0/failurePolicy","value":"Ignore"}]`)
+	e.must("patch", "mutatingwebhookconfiguration", "istio-sidecar-injector-drift-drift", "--type=json",
+		"--field-manager=pilot-discovery", "-p",
 		`[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"`+caBundle+`"}]`)
-	for _, kind := range []string{"validatingwebhookconfiguration/istio-validator-drift-drift", "mutatingwebhookconfiguration/istio-sidecar-injector-drift-drift"} {
+	for _, kind := range []string{
+		"validatingwebhookconfiguration/istio-validator-drift-drift",
+		"mutatingwebhookconfiguration/istio-sidecar-injector-drift-drift",
+	} {
 		e.must("label", kind, "app.kubernetes.io/part-of=changed", "--overwrite")
 		e.is("istio "+caBundle, `{.metadata.labels.app\.kubernetes\.io/part-of} {.webhooks[0].clientConfig.caBundle}`, kind)
 	}
@@ -386,8 +400,11 @@ func deletion(e *env, _ *daemon) {
 	e.healthy("cni", "default")
 	e.says("True", "tag", "end-tag", "Reconciled")
 	// Somebody holds one of the objects.
-	e.must("patch", "configmap", "istio-end", "-n", "end", "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/hold"]}}`)
-	for _, resource := range []string{"istiocni/default", "istiorevisiontag/end-tag", "istiorevision/end-revision", "istio/end"} {
+	e.must("patch", "configmap", "istio-end", "-n", "end", "--type=merge", "-p",
+		`{"metadata":{"finalizers":["example.com/hold"]}}`)
+	for _, resource := range []string{
+		"istiocni/default", "istiorevisiontag/end-tag", "istiorevision/end-revision", "istio/end",
+	} {
 		e.must("delete", resource, "--timeout="+patience.String())
 	}
 	e.gone("revision", "end")
@@ -415,7 +432,8 @@ func strategy(e *env, _ *daemon) {
 	}
 	e.must("label", "namespace", "strategy-app1", "istio.io/rev=strategy")
 	e.says("True ReferencedByWorkloads: ...", "revision", "strategy", "InUse")
-	e.patch("istio", "strategy", `{"spec":{"version":"v1.28.3","updateStrategy":{"type":"RevisionBased","inactiveRevisionDeletionGracePeriodSeconds":0}}}`)
+	e.patch("istio", "strategy", `{"spec":{"version":"v1.28.3","updateStrategy":{"type":"RevisionBased",`+
+		`"inactiveRevisionDeletionGracePeriodSeconds":0}}}`)
 	e.shows(`
 NAME       REVISIONS   READY   IN USE   ACTIVE REVISION    STATUS    VERSION   AGE
 strategy   2           2       1        strategy-v1-28-3   Healthy   v1.28.3   5s`, "get", "istio", "strategy")
@@ -437,9 +455,11 @@ strategy   1           1       1        strategy          Healthy   v1.28.3   5s
 
 // kept has two revisions whose users are not to be seen, and one like them without any.
 func kept(e *env, _ *daemon) {
-	const upgrade = `{"spec":{"version":"v1.28.3","updateStrategy":{"type":"RevisionBased","inactiveRevisionDeletionGracePeriodSeconds":0}}}`
+	const upgrade = `{"spec":{"version":"v1.28.3","updateStrategy":{"type":"RevisionBased",` +
+		`"inactiveRevisionDeletionGracePeriodSeconds":0}}}`
 	e.must("create", "namespace", "kept-default")
-	e.apply(resource("Istio", "default", `version: v1.27.0, namespace: kept-default, values: {sidecarInjectorWebhook: {enableNamespacesByDefault: true}}`))
+	e.apply(resource("Istio", "default",
+		`version: v1.27.0, namespace: kept-default, values: {sidecarInjectorWebhook: {enableNamespacesByDefault: true}}`))
 	e.install("kept-external", `version: v1.27.0, values: {pilot: {env: {EXTERNAL_ISTIOD: "true"}}}`)
 	e.healthy("istio", "default")
 	e.shows(`

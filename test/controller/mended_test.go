@@ -20,7 +20,8 @@ func owners(e *env, _ *daemon) {
 		{"mutatingwebhookconfiguration", "istio-sidecar-injector-owners-owners"},
 	} {
 		e.is("IstioRevision", path, what...)
-		e.must(append([]string{"patch", "--type=json", "-p", `[{"op":"remove","path":"/metadata/ownerReferences"}]`}, what...)...)
+		e.must(append([]string{"patch", "--type=json", "-p", `[{"op":"remove","path":"/metadata/ownerReferences"}]`},
+			what...)...)
 		e.is("IstioRevision", path, what...)
 	}
 
@@ -46,7 +47,8 @@ func owners(e *env, _ *daemon) {
 	e.must("delete", "istio", "owners")
 	e.gone("deployment", "owners", "istiod-owners")
 	e.eventually("the webhooks go", func() error {
-		out, err := e.kubectl("get", "mutatingwebhookconfigurations,validatingwebhookconfigurations", "-l", "lateen.io/revision=owners", "-o", "name")
+		out, err := e.kubectl("get", "mutatingwebhookconfigurations,validatingwebhookconfigurations", "-l",
+			"lateen.io/revision=owners", "-o", "name")
 		if err == nil && out != "" {
 			err = fmt.Errorf("there are %s", out)
 		}
@@ -81,7 +83,8 @@ func scaler(e *env, _ *daemon) {
 	before = tries()
 	const changes = 50
 	for i := range changes {
-		e.must(append(in("patch", "--subresource=status", "--type=merge"), "-p", fmt.Sprintf(`{"status":{"currentReplicas":%d,"desiredReplicas":1}}`, i+1))...)
+		e.must(append(in("patch", "--subresource=status", "--type=merge"), "-p",
+			fmt.Sprintf(`{"status":{"currentReplicas":%d,"desiredReplicas":1}}`, i+1))...)
 	}
 	undone()
 	// Not one for each. What a drift leads to is not the same each time: its writes may be seen in one step or in
@@ -133,7 +136,9 @@ func refused(e *env, p *daemon) {
 func packaged(e *env, _ *daemon) {
 	e.must("create", "namespace", "packaged")
 	istio := func(version string) string {
-		return resource("Istio", "packaged", "version: "+version+", namespace: packaged, updateStrategy: {type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 0}")
+		return resource("Istio", "packaged",
+			"version: "+version+", namespace: packaged, updateStrategy: {type: RevisionBased, "+
+				"inactiveRevisionDeletionGracePeriodSeconds: 0}")
 	}
 	e.sync(istio("v1.27.0"))
 	e.healthy("istio", "packaged")
@@ -141,7 +146,8 @@ func packaged(e *env, _ *daemon) {
 	e.must("annotate", "istiorevision", "packaged-v1-27-0", "lateen.io/released-by=package")
 	e.sync(istio("v1.28.3"))
 	e.eventually("somebody is told", func() error {
-		out, err := e.kubectl("get", "events.events.k8s.io", "-A", "-o", "jsonpath={.items[?(@.reason=='RevisionUnused')].note}")
+		out, err := e.kubectl("get", "events.events.k8s.io", "-A", "-o",
+			"jsonpath={.items[?(@.reason=='RevisionUnused')].note}")
 		if err == nil && !strings.Contains(out, "IstioRevision packaged-v1-27-0 can go: ") {
 			err = fmt.Errorf("the events say: %s", out)
 		}

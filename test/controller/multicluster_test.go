@@ -28,9 +28,9 @@ import (
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
-// TestMultiCluster follows the user guide's chapter on meshes of two clusters. What istiod would do across clusters the test does:
-// it answers for the remote istiod, and fills in the certificates of webhooks. Namespaces are deleted without waiting for each, since
-// that takes ten seconds; in the end all have to be gone.
+// TestMultiCluster follows the user guide's chapter on meshes of two clusters. What istiod would do across clusters the
+// test does: it answers for the remote istiod, and fills in the certificates of webhooks. Namespaces are deleted
+// without waiting for each, since that takes ten seconds; in the end all have to be gone.
 func TestMultiCluster(t *testing.T) {
 	parallel(t, 115)
 	istiod := newRemoteIstiod(t, "istiod.istio-system.svc", "istiod-external-istiod.external-istiod.svc")
@@ -63,8 +63,8 @@ func TestMultiCluster(t *testing.T) {
 	}
 }
 
-// remoteIstiod answers as the istiod of another cluster does, with a certificate that its own CA has signed. Its proxy leads from
-// the names of Services to it.
+// remoteIstiod answers as the istiod of another cluster does, with a certificate that its own CA has signed. Its proxy
+// leads from the names of Services to it.
 type remoteIstiod struct {
 	server, proxy *httptest.Server
 	// ca is the certificate of the CA, as PEM.
@@ -144,9 +144,13 @@ func certificates(t *testing.T, hosts []string) (tls.Certificate, []byte) {
 		}
 		keys[i] = key
 	}
-	ca := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
 	caDER := sign(ca, ca, keys[0], keys[0])
-	server := &x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: hosts, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	server := &x509.Certificate{
+		SerialNumber: big.NewInt(2), DNSNames: hosts, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
 	return tls.Certificate{Certificate: [][]byte{sign(server, ca, keys[1], keys[0])}, PrivateKey: keys[1]},
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
 }
@@ -174,25 +178,30 @@ func (e *env) certify(ca []byte, name string) {
 	var patch []map[string]string
 	for i := range webhooks {
 		patch = append(patch, map[string]string{
-			"op": "add", "path": fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i), "value": base64.StdEncoding.EncodeToString(ca),
+			"op": "add", "path": fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i),
+			"value": base64.StdEncoding.EncodeToString(ca),
 		})
 	}
 	text, err := json.Marshal(patch)
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	e.must("patch", "mutatingwebhookconfiguration", name, "--type=json", "-p", string(text), "--field-manager=pilot-discovery")
+	e.must("patch", "mutatingwebhookconfiguration", name, "--type=json", "-p", string(text),
+		"--field-manager=pilot-discovery")
 }
 
-// certified makes sure that all webhooks of a configuration still have the certificate, also after the controller has put
-// something else right in it.
+// certified makes sure that all webhooks of a configuration still have the certificate, also after the controller has
+// put something else right in it.
 func (e *env) certified(ca []byte, name string) {
 	e.t.Helper()
 	e.must("label", "mutatingwebhookconfiguration", name, "app=changed", "--overwrite")
 	e.is("sidecar-injector", "{.metadata.labels.app}", "mutatingwebhookconfiguration", name)
-	bundles := strings.Fields(e.must("get", "mutatingwebhookconfiguration", name, "-o", `jsonpath={.webhooks[*].clientConfig.caBundle}`))
+	bundles := strings.Fields(e.must("get", "mutatingwebhookconfiguration", name, "-o",
+		`jsonpath={.webhooks[*].clientConfig.caBundle}`))
 	webhooks, _, _ := unstructured.NestedSlice(e.get("mutating", name).Object, "webhooks")
-	if len(bundles) != len(webhooks) || slices.ContainsFunc(bundles, func(b string) bool { return b != base64.StdEncoding.EncodeToString(ca) }) {
+	if len(bundles) != len(webhooks) || slices.ContainsFunc(bundles, func(b string) bool {
+		return b != base64.StdEncoding.EncodeToString(ca)
+	}) {
 		e.t.Errorf("the certificates that istiod has set in the webhooks of %s are gone", name)
 	}
 }
@@ -202,7 +211,8 @@ func statusOf(name string) func(cluster.Write) bool {
 	return func(w cluster.Write) bool { return w.Group == "sailoperator.io" && w.Name == name }
 }
 
-// address gives a Service of type LoadBalancer an address, as a cloud would, and returns it by the command that the guide has for it.
+// address gives a Service of type LoadBalancer an address, as a cloud would, and returns it by the command that the
+// guide has for it.
 func (e *env) address(service, ip string) string {
 	e.t.Helper()
 	e.must("patch", "service", service, "-n", "istio-system", "--subresource=status", "-p",
@@ -282,7 +292,8 @@ NAME      REVISIONS   READY   IN USE   ACTIVE REVISION   STATUS    VERSION   AGE
 default   1           1       1        default           Healthy   v1.23.2   23s`, "get", "istios")
 		// The east-west gateway is injected as well, and its Deployment will make more of its kind.
 		e.eventually("the gateway is named", func() error {
-			pod, err := e.kubectl("get", "pods", "-n", "istio-system", "-l", "app=istio-eastwestgateway", "-o", "jsonpath={.items[0].metadata.name}")
+			pod, err := e.kubectl("get", "pods", "-n", "istio-system", "-l", "app=istio-eastwestgateway", "-o",
+				"jsonpath={.items[0].metadata.name}")
 			if err != nil {
 				return err
 			}
@@ -294,8 +305,10 @@ default   1           1       1        default           Healthy   v1.23.2   23s
 			return nil
 		})
 		mesh := e.must("get", "configmap", "istio", "-n", "istio-system", "-o", "jsonpath={.data.mesh}")
-		injection := e.must("get", "configmap", "istio-sidecar-injector", "-n", "istio-system", "-o", "jsonpath={.data.values}")
-		if name := fmt.Sprintf("cluster%d", i+1); !strings.Contains(injection, `"clusterName": "`+name+`"`) || !strings.Contains(mesh, "meshId: mesh1") {
+		injection := e.must("get", "configmap", "istio-sidecar-injector", "-n", "istio-system", "-o",
+			"jsonpath={.data.values}")
+		if name := fmt.Sprintf("cluster%d", i+1); !strings.Contains(injection, `"clusterName": "`+name+`"`) ||
+			!strings.Contains(mesh, "meshId: mesh1") {
 			e.t.Errorf("the control plane of %s does not know its place:\n%s\n%s", name, mesh, injection)
 		}
 	}
@@ -351,8 +364,10 @@ default   Remote   True    Healthy   False    v1.23.2   23s`, "get", "istiorevis
 	two.certified(istiod.ca, "istio-sidecar-injector")
 
 	// A tag would need webhooks that lead to an istiod here.
-	two.apply(`{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: prod}, spec: {targetRef: {kind: Istio, name: default}}}`)
-	two.says("False ReconcileError: spec.targetRef: IstioRevision default is a remote control plane; a tag can only point at one in the same cluster",
+	two.apply(`{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: prod}, spec: {targetRef: {kind: ` +
+		`Istio, name: default}}}`)
+	two.says("False ReconcileError: spec.targetRef: IstioRevision default is a remote control plane; a tag can only "+
+		"point at one in the same cluster",
 		"tag", "prod", "Reconciled")
 	two.must("delete", "istiorevisiontag", "prod")
 
@@ -369,12 +384,14 @@ default   1           1       1        default           Healthy   v1.23.2   23s
 	}
 }
 
-// follow makes the remote istiod ready, not ready and ready, and sees to it that the status follows, and is left alone while the
-// answer stays the same.
+// follow makes the remote istiod ready, not ready and ready, and sees to it that the status follows, and is left alone
+// while the answer stays the same.
 func follow(e *env, istiod *remoteIstiod, name, address string) {
 	e.t.Helper()
 	not := "False RemoteIstiodNotReady: remote istiod is not ready: " + address + " answers 503 Service Unavailable"
-	for _, answer := range []int{http.StatusServiceUnavailable, http.StatusOK, http.StatusServiceUnavailable, http.StatusOK} {
+	for _, answer := range []int{
+		http.StatusServiceUnavailable, http.StatusOK, http.StatusServiceUnavailable, http.StatusOK,
+	} {
 		istiod.answer.Store(int64(answer))
 		want := "True"
 		if answer != http.StatusOK {
@@ -397,11 +414,13 @@ func quiet(e *env, istiod *remoteIstiod, name string) {
 func externalControlPlane(one, two *env, istiod *remoteIstiod) {
 	one.must("create", "namespace", "istio-system")
 	// The guide has this slip: what is below global belongs under values.
-	wrong := `{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {version: v1.23.2, namespace: istio-system, global: {network: network1}}}`
+	wrong := `{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {version: v1.23.2, ` +
+		`namespace: istio-system, global: {network: network1}}}`
 	if err := one.tryApply(wrong); err == nil || !strings.Contains(err.Error(), `unknown field "spec.global"`) {
 		one.t.Errorf("spec.global should be refused, by name: %v", err)
 	}
-	one.apply(`{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {version: v1.23.2, namespace: istio-system, values: {global: {network: network1}}}}`)
+	one.apply(`{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {version: v1.23.2, ` +
+		`namespace: istio-system, values: {global: {network: network1}}}}`)
 	one.must("wait", "--for=condition=Ready", "istios/default", "--timeout="+patience.String())
 	one.example("external-control-plane/cluster1/controlplane-gateway.yaml")
 	address := one.address("istio-ingressgateway", "192.0.2.20")
@@ -480,7 +499,8 @@ spec:
 	// istiod in cluster1 finds the webhooks of cluster2 by the names in its environment.
 	two.certify(istiod.ca, "istio-sidecar-injector-external-istiod-external-istiod")
 	two.exists("validating", "istio-validator-external-istiod-external-istiod")
-	two.says("False RemoteIstiodNotReady: remote istiod is not ready: https://istiod-external-istiod.external-istiod.svc:443/ready answers 503 Service Unavailable",
+	two.says("False RemoteIstiodNotReady: remote istiod is not ready: "+
+		"https://istiod-external-istiod.external-istiod.svc:443/ready answers 503 Service Unavailable",
 		"istio", "external-istiod", "Ready")
 	istiod.answer.Store(http.StatusOK)
 	two.must("wait", "--for=condition=Ready", "istios/external-istiod", "--timeout="+patience.String())

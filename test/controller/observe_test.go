@@ -88,8 +88,8 @@ func (e *env) gone(kind string, name ...string) {
 	})
 }
 
-// says waits until a condition is as wanted: "True", "False Reason: message", or "False Reason: message..." for the beginning of
-// a message.
+// says waits until a condition is as wanted: "True", "False Reason: message", or "False Reason: message..." for the
+// beginning of a message.
 func (e *env) says(want, kind, name string, condition v1.ConditionType) {
 	e.t.Helper()
 	prefix, shortened := strings.CutSuffix(want, "...")
@@ -190,7 +190,8 @@ func (e *env) unwritten(before []cluster.Write, about func(cluster.Write) bool) 
 
 // skipped are the kinds that a snapshot leaves out.
 var skipped = map[string]string{
-	"customresourcedefinitions.apiextensions.k8s.io": "the guide leaves them to the user, since all configuration would go with them",
+	"customresourcedefinitions.apiextensions.k8s.io": "the guide leaves them to the user, since all configuration would " +
+		"go with them",
 	"events":               "Kubernetes forgets them by itself, after an hour",
 	"events.events.k8s.io": "the same",
 }
@@ -269,7 +270,8 @@ func snapshot(ctx context.Context, c *cluster.Cluster) (map[string]string, error
 		}
 		for _, r := range list.APIResources {
 			resource := gv.WithResource(r.Name)
-			if !slices.Contains(r.Verbs, "list") || !slices.Contains(r.Verbs, "delete") || skipped[resource.GroupResource().String()] != "" {
+			if !slices.Contains(r.Verbs, "list") || !slices.Contains(r.Verbs, "delete") ||
+				skipped[resource.GroupResource().String()] != "" {
 				continue
 			}
 			objects, err := api.Resource(resource).List(ctx, metav1.ListOptions{})

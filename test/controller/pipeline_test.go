@@ -11,9 +11,8 @@ import (
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
-// sync renders resources with the functions' pipeline, and applies what comes out as a GitOps tool does: it owns what it applies,
-// and deletes nothing that asks it not to.
-// With kinds, only objects of these are applied.
+// sync renders resources with the functions' pipeline, and applies what comes out as a GitOps tool does: it owns what
+// it applies, and deletes nothing that asks it not to. With kinds, only objects of these are applied.
 func (e *env) sync(resources string, kinds ...string) []*unstructured.Unstructured {
 	e.t.Helper()
 	result, err := lateen.Render([]byte(resources), lateen.Options{Track: true})
@@ -29,7 +28,8 @@ func (e *env) sync(resources string, kinds ...string) []*unstructured.Unstructur
 			continue
 		}
 		apply := client.ApplyConfigurationFromUnstructured(o.DeepCopy())
-		if err := e.client.Apply(e.t.Context(), apply, client.FieldOwner("argocd-controller"), client.ForceOwnership); err != nil {
+		if err := e.client.Apply(e.t.Context(), apply, client.FieldOwner("argocd-controller"),
+			client.ForceOwnership); err != nil {
 			e.t.Fatalf("%s %s: %v", o.GetKind(), o.GetName(), err)
 		}
 	}
@@ -41,13 +41,16 @@ func pipeline(e *env, _ *daemon) {
 	e.must("create", "namespace", "pipe")
 	e.must("create", "namespace", "pipe-app")
 	resources := func(version string) string {
-		return resource("Istio", "pipe", "version: "+version+", namespace: pipe, updateStrategy: {type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 1}") +
+		return resource("Istio", "pipe",
+			"version: "+version+", namespace: pipe, updateStrategy: {type: RevisionBased, "+
+				"inactiveRevisionDeletionGracePeriodSeconds: 1}") +
 			resource("IstioRevisionTag", "pipe-tag", "targetRef: {kind: Istio, name: pipe}")
 	}
 	// The tool may take its time between one object and the next: the controller does not fill the gap.
 	e.sync(resources("v1.27.0"), "Istio", "IstioRevisionTag")
 	e.says("False ActiveRevisionNotFound: the IstioRevision pipe-v1-27-0 does not exist", "istio", "pipe", "Ready")
-	e.says("False RefNotFound: spec.targetRef: Istio pipe: its active revision pipe-v1-27-0 does not exist", "tag", "pipe-tag", "Reconciled")
+	e.says("False RefNotFound: spec.targetRef: Istio pipe: its active revision pipe-v1-27-0 does not exist", "tag",
+		"pipe-tag", "Reconciled")
 	old := e.sync(resources("v1.27.0"))
 	e.shows(`
 NAME   REVISIONS   READY   IN USE   ACTIVE REVISION   STATUS    VERSION   AGE
@@ -73,12 +76,14 @@ pipe   2           2       2        pipe-v1-28-3      Healthy   v1.28.3   5s`, "
 	e.shows(`
 NAME       STATUS                    IN USE   REVISION       AGE
 pipe-tag   NotReferencedByAnything   False    pipe-v1-28-3   5s`, "get", "istiorevisiontag", "pipe-tag")
-	e.says("True ReferencedByWorkloads: Referenced by at least one pod or namespace: Namespace pipe-app", "revision", "pipe-v1-27-0", "InUse")
+	e.says("True ReferencedByWorkloads: Referenced by at least one pod or namespace: Namespace pipe-app", "revision",
+		"pipe-v1-27-0", "InUse")
 
 	rendered := func(w cluster.Write) bool {
-		return w.Group != "sailoperator.io" && !strings.HasPrefix(w.Resource, "event") && slices.ContainsFunc(append(old, current...), func(o *unstructured.Unstructured) bool {
-			return o.GetName() == w.Name && o.GetNamespace() == w.Namespace
-		})
+		return w.Group != "sailoperator.io" && !strings.HasPrefix(w.Resource, "event") &&
+			slices.ContainsFunc(append(old, current...), func(o *unstructured.Unstructured) bool {
+				return o.GetName() == w.Name && o.GetNamespace() == w.Namespace
+			})
 	}
 	e.unwritten(nil, rendered)
 
@@ -90,7 +95,8 @@ pipe-tag   NotReferencedByAnything   False    pipe-v1-28-3   5s`, "get", "istior
 		case o.GetKind() == "Istio", o.GetKind() == "IstioRevisionTag", o.GetLabels()["lateen.io/tag"] != "":
 			continue
 		}
-		if err := e.client.Get(e.t.Context(), client.ObjectKeyFromObject(o), o.DeepCopy()); client.IgnoreNotFound(err) != nil || err == nil {
+		if err := e.client.Get(e.t.Context(), client.ObjectKeyFromObject(o),
+			o.DeepCopy()); client.IgnoreNotFound(err) != nil || err == nil {
 			e.t.Errorf("%s %s is still there: %v", o.GetKind(), o.GetName(), err)
 		}
 	}

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// TestAPIServer takes the API server away, in the middle of an upgrade and of a grace period. A controller without leader election
-// goes on when it is back. One with leader election ends when it cannot renew its lease, since it may no longer be the only
-// one, and the kubelet starts it again: here daemon.keep does.
+// TestAPIServer takes the API server away, in the middle of an upgrade and of a grace period. A controller without
+// leader election goes on when it is back. One with leader election ends when it cannot renew its lease, since it may
+// no longer be the only one, and the kubelet starts it again: here daemon.keep does.
 func TestAPIServer(t *testing.T) {
 	turn := parallel(t, 75)
 	defer turn.leave()

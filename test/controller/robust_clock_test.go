@@ -65,7 +65,8 @@ func TestGracePeriod(t *testing.T) {
 				t.Errorf("it went %s after it had become inactive", at.Sub(begun))
 			}
 		}
-		// That it is not much too late would be a matter of how fast the machine is; that the period did not begin again is not.
+		// That it is not much too late would be a matter of how fast the machine is; that the period did not begin again is
+		// not.
 		if last != noted {
 			t.Errorf("the grace period began at %s, and after the restart at %s", noted, last)
 		}
@@ -126,7 +127,8 @@ func TestGracePeriod(t *testing.T) {
 	})
 }
 
-// past tells whether the moments in the status of a revision, from which the grace period counts, are not in the future.
+// past tells whether the moments in the status of a revision, from which the grace period counts, are not in the
+// future.
 func past(rev *v1.IstioRevision) error {
 	var moments []time.Time
 	if since := rev.Status.InactiveSince; since != nil {

@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// TestCollection deletes what the controller has made, or what it has made it for, in the ways in which Kubernetes lets one do
-// that, with Kubernetes' own garbage collector.
+// TestCollection deletes what the controller has made, or what it has made it for, in the ways in which Kubernetes lets
+// one do that, with Kubernetes' own garbage collector.
 func TestCollection(t *testing.T) {
 	parallel(t, 55)
 	e := start(t)
@@ -45,7 +45,8 @@ func TestCollection(t *testing.T) {
 		}
 		// An Istio that comes later does not take them over behind anybody's back.
 		e.asked("prod", "v1.28.3", "type: RevisionBased")
-		e.says("False ReconcileError: the IstioRevision prod-v1-28-3 exists already and does not belong to this Istio...", "istio", "prod", "Reconciled")
+		e.says("False ReconcileError: the IstioRevision prod-v1-28-3 exists already and does not belong to this Istio...",
+			"istio", "prod", "Reconciled")
 		e.must("delete", "istio", "prod")
 		e.exists("revision", "prod-v1-28-3")
 		e.must("delete", "istiorevision", "prod-v1-28-3")

@@ -86,7 +86,8 @@ func crash(text []byte) int {
 // errorLines are the lines of a log that are more than information.
 func errorLines(text []byte) []byte {
 	lines := bytes.SplitAfter(text, []byte("\n"))
-	return bytes.Join(slices.DeleteFunc(lines, func(l []byte) bool { return bytes.Contains(l, []byte(`"level":"info"`)) }), nil)
+	return bytes.Join(slices.DeleteFunc(lines, func(l []byte) bool { return bytes.Contains(l, []byte(`"level":"info"`)) }),
+		nil)
 }
 
 // start starts the process.
@@ -168,9 +169,9 @@ func (d *daemon) ends(other <-chan time.Time) bool {
 	}
 }
 
-// keep does what the kubelet does for a container: it starts the controller, and starts it again when it has ended. It gives
-// a counter of the starts. So it goes on until the controller is killed by the test, or the test ends: one whose server
-// answers too slowly, as on a busy machine, ends by itself.
+// keep does what the kubelet does for a container: it starts the controller, and starts it again when it has ended. It
+// gives a counter of the starts. So it goes on until the controller is killed by the test, or the test ends: one whose
+// server answers too slowly, as on a busy machine, ends by itself.
 func (d *daemon) keep() *atomic.Int32 {
 	var starts atomic.Int32
 	ctx, cancel := context.WithCancel(d.t.Context())
@@ -221,14 +222,16 @@ func (e *env) put(text string) {
 		e.t.Fatal(err)
 	}
 	e.eventually("applying "+o.GetKind()+" "+o.GetName(), func() error {
-		return e.client.Apply(e.t.Context(), client.ApplyConfigurationFromUnstructured(o), client.FieldOwner("lateen-test"), client.ForceOwnership)
+		return e.client.Apply(e.t.Context(), client.ApplyConfigurationFromUnstructured(o), client.FieldOwner("lateen-test"),
+			client.ForceOwnership)
 	})
 }
 
 // asked puts an Istio. strategy is that of the update with its fields.
 func (e *env) asked(name, version, strategy string) {
 	e.t.Helper()
-	e.put(fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: %s}, spec: {version: %s, namespace: istio-system, updateStrategy: {%s}}}",
+	e.put(fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: %s}, spec: {version: %s, "+
+		"namespace: istio-system, updateStrategy: {%s}}}",
 		name, version, strategy))
 }
 
@@ -297,8 +300,8 @@ func active(istio *unstructured.Unstructured) string {
 	return istio.GetName() + "-" + strings.ReplaceAll(text(istio, "spec", "version"), ".", "-")
 }
 
-// users are those of a revision, by the rules of docs/usage.md, written down here once more. An Istio that asks for a revision
-// is one of them, with the same effect: it stays.
+// users are those of a revision, by the rules of docs/usage.md, written down here once more. An Istio that asks for a
+// revision is one of them, with the same effect: it stays.
 func (p picture) users(rev string) []string {
 	var out []string
 	note := func(kind, name, used string) {
@@ -366,9 +369,9 @@ func (e *env) look() (picture, error) {
 	return p, nil
 }
 
-// converges waits until the cluster is as it should be, and only as it should be: there are the revisions that Istios ask for,
-// and of the others those that something uses; of everything that is there the objects are, and are as one renders them who
-// starts from nothing; and nothing is left of what is not.
+// converges waits until the cluster is as it should be, and only as it should be: there are the revisions that Istios
+// ask for, and of the others those that something uses; of everything that is there the objects are, and are as one
+// renders them who starts from nothing; and nothing is left of what is not.
 func (e *env) converges() {
 	e.t.Helper()
 	e.eventually("the state converges", func() error {
@@ -395,9 +398,10 @@ func (e *env) converges() {
 	})
 }
 
-// letGo waits until no revision is being deleted. Those that are held, because something has begun to use them just when
-// they went, it lets go as a person does, and the tags that point at one. So it does with tags that point at none: one
-// may have been moved between the controller's question who uses a revision and its removal. It says how many were held.
+// letGo waits until no revision is being deleted. Those that are held, because something has begun to use them just
+// when they went, it lets go as a person does, and the tags that point at one. So it does with tags that point at none:
+// one may have been moved between the controller's question who uses a revision and its removal. It says how many were
+// held.
 func (e *env) letGo() (held int) {
 	e.t.Helper()
 	allowed := map[types.UID]bool{}
@@ -438,8 +442,8 @@ func (e *env) letGo() (held int) {
 	return len(allowed)
 }
 
-// untag deletes the tags that point at a revision of which something is true: the webhooks of a tag stay when its target
-// is missing.
+// untag deletes the tags that point at a revision of which something is true: the webhooks of a tag stay when its
+// target is missing.
 func (e *env) untag(is func(revision string) bool) error {
 	var tags v1.IstioRevisionTagList
 	if err := e.client.List(e.t.Context(), &tags); err != nil {
@@ -495,7 +499,8 @@ func (p picture) right() error {
 	return nil
 }
 
-// fresh renders all that should be there, revision by revision as the functions do, with the owners it has in the cluster.
+// fresh renders all that should be there, revision by revision as the functions do, with the owners it has in the
+// cluster.
 func (e *env) fresh(p picture) ([]*unstructured.Unstructured, error) {
 	d, err := discovery.NewDiscoveryClientForConfig(e.RESTConfig())
 	if err != nil {
@@ -510,10 +515,13 @@ func (e *env) fresh(p picture) ([]*unstructured.Unstructured, error) {
 		var documents [][]byte
 		for _, o := range items {
 			bare := map[string]any{
-				"apiVersion": o.GetAPIVersion(), "kind": o.GetKind(), "metadata": map[string]any{"name": o.GetName()}, "spec": o.Object["spec"],
+				"apiVersion": o.GetAPIVersion(), "kind": o.GetKind(), "metadata": map[string]any{"name": o.GetName()},
+				"spec": o.Object["spec"],
 			}
 			if o.GetKind() == v1.KindIstioRevisionTag {
-				bare["spec"] = map[string]any{"targetRef": map[string]any{"kind": v1.KindIstioRevision, "name": text(o, "status", "istioRevision")}}
+				bare["spec"] = map[string]any{
+					"targetRef": map[string]any{"kind": v1.KindIstioRevision, "name": text(o, "status", "istioRevision")},
+				}
 			}
 			document, err := json.Marshal(bare)
 			if err != nil {
@@ -521,7 +529,8 @@ func (e *env) fresh(p picture) ([]*unstructured.Unstructured, error) {
 			}
 			documents = append(documents, document)
 		}
-		result, err := lateen.Render(bytes.Join(documents, []byte("\n---\n")), lateen.Options{KubeVersion: version.GitVersion})
+		result, err := lateen.Render(bytes.Join(documents, []byte("\n---\n")),
+			lateen.Options{KubeVersion: version.GitVersion})
 		if err != nil {
 			return err
 		}
@@ -567,8 +576,8 @@ func (p picture) own(o *unstructured.Unstructured) {
 	}
 }
 
-// same tells whether an object is in the cluster as it was rendered: applying it would change nothing, not even take away what
-// an earlier rendering had.
+// same tells whether an object is in the cluster as it was rendered: applying it would change nothing, not even take
+// away what an earlier rendering had.
 func (e *env) same(want *unstructured.Unstructured) error {
 	have := &unstructured.Unstructured{}
 	have.SetGroupVersionKind(want.GroupVersionKind())
@@ -594,7 +603,8 @@ func (e *env) same(want *unstructured.Unstructured) error {
 	return nil
 }
 
-// nothingElse tells whether all that has one of Lateen's labels is one of some objects, and nothing has an owner that is gone.
+// nothingElse tells whether all that has one of Lateen's labels is one of some objects, and nothing has an owner that
+// is gone.
 func (e *env) nothingElse(objects []*unstructured.Unstructured) error {
 	everything, err := everything(e.t.Context(), e.Cluster)
 	if err != nil {
@@ -615,7 +625,8 @@ func (e *env) nothingElse(objects []*unstructured.Unstructured) error {
 				return fmt.Errorf("%s is owned by %s %s, which is gone", what, ref.Kind, ref.Name)
 			}
 		}
-		if strings.HasPrefix(o.APIVersion, v1.GroupVersion.Group+"/") || o.Kind == "CustomResourceDefinition" || o.Labels["endpoints.kubernetes.io/managed-by"] != "" {
+		if strings.HasPrefix(o.APIVersion, v1.GroupVersion.Group+"/") || o.Kind == "CustomResourceDefinition" ||
+			o.Labels["endpoints.kubernetes.io/managed-by"] != "" {
 			continue
 		}
 		ref := metav1.GetControllerOf(&o)

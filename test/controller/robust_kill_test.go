@@ -147,7 +147,8 @@ func TestKills(t *testing.T) {
 	held := e.letGo()
 	e.converges()
 	j = o.blameless()
-	t.Logf("seed %d: %d kills, %d things done, %d revisions removed, %d kept by their users, %d held; ended by itself: %d times",
+	t.Logf("seed %d: %d kills, %d things done, %d revisions removed, %d kept by their users, %d held; ended by itself: "+
+		"%d times",
 		seed, kills, h.done.Load(), j.removed, j.kept, held, ended)
 }
 
@@ -276,7 +277,8 @@ func (h *history) apply(ctx context.Context, version, kind, namespace, name stri
 	if err := o.UnmarshalJSON(data); err != nil {
 		return err
 	}
-	return h.e.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.FieldOwner("lateen-test"), client.ForceOwnership)
+	return h.e.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.FieldOwner("lateen-test"),
+		client.ForceOwnership)
 }
 
 func (h *history) delete(ctx context.Context, kind, namespace, name string) error {
@@ -318,7 +320,8 @@ func patch(metadata map[string]any) client.Patch {
 func (h *history) label(ctx context.Context) error {
 	ns := &corev1.Namespace{}
 	ns.Name = pick(h, places...)
-	return h.e.client.Patch(ctx, ns, patch(map[string]any{"labels": h.labels(ctx, "istio-injection", "enabled", "enabled", "disabled")}))
+	return h.e.client.Patch(ctx, ns,
+		patch(map[string]any{"labels": h.labels(ctx, "istio-injection", "enabled", "enabled", "disabled")}))
 }
 
 // pod makes a pod, with or without labels, that a revision has injected or none.
@@ -358,7 +361,8 @@ func (h *history) move(ctx context.Context) error {
 	if h.random.IntN(3) == 0 {
 		target = map[string]any{"kind": v1.KindIstioRevision, "name": h.name(ctx)}
 	}
-	return h.apply(ctx, v1.GroupVersion.String(), v1.KindIstioRevisionTag, "", pick(h, tagNames...), map[string]any{"targetRef": target})
+	return h.apply(ctx, v1.GroupVersion.String(), v1.KindIstioRevisionTag, "", pick(h, tagNames...),
+		map[string]any{"targetRef": target})
 }
 
 // tag removes a tag.
@@ -394,5 +398,6 @@ func (h *history) cni(ctx context.Context) error {
 	if h.random.IntN(3) == 0 {
 		return h.delete(ctx, "cni", "", v1.IstioCNIName)
 	}
-	return h.apply(ctx, v1.GroupVersion.String(), v1.KindIstioCNI, "", v1.IstioCNIName, map[string]any{"version": pick(h, versions...)})
+	return h.apply(ctx, v1.GroupVersion.String(), v1.KindIstioCNI, "", v1.IstioCNIName,
+		map[string]any{"version": pick(h, versions...)})
 }

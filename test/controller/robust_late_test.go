@@ -70,10 +70,11 @@ func (e *env) way() (*way, string) {
 		server.CloseClientConnections()
 		server.Close()
 	})
-	config := fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: way, contexts: [{name: way, context: {cluster: way, user: way}}],
+	config := fmt.Sprintf(
+		`{apiVersion: v1, kind: Config, current-context: way, contexts: [{name: way, context: {cluster: way, user: way}}],
 users: [{name: way, user: {token: %q}}],
 clusters: [{name: way, cluster: {server: %q, certificate-authority-data: %q}}]}`, e.Token, server.URL, base64.StdEncoding.EncodeToString(
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	file := filepath.Join(e.t.TempDir(), "kubeconfig")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		e.t.Fatal(err)
@@ -90,8 +91,8 @@ func (w *way) hold(resources ...string) {
 	}
 }
 
-// holdAfter is hold of the news of one custom resource, from what it is at this moment on: all of that has passed. A controller
-// that knows less than what it has written itself asks the server, and nothing can be held back.
+// holdAfter is hold of the news of one custom resource, from what it is at this moment on: all of that has passed. A
+// controller that knows less than what it has written itself asks the server, and nothing can be held back.
 func (w *way) holdAfter(e *env, resource, kind, name string) {
 	e.t.Helper()
 	for {
@@ -152,8 +153,8 @@ func (b *lateBody) wait(news []byte) {
 	}
 }
 
-// lateLines is what a watch brings as JSON, an event in a line: it passes as a whole or not at all. Half of one would have its
-// version, and tell nobody of anything.
+// lateLines is what a watch brings as JSON, an event in a line: it passes as a whole or not at all. Half of one would
+// have its version, and tell nobody of anything.
 type lateLines struct {
 	lateBody
 
@@ -221,8 +222,8 @@ func TestLateLines(t *testing.T) {
 	}
 }
 
-// TestLateNews has a revision come into use after its Istio has left it, without the controller being told. Before it removes a
-// revision it has to ask the server itself, for everything that may use one.
+// TestLateNews has a revision come into use after its Istio has left it, without the controller being told. Before it
+// removes a revision it has to ask the server itself, for everything that may use one.
 func TestLateNews(t *testing.T) {
 	parallel(t, 105)
 	e := startObserved(t)
@@ -251,7 +252,8 @@ func TestLateNews(t *testing.T) {
 			name: "a pod", held: "pods",
 			reason: "Its proxy would lose its control plane.",
 			begin: func(e *env) {
-				e.put("{apiVersion: v1, kind: Pod, metadata: {name: proxy, namespace: app, annotations: {istio.io/rev: prod-v1-26-0}}, spec: {containers: [{name: app, image: example.com/app}]}}")
+				e.put("{apiVersion: v1, kind: Pod, metadata: {name: proxy, namespace: app, annotations: {istio.io/rev: " +
+					"prod-v1-26-0}}, spec: {containers: [{name: app, image: example.com/app}]}}")
 			},
 			end: func(e *env) { e.must("delete", "pod", "-n", "app", "proxy", "--now") },
 		},
@@ -259,7 +261,8 @@ func TestLateNews(t *testing.T) {
 			name: "a tag", held: "istiorevisiontags",
 			reason: "A tag counts for its revision even when nothing uses the tag.",
 			begin: func(e *env) {
-				e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: {kind: IstioRevision, name: prod-v1-26-0}}}")
+				e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: " +
+					"{kind: IstioRevision, name: prod-v1-26-0}}}")
 			},
 			end: func(e *env) { e.must("delete", "istiorevisiontag", "stable") },
 		},
@@ -317,8 +320,9 @@ func TestLateNews(t *testing.T) {
 	}
 }
 
-// TestLateOrphans deletes a revision and leaves its control plane to itself, without the controller being told. It sees objects that are
-// nobody's any more, of a revision that is still there for all it knows. If it took them back they would be deleted with the revision.
+// TestLateOrphans deletes a revision and leaves its control plane to itself, without the controller being told. It sees
+// objects that are nobody's any more, of a revision that is still there for all it knows. If it took them back they
+// would be deleted with the revision.
 func TestLateOrphans(t *testing.T) {
 	parallel(t, 20)
 	e := start(t)
@@ -330,7 +334,9 @@ func TestLateOrphans(t *testing.T) {
 	e.asked("prod", "v1.28.3", "type: InPlace")
 	e.healthy("istio", "prod")
 	e.must("delete", "istio", "prod", "--cascade=orphan")
-	deployment, webhook := []string{"deployment", "istiod-prod", "-n", "istio-system"}, []string{"mutatingwebhookconfiguration", "istio-sidecar-injector-prod"}
+	deployment, webhook := []string{"deployment", "istiod-prod", "-n", "istio-system"}, []string{
+		"mutatingwebhookconfiguration", "istio-sidecar-injector-prod",
+	}
 	const path = "{.metadata.ownerReferences[*].kind}"
 	for _, what := range [][]string{deployment, webhook} { // the new owner is noted on all objects
 		e.is("IstioRevision/prod", `{.metadata.annotations.lateen\.io/owner}`, what...)

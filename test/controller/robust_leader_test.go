@@ -16,7 +16,8 @@ func (e *env) replica(name string, args ...string) *daemon {
 	e.put(`{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: ` + name + `},
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin},
 subjects: [{kind: ServiceAccount, name: ` + name + `, namespace: lateen-system}]}`)
-	return e.daemon(append([]string{"--kubeconfig=" + e.KubeconfigFor(e.t, e.TokenFor(e.t, "lateen-system", name))}, args...)...)
+	return e.daemon(append([]string{"--kubeconfig=" + e.KubeconfigFor(e.t, e.TokenFor(e.t, "lateen-system", name))},
+		args...)...)
 }
 
 // quickElection makes a leader that is gone missed sooner than it would be, and no leader lose its lease because the
@@ -26,8 +27,8 @@ var quickElection = []string{
 	"--leader-election-renew-deadline=15s", "--leader-election-retry-period=1s",
 }
 
-// TestLeader kills the leader of two replicas in the middle of an upgrade. The other one takes over and completes it: before
-// that it has written nothing, and nothing is done twice.
+// TestLeader kills the leader of two replicas in the middle of an upgrade. The other one takes over and completes it:
+// before that it has written nothing, and nothing is done twice.
 func TestLeader(t *testing.T) {
 	parallel(t, 50)
 	e := startObserved(t)
@@ -47,7 +48,8 @@ func TestLeader(t *testing.T) {
 	e.put("{apiVersion: v1, kind: Namespace, metadata: {name: app, labels: {istio.io/rev: stable}}}")
 	// Nothing is left to do for the second unless the first cannot have done it: remove the old revision.
 	e.asked("prod", "v1.27.0", "type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 3600")
-	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: {kind: Istio, name: prod}}}")
+	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: {kind: " +
+		"Istio, name: prod}}}")
 	e.is("prod-v1-27-0", "{.status.istioRevision}", "istiorevisiontag", "stable")
 	e.healthy("istio", "prod")
 
@@ -74,8 +76,8 @@ func TestLeader(t *testing.T) {
 	e.inTurn("prod-v1-27-0", "first", "second")
 }
 
-// inTurn fails the test if the users of lateen-system have not written one after the other, or have done something twice, or
-// have not removed the old revision.
+// inTurn fails the test if the users of lateen-system have not written one after the other, or have done something
+// twice, or have not removed the old revision.
 func (e *env) inTurn(old string, users ...string) {
 	e.t.Helper()
 	var want, order []string
@@ -87,7 +89,8 @@ func (e *env) inTurn(old string, users ...string) {
 		if len(order) == 0 || order[len(order)-1] != w.User {
 			order = append(order, w.User)
 		}
-		if w.Resource == "istiorevisions" && w.Subresource == "" && (w.Verb == "create" || w.Verb == "delete") && w.Code < 300 {
+		if w.Resource == "istiorevisions" && w.Subresource == "" && (w.Verb == "create" || w.Verb == "delete") &&
+			w.Code < 300 {
 			once[w.Verb+" "+w.Name]++
 		}
 	}

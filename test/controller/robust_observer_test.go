@@ -22,8 +22,9 @@ import (
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
-// observer watches what a judge needs to know, and remembers all of it: who uses what at any moment is worked out afterwards,
-// by the resource versions, which are one order for all kinds since they come from one etcd. It has nothing of the controller's.
+// observer watches what a judge needs to know, and remembers all of it: who uses what at any moment is worked out
+// afterwards, by the resource versions, which are one order for all kinds since they come from one etcd. It has nothing
+// of the controller's.
 type observer struct {
 	e *env
 
@@ -78,7 +79,8 @@ func (e *env) observe() *observer {
 }
 
 // list notes what there is, and that the rest of what was known before is gone. It gives the version that this is.
-func (o *observer) list(ctx context.Context, api dynamic.ResourceInterface, known map[string]*unstructured.Unstructured) (string, error) {
+func (o *observer) list(ctx context.Context, api dynamic.ResourceInterface,
+	known map[string]*unstructured.Unstructured) (string, error) {
 	list, err := api.List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return "", err
@@ -100,9 +102,10 @@ func (o *observer) list(ctx context.Context, api dynamic.ResourceInterface, know
 	return list.GetResourceVersion(), nil
 }
 
-// watch notes what happens from a version on. A server that has gone away and come back begins with what there is then: as long
-// as it was away nothing has happened.
-func (o *observer) watch(ctx context.Context, api dynamic.ResourceInterface, version string, known map[string]*unstructured.Unstructured) {
+// watch notes what happens from a version on. A server that has gone away and come back begins with what there is then:
+// as long as it was away nothing has happened.
+func (o *observer) watch(ctx context.Context, api dynamic.ResourceInterface, version string,
+	known map[string]*unstructured.Unstructured) {
 	for ctx.Err() == nil {
 		err := o.follow(ctx, api, &version, known)
 		if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
@@ -119,7 +122,8 @@ func (o *observer) watch(ctx context.Context, api dynamic.ResourceInterface, ver
 }
 
 // follow watches until the server goes away.
-func (o *observer) follow(ctx context.Context, api dynamic.ResourceInterface, version *string, known map[string]*unstructured.Unstructured) error {
+func (o *observer) follow(ctx context.Context, api dynamic.ResourceInterface, version *string,
+	known map[string]*unstructured.Unstructured) error {
 	w, err := api.Watch(ctx, metav1.ListOptions{ResourceVersion: *version})
 	if err != nil {
 		return err
@@ -172,9 +176,10 @@ type judgement struct {
 // longestGrace is the longest grace period in the histories.
 const longestGrace = 3 * time.Second
 
-// judge goes through the history. Removed at fault is a revision that something uses when its deletion comes, and has since before
-// the controller last began to ask the server what uses it; or one that an Istio asks for as long. Between its questions and its
-// request to delete lie moments, and on a busy machine long ones, in which a use may appear that nobody can know of.
+// judge goes through the history. Removed at fault is a revision that something uses when its deletion comes, and has
+// since before the controller last began to ask the server what uses it; or one that an Istio asks for as long. Between
+// its questions and its request to delete lie moments, and on a busy machine long ones, in which a use may appear that
+// nobody can know of.
 func (o *observer) judge() judgement {
 	var out judgement
 	asked := o.asked()
@@ -268,8 +273,9 @@ func (q questions) deletion(s sighting) (at time.Time, is bool) {
 	return at, at.After(s.object.GetCreationTimestamp().Time)
 }
 
-// before is when, before a deletion, the controller last began to ask who uses the revisions of an Istio: with the Istio
-// itself, and for the pods later. If that is longer ago than anything may take, it has not asked, and should have.
+// before is when, before a deletion, the controller last began to ask who uses the revisions of an Istio: with the
+// Istio itself, and for the pods later. If that is longer ago than anything may take, it has not asked, and should
+// have.
 func (q questions) before(at time.Time, istio string) time.Time {
 	known := last(q.istios[istio], last(q.pods, at))
 	if at.Sub(known) > patience {
@@ -299,8 +305,8 @@ func istioOf(rev *unstructured.Unstructured) string {
 	return ""
 }
 
-// seen are the resource versions of all that an observer watches, by kind and name. Its watches are independent: one may be
-// late when another is not.
+// seen are the resource versions of all that an observer watches, by kind and name. Its watches are independent: one
+// may be late when another is not.
 func (p picture) seen() map[string]string {
 	out := map[string]string{}
 	for _, kind := range []string{v1.KindIstio, v1.KindIstioRevision, v1.KindIstioRevisionTag, "Namespace", "Pod"} {
@@ -377,7 +383,10 @@ func TestQuestions(t *testing.T) {
 		{"It went at once.", sighting{at: at(11), object: revision(1, false), gone: true}, at(10)},
 		{"It was there once more.", sighting{at: at(21), object: revision(12, true)}, at(20)},
 		{"It is not deleted.", sighting{at: at(21), object: revision(12, false)}, time.Time{}},
-		{"Somebody else deleted it, before the controller would.", sighting{at: at(19), object: revision(12, true)}, time.Time{}},
+		{
+			"Somebody else deleted it, before the controller would.", sighting{at: at(19), object: revision(12, true)},
+			time.Time{},
+		},
 	} {
 		if got, is := q.deletion(c.s); is == c.want.IsZero() || is && !got.Equal(c.want) {
 			t.Errorf("%s at %s, %t: want %s", c.reason, got, is, c.want)

@@ -12,10 +12,11 @@ import (
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
-// TestSteadyState shows from the API server's audit log that a controller with nothing to do writes nothing, not even to try: with ten
-// control planes, the CNI plugin, tags and some hundred pods. What makes the controller look comes in rounds: things
-// change that mean nothing to it, and each round ends when it has put right something else. make soak has more of them,
-// and then five minutes in which nothing comes at all; LATEEN_STEADY=30s shortens those for who is at it.
+// TestSteadyState shows from the API server's audit log that a controller with nothing to do writes nothing, not even
+// to try: with ten control planes, the CNI plugin, tags and some hundred pods. What makes the controller look comes in
+// rounds: things change that mean nothing to it, and each round ends when it has put right something else. make soak
+// has more of them, and then five minutes in which nothing comes at all; LATEEN_STEADY=30s shortens those for who is at
+// it.
 func TestSteadyState(t *testing.T) {
 	turn := parallel(t, 100)
 	rounds, duration, replicas := 5, time.Duration(0), 5
@@ -35,15 +36,19 @@ func TestSteadyState(t *testing.T) {
 	e.put("{apiVersion: sailoperator.io/v1, kind: IstioCNI, metadata: {name: default}, spec: {version: v1.28.3}}")
 	for i := range istios {
 		e.put(fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: mesh-%d}}", i))
-		e.put(fmt.Sprintf(`{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: mesh-%d}, spec: {version: %s, namespace: mesh-%d,
+		e.put(fmt.Sprintf(
+			`{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: mesh-%d}, spec: {version: %s, namespace: mesh-%d,
 updateStrategy: {type: %s}}}`, i, []string{"v1.27.0", "v1.28.3"}[i%2], i, []string{"InPlace", "RevisionBased"}[i/2%2]))
 	}
-	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: {kind: Istio, name: mesh-0}}}")
-	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: old}, spec: {targetRef: {kind: IstioRevision, name: mesh-2-v1-27-0}}}")
+	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: {kind: " +
+		"Istio, name: mesh-0}}}")
+	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: old}, spec: {targetRef: {kind: " +
+		"IstioRevision, name: mesh-2-v1-27-0}}}")
 	for i := range workloads {
 		name := []string{"mesh-1", "stable", "mesh-2-v1-27-0", "nothing", "mesh-3-v1-28-3", "old"}[i]
 		e.put(fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: app-%d, labels: {istio.io/rev: %s}}}", i, name))
-		e.put(fmt.Sprintf(`{apiVersion: apps/v1, kind: Deployment, metadata: {name: app, namespace: app-%d}, spec: {replicas: %d,
+		e.put(fmt.Sprintf(
+			`{apiVersion: apps/v1, kind: Deployment, metadata: {name: app, namespace: app-%d}, spec: {replicas: %d,
 selector: {matchLabels: {app: app}}, template: {metadata: {labels: {app: app}}, spec: {containers: [{name: app, image: example.com/app}]}}}}`, i, replicas))
 	}
 	for i := range istios {

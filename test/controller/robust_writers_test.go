@@ -113,8 +113,12 @@ func webhooks(do func(webhook map[string]any, n int)) func(*unstructured.Unstruc
 var (
 	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 	configMaps  = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
-	mutating    = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"}
-	validating  = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}
+	mutating    = schema.GroupVersionResource{
+		Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations",
+	}
+	validating = schema.GroupVersionResource{
+		Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations",
+	}
 )
 
 func lateens(name string) schema.GroupVersionResource {
@@ -131,7 +135,8 @@ func TestWriters(t *testing.T) {
 	}
 	e.asked("default", "v1.28.3", "type: InPlace")
 	e.put("{apiVersion: sailoperator.io/v1, kind: IstioCNI, metadata: {name: default}, spec: {version: v1.28.3}}")
-	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: {kind: Istio, name: default}}}")
+	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: {kind: " +
+		"Istio, name: default}}}")
 	e.healthy("istio", "default")
 	e.healthy("cni", "default")
 	e.converges()
@@ -165,7 +170,10 @@ func istiodWrites(e *env) {
 	istiod := e.writer("istiod",
 		change{mutating, "", "istio-sidecar-injector", hook},
 		change{mutating, "", "istio-revision-tag-stable", hook},
-		change{validating, "", "istio-validator-istio-system", func(o *unstructured.Unstructured, n int) { hook(o, n); policy(o, n) }},
+		change{validating, "", "istio-validator-istio-system", func(o *unstructured.Unstructured, n int) {
+			hook(o, n)
+			policy(o, n)
+		}},
 	)
 	e.writing(25, 200*time.Millisecond, istiod)
 	// It hears of the writes in their order, and looks at what it is told later not before.

@@ -17,7 +17,8 @@ import (
 	"github.com/lateen-io/lateen/internal/release"
 )
 
-// TestTakeOver has control planes that others have installed before the controller comes. It goes on with the same objects.
+// TestTakeOver has control planes that others have installed before the controller comes. It goes on with the same
+// objects.
 func TestTakeOver(t *testing.T) {
 	turn := parallel(t, 20)
 	defer turn.leave()
@@ -29,18 +30,23 @@ func TestTakeOver(t *testing.T) {
 		// before is done to each object before it is created.
 		before func(e *env, o *unstructured.Unstructured)
 	}{
-		{name: "helm", reason: "helm install, and an Istio afterwards", manager: "helm", before: func(_ *env, o *unstructured.Unstructured) {
-			labelled(o, "Helm")
-			annotated(o, "helm")
-		}},
-		{name: "istioctl", reason: "istioctl install, and an Istio afterwards", manager: "istio-operator", apply: true, before: func(_ *env, o *unstructured.Unstructured) {
-			labelled(o, "")
-		}},
-		{name: "sail", reason: "the Sail Operator has left its resources, and objects that they own", manager: "sail-operator", before: func(e *env, o *unstructured.Unstructured) {
-			labelled(o, "sail-operator")
-			annotated(o, "sail")
-			o.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(e.get("revision", "sail"), kinds["revision"])})
-		}},
+		{name: "helm", reason: "helm install, and an Istio afterwards", manager: "helm",
+			before: func(_ *env, o *unstructured.Unstructured) {
+				labelled(o, "Helm")
+				annotated(o, "helm")
+			}},
+		{name: "istioctl", reason: "istioctl install, and an Istio afterwards", manager: "istio-operator", apply: true,
+			before: func(_ *env, o *unstructured.Unstructured) {
+				labelled(o, "")
+			}},
+		{name: "sail", reason: "the Sail Operator has left its resources, and objects that they own",
+			manager: "sail-operator", before: func(e *env, o *unstructured.Unstructured) {
+				labelled(o, "sail-operator")
+				annotated(o, "sail")
+				o.SetOwnerReferences([]metav1.OwnerReference{
+					*metav1.NewControllerRef(e.get("revision", "sail"), kinds["revision"]),
+				})
+			}},
 	}
 	sailResources(e)
 	installed := map[string][]*unstructured.Unstructured{}
@@ -128,8 +134,8 @@ func TestTakeOver(t *testing.T) {
 	})
 }
 
-// refusesTakeOver waits until the controller says that it does not touch a control plane of another version, and expects
-// that it has not.
+// refusesTakeOver waits until the controller says that it does not touch a control plane of another version, and
+// expects that it has not.
 func (e *env) refusesTakeOver(name string, installed []*unstructured.Unstructured) {
 	e.t.Helper()
 	says := fmt.Sprintf(`, installed by Helm release %[1]s/%[1]s-istiod, is of Istio v1.27.0, and v1.28.3 is asked `+
@@ -138,7 +144,8 @@ func (e *env) refusesTakeOver(name string, installed []*unstructured.Unstructure
 	e.exists("revision", name)
 	e.eventually("the take-over is refused", func() error {
 		got := e.message("revision", name, "Reconciled")
-		if !strings.HasPrefix(got, "False TakeoverRefused: Deployment "+name+"/istiod-"+name) || !strings.Contains(got, says) {
+		if !strings.HasPrefix(got, "False TakeoverRefused: Deployment "+name+"/istiod-"+name) ||
+			!strings.Contains(got, says) {
 			return errors.New(got)
 		}
 		return nil
@@ -168,7 +175,8 @@ func sailResources(e *env) {
 		if err != nil {
 			e.t.Fatal(err)
 		}
-		e.apply(strings.Replace(byHand(name, "sail", "v1.27.0"), "metadata: {", finalizer+"ownerReferences: "+string(references)+", ", 1))
+		e.apply(strings.Replace(byHand(name, "sail", "v1.27.0"), "metadata: {",
+			finalizer+"ownerReferences: "+string(references)+", ", 1))
 	}
 	e.must("delete", "istio", "sail-gone", "--wait=false")
 	e.must("delete", "istiorevision", "sail-gone", "--wait=false")
@@ -244,14 +252,15 @@ func (e *env) installed(o *unstructured.Unstructured, manager string, apply bool
 		}
 		return o
 	}
-	if err := e.client.Apply(e.t.Context(), client.ApplyConfigurationFromUnstructured(o), client.FieldOwner(manager)); err != nil {
+	if err := e.client.Apply(e.t.Context(), client.ApplyConfigurationFromUnstructured(o),
+		client.FieldOwner(manager)); err != nil {
 		e.t.Fatalf("%s %s: %v", o.GetKind(), o.GetName(), err)
 	}
 	return o
 }
 
-// takenOver waits until the controller has what somebody else has installed: the same objects, with nothing in them that Lateen
-// does not render, and owned by the revision.
+// takenOver waits until the controller has what somebody else has installed: the same objects, with nothing in them
+// that Lateen does not render, and owned by the revision.
 func (e *env) takenOver(name string, installed []*unstructured.Unstructured) {
 	e.t.Helper()
 	revision := e.get("revision", name)
@@ -270,14 +279,16 @@ func (e *env) takenOver(name string, installed []*unstructured.Unstructured) {
 				return err
 			}
 			f := facts{
-				UID: got.GetUID(), ManagedBy: got.GetLabels()["app.kubernetes.io/managed-by"], Extra: got.GetLabels()["example.com/extra"],
+				UID: got.GetUID(), ManagedBy: got.GetLabels()["app.kubernetes.io/managed-by"],
+				Extra:   got.GetLabels()["example.com/extra"],
 				Release: got.GetAnnotations()["meta.helm.sh/release-name"], Managers: appliers(got),
 			}
 			if owner := metav1.GetControllerOf(got); owner != nil && len(got.GetOwnerReferences()) == 1 {
 				f.Owner = owner.UID
 			}
 			data, _, _ := unstructured.NestedString(got.Object, "data", "extra")
-			annotation, _, _ := unstructured.NestedString(got.Object, "spec", "template", "metadata", "annotations", "example.com/extra")
+			annotation, _, _ := unstructured.NestedString(got.Object, "spec", "template", "metadata", "annotations",
+				"example.com/extra")
 			f.Inner = data + annotation
 			want := facts{UID: o.GetUID(), Owner: revision.GetUID(), ManagedBy: "lateen", Managers: "lateen-controller"}
 			if diff := cmp.Diff(want, f); diff != "" {

@@ -13,9 +13,9 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 )
 
-// turns decides which of the tests that could run at the same time do: the longest ones first, and as many at a time as the machine
-// can bear. A test that only lets time pass gives its turn to another one meanwhile. Neither is possible with the testing package alone,
-// which takes parallel tests in any order, and counts the idle ones.
+// turns decides which of the tests that could run at the same time do: the longest ones first, and as many at a time as
+// the machine can bear. A test that only lets time pass gives its turn to another one meanwhile. Neither is possible
+// with the testing package alone, which takes parallel tests in any order, and counts the idle ones.
 type turns struct {
 	mutex   sync.Mutex
 	free    int
@@ -36,8 +36,8 @@ type turn struct {
 // machine has the turns of all tests of the package.
 var machine = &turns{}
 
-// limit says how many tests run at a time: what -parallel says, or one more than there are processors, since about every third test waits
-// for something. All tests may then begin, as far as the testing package is concerned.
+// limit says how many tests run at a time: what -parallel says, or one more than there are processors, since about
+// every third test waits for something. All tests may then begin, as far as the testing package is concerned.
 func limit() error {
 	machine.free = runtime.GOMAXPROCS(0) + 1
 	var err error
@@ -52,10 +52,12 @@ func limit() error {
 	return flag.Set("test.parallel", "1000")
 }
 
-// parallel is t.Parallel in turns. The cost is about how many seconds the test takes, and decides nothing but the order. A test gives
-// its turn back when it ends, or before, with leave: when only its subtests have something left to do, or only time.
+// parallel is t.Parallel in turns. The cost is about how many seconds the test takes, and decides nothing but the
+// order. A test gives its turn back when it ends, or before, with leave: when only its subtests have something left to
+// do, or only time.
 //
-// It queues before t.Parallel, which returns when all others are known as well: the order does not depend on who is scheduled first.
+// It queues before t.Parallel, which returns when all others are known as well: the order does not depend on who is
+// scheduled first.
 func parallel(t *testing.T, cost int) *turn {
 	t.Helper()
 	own := machine.enter(t.Name(), cost)

@@ -67,8 +67,8 @@ func sameTag(own, holder, tag string) string {
 		"namespaces with the label istio.io/rev=%[3]s would be injected by both; remove one of the two", own, holder, tag)
 }
 
-// namesOfTags has two meshes in two namespaces, and names that both want: the objects of a tag have the namespace in their
-// names, and nevertheless only one control plane may inject for it.
+// namesOfTags has two meshes in two namespaces, and names that both want: the objects of a tag have the namespace in
+// their names, and nevertheless only one control plane may inject for it.
 func namesOfTags(e *env, _ *daemon) {
 	const tag = "tagnames-stable"
 	e.install("tagnames-a", "version: v1.28.3, values: {revisionTags: ["+tag+"]}")

@@ -23,8 +23,8 @@ spec:
     spec: {containers: [{name: app, image: example.com/details}]}
 `
 
-// TestWalkthroughs follows the user guide, one example after another, with the commands that it has the reader enter, and compares
-// what kubectl prints with what it says. After each the cluster has to be as it was before.
+// TestWalkthroughs follows the user guide, one example after another, with the commands that it has the reader enter,
+// and compares what kubectl prints with what it says. After each the cluster has to be as it was before.
 func TestWalkthroughs(t *testing.T) {
 	parallel(t, 125)
 	e := start(t)
@@ -105,7 +105,8 @@ func (e *env) showsPods(want, namespace string) {
 func (e *env) injected(namespace, revision string) {
 	e.t.Helper()
 	e.eventually("proxies in "+namespace, func() error {
-		out, err := e.kubectl("get", "pods", "-n", namespace, "-o", `jsonpath={range .items[*]}{.metadata.annotations.istio\.io/rev}{"\n"}{end}`)
+		out, err := e.kubectl("get", "pods", "-n", namespace, "-o",
+			`jsonpath={range .items[*]}{.metadata.annotations.istio\.io/rev}{"\n"}{end}`)
 		if err != nil {
 			return err
 		}
@@ -147,7 +148,8 @@ default   1           1       1        default           Healthy   v1.27.0   115
 	e.shows(`
 NAME      REVISIONS   READY   IN USE   ACTIVE REVISION   STATUS    VERSION   AGE
 default   1           1       1        default           Healthy   v1.28.3   4m50s`, "get", "istio", "-n", "istio-system")
-	e.is("docker.io/istio/pilot:1.28.3", "{.spec.template.spec.containers[0].image}", "deployment", "istiod", "-n", "istio-system")
+	e.is("docker.io/istio/pilot:1.28.3", "{.spec.template.spec.containers[0].image}", "deployment", "istiod", "-n",
+		"istio-system")
 	e.must("rollout", "restart", "deployment", "-n", "bookinfo")
 	e.injected("bookinfo", "default")
 	e.must("delete", "istio", "default")
@@ -267,7 +269,8 @@ default-v1-24-2   Local   False   IstiodNotReady   False    v1.24.2   66s`, "get
 	e.shows(`
 NAME      STATUS    IN USE   REVISION          AGE
 default   Healthy   True     default-v1-23-2   10m44s`, "get", "istiorevisiontag")
-	e.is("istiod-default-v1-23-2", "{.webhooks[0].clientConfig.service.name}", "mutatingwebhookconfiguration", "istio-revision-tag-default")
+	e.is("istiod-default-v1-23-2", "{.webhooks[0].clientConfig.service.name}", "mutatingwebhookconfiguration",
+		"istio-revision-tag-default")
 	e.must("uncordon", "node-1", "node-2")
 
 	// The guide prints 1 for IN USE here, and says below that both revisions are in use.
@@ -281,7 +284,8 @@ default-v1-24-2   Local   True    Healthy   True    v1.24.2   66s`, "get", "isti
 	e.shows(`
 NAME      STATUS    IN USE   REVISION          AGE
 default   Healthy   True     default-v1-24-2   10m44s`, "get", "istiorevisiontag")
-	e.is("istiod-default-v1-24-2", "{.webhooks[0].clientConfig.service.name}", "mutatingwebhookconfiguration", "istio-revision-tag-default")
+	e.is("istiod-default-v1-24-2", "{.webhooks[0].clientConfig.service.name}", "mutatingwebhookconfiguration",
+		"istio-revision-tag-default")
 	e.showsPods(`
 NAME                                      READY   STATUS    RESTARTS   AGE
 istiod-default-v1-23-2-c98fd9675-r7bfw    1/1     Running   0          10m
@@ -422,7 +426,8 @@ spec:
 	e.is("Healthy", "{.status.state}", "istiocni", "default")
 	e.must("wait", "--for=condition=Ready", "pod", "-n", "istio-cni", "-l", "k8s-app=istio-cni-node",
 		"--timeout="+patience.String())
-	e.is(`RequireDualStack ["IPv4","IPv6"]`, "{.spec.ipFamilyPolicy} {.spec.ipFamilies}", "service", "istiod", "-n", "istio-system")
+	e.is(`RequireDualStack ["IPv4","IPv6"]`, "{.spec.ipFamilyPolicy} {.spec.ipFamilies}", "service", "istiod", "-n",
+		"istio-system")
 	namespaces := []string{"dual-stack", "ipv4", "ipv6", "sleep"}
 	for _, ns := range namespaces {
 		e.must("create", "namespace", ns)
@@ -437,8 +442,8 @@ spec:
 	e.must(append([]string{"delete", "ns", "--wait=false"}, namespaces...)...)
 }
 
-// cni walks through the guide's section on the CNI plugin, with what its sections on status say of a control plane that needs
-// one, and ends with uninstalling.
+// cni walks through the guide's section on the CNI plugin, with what its sections on status say of a control plane that
+// needs one, and ends with uninstalling.
 func cni(e *env) {
 	e.must("create", "namespace", "istio-system")
 	e.apply(`
@@ -493,9 +498,11 @@ NAME             DESIRED   CURRENT   READY   UP-TO-DATE   AVAILABLE   NODE SELEC
 istio-cni-node   2         2         2       2            2           kubernetes.io/os=linux   23s`, "get", "daemonset", "-n", "istio-cni")
 
 	pod := strings.Fields(e.must("get", "pods", "-n", "istio-cni", "-l", "k8s-app=istio-cni-node", "-o", "name"))[0]
-	e.must("patch", "-n", "istio-cni", pod, "--subresource=status", "-p", `{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`)
+	e.must("patch", "-n", "istio-cni", pod, "--subresource=status", "-p",
+		`{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`)
 	e.says("False DaemonSetNotReady: not all istio-cni-node pods are ready", "cni", "default", "Ready")
-	e.says("False IstioCNINotHealthy: IstioCNI resource is not healthy: its state is DaemonSetNotReady", "istio", "default", "DependenciesHealthy")
+	e.says("False IstioCNINotHealthy: IstioCNI resource is not healthy: its state is DaemonSetNotReady", "istio",
+		"default", "DependenciesHealthy")
 	e.must("delete", "-n", "istio-cni", pod)
 	e.healthy("cni", "default")
 	e.healthy("istio", "default")
@@ -504,7 +511,8 @@ istio-cni-node   2         2         2       2            2           kubernetes
 	e.shows(`
 NAME      READY   STATUS    VERSION   AGE
 default   True    Healthy   v1.24.0   23s`, "get", "istiocni")
-	e.is("docker.io/istio/install-cni:1.24.0", "{.spec.template.spec.containers[0].image}", "daemonset", "istio-cni-node", "-n", "istio-cni")
+	e.is("docker.io/istio/install-cni:1.24.0", "{.spec.template.spec.containers[0].image}", "daemonset", "istio-cni-node",
+		"-n", "istio-cni")
 
 	// The plugin first, other than in the guide, to see what the control plane says.
 	e.must("delete", "istiocni", "default")

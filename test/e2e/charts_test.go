@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// brought makes a directory with the charts of v1.26.0 under another version. kpt does not read it: it is outside of the package.
+// brought makes a directory with the charts of v1.26.0 under another version. kpt does not read it: it is outside of
+// the package.
 func brought(t *testing.T, version string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -16,7 +17,8 @@ func brought(t *testing.T, version string) string {
 		if err := os.CopyFS(to, os.DirFS(filepath.Join(root, "internal/release/bundles/v1.26.0", chart))); err != nil {
 			t.Fatal(err)
 		}
-		edit(t, filepath.Join(to, "Chart.yaml"), "version: 1.26.0\n", "version: "+strings.ReplaceAll(version, "master", "1.30.0-alpha.1")+"\n# changed\n")
+		edit(t, filepath.Join(to, "Chart.yaml"), "version: 1.26.0\n",
+			"version: "+strings.ReplaceAll(version, "master", "1.30.0-alpha.1")+"\n# changed\n")
 	}
 	return dir
 }
@@ -46,7 +48,8 @@ func TestTagCharts(t *testing.T) {
 	edit(t, r.path("istio.yaml"), "v1.26.9", "v1.28.3")
 	write(t, r.path("Kptfile"), allFunctions)
 	r.commit()
-	want := "the objects of the tag stay as they are, because IstioRevision/default-v1-26-9 cannot be rendered: Istio v1.26.9 is not bundled"
+	want := "the objects of the tag stay as they are, because IstioRevision/default-v1-26-9 cannot be rendered: Istio " +
+		"v1.26.9 is not bundled"
 	if said := words(r.render()); !strings.Contains(said, want) {
 		t.Errorf("kpt does not say %q:\n%s", want, said)
 	}
@@ -59,7 +62,8 @@ func TestTagCharts(t *testing.T) {
 	other := newRepo(t, mesh(istio("v1.26.0", "InPlace")))
 	write(t, other.path("tag.yaml"), tag("prod", "Istio", "default"))
 	write(t, other.path("Kptfile"), withCharts(brought(t, "1.26.0"), "render-istio"))
-	want = "Istio/default was rendered with other charts of Istio v1.26.0 than those that the tag gets: give revision-tag the same option charts as render-istio"
+	want = "Istio/default was rendered with other charts of Istio v1.26.0 than those that the tag gets: give " +
+		"revision-tag the same option charts as render-istio"
 	if said := words(other.render()); !strings.Contains(said, want) {
 		t.Errorf("kpt does not say %q:\n%s", want, said)
 	}
@@ -70,7 +74,8 @@ func TestSkewUnknown(t *testing.T) {
 	r := newRepo(t, mesh(istio("v1.28.3", "InPlace")))
 	write(t, r.path("cni.yaml"), resource("IstioCNI", "default", "{version: master}"))
 	write(t, r.path("Kptfile"), withCharts(brought(t, "master"), "render-cni"))
-	want := "spec.version: whether the CNI plugin of Istio master works with Istio/default of Istio v1.28.3 cannot be told from the versions"
+	want := "spec.version: whether the CNI plugin of Istio master works with Istio/default of Istio v1.28.3 cannot be " +
+		"told from the versions"
 	if said := words(r.render()); !strings.Contains(said, want) {
 		t.Errorf("kpt does not say %q:\n%s", want, said)
 	}

@@ -13,9 +13,10 @@ import (
 )
 
 // TestExpectedGolden runs the examples of the functions in the layout of kpt's own runner: a package, and beside it
-// .expected/config.yaml (exitCode), diff.patch (what rendering changes, as git prints it) and results.yaml. Unlike that runner,
-// it also renders in place a second time; and the Kptfile is called Kptfile.example, since kpt renders every package below a
-// package, .krmignore or not, and the root of the repository is one. `make golden` rewrites diff.patch and results.yaml.
+// .expected/config.yaml (exitCode), diff.patch (what rendering changes, as git prints it) and results.yaml. Unlike that
+// runner, it also renders in place a second time; and the Kptfile is called Kptfile.example, since kpt renders every
+// package below a package, .krmignore or not, and the root of the repository is one. `make golden` rewrites diff.patch
+// and results.yaml.
 func TestExpectedGolden(t *testing.T) {
 	examples, err := filepath.Glob(root + "/functions/*/examples/*/.expected")
 	if err != nil || len(examples) == 0 {
@@ -51,7 +52,8 @@ func TestExpectedGolden(t *testing.T) {
 				t.Errorf("exit code %d, want %d:\n%s%s", code, config.ExitCode, out.stdout, out.stderr)
 			}
 			r.git("add", "-A")
-			compareFile(t, filepath.Join(expected, "diff.patch"), r.git("diff", "--cached", "--no-color", "--no-ext-diff", "--abbrev=7"))
+			compareFile(t, filepath.Join(expected, "diff.patch"),
+				r.git("diff", "--cached", "--no-color", "--no-ext-diff", "--abbrev=7"))
 			compareFile(t, filepath.Join(expected, "results.yaml"), read(t, filepath.Join(results, "results.yaml")))
 			if config.ExitCode == 0 {
 				r.commit()

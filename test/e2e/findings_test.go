@@ -31,15 +31,17 @@ func kubernetesNamespace(name, labels string) string {
 
 // pods is a Deployment in the namespace app whose Pods have the labels.
 func pods(labels string) string {
-	return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: app, namespace: app}\nspec: {template: {metadata: {labels: {" + labels + "}}}}\n"
+	return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: app, namespace: app}\nspec: {template: {metadata: " +
+		"{labels: {" + labels + "}}}}\n"
 }
 
 func discovers(namespace, selector string) string {
-	return "{version: v1.28.3, namespace: " + namespace + ", values: {meshConfig: {discoverySelectors: [" + selector + "]}}}"
+	return "{version: v1.28.3, namespace: " + namespace + ", values: {meshConfig: {discoverySelectors: [" + selector +
+		"]}}}"
 }
 
-// TestFindings shows, for each thing that Lateen finds across resources, the sentence that a user reads under kpt; and next
-// to it the package that looks nearly the same and is right.
+// TestFindings shows, for each thing that Lateen finds across resources, the sentence that a user reads under kpt; and
+// next to it the package that looks nearly the same and is right.
 func TestFindings(t *testing.T) {
 	main := resource("Istio", "default", "{version: v1.28.3}")
 	for _, c := range []struct {
@@ -51,7 +53,8 @@ func TestFindings(t *testing.T) {
 		{
 			"a CNI plugin two minors behind",
 			[]string{main, resource("IstioCNI", "default", "{version: v1.26.0}")},
-			"the CNI plugin of Istio v1.26.0 does not work with Istio/default of Istio v1.28.3; it works with the minor versions before, at and after its own", false,
+			"the CNI plugin of Istio v1.26.0 does not work with Istio/default of Istio v1.28.3; it works with the minor " +
+				"versions before, at and after its own", false,
 		},
 		{"a CNI plugin of the same minor", []string{main, resource("IstioCNI", "default", "{version: v1.28.3}")}, "", false},
 		{
@@ -65,7 +68,10 @@ func TestFindings(t *testing.T) {
 		}, "one with the labels mesh=a,team=x", false},
 		{
 			"a selector with an operator that there is not",
-			[]string{resource("Istio", "a", discovers("a", "{matchExpressions: [{key: mesh, operator: Equals, values: [a]}]}")), kubernetesNamespace("a", "")},
+			[]string{
+				resource("Istio", "a", discovers("a", "{matchExpressions: [{key: mesh, operator: Equals, values: [a]}]}")),
+				kubernetesNamespace("a", ""),
+			},
 			`the operator "Equals" is none that a selector can have: In, NotIn, Exists, DoesNotExist`, false,
 		},
 		{"the two meshes of the user guide", []string{
@@ -75,7 +81,8 @@ func TestFindings(t *testing.T) {
 		{
 			"two control planes in one namespace",
 			[]string{main, resource("Istio", "other", "{version: v1.28.3}")},
-			"Istio/default and Istio/other are two control planes in the namespace istio-system; give each a namespace of its own", false,
+			"Istio/default and Istio/other are two control planes in the namespace istio-system; give each a namespace of its " +
+				"own", false,
 		},
 		{
 			"a tag with the name of a revision",
@@ -98,13 +105,15 @@ func TestFindings(t *testing.T) {
 		{
 			"a workload that names no revision",
 			[]string{main, pods("istio.io/rev: canary")},
-			"istio.io/rev: canary is no revision or tag of the package (it has: default): nothing would be injected, unless the namespace, which is not " +
+			"istio.io/rev: canary is no revision or tag of the package (it has: default): nothing would be injected, unless " +
+				"the namespace, which is not " +
 				"in the package, has a label of its own", false,
 		},
 		{
 			"a workload that names no revision, in a namespace without labels",
 			[]string{main, kubernetesNamespace("app", ""), pods("istio.io/rev: canary")},
-			"istio.io/rev: canary is no revision or tag of the package (it has: default): nothing would be injected, and Pods may fail to start", false,
+			"istio.io/rev: canary is no revision or tag of the package (it has: default): nothing would be injected, and Pods " +
+				"may fail to start", false,
 		},
 		{
 			"a workload that names no revision, in a namespace that decides",
@@ -116,11 +125,18 @@ func TestFindings(t *testing.T) {
 			[]string{main, kubernetesNamespace("app", ""), pods(`istio.io/rev: canary, sidecar.istio.io/inject: "false"`)},
 			"", false,
 		},
-		{"a namespace that is switched off beside a name", []string{main, kubernetesNamespace("app", "istio-injection: disabled, istio.io/rev: canary")}, "", false},
+		{
+			"a namespace that is switched off beside a name",
+			[]string{main, kubernetesNamespace("app", "istio-injection: disabled, istio.io/rev: canary")}, "", false,
+		},
 		{
 			"a workload that asks for injection without a default revision",
-			[]string{resource("Istio", "mesh", "{version: v1.28.3}"), kubernetesNamespace("app", ""), pods(`sidecar.istio.io/inject: "true"`)},
-			`sidecar.istio.io/inject: "true" means the revision or tag named default, and the package has none (it has: mesh): use the label istio.io/rev`, false,
+			[]string{
+				resource("Istio", "mesh", "{version: v1.28.3}"), kubernetesNamespace("app", ""),
+				pods(`sidecar.istio.io/inject: "true"`),
+			},
+			`sidecar.istio.io/inject: "true" means the revision or tag named default, and the package has none (it has: mesh): ` +
+				`use the label istio.io/rev`, false,
 		},
 		{
 			"a workload that asks for injection with a default revision",
@@ -129,17 +145,25 @@ func TestFindings(t *testing.T) {
 		},
 		{
 			"a Gateway that names no revision",
-			[]string{main, "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: app, labels: {istio.io/rev: canary}}\nspec: {gatewayClassName: istio}\n"},
-			"istio.io/rev: canary is no revision or tag of the package (it has: default): no control plane would deploy the Gateway", false,
+			[]string{
+				main, "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: app, labels: " +
+					"{istio.io/rev: canary}}\nspec: {gatewayClassName: istio}\n",
+			},
+			"istio.io/rev: canary is no revision or tag of the package (it has: default): no control plane would deploy the " +
+				"Gateway", false,
 		},
-		{"a namespace that names a tag", []string{main, tag("prod", "Istio", "default"), kubernetesNamespace("app", "istio.io/rev: prod")}, "", false},
+		{
+			"a namespace that names a tag",
+			[]string{main, tag("prod", "Istio", "default"), kubernetesNamespace("app", "istio.io/rev: prod")}, "", false,
+		},
 		{
 			"injection without a default revision",
 			[]string{resource("Istio", "mesh", "{version: v1.28.3}"), kubernetesNamespace("app", "istio-injection: enabled")},
 			"istio-injection: enabled means the revision or tag named default, and the package has none (it has: mesh)", false,
 		},
 		{"injection with a default tag", []string{
-			resource("Istio", "mesh", "{version: v1.28.3}"), tag("default", "Istio", "mesh"), kubernetesNamespace("app", "istio-injection: enabled"),
+			resource("Istio", "mesh", "{version: v1.28.3}"), tag("default", "Istio", "mesh"),
+			kubernetesNamespace("app", "istio-injection: enabled"),
 		}, "", false},
 		{
 			"a namespace on a cluster-scoped resource",
@@ -153,8 +177,11 @@ func TestFindings(t *testing.T) {
 		},
 		{
 			"a platform that no chart knows",
-			[]string{strings.Replace(main, "name: default\n", "name: default\n  annotations: {lateen.io/platform: Openshift}\n", 1)},
-			`the platform "Openshift" is none that Istio's charts know (gke, k3d, k3s, microk8s, minikube, openshift) and has no effect; did you mean openshift?`, false,
+			[]string{
+				strings.Replace(main, "name: default\n", "name: default\n  annotations: {lateen.io/platform: Openshift}\n", 1),
+			},
+			`the platform "Openshift" is none that Istio's charts know (gke, k3d, k3s, microk8s, minikube, openshift) and has ` +
+				`no effect; did you mean openshift?`, false,
 		},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
@@ -181,9 +208,15 @@ func TestFindings(t *testing.T) {
 func TestSkippedMinors(t *testing.T) {
 	for _, c := range []struct{ reason, strategy, from, to, say string }{
 		{"one minor in place", "InPlace", "v1.27.0", "v1.28.3", ""},
-		{"two minors in place", "InPlace", "v1.26.0", "v1.28.3", "from v1.26.0 to v1.28.3; in place, Istio supports one minor version at a time. Go by way of v1.27-latest"},
+		{
+			"two minors in place", "InPlace", "v1.26.0", "v1.28.3",
+			"from v1.26.0 to v1.28.3; in place, Istio supports one minor version at a time. Go by way of v1.27-latest",
+		},
 		{"two minors by revisions", "RevisionBased", "v1.26.0", "v1.28.3", ""},
-		{"three minors by revisions", "RevisionBased", "v1.25.1", "v1.28.3", "by revisions, Istio supports two minor versions at a time. Go by way of v1.27-latest"},
+		{
+			"three minors by revisions", "RevisionBased", "v1.25.1", "v1.28.3",
+			"by revisions, Istio supports two minor versions at a time. Go by way of v1.27-latest",
+		},
 		{"back by two", "InPlace", "v1.28.3", "v1.26.0", "Go by way of v1.27-latest"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
@@ -191,7 +224,8 @@ func TestSkippedMinors(t *testing.T) {
 			r.render()
 			edit(t, r.path("istio.yaml"), c.from, c.to)
 			said := words(r.render())
-			if !strings.Contains(said, c.say) || c.say == "" && strings.Contains(said, "at a time") || strings.Contains(said, "spec.version: spec.version") {
+			if !strings.Contains(said, c.say) || c.say == "" && strings.Contains(said, "at a time") ||
+				strings.Contains(said, "spec.version: spec.version") {
 				t.Errorf("kpt says, want %q in it:\n%s", c.say, said)
 			}
 		})

@@ -22,7 +22,8 @@ func podman(t *testing.T) (engine string, env []string) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "containers.conf"), "[engine]\nruntime = \"runc\"\n[containers]\n"+
 		"default_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n")
-	write(t, filepath.Join(dir, "storage.conf"), "[storage]\ndriver = \"vfs\"\ngraphroot = \""+dir+"/root\"\nrunroot = \""+dir+"/run\"\n")
+	write(t, filepath.Join(dir, "storage.conf"),
+		"[storage]\ndriver = \"vfs\"\ngraphroot = \""+dir+"/root\"\nrunroot = \""+dir+"/run\"\n")
 	env = []string{"CONTAINERS_CONF=" + dir + "/containers.conf", "CONTAINERS_STORAGE_CONF=" + dir + "/storage.conf"}
 	context := filepath.Join(dir, "context")
 	for _, name := range []string{"LICENSE", "NOTICE", "functions/passwd"} {
@@ -40,7 +41,8 @@ func podman(t *testing.T) (engine string, env []string) {
 		}
 		var ids [2]string
 		for i := range ids { // two builds, one digest
-			ids[i] = run{env: env}.must(t, engine, "build", "--quiet", "--no-cache", "--timestamp", "0", "--build-arg", "FUNCTION="+name,
+			ids[i] = run{env: env}.must(t, engine, "build", "--quiet", "--no-cache", "--timestamp", "0", "--build-arg",
+				"FUNCTION="+name,
 				"--tag", imageOf(name), "--file", file, context).stdout
 		}
 		if ids[0] != ids[1] || ids[0] == "" {
@@ -59,7 +61,8 @@ func TestImage(t *testing.T) {
 		r.render()
 		r.commit()
 		edit(t, r.path("Kptfile"), "exec: render-istio", "image: "+imageOf("render-istio"))
-		run{dir: r.dir, env: append(env, "KPT_FN_RUNTIME=podman")}.must(t, r.kpt, "fn", "render", "--image-pull-policy", "IfNotPresent")
+		run{dir: r.dir, env: append(env, "KPT_FN_RUNTIME=podman")}.must(t, r.kpt, "fn", "render", "--image-pull-policy",
+			"IfNotPresent")
 		if changed := strings.TrimSpace(r.status()); changed != "M Kptfile" {
 			t.Errorf("the container gives other files than the binary:\n%s", changed)
 		}
@@ -67,7 +70,8 @@ func TestImage(t *testing.T) {
 
 	t.Run("kpt with all functions", func(t *testing.T) {
 		r := newRepo(t, func(dir string) {
-			mesh(istio("v1.28.3", "RevisionBased") + "---\n" + resource("IstioCNI", "default", "{version: v1.28.3}") + "---\n" + tag("prod", "Istio", "default"))(dir)
+			mesh(istio("v1.28.3", "RevisionBased") + "---\n" + resource("IstioCNI", "default", "{version: v1.28.3}") + "---\n" +
+				tag("prod", "Istio", "default"))(dir)
 			write(t, filepath.Join(dir, "Kptfile"), allFunctions)
 		})
 		r.render()
@@ -75,21 +79,24 @@ func TestImage(t *testing.T) {
 		for _, name := range []string{"render-istio", "render-cni", "revision-tag"} {
 			edit(t, r.path("Kptfile"), "exec: "+name+"\n", "image: "+imageOf(name)+"\n")
 		}
-		run{dir: r.dir, env: append(env, "KPT_FN_RUNTIME=podman")}.must(t, r.kpt, "fn", "render", "--image-pull-policy", "IfNotPresent")
+		run{dir: r.dir, env: append(env, "KPT_FN_RUNTIME=podman")}.must(t, r.kpt, "fn", "render", "--image-pull-policy",
+			"IfNotPresent")
 		if changed := strings.TrimSpace(r.status()); changed != "M Kptfile" {
 			t.Errorf("the containers give other files than the binaries:\n%s", changed)
 		}
 	})
 
 	t.Run("migrate-istiooperator", func(t *testing.T) {
-		operator := "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: mesh}\nspec: {tag: 1.28.3, meshConfig: {accessLogFile: /dev/stdout}}\n"
+		operator := "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: mesh}\nspec: {tag: " +
+			"1.28.3, meshConfig: {accessLogFile: /dev/stdout}}\n"
 		files := map[string]string{}
 		for _, how := range []string{"exec: migrate-istiooperator", "image: " + imageOf("migrate-istiooperator")} {
 			r := newRepo(t, func(dir string) {
 				write(t, filepath.Join(dir, "operator.yaml"), operator)
 				write(t, filepath.Join(dir, "Kptfile"), strings.ReplaceAll(kptfile, "exec: render-istio", how))
 			})
-			run{dir: r.dir, env: append(env, "KPT_FN_RUNTIME=podman")}.must(t, r.kpt, "fn", "render", "--allow-exec", "--image-pull-policy", "IfNotPresent")
+			run{dir: r.dir, env: append(env, "KPT_FN_RUNTIME=podman")}.must(t, r.kpt, "fn", "render", "--allow-exec",
+				"--image-pull-policy", "IfNotPresent")
 			r.git("add", "-A")
 			files[how[:4]] = r.git("diff", "--cached", "--", "*.yaml")
 		}
@@ -114,7 +121,8 @@ func TestImage(t *testing.T) {
 		write(t, filepath.Join(dir, "istio.yaml"), strings.ReplaceAll(read(t, filepath.Join(defaultExample, "istio.yaml")),
 			"exec:\n        path: render-istio", "container:\n        image: "+imageOf("render-istio")))
 		write(t, filepath.Join(dir, "kustomization.yaml"), "generators: [istio.yaml]\n")
-		got := run{env: append(env, "PATH="+shims+":"+os.Getenv("PATH"))}.must(t, tool(t, "kustomize"), "build", "--enable-alpha-plugins", dir)
+		got := run{env: append(env, "PATH="+shims+":"+os.Getenv("PATH"))}.must(t, tool(t, "kustomize"), "build",
+			"--enable-alpha-plugins", dir)
 		if diff := cmp.Diff(want, objects(t, got.stdout)); diff != "" {
 			t.Errorf("-binary +container:\n%s", diff)
 		}

@@ -127,7 +127,8 @@ func TestKptRepositoryGolden(t *testing.T) {
 		return
 	}
 	if changed := r.status(); changed != "" {
-		t.Errorf("rendering changed the package (if that is meant, `make golden` and review the diff):\n%s%s", changed, r.git("diff"))
+		t.Errorf("rendering changed the package (if that is meant, `make golden` and review the diff):\n%s%s", changed,
+			r.git("diff"))
 	}
 }
 
@@ -237,7 +238,8 @@ func TestKptRevisionBased(t *testing.T) {
 func TestKptComments(t *testing.T) {
 	r := newRepo(t, mesh(istio("v1.28.3", "InPlace")))
 	r.render()
-	edit(t, r.path("default/service_istiod.yaml"), "kind: Service\n", "kind: Service # the team's runbook: example.com/istiod\n")
+	edit(t, r.path("default/service_istiod.yaml"), "kind: Service\n",
+		"kind: Service # the team's runbook: example.com/istiod\n")
 	write(t, r.path("moved/account.yaml"), read(t, r.path("default/serviceaccount_istiod.yaml")))
 	if err := os.Remove(r.path("default/serviceaccount_istiod.yaml")); err != nil {
 		t.Fatal(err)
@@ -273,15 +275,19 @@ func TestKptErrors(t *testing.T) {
 			"spec.values.pilot.env.PILOT_X",
 		},
 		{
-			"the field components of IstioOperator", func(r repo) { edit(t, r.path("istio.yaml"), "spec:\n", "spec:\n  components: {}\n") },
+			"the field components of IstioOperator", func(r repo) {
+				edit(t, r.path("istio.yaml"), "spec:\n", "spec:\n  components: {}\n")
+			},
 			"spec.components belongs to IstioOperator",
 		},
 		{"an object that the user wrote", func(r repo) {
-			write(t, r.path("mine.yaml"), "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: istiod, namespace: istio-system}\n")
+			write(t, r.path(
+				"mine.yaml"), "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: istiod, namespace: istio-system}\n")
 		}, "Istio/default generates ServiceAccount istio-system/istiod, which the package has already in mine.yaml"},
 		{"two resources that want the same object", func(r repo) {
-			write(t, r.path("again.yaml"), strings.ReplaceAll(istio("v1.28.3", "InPlace"), "kind: Istio\n", "kind: IstioRevision\n")+
-				"  namespace: istio-system\n  values: {global: {istioNamespace: istio-system}}\n")
+			write(t, r.path("again.yaml"),
+				strings.ReplaceAll(istio("v1.28.3", "InPlace"), "kind: Istio\n", "kind: IstioRevision\n")+
+					"  namespace: istio-system\n  values: {global: {istioNamespace: istio-system}}\n")
 			edit(t, r.path("again.yaml"), "  updateStrategy:\n    type: InPlace\n", "")
 		}, "both generate"},
 		{"a chart that says no", func(r repo) {
@@ -307,7 +313,8 @@ func TestKptErrors(t *testing.T) {
 func TestKptConfigPath(t *testing.T) {
 	r := newRepo(t, func(dir string) {
 		mesh(istio("v1.28.3", "InPlace"))(dir)
-		write(t, filepath.Join(dir, "Kptfile"), strings.ReplaceAll(kptfile, "exec: render-istio", "exec: render-istio\n    configPath: istio.yaml"))
+		write(t, filepath.Join(dir, "Kptfile"),
+			strings.ReplaceAll(kptfile, "exec: render-istio", "exec: render-istio\n    configPath: istio.yaml"))
 		other := strings.ReplaceAll(istio("v1.28.3", "InPlace"), "name: default", "name: other")
 		write(t, filepath.Join(dir, "other.yaml"), other)
 	})
@@ -354,14 +361,18 @@ func TestKptRetained(t *testing.T) {
 		say    string
 	}{
 		{"another Istio that wants its name", func(r repo) {
-			write(t, r.path("other.yaml"), strings.ReplaceAll(istio("v1.25.1", "InPlace"), "name: default", "name: default-v1-27-0"))
+			write(t, r.path("other.yaml"),
+				strings.ReplaceAll(istio("v1.25.1", "InPlace"), "name: default", "name: default-v1-27-0"))
 		}, "Istio/default-v1-27-0 wants the revision default-v1-27-0, which is an earlier one of Istio/default"},
 		{"a user's IstioRevision of its name", func(r repo) {
-			write(t, r.path("mine.yaml"), "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: default-v1-27-0}\n"+
-				"spec: {version: v1.24.0, namespace: istio-system, values: {revision: default-v1-27-0, global: {istioNamespace: istio-system}}}\n")
+			write(t, r.path(
+				"mine.yaml"), "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: default-v1-27-0}\n"+
+				"spec: {version: v1.24.0, namespace: istio-system, values: {revision: default-v1-27-0, global: {istioNamespace: "+
+				"istio-system}}}\n")
 		}, "IstioRevision/default-v1-27-0 wants the revision"},
 		{"a copy that somebody made his own", func(r repo) {
-			write(t, r.path("canary.yaml"), strings.ReplaceAll(read(t, r.path(retained)), "name: default-v1-27-0", "name: canary"))
+			write(t, r.path("canary.yaml"),
+				strings.ReplaceAll(read(t, r.path(retained)), "name: default-v1-27-0", "name: canary"))
 		}, "remove the annotation lateen.io/owner"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
@@ -396,7 +407,8 @@ func TestKptRetained(t *testing.T) {
 			"--allow-exec")
 		said := out.stdout + out.stderr
 		for _, want := range []string{
-			"default-v1-27-0: removed with the 18 objects of the revision, because Istio/default is not in the package any more", "default-v1-28-3: removed with",
+			"default-v1-27-0: removed with the 18 objects of the revision, because Istio/default is not in the package any more",
+			"default-v1-28-3: removed with",
 		} {
 			if !strings.Contains(said, want) {
 				t.Errorf("kpt does not say %q:\n%s", want, said)

@@ -47,17 +47,20 @@ func TestOneOutputEverywhere(t *testing.T) {
 		},
 		"kustomize's legacy exec plugin": func(t *testing.T) string {
 			dir, home := legacy(t)
-			return run{env: []string{"KUSTOMIZE_PLUGIN_HOME=" + home}}.must(t, tool(t, "kustomize"), "build", "--enable-alpha-plugins", dir).stdout
+			return run{env: []string{"KUSTOMIZE_PLUGIN_HOME=" + home}}.must(t, tool(t, "kustomize"), "build",
+				"--enable-alpha-plugins", dir).stdout
 		},
 		"kubectl kustomize with the legacy plugin": func(t *testing.T) string {
 			dir, home := legacy(t)
-			return run{env: []string{"KUSTOMIZE_PLUGIN_HOME=" + home}}.must(t, tool(t, "kubectl"), "kustomize", "--enable-alpha-plugins", dir).stdout
+			return run{env: []string{"KUSTOMIZE_PLUGIN_HOME=" + home}}.must(t, tool(t, "kubectl"), "kustomize",
+				"--enable-alpha-plugins", dir).stdout
 		},
 		"kustomize transformer": func(t *testing.T) string {
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "istio.yaml"), localConfig(read(t, istio)))
-			write(t, filepath.Join(dir, "render.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: render-istio\n  annotations:\n"+
-				"    config.kubernetes.io/function: |\n      exec:\n        path: render-istio\n")
+			write(t, filepath.Join(dir, "render.yaml"),
+				"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: render-istio\n  annotations:\n"+
+					"    config.kubernetes.io/function: |\n      exec:\n        path: render-istio\n")
 			write(t, filepath.Join(dir, "kustomization.yaml"), "resources: [istio.yaml]\ntransformers: [render.yaml]\n")
 			out, err := kustomizeBuild(t, dir)
 			if err != nil {
@@ -149,7 +152,8 @@ func TestOverlayExample(t *testing.T) {
 // TestKustomizeTrack covers what reaches the cluster besides plain objects, and how old revisions are protected.
 func TestKustomizeTrack(t *testing.T) {
 	dir := t.TempDir()
-	istio := strings.ReplaceAll(read(t, filepath.Join(defaultExample, "istio.yaml")), "type: InPlace", "type: RevisionBased")
+	istio := strings.ReplaceAll(read(t, filepath.Join(defaultExample, "istio.yaml")), "type: InPlace",
+		"type: RevisionBased")
 	write(t, filepath.Join(dir, "istio.yaml"), istio)
 	write(t, filepath.Join(dir, "kustomization.yaml"), "generators: [istio.yaml]\n")
 
@@ -165,7 +169,8 @@ func TestKustomizeTrack(t *testing.T) {
 		if o["apiVersion"] == "sailoperator.io/v1" {
 			t.Errorf("%s is in the output without being tracked", key)
 		}
-		if annotations["argocd.argoproj.io/sync-options"] != "Prune=false" || annotations["kustomize.toolkit.fluxcd.io/prune"] != "disabled" {
+		if annotations["argocd.argoproj.io/sync-options"] != "Prune=false" ||
+			annotations["kustomize.toolkit.fluxcd.io/prune"] != "disabled" {
 			t.Errorf("%s is not protected from pruning: %v", key, annotations)
 		}
 	}
@@ -179,7 +184,8 @@ func TestKustomizeTrack(t *testing.T) {
 	}
 	all := objects(t, out.stdout)
 	annotations, _ := all["Istio <nil>/default"]["metadata"].(map[string]any)["annotations"].(map[string]any)
-	if diff := cmp.Diff(map[string]any{"lateen.io/track": "true", "lateen.io/rendered-by": "render-istio"}, annotations); diff != "" {
+	if diff := cmp.Diff(map[string]any{"lateen.io/track": "true", "lateen.io/rendered-by": "render-istio"},
+		annotations); diff != "" {
 		t.Errorf("annotations of the tracked Istio: -want +got:\n%s", diff)
 	}
 	rev := all["IstioRevision <nil>/default-v1-28-3"]
@@ -194,7 +200,8 @@ func TestKustomizeTrack(t *testing.T) {
 // TestKustomizeError shows that a failing build says why: kustomize itself prints only the exit status.
 func TestKustomizeError(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "istio.yaml"), strings.ReplaceAll(read(t, filepath.Join(defaultExample, "istio.yaml")), "pilot:", "pilto:"))
+	write(t, filepath.Join(dir, "istio.yaml"),
+		strings.ReplaceAll(read(t, filepath.Join(defaultExample, "istio.yaml")), "pilot:", "pilto:"))
 	write(t, filepath.Join(dir, "kustomization.yaml"), "generators: [istio.yaml]\n")
 	out, err := kustomizeBuild(t, dir)
 	if err == nil {
@@ -208,8 +215,8 @@ func TestKustomizeError(t *testing.T) {
 	}
 }
 
-// TestKustomizeCRDsTwice: what kustomize says to two generators that give the same CRDs is in the README, for each way to
-// put them together.
+// TestKustomizeCRDsTwice: what kustomize says to two generators that give the same CRDs is in the README, for each way
+// to put them together.
 func TestKustomizeCRDsTwice(t *testing.T) {
 	_, quoted, _ := strings.Cut(read(t, root+"/functions/render-istio/README.md"), "* **Two generators with")
 	quoted, _, _ = strings.Cut(quoted, "\n* ")
@@ -249,13 +256,15 @@ func TestKustomizeCRDsTwice(t *testing.T) {
 	}
 }
 
-// TestKustomizeRevisionBasedWalkThrough is the update with revisions under kustomize, which remembers nothing: the bump takes
-// the old revision out of the output, and all of it asks Argo CD and Flux to leave it in the cluster.
+// TestKustomizeRevisionBasedWalkThrough is the update with revisions under kustomize, which remembers nothing: the bump
+// takes the old revision out of the output, and all of it asks Argo CD and Flux to leave it in the cluster.
 func TestKustomizeRevisionBasedWalkThrough(t *testing.T) {
 	dir := t.TempDir()
 	build := func(version string) map[string]map[string]any {
-		istio := strings.ReplaceAll(read(t, filepath.Join(defaultExample, "istio.yaml")), "type: InPlace", "type: RevisionBased")
-		istio = strings.ReplaceAll(strings.ReplaceAll(istio, "v1.28.3", version), "  annotations:\n", "  annotations:\n    lateen.io/track: \"true\"\n")
+		istio := strings.ReplaceAll(read(t, filepath.Join(defaultExample, "istio.yaml")), "type: InPlace",
+			"type: RevisionBased")
+		istio = strings.ReplaceAll(strings.ReplaceAll(istio, "v1.28.3", version), "  annotations:\n",
+			"  annotations:\n    lateen.io/track: \"true\"\n")
 		write(t, filepath.Join(dir, "istio.yaml"), istio)
 		write(t, filepath.Join(dir, "kustomization.yaml"), "generators: [istio.yaml]\n")
 		out, err := kustomizeBuild(t, dir)
@@ -270,7 +279,8 @@ func TestKustomizeRevisionBasedWalkThrough(t *testing.T) {
 			t.Errorf("%s of the old revision is one of the new revision as well: applying it would change the old one", key)
 		}
 		annotations, _ := o["metadata"].(map[string]any)["annotations"].(map[string]any)
-		if annotations["argocd.argoproj.io/sync-options"] != "Prune=false" || annotations["kustomize.toolkit.fluxcd.io/prune"] != "disabled" {
+		if annotations["argocd.argoproj.io/sync-options"] != "Prune=false" ||
+			annotations["kustomize.toolkit.fluxcd.io/prune"] != "disabled" {
 			t.Errorf("%s would be pruned: %v", key, annotations)
 		}
 	}
@@ -292,25 +302,30 @@ func TestLegacyPluginCNI(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "cni.yaml"), resource("IstioCNI", "default", "{version: v1.28.3}"))
 	write(t, filepath.Join(dir, "kustomization.yaml"), "generators: [cni.yaml]\n")
-	out := run{env: []string{"KUSTOMIZE_PLUGIN_HOME=" + home}}.must(t, tool(t, "kubectl"), "kustomize", "--enable-alpha-plugins", dir)
+	out := run{env: []string{"KUSTOMIZE_PLUGIN_HOME=" + home}}.must(t, tool(t, "kubectl"), "kustomize",
+		"--enable-alpha-plugins", dir)
 	if _, there := objects(t, out.stdout)["DaemonSet istio-cni/istio-cni-node"]; !there {
 		t.Errorf("no DaemonSet in:\n%s", out.stdout)
 	}
 }
 
-// TestKustomizeTransformerOrder: kustomize notes paths on items after the first transformer, which must not look like a package
-// of files to the second.
+// TestKustomizeTransformerOrder: kustomize notes paths on items after the first transformer, which must not look like a
+// package of files to the second.
 func TestKustomizeTransformerOrder(t *testing.T) {
 	var outputs []map[string]map[string]any
 	for _, order := range [][]string{{"render-istio", "render-cni"}, {"render-cni", "render-istio"}} {
 		dir := t.TempDir()
-		write(t, filepath.Join(dir, "istio.yaml"), istio("v1.28.3", "RevisionBased")+"---\n"+resource("IstioCNI", "default", "{version: v1.23.2}"))
-		write(t, filepath.Join(dir, "kustomization.yaml"), "resources: [istio.yaml]\ntransformers:\n"+transformer(order[0])+transformer(order[1]))
+		write(t, filepath.Join(dir, "istio.yaml"),
+			istio("v1.28.3", "RevisionBased")+"---\n"+resource("IstioCNI", "default", "{version: v1.23.2}"))
+		write(t, filepath.Join(dir, "kustomization.yaml"),
+			"resources: [istio.yaml]\ntransformers:\n"+transformer(order[0])+transformer(order[1]))
 		out, err := kustomizeBuild(t, dir)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out.stderr)
 		}
-		for _, want := range []string{"Istio v1.23.2: this minor version reached its end of life", "nobody will remove the old one"} {
+		for _, want := range []string{
+			"Istio v1.23.2: this minor version reached its end of life", "nobody will remove the old one",
+		} {
 			if !strings.Contains(out.stderr, want) {
 				t.Errorf("%v: stderr does not say %q:\n%s", order, want, out.stderr)
 			}
@@ -331,15 +346,16 @@ func TestKustomizeTransformerOrder(t *testing.T) {
 	}
 }
 
-// TestKustomizeSwitchToRevisionBased: the commit that makes an InPlace control plane RevisionBased takes it out of the output,
-// with proxies connected to it. The commit before asks GitOps tools to leave it.
+// TestKustomizeSwitchToRevisionBased: the commit that makes an InPlace control plane RevisionBased takes it out of the
+// output, with proxies connected to it. The commit before asks GitOps tools to leave it.
 func TestKustomizeSwitchToRevisionBased(t *testing.T) {
 	dir := t.TempDir()
 	build := func(strategy, annotation string) (map[string]map[string]any, string) {
 		text := strings.ReplaceAll(istio("v1.28.3", strategy), "config.kubernetes.io/local-config: \"true\"\n", annotation)
 		write(t, filepath.Join(dir, "istio.yaml"), text)
 		write(t, filepath.Join(dir, "app.yaml"), kubernetesNamespace("app", "istio-injection: enabled"))
-		write(t, filepath.Join(dir, "kustomization.yaml"), "resources: [istio.yaml, app.yaml]\ntransformers:\n"+transformer("render-istio"))
+		write(t, filepath.Join(dir, "kustomization.yaml"),
+			"resources: [istio.yaml, app.yaml]\ntransformers:\n"+transformer("render-istio"))
 		out, err := kustomizeBuild(t, dir)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out.stderr)
@@ -350,7 +366,8 @@ func TestKustomizeSwitchToRevisionBased(t *testing.T) {
 		n := 0
 		for _, o := range all {
 			annotations, _ := o["metadata"].(map[string]any)["annotations"].(map[string]any)
-			if annotations["argocd.argoproj.io/sync-options"] == "Prune=false" && annotations["kustomize.toolkit.fluxcd.io/prune"] == "disabled" {
+			if annotations["argocd.argoproj.io/sync-options"] == "Prune=false" &&
+				annotations["kustomize.toolkit.fluxcd.io/prune"] == "disabled" {
 				n++
 			}
 		}
@@ -376,7 +393,8 @@ func TestKustomizeSwitchToRevisionBased(t *testing.T) {
 	if n := protected(after); n != len(after) {
 		t.Errorf("after the switch %d of %d objects are protected", n, len(after))
 	}
-	want := "If Istio/default was InPlace before, the control plane default still injects, as long as it is in the cluster: a GitOps tool prunes it " +
+	want := "If Istio/default was InPlace before, the control plane default still injects, as long as it is in the " +
+		"cluster: a GitOps tool prunes it " +
 		"unless the commit before rendered it with the option protect"
 	if !strings.Contains(said, want) {
 		t.Errorf("stderr does not say %q:\n%s", want, said)
@@ -388,7 +406,8 @@ func TestKustomizeUsageReport(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "istio.yaml"), istio("v1.28.3", "InPlace"))
 	write(t, filepath.Join(dir, "usage.yaml"), usageReport("west", "default=True"))
-	write(t, filepath.Join(dir, "kustomization.yaml"), "resources: [istio.yaml, usage.yaml]\ntransformers:\n"+transformer("render-istio"))
+	write(t, filepath.Join(dir, "kustomization.yaml"),
+		"resources: [istio.yaml, usage.yaml]\ntransformers:\n"+transformer("render-istio"))
 	out, err := kustomizeBuild(t, dir)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.stderr)
@@ -398,18 +417,20 @@ func TestKustomizeUsageReport(t *testing.T) {
 	}
 }
 
-// TestKustomizeEarlierRevision: a label of a revision that kustomize does not remember is probably right, and the user is told
-// what it is taken for.
+// TestKustomizeEarlierRevision: a label of a revision that kustomize does not remember is probably right, and the user
+// is told what it is taken for.
 func TestKustomizeEarlierRevision(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "istio.yaml"), istio("v1.28.3", "RevisionBased"))
 	write(t, filepath.Join(dir, "app.yaml"), kubernetesNamespace("app", "istio.io/rev: default-v1-27-0"))
-	write(t, filepath.Join(dir, "kustomization.yaml"), "resources: [istio.yaml, app.yaml]\ntransformers:\n"+transformer("render-istio"))
+	write(t, filepath.Join(dir, "kustomization.yaml"),
+		"resources: [istio.yaml, app.yaml]\ntransformers:\n"+transformer("render-istio"))
 	out, err := kustomizeBuild(t, dir)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.stderr)
 	}
-	want := "info: Namespace/app: istio.io/rev: default-v1-27-0 is not in the package, but may be an earlier revision of Istio/default that is in the cluster; " +
+	want := "info: Namespace/app: istio.io/rev: default-v1-27-0 is not in the package, but may be an earlier revision of " +
+		"Istio/default that is in the cluster; " +
 		"move the label to default-v1-28-3 when that one is ready"
 	if !strings.Contains(out.stderr, want) {
 		t.Errorf("stderr does not say %q:\n%s", want, out.stderr)

@@ -319,8 +319,8 @@ func lookup(from any, path ...string) any {
 // fence finds fenced blocks, also those of a list.
 var fence = regexp.MustCompile("(?s)\n *```(\\w+)\n(.*?)\n *```\n")
 
-// TestScenariosReadme runs the commands of every README as they are written, from the root of a copy of the repository with
-// the functions on PATH, and finds in what they print each line that the README shows.
+// TestScenariosReadme runs the commands of every README as they are written, from the root of a copy of the repository
+// with the functions on PATH, and finds in what they print each line that the README shows.
 func TestScenariosReadme(t *testing.T) {
 	programs := map[string]string{} // by folder: what its README is to show
 	for _, s := range scenarios(t) {
@@ -418,7 +418,10 @@ func TestScenarioNames(t *testing.T) {
 			"MutatingWebhookConfiguration <nil>/istio-sidecar-injector-mesh2-istio-system2",
 			"Deployment istio-system1/istiod-mesh1", "Deployment istio-system2/istiod-mesh2",
 		}},
-		{"in-place-update/.expected/all", []string{"Deployment istio-system/istiod", "MutatingWebhookConfiguration <nil>/istio-sidecar-injector"}},
+		{
+			"in-place-update/.expected/all",
+			[]string{"Deployment istio-system/istiod", "MutatingWebhookConfiguration <nil>/istio-sidecar-injector"},
+		},
 		{"in-place-update/.expected/updated", []string{"Deployment istio-system/istiod"}},
 		{"revision-based-update/.expected/all", []string{
 			"Istio <nil>/default", "IstioRevision <nil>/default-v1-27-0", "Deployment istio-system/istiod-default-v1-27-0",
@@ -428,9 +431,13 @@ func TestScenarioNames(t *testing.T) {
 		}},
 		{"revision-tag/.expected/all", []string{
 			"IstioRevisionTag <nil>/default", "MutatingWebhookConfiguration <nil>/istio-revision-tag-default",
-			"ValidatingWebhookConfiguration <nil>/istiod-default-validator", "ServiceAccount istio-system/istio-reader-service-account",
+			"ValidatingWebhookConfiguration <nil>/istiod-default-validator",
+			"ServiceAccount istio-system/istio-reader-service-account",
 		}},
-		{"primary-remote/.expected/cluster1", []string{"Service istio-system/istio-eastwestgateway", "Service istio-system/istiod"}},
+		{
+			"primary-remote/.expected/cluster1",
+			[]string{"Service istio-system/istio-eastwestgateway", "Service istio-system/istiod"},
+		},
 		// What istioctl create-remote-secret reads the token of.
 		{"primary-remote/.expected/cluster2", []string{"ServiceAccount istio-system/istio-reader-service-account"}},
 		{"multi-primary/.expected/cluster1", []string{"ServiceAccount istio-system/istio-reader-service-account"}},
@@ -439,10 +446,15 @@ func TestScenarioNames(t *testing.T) {
 		{"external-control-plane/.expected/cluster1", []string{
 			"Service istio-system/istio-ingressgateway", "Service external-istiod/istiod-external-istiod",
 			// What the volumes in external-istiod.yaml are.
-			"ConfigMap external-istiod/istio-external-istiod", "ConfigMap external-istiod/istio-sidecar-injector-external-istiod",
+			"ConfigMap external-istiod/istio-external-istiod",
+			"ConfigMap external-istiod/istio-sidecar-injector-external-istiod",
 		}},
 		{"cni/.expected/all", []string{"DaemonSet istio-cni/istio-cni-node"}},
-		{"openshift/.expected/all", []string{"DaemonSet istio-cni/istio-cni-node", "NetworkAttachmentDefinition default/istio-cni"}},
+		{
+			"openshift/.expected/all", []string{
+				"DaemonSet istio-cni/istio-cni-node", "NetworkAttachmentDefinition default/istio-cni",
+			},
+		},
 	} {
 		all := objects(t, read(t, filepath.Join(scenariosDir, c.golden+".yaml")))
 		for _, key := range c.want {
@@ -460,24 +472,74 @@ func TestScenarioFields(t *testing.T) {
 		path        []string
 		want        any // a string that starts with "~" is contained
 	}{
-		{"in-place-update/.expected/all", "Deployment istio-system/istiod", []string{"spec", "template", "spec", "containers", "discovery", "image"}, "docker.io/istio/pilot:1.27.0"},
-		{"in-place-update/.expected/updated", "Deployment istio-system/istiod", []string{"spec", "template", "spec", "containers", "discovery", "image"}, "docker.io/istio/pilot:1.28.3"},
-		{"revision-tag/.expected/all", "ValidatingWebhookConfiguration <nil>/istiod-default-validator", []string{"webhooks", "validation.istio.io", "clientConfig", "service", "name"}, "istiod-default-v1-27-0"},
-		{"revision-tag/.expected/updated", "ValidatingWebhookConfiguration <nil>/istiod-default-validator", []string{"webhooks", "validation.istio.io", "clientConfig", "service", "name"}, "istiod-default-v1-28-3"},
-		{"multiple-meshes/.expected/all", "ConfigMap istio-system2/istio-mesh2", []string{"data", "mesh"}, "~discoverySelectors:\n- matchLabels:\n    mesh: mesh2\n"},
-		{"multi-primary/.expected/cluster2", "ConfigMap istio-system/istio-sidecar-injector", []string{"data", "values"}, `~"network": "network2"`},
-		{"multi-primary/.expected/cluster2", "Deployment istio-system/istiod", []string{"spec", "template", "spec", "containers", "discovery", "env", "CLUSTER_ID", "value"}, "cluster2"},
-		{"primary-remote/.expected/cluster1", "Deployment istio-system/istiod", []string{"spec", "template", "spec", "containers", "discovery", "env", "EXTERNAL_ISTIOD", "value"}, "true"},
-		{"primary-remote/.expected/cluster2", "MutatingWebhookConfiguration <nil>/istio-sidecar-injector", []string{"webhooks", "namespace.sidecar-injector.istio.io", "clientConfig", "service", "path"}, "/inject/cluster/remote/net/network2"},
-		{"external-control-plane/.expected/cluster2", "MutatingWebhookConfiguration <nil>/istio-sidecar-injector-external-istiod-external-istiod", []string{"webhooks", "rev.namespace.sidecar-injector.istio.io", "clientConfig", "service", "path"}, "/inject/cluster/cluster2/net/network1"},
-		{"external-control-plane/.expected/cluster1", "ConfigMap istio-system/istio-sidecar-injector", []string{"data", "values"}, `~"network": "network1"`}, // the guide's spec.global
-		{"external-control-plane/.expected/cluster1", "ConfigMap external-istiod/istio-external-istiod", []string{"data", "mesh"}, "~discoveryAddress: 192.0.2.20:15012"},
+		{
+			"in-place-update/.expected/all", "Deployment istio-system/istiod",
+			[]string{"spec", "template", "spec", "containers", "discovery", "image"}, "docker.io/istio/pilot:1.27.0",
+		},
+		{
+			"in-place-update/.expected/updated", "Deployment istio-system/istiod",
+			[]string{"spec", "template", "spec", "containers", "discovery", "image"}, "docker.io/istio/pilot:1.28.3",
+		},
+		{
+			"revision-tag/.expected/all", "ValidatingWebhookConfiguration <nil>/istiod-default-validator",
+			[]string{"webhooks", "validation.istio.io", "clientConfig", "service", "name"}, "istiod-default-v1-27-0",
+		},
+		{
+			"revision-tag/.expected/updated", "ValidatingWebhookConfiguration <nil>/istiod-default-validator",
+			[]string{"webhooks", "validation.istio.io", "clientConfig", "service", "name"}, "istiod-default-v1-28-3",
+		},
+		{
+			"multiple-meshes/.expected/all", "ConfigMap istio-system2/istio-mesh2", []string{"data", "mesh"},
+			"~discoverySelectors:\n- matchLabels:\n    mesh: mesh2\n",
+		},
+		{
+			"multi-primary/.expected/cluster2", "ConfigMap istio-system/istio-sidecar-injector", []string{"data", "values"},
+			`~"network": "network2"`,
+		},
+		{
+			"multi-primary/.expected/cluster2", "Deployment istio-system/istiod",
+			[]string{"spec", "template", "spec", "containers", "discovery", "env", "CLUSTER_ID", "value"}, "cluster2",
+		},
+		{
+			"primary-remote/.expected/cluster1", "Deployment istio-system/istiod",
+			[]string{"spec", "template", "spec", "containers", "discovery", "env", "EXTERNAL_ISTIOD", "value"}, "true",
+		},
+		{
+			"primary-remote/.expected/cluster2", "MutatingWebhookConfiguration <nil>/istio-sidecar-injector",
+			[]string{"webhooks", "namespace.sidecar-injector.istio.io", "clientConfig", "service", "path"},
+			"/inject/cluster/remote/net/network2",
+		},
+		{
+			"external-control-plane/.expected/cluster2",
+			"MutatingWebhookConfiguration <nil>/istio-sidecar-injector-external-istiod-external-istiod",
+			[]string{"webhooks", "rev.namespace.sidecar-injector.istio.io", "clientConfig", "service", "path"},
+			"/inject/cluster/cluster2/net/network1",
+		},
+		// the guide's spec.global
+		{
+			"external-control-plane/.expected/cluster1", "ConfigMap istio-system/istio-sidecar-injector",
+			[]string{"data", "values"}, `~"network": "network1"`,
+		},
+		{
+			"external-control-plane/.expected/cluster1", "ConfigMap external-istiod/istio-external-istiod",
+			[]string{"data", "mesh"}, "~discoveryAddress: 192.0.2.20:15012",
+		},
 		{"dual-stack/.expected/all", "Service istio-system/istiod", []string{"spec", "ipFamilyPolicy"}, "RequireDualStack"},
-		{"dual-stack/.expected/all", "Deployment istio-system/istiod", []string{"spec", "template", "spec", "containers", "discovery", "env", "ISTIO_DUAL_STACK", "value"}, "true"},
+		{
+			"dual-stack/.expected/all", "Deployment istio-system/istiod",
+			[]string{"spec", "template", "spec", "containers", "discovery", "env", "ISTIO_DUAL_STACK", "value"}, "true",
+		},
 		{"cni/.expected/all", "ConfigMap istio-cni/istio-cni-config", []string{"data", "CNI_NET_DIR"}, "/etc/cni/net.d"},
 		{"cni/.expected/all", "ConfigMap istio-cni/istio-cni-config", []string{"data", "EXCLUDED_NAMESPACES"}, "kube-system"},
-		{"openshift/.expected/all", "DaemonSet istio-cni/istio-cni-node", []string{"spec", "template", "spec", "volumes", "cni-net-dir", "hostPath", "path"}, "/etc/cni/multus/net.d"},
-		{"tracing/.expected/all", "ConfigMap istio-system/istio", []string{"data", "mesh"}, "~- name: otel-tracing\n  opentelemetry:\n    port: 4317\n    service: otel-collector.istio-system.svc.cluster.local\n"},
+		{
+			"openshift/.expected/all", "DaemonSet istio-cni/istio-cni-node",
+			[]string{"spec", "template", "spec", "volumes", "cni-net-dir", "hostPath", "path"}, "/etc/cni/multus/net.d",
+		},
+		{
+			"tracing/.expected/all", "ConfigMap istio-system/istio", []string{"data", "mesh"},
+			"~- name: otel-tracing\n  opentelemetry:\n    port: 4317\n    service: " +
+				"otel-collector.istio-system.svc.cluster.local\n",
+		},
 	} {
 		all := objects(t, read(t, filepath.Join(scenariosDir, c.golden+".yaml")))
 		got := lookup(all[c.key], c.path...)
@@ -498,9 +560,11 @@ func TestScenarioReferences(t *testing.T) {
 	}
 	t.Run("an external istiod patches the webhooks of the other cluster", func(t *testing.T) {
 		here, there := get("external-control-plane/.expected/cluster1"), get("external-control-plane/.expected/cluster2")
-		env := lookup(here["Deployment external-istiod/istiod-external-istiod"], "spec", "template", "spec", "containers", "discovery", "env")
+		env := lookup(here["Deployment external-istiod/istiod-external-istiod"], "spec", "template", "spec", "containers",
+			"discovery", "env")
 		for name, kind := range map[string]string{
-			"INJECTION_WEBHOOK_CONFIG_NAME": "MutatingWebhookConfiguration", "VALIDATION_WEBHOOK_CONFIG_NAME": "ValidatingWebhookConfiguration",
+			"INJECTION_WEBHOOK_CONFIG_NAME":  "MutatingWebhookConfiguration",
+			"VALIDATION_WEBHOOK_CONFIG_NAME": "ValidatingWebhookConfiguration",
 		} {
 			if key := fmt.Sprintf("%s <nil>/%v", kind, lookup(env, name, "value")); there[key] == nil {
 				t.Errorf("%s: cluster2 has no %s", name, key)
@@ -514,13 +578,15 @@ func TestScenarioReferences(t *testing.T) {
 			all := get(golden)
 			istio := lookup(all["Kiali istio-system/"+kiali], "spec", "external_services", "istio")
 			for field, kind := range map[string]string{
-				"config_map_name": "ConfigMap", "istio_sidecar_injector_config_map_name": "ConfigMap", "istiod_deployment_name": "Deployment",
+				"config_map_name": "ConfigMap", "istio_sidecar_injector_config_map_name": "ConfigMap",
+				"istiod_deployment_name": "Deployment",
 			} {
 				if key := fmt.Sprintf("%s istio-system/%v", kind, lookup(istio, field)); all[key] == nil {
 					t.Errorf("%s: there is no %s", field, key)
 				}
 			}
-			if url := lookup(istio, "url_service_version"); url != "http://istiod-test.istio-system:15014/version" || !hasPort(all["Service istio-system/istiod-test"], 15014) {
+			if url := lookup(istio, "url_service_version"); url != "http://istiod-test.istio-system:15014/version" ||
+				!hasPort(all["Service istio-system/istiod-test"], 15014) {
 				t.Errorf("url_service_version: no Service has %v", url)
 			}
 		})
@@ -537,8 +603,8 @@ func TestScenarioReferences(t *testing.T) {
 	})
 }
 
-// TestScenariosHangTogether: in each cluster, webhooks and routes point at Services that are there, gateways have pods, and what is
-// labelled for injection is injected by exactly one webhook.
+// TestScenariosHangTogether: in each cluster, webhooks and routes point at Services that are there, gateways have pods,
+// and what is labelled for injection is injected by exactly one webhook.
 func TestScenariosHangTogether(t *testing.T) {
 	for _, s := range scenarios(t) {
 		t.Run(s.String(), func(t *testing.T) {
@@ -555,7 +621,9 @@ func TestScenariosHangTogether(t *testing.T) {
 					}
 				case "Gateway":
 					selector := labels.SelectorFromSet(stringMap(lookup(o, "spec", "selector")))
-					if !slices.ContainsFunc(deployments(all), func(d map[string]any) bool { return selector.Matches(labels.Set(podLabels(d))) }) {
+					if !slices.ContainsFunc(deployments(all), func(d map[string]any) bool {
+						return selector.Matches(labels.Set(podLabels(d)))
+					}) {
 						t.Errorf("%s selects no Deployment", key)
 					}
 				case "VirtualService":

@@ -11,7 +11,8 @@ import (
 func usageReport(cluster string, revisions ...string) string {
 	var text strings.Builder
 	text.WriteString("apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata:\n  name: " + cluster +
-		"\n  annotations:\n    config.kubernetes.io/local-config: \"true\"\nspec:\n  observedAt: \"2026-11-22T12:00:00Z\"\n  revisions:\n")
+		"\n  annotations:\n    config.kubernetes.io/local-config: \"true\"\nspec:\n  observedAt: \"2026-11-22T12:00:00Z\"\n " +
+		" revisions:\n")
 	for _, r := range revisions {
 		name, used, _ := strings.Cut(r, "=")
 		text.WriteString("  - name: " + name + "\n    inUse: \"" + used + "\"\n")
@@ -19,9 +20,9 @@ func usageReport(cluster string, revisions ...string) string {
 	return text.String()
 }
 
-// TestRevisionBasedWalkThrough is the user guide's update with revisions and a tag, in a Git repository with kpt: every step is
-// a commit, the bump adds the new revision and changes nothing of the old one, and after a report that says unused, the
-// old one goes in one commit.
+// TestRevisionBasedWalkThrough is the user guide's update with revisions and a tag, in a Git repository with kpt: every
+// step is a commit, the bump adds the new revision and changes nothing of the old one, and after a report that says
+// unused, the old one goes in one commit.
 func TestRevisionBasedWalkThrough(t *testing.T) {
 	const old, now = "default-v1-27-0", "default-v1-28-3"
 	r := newRepo(t, func(dir string) {
@@ -41,7 +42,8 @@ func TestRevisionBasedWalkThrough(t *testing.T) {
 	edit(t, r.path("istio.yaml"), "v1.27.0", "v1.28.3")
 	r.render()
 	for line := range strings.Lines(r.status()) {
-		if name := strings.TrimSpace(line[3:]); name != "istio.yaml" && !strings.HasPrefix(name, now+"/") && !strings.HasPrefix(name, "tag-default/") {
+		if name := strings.TrimSpace(line[3:]); name != "istio.yaml" && !strings.HasPrefix(name, now+"/") &&
+			!strings.HasPrefix(name, "tag-default/") {
 			t.Errorf("the version bump changed %s", name)
 		}
 	}
@@ -54,15 +56,26 @@ func TestRevisionBasedWalkThrough(t *testing.T) {
 		reason, report, say string
 		removes             bool
 	}{
-		{"proxies are still there", usageReport("west", old+"=True", now+"=True"), "kept: the usage report west says it is used", false},
-		{"the cluster could not be read", usageReport("west", old+"=Unknown", now+"=True"), "kept: the usage report west does not know", false},
-		{"the report is older than the upgrade", usageReport("west", old+"=False"), "kept: the usage report west was taken before the cluster had the active revision " + now, false},
 		{
-			"one of two clusters still uses it", usageReport("west", old+"=False", now+"=True") + "---\n" + usageReport("east", old+"=True", now+"=True"),
+			"proxies are still there", usageReport("west", old+"=True", now+"=True"),
+			"kept: the usage report west says it is used", false,
+		},
+		{
+			"the cluster could not be read", usageReport("west", old+"=Unknown", now+"=True"),
+			"kept: the usage report west does not know", false,
+		},
+		{
+			"the report is older than the upgrade", usageReport("west", old+"=False"),
+			"kept: the usage report west was taken before the cluster had the active revision " + now, false,
+		},
+		{
+			"one of two clusters still uses it",
+			usageReport("west", old+"=False", now+"=True") + "---\n" + usageReport("east", old+"=True", now+"=True"),
 			"kept: the usage report east says it is used", false,
 		},
 		{
-			"nothing uses it any more", usageReport("west", old+"=False", now+"=True") + "---\n" + usageReport("east", old+"=False", now+"=True"),
+			"nothing uses it any more", usageReport("west", old+"=False", now+"=True") + "---\n" + usageReport("east",
+				old+"=False", now+"=True"),
 			"released: nothing uses it, by the usage report east, west", true,
 		},
 	}
@@ -103,8 +116,15 @@ func TestReportIsOverruled(t *testing.T) {
 	unused := usageReport("west", old+"=False", now+"=True")
 	for _, c := range []struct{ reason, name, file, say string }{
 		{"a tag", "tag.yaml", tag("prod", "IstioRevision", old), "kept: the tag prod in the package points at it"},
-		{"a label", "bookinfo.yaml", kubernetesNamespace("bookinfo", "istio.io/rev: "+old), "kept: Namespace bookinfo in the package names it"},
-		{"a misspelled report", "second.yaml", strings.ReplaceAll(strings.ReplaceAll(unused, "west", "east"), "inUse", "used"), `usage report: spec: json: unknown field "used"`},
+		{
+			"a label", "bookinfo.yaml", kubernetesNamespace("bookinfo", "istio.io/rev: "+old),
+			"kept: Namespace bookinfo in the package names it",
+		},
+		{
+			"a misspelled report", "second.yaml",
+			strings.ReplaceAll(strings.ReplaceAll(unused, "west", "east"), "inUse", "used"),
+			`usage report: spec: json: unknown field "used"`,
+		},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			r := newRepo(t, mesh(istio("v1.27.0", "RevisionBased")))
@@ -125,8 +145,8 @@ func TestReportIsOverruled(t *testing.T) {
 	}
 }
 
-// TestStaleReport: a report that was there before an upgrade does not know who uses the old revision after it, even if it
-// mentions both, because the upgrade had been made and taken back before.
+// TestStaleReport: a report that was there before an upgrade does not know who uses the old revision after it, even if
+// it mentions both, because the upgrade had been made and taken back before.
 func TestStaleReport(t *testing.T) {
 	const old, now = "default-v1-27-0", "default-v1-28-3"
 	r := newRepo(t, mesh(istio("v1.27.0", "RevisionBased")))
@@ -143,7 +163,8 @@ func TestStaleReport(t *testing.T) {
 	edit(t, r.path("istio.yaml"), "v1.27.0", "v1.28.3")
 	for range 2 {
 		said := words(r.render())
-		if want := "kept: the usage report west was in the package before " + now + " became the active revision"; !strings.Contains(said, want) {
+		if want := "kept: the usage report west was in the package before " + now +
+			" became the active revision"; !strings.Contains(said, want) {
 			t.Errorf("kpt does not say %q:\n%s", want, said)
 		}
 	}
@@ -165,7 +186,8 @@ func TestExternalControlPlaneIsHeld(t *testing.T) {
 	write(t, r.path("istio.yaml"), istio("v1.28.3", "RevisionBased"))
 	r.render()
 	write(t, r.path("usage.yaml"), usageReport("west", old+"=False", now+"=True"))
-	if said := r.render(); !strings.Contains(words(said), "kept: it is an external control plane") || len(r.files(old)) < 10 {
+	if said := r.render(); !strings.Contains(words(said), "kept: it is an external control plane") ||
+		len(r.files(old)) < 10 {
 		t.Errorf("the external control plane was not kept:\n%s", said)
 	}
 }
@@ -173,7 +195,8 @@ func TestExternalControlPlaneIsHeld(t *testing.T) {
 // TestClusters: with the clusters of the package listed, nothing goes before each of them has reported.
 func TestClusters(t *testing.T) {
 	const old, now = "default-v1-27-0", "default-v1-28-3"
-	r := newRepo(t, mesh(strings.Replace(istio("v1.27.0", "RevisionBased"), "annotations:\n", "annotations:\n    lateen.io/clusters: west, east\n", 1)))
+	r := newRepo(t, mesh(strings.Replace(istio("v1.27.0", "RevisionBased"), "annotations:\n",
+		"annotations:\n    lateen.io/clusters: west, east\n", 1)))
 	r.render()
 	edit(t, r.path("istio.yaml"), "v1.27.0", "v1.28.3")
 	r.render()
@@ -213,8 +236,10 @@ func TestReportFindings(t *testing.T) {
 			"the usage report mentions no revision of the package (it has: default); is it about another mesh?", false,
 		},
 		{
-			"that would be applied", strings.Replace(good, "  annotations:\n    config.kubernetes.io/local-config: \"true\"\n", "", 1),
-			`the usage report would be applied to the cluster, which does not know it: add the annotation config.kubernetes.io/local-config: "true"`, false,
+			"that would be applied", strings.Replace(good, "  annotations:\n    config.kubernetes.io/local-config: \"true\"\n",
+				"", 1),
+			`the usage report would be applied to the cluster, which does not know it: add the annotation ` +
+				`config.kubernetes.io/local-config: "true"`, false,
 		},
 		{
 			"with a boolean", strings.Replace(good, `"True"`, "False", 1),
@@ -236,8 +261,9 @@ func TestReportFindings(t *testing.T) {
 // words is what a program said, without its line breaks.
 func words(said string) string { return strings.Join(strings.Fields(said), " ") }
 
-// TestLeavingTheRevisionDefault goes from InPlace to RevisionBased with a tag named default, with what kpt says at each step: the
-// tag cannot come before the revision of its name is gone, and that one does not go unnoticed without the tag.
+// TestLeavingTheRevisionDefault goes from InPlace to RevisionBased with a tag named default, with what kpt says at each
+// step: the tag cannot come before the revision of its name is gone, and that one does not go unnoticed without the
+// tag.
 func TestLeavingTheRevisionDefault(t *testing.T) {
 	const now = "default-v1-28-3"
 	r := newRepo(t, mesh(istio("v1.28.3", "InPlace")))
@@ -253,8 +279,10 @@ func TestLeavingTheRevisionDefault(t *testing.T) {
 
 	write(t, r.path("tag.yaml"), tag("default", "Istio", "default"))
 	said := words(run{dir: r.dir}.fails(t, r.kpt, "fn", "render", "--allow-exec"))
-	want := "it is an earlier revision of Istio/default. Leave the tag out for now; move the workloads to default-v1-28-3 by the label istio.io/rev, and " +
-		"restart them. When nothing uses default any more, remove the file of IstioRevision/default, or let a usage report release it, and add the tag in the same commit"
+	want := "it is an earlier revision of Istio/default. Leave the tag out for now; move the workloads to " +
+		"default-v1-28-3 by the label istio.io/rev, and " +
+		"restart them. When nothing uses default any more, remove the file of IstioRevision/default, or let a usage report " +
+		"release it, and add the tag in the same commit"
 	if !strings.Contains(said, want) {
 		t.Errorf("kpt does not say %q:\n%s", want, said)
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/lateen-io/lateen/test/cluster"
 )
 
-// gatewayClass is a GatewayClass that istiod serves, and gatewayName the label with the name of a Gateway on what istiod
-// makes for it.
+// gatewayClass is a GatewayClass that istiod serves, and gatewayName the label with the name of a Gateway on what
+// istiod makes for it.
 const (
 	gatewayClass = "istio"
 	gatewayName  = "gateway.networking.k8s.io/gateway-name"
@@ -193,7 +193,9 @@ func (e *env) byValidator(other *istiod) {
 	e.inUse("canary", false)
 	e.put("{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, " +
 		"metadata: {name: istiod-default-validator, labels: {istio.io/rev: canary}}}")
-	e.eventually("the Gateway is a user", func() error { return contains(e.inUse("canary", true), "Gateway plain/nobody") })
+	e.eventually("the Gateway is a user", func() error {
+		return contains(e.inUse("canary", true), "Gateway plain/nobody")
+	})
 	e.serves("plain", "nobody", "canary")
 }
 

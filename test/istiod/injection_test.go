@@ -248,7 +248,8 @@ func (e *env) create(name string, labels map[string]string) {
 }
 
 // relabel gives a namespace other labels, of which istio.io/rev alone may lead to an injector, and returns when the API
-// server asks by them: it finds the webhooks of a pod by what it remembers of the namespace, which comes a moment later.
+// server asks by them: it finds the webhooks of a pod by what it remembers of the namespace, which comes a moment
+// later.
 func (e *env) relabel(name string, labels map[string]string) {
 	e.t.Helper()
 	e.eventually("the labels of "+name, func() error {

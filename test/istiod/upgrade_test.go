@@ -65,7 +65,8 @@ func TestUpgrade(t *testing.T) {
 	}
 	e.peaceful(current, func(round int) {
 		// Other values: all is rendered and applied again.
-		e.put(istio("default", version, strategy+fmt.Sprintf(", values: {meshConfig: {accessLogFile: /dev/round-%d}}", round)))
+		e.put(istio("default", version,
+			strategy+fmt.Sprintf(", values: {meshConfig: {accessLogFile: /dev/round-%d}}", round)))
 		e.eventually("the new values are applied", func() error {
 			config := &corev1.ConfigMap{}
 			key := client.ObjectKey{Namespace: system, Name: "istio-" + current}
@@ -110,8 +111,8 @@ func (e *env) goneBefore(pods []string, revision string) {
 }
 
 // peaceful shows from the audit log that the controller and istiod leave each other's fields alone. What istiod has
-// written is taken away: istiod puts it back. Then the controller looks at everything, renders anew, and starts anew: it
-// has nothing to say about the webhooks, and what istiod wrote stays as it is.
+// written is taken away: istiod puts it back. Then the controller looks at everything, renders anew, and starts anew:
+// it has nothing to say about the webhooks, and what istiod wrote stays as it is.
 func (e *env) peaceful(revision string, change func(round int)) {
 	e.t.Helper()
 	e.looks(revision)

@@ -30,8 +30,8 @@ import (
 
 // verdicts are what GitOps tools make of a resource.
 type verdicts struct {
-	// Argo is by config/argocd, Flux by config/flux, and Generic is what kstatus says of its own: Flux without config/flux, and
-	// others.
+	// Argo is by config/argocd, Flux by config/flux, and Generic is what kstatus says of its own: Flux without
+	// config/flux, and others.
 	Argo, Flux, Generic string
 }
 
@@ -45,7 +45,8 @@ var (
 // Its generation is 2.
 func object(kind string, observed int64, all ...v1.Condition) *unstructured.Unstructured {
 	o := map[string]any{
-		"apiVersion": v1.GroupVersion.String(), "kind": kind, "metadata": map[string]any{"name": "default", "generation": int64(2)}, "spec": map[string]any{},
+		"apiVersion": v1.GroupVersion.String(), "kind": kind,
+		"metadata": map[string]any{"name": "default", "generation": int64(2)}, "spec": map[string]any{},
 	}
 	o["status"] = map[string]any{"observedGeneration": int64(-1)}
 	if all != nil {
@@ -54,7 +55,9 @@ func object(kind string, observed int64, all ...v1.Condition) *unstructured.Unst
 			c.LastTransitionTime = metav1.NewTime(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
 			set = set.Set(c)
 		}
-		s, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&v1.IstioStatus{ObservedGeneration: observed, Conditions: set})
+		s, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&v1.IstioStatus{
+			ObservedGeneration: observed, Conditions: set,
+		})
 		if err != nil {
 			panic(err)
 		}
@@ -74,7 +77,9 @@ func TestHealth(t *testing.T) {
 	down := health.Istiod(health.Deployment{Found: true, Desired: 1, Total: 1, Updated: 1})
 	plugin := health.CNI(health.DaemonSet{Found: true, Scheduled: 1, Ready: 1})
 	reconciled, independent := outcome.Reconciled(nil), health.Dependencies(false, health.IstioCNI{})
-	unused := v1.Condition{Type: v1.ConditionInUse, Status: metav1.ConditionFalse, Reason: v1.ReasonNotReferencedByAnything}
+	unused := v1.Condition{
+		Type: v1.ConditionInUse, Status: metav1.ConditionFalse, Reason: v1.ReasonNotReferencedByAnything,
+	}
 	unseen := v1.Condition{Type: v1.ConditionInUse, Status: metav1.ConditionUnknown, Reason: v1.ReasonUsageCheckFailed}
 	invalid := outcome.Permanent(v1.ReasonReconcileError, errors.New("spec.version: Istio v9.9.9 is not bundled"))
 	refused := outcome.Temporary(v1.ReasonReconcileError, errors.New("Deployment istio-system/istiod: connection refused"))
@@ -130,22 +135,29 @@ func TestHealth(t *testing.T) {
 			"nor is this: proxies are served", object(v1.KindIstioRevision, 2, reconciled, up, independent, unseen), well,
 		},
 		"a remote revision that nobody has asked": {
-			"soon somebody will", object(v1.KindIstioRevision, 2, reconciled, health.Remote(health.Probe{}), independent), onItsWay,
+			"soon somebody will", object(v1.KindIstioRevision, 2, reconciled, health.Remote(health.Probe{}), independent),
+			onItsWay,
 		},
 		"a remote revision that does not answer": {
-			"it may come up", object(v1.KindIstioRevision, 2, reconciled, health.Remote(health.Probe{Tried: true, Err: "timeout"}), independent), onItsWay,
+			"it may come up", object(v1.KindIstioRevision, 2, reconciled,
+				health.Remote(health.Probe{Tried: true, Err: "timeout"}), independent), onItsWay,
 		},
 		"a revision with the name of a tag": {
-			"one of them has to go", object(v1.KindIstioRevision, 2, stalled(outcome.Permanent(v1.ReasonNameAlreadyExists, errors.New("taken")), down, independent)...),
+			"one of them has to go", object(v1.KindIstioRevision, 2,
+				stalled(outcome.Permanent(v1.ReasonNameAlreadyExists, errors.New("taken")), down, independent)...),
 			broken,
 		},
-		"a tag that nothing uses": {"its state is NotReferencedByAnything, and it is healthy", object(v1.KindIstioRevisionTag, 2, reconciled, unused), well},
+		"a tag that nothing uses": {
+			"its state is NotReferencedByAnything, and it is healthy", object(v1.KindIstioRevisionTag, 2, reconciled, unused),
+			well,
+		},
 		"a tag of which use is unknown": {
 			"its webhooks are there", object(v1.KindIstioRevisionTag, 2, reconciled, unseen), well,
 		},
 		"a tag without a target": {
 			"somebody has to create it, or change the tag",
-			object(v1.KindIstioRevisionTag, 2, stalled(outcome.Permanent(v1.ReasonRefNotFound, errors.New("it does not exist")), unused)...), broken,
+			object(v1.KindIstioRevisionTag, 2,
+				stalled(outcome.Permanent(v1.ReasonRefNotFound, errors.New("it does not exist")), unused)...), broken,
 		},
 		"a tag that could not be applied": {
 			"kstatus finds nothing that it knows", object(v1.KindIstioRevisionTag, 2, outcome.Reconciled(refused), unused),
@@ -153,11 +165,13 @@ func TestHealth(t *testing.T) {
 		},
 		"a CNI plugin": {"all is well", object(v1.KindIstioCNI, 2, reconciled, plugin), well},
 		"a CNI plugin without pods": {
-			"they are coming", object(v1.KindIstioCNI, 2, reconciled, health.CNI(health.DaemonSet{Found: true, Scheduled: 3, Ready: 2})), onItsWay,
+			"they are coming", object(v1.KindIstioCNI, 2, reconciled,
+				health.CNI(health.DaemonSet{Found: true, Scheduled: 3, Ready: 2})), onItsWay,
 		},
 		"a CNI plugin in a namespace that is missing": {
 			"somebody has to create it",
-			object(v1.KindIstioCNI, 2, stalled(outcome.Permanent(v1.ReasonReconcileError, errors.New(`namespace "istio-cni" doesn't exist`)), health.CNI(health.DaemonSet{}))...),
+			object(v1.KindIstioCNI, 2, stalled(outcome.Permanent(v1.ReasonReconcileError,
+				errors.New(`namespace "istio-cni" doesn't exist`)), health.CNI(health.DaemonSet{}))...),
 			broken,
 		},
 	}
@@ -306,9 +320,9 @@ type checks struct {
 	InProgress, Failed, Current string
 }
 
-// flux evaluates health checks as Flux does: an observedGeneration that is not that of the object first, then the expressions one
-// by one over its fields, without declared types. An expression that fails, as for an object without status, makes Flux go
-// on waiting.
+// flux evaluates health checks as Flux does: an observedGeneration that is not that of the object first, then the
+// expressions one by one over its fields, without declared types. An expression that fails, as for an object without
+// status, makes Flux go on waiting.
 func flux(t *testing.T, o *unstructured.Unstructured) string {
 	t.Helper()
 	var kustomization struct {
@@ -324,7 +338,8 @@ func flux(t *testing.T, o *unstructured.Unstructured) string {
 	if c.Current == "" {
 		t.Fatalf("config/flux has no health check for %s", o.GetKind())
 	}
-	if observed, ok, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration"); ok && observed != o.GetGeneration() {
+	if observed, ok, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration"); ok &&
+		observed != o.GetGeneration() {
 		return string(status.InProgressStatus)
 	}
 	for _, step := range []struct {
@@ -344,7 +359,8 @@ func flux(t *testing.T, o *unstructured.Unstructured) string {
 
 func evaluate(t *testing.T, expression string, object map[string]any) (bool, error) {
 	t.Helper()
-	env, err := cel.NewEnv(cel.HomogeneousAggregateLiterals(), cel.EagerlyValidateDeclarations(true), cel.DefaultUTCTimeZone(true),
+	env, err := cel.NewEnv(cel.HomogeneousAggregateLiterals(), cel.EagerlyValidateDeclarations(true),
+		cel.DefaultUTCTimeZone(true),
 		cel.CrossTypeNumericComparisons(true), cel.OptionalTypes(), ext.Strings(), ext.Sets(), ext.Encoders())
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,8 @@ func TestImage(t *testing.T) {
 		}
 	}
 	// Podman as root without systemd, in directories of its own.
-	write("containers.conf", "[engine]\nruntime = \"runc\"\n[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n", 0o644)
+	write("containers.conf", "[engine]\nruntime = \"runc\"\n[containers]\ndefault_ulimits = [\"nofile=1024:1024\", "+
+		"\"nproc=1024:1024\"]\n", 0o644)
 	write("storage.conf", "[storage]\ndriver = \"vfs\"\ngraphroot = \""+dir+"/root\"\nrunroot = \""+dir+"/run\"\n", 0o644)
 	context := filepath.Join(dir, "context")
 	if err := os.Mkdir(context, 0o755); err != nil {
@@ -39,7 +40,8 @@ func TestImage(t *testing.T) {
 	run := func(args ...string) string {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), podman, args...)
-		cmd.Env = append(os.Environ(), "CONTAINERS_CONF="+dir+"/containers.conf", "CONTAINERS_STORAGE_CONF="+dir+"/storage.conf")
+		cmd.Env = append(os.Environ(), "CONTAINERS_CONF="+dir+"/containers.conf",
+			"CONTAINERS_STORAGE_CONF="+dir+"/storage.conf")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("podman %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -48,7 +50,8 @@ func TestImage(t *testing.T) {
 	}
 	const image = "localhost/lateen/lateen-controller:test"
 	build := func() string {
-		return run("build", "--quiet", "--no-cache", "--timestamp", "0", "--tag", image, "--file", "../../controller/Containerfile", context)
+		return run("build", "--quiet", "--no-cache", "--timestamp", "0", "--tag", image, "--file",
+			"../../controller/Containerfile", context)
 	}
 	if first, second := build(), build(); first != second || first == "" {
 		t.Errorf("two builds gave the images %s and %s", first, second)
@@ -57,7 +60,8 @@ func TestImage(t *testing.T) {
 	if user := run("image", "inspect", "--format", "{{.Config.User}}", image); user != "65534:65534" {
 		t.Errorf("the image runs as %q", user)
 	}
-	out := run("run", "--rm", "--network=none", "--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", image, "--help")
+	out := run("run", "--rm", "--network=none", "--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", image,
+		"--help")
 	if !strings.Contains(out, "-leader-elect") {
 		t.Errorf("--help in the image says:\n%s", out)
 	}

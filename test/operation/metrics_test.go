@@ -21,9 +21,12 @@ func TestMetrics(t *testing.T) {
 	e := installed(t)
 	address := "127.0.0.1:" + cluster.Port(t)
 	e.start(t, "--metrics-bind-address="+address)
-	e.kubectl(t, "---\n{apiVersion: v1, kind: ServiceAccount, metadata: {name: prometheus, namespace: default}}", "apply", "-f", "-")
-	e.kubectl(t, "---\n{apiVersion: v1, kind: ServiceAccount, metadata: {name: visitor, namespace: default}}", "apply", "-f", "-")
-	e.kubectl(t, "", "create", "clusterrolebinding", "scrape", "--clusterrole=lateen-metrics-reader", "--serviceaccount=default:prometheus")
+	e.kubectl(t, "---\n{apiVersion: v1, kind: ServiceAccount, metadata: {name: prometheus, namespace: default}}", "apply",
+		"-f", "-")
+	e.kubectl(t, "---\n{apiVersion: v1, kind: ServiceAccount, metadata: {name: visitor, namespace: default}}", "apply",
+		"-f", "-")
+	e.kubectl(t, "", "create", "clusterrolebinding", "scrape", "--clusterrole=lateen-metrics-reader",
+		"--serviceaccount=default:prometheus")
 	scrape := func(token string) (int, string, error) {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+"/metrics", http.NoBody)
 		if err != nil {

@@ -1,5 +1,5 @@
-// Package operation installs Lateen as docs/operation.md says, and runs the controller as the ServiceAccount that it gets there:
-// with the rights of config/rbac and no others.
+// Package operation installs Lateen as docs/operation.md says, and runs the controller as the ServiceAccount that it
+// gets there: with the rights of config/rbac and no others.
 package operation
 
 import (
@@ -58,7 +58,8 @@ func installed(t *testing.T) env {
 	e := env{Cluster: cluster.Shared(t)}
 	e.client = newClient(t, e.RESTConfig())
 	installation.once.Do(func() {
-		cmd := exec.CommandContext(t.Context(), kubectl, "--kubeconfig="+e.Kubeconfig, "apply", "--server-side", "-k", "../../config/default")
+		cmd := exec.CommandContext(t.Context(), kubectl, "--kubeconfig="+e.Kubeconfig, "apply", "--server-side", "-k",
+			"../../config/default")
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		if err := cmd.Run(); err != nil || stderr.Len() > 0 { // a warning of Pod Security, for one
@@ -67,7 +68,8 @@ func installed(t *testing.T) env {
 		}
 		// The controller would end, and be started again, as long as the server does not know its resources.
 		e.kubectl(t, "", "wait", "--for=condition=Established", "--timeout="+patience.String(),
-			"crd/istios.sailoperator.io", "crd/istiorevisions.sailoperator.io", "crd/istiorevisiontags.sailoperator.io", "crd/istiocnis.sailoperator.io")
+			"crd/istios.sailoperator.io", "crd/istiorevisions.sailoperator.io", "crd/istiorevisiontags.sailoperator.io",
+			"crd/istiocnis.sailoperator.io")
 	})
 	if installation.err != nil {
 		t.Fatal(installation.err)
@@ -104,7 +106,8 @@ func tool(t *testing.T, name string) string {
 // kubectl runs kubectl as the administrator, which has to succeed, and gives what it prints.
 func (e env) kubectl(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), tool(t, "kubectl"), append([]string{"--kubeconfig=" + e.Kubeconfig}, args...)...)
+	cmd := exec.CommandContext(t.Context(), tool(t, "kubectl"),
+		append([]string{"--kubeconfig=" + e.Kubeconfig}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -131,8 +134,8 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// start runs a controller as its ServiceAccount, with leader election, until stop is called or the test ends; one that ends by itself
-// is started again. stop gives the log.
+// start runs a controller as its ServiceAccount, with leader election, until stop is called or the test ends; one that
+// ends by itself is started again. stop gives the log.
 func (e env) start(t *testing.T, args ...string) (stop func() string) {
 	t.Helper()
 	path, err := program()
@@ -218,14 +221,15 @@ func eventually(t *testing.T, what string, holds func() error) {
 	}
 }
 
-// TestInstall expects that what is installed is what config says, and that the namespace's Pod Security lets the controller's
-// pods in.
+// TestInstall expects that what is installed is what config says, and that the namespace's Pod Security lets the
+// controller's pods in.
 func TestInstall(t *testing.T) {
 	e := installed(t)
 	if diff := e.kubectl(t, "", "diff", "--server-side", "-k", "../../config/default"); diff != "" {
 		t.Errorf("a second apply would change:\n%s", diff)
 	}
-	out := e.kubectl(t, "", "rollout", "status", "--namespace="+namespace, "--timeout="+patience.String(), "deployment/lateen-controller")
+	out := e.kubectl(t, "", "rollout", "status", "--namespace="+namespace, "--timeout="+patience.String(),
+		"deployment/lateen-controller")
 	if !strings.Contains(out, "successfully rolled out") {
 		t.Error(out)
 	}
@@ -243,7 +247,8 @@ func TestOverlay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	overlay := "resources: [" + config + "/default]\ncomponents: [" + config + "/components/service-monitor, " + config + "/components/more-grants]\n" +
+	overlay := "resources: [" + config + "/default]\ncomponents: [" + config + "/components/service-monitor, " + config +
+		"/components/more-grants]\n" +
 		"images: [{name: localhost/lateen/lateen-controller, newName: registry.example.com/lateen-controller, newTag: v1}]\n"
 	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(overlay), 0o600); err != nil {
 		t.Fatal(err)
@@ -253,7 +258,8 @@ func TestOverlay(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, want := range []string{
-		"image: registry.example.com/lateen-controller:v1\n", "kind: ServiceMonitor\n", "  name: lateen-controller-more-grants\n",
+		"image: registry.example.com/lateen-controller:v1\n", "kind: ServiceMonitor\n",
+		"  name: lateen-controller-more-grants\n",
 		"pod-security.kubernetes.io/enforce: restricted\n",
 	} {
 		if !strings.Contains(string(out), want) {

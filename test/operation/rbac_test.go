@@ -28,17 +28,20 @@ metadata: {name: network-attachment-definitions.k8s.cni.cncf.io}
 spec:
   group: k8s.cni.cncf.io
   scope: Namespaced
-  names: {plural: network-attachment-definitions, singular: network-attachment-definition, kind: NetworkAttachmentDefinition}
+  names: {plural: network-attachment-definitions, singular: network-attachment-definition,
+    kind: NetworkAttachmentDefinition}
   versions:
-  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
+  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object,
+      x-kubernetes-preserve-unknown-fields: true}}}
 `
 
 func resource(kind, name, spec string) string {
-	return fmt.Sprintf("---\n{apiVersion: sailoperator.io/v1, kind: %s, metadata: {name: %s}, spec: {%s}}\n", kind, name, spec)
+	return fmt.Sprintf("---\n{apiVersion: sailoperator.io/v1, kind: %s, metadata: {name: %s}, spec: {%s}}\n", kind, name,
+		spec)
 }
 
-// meshes are resources that between them need every right of the controller: all bundled versions, every profile, updates by
-// revisions, tags, the CNI plugin.
+// meshes are resources that between them need every right of the controller: all bundled versions, every profile,
+// updates by revisions, tags, the CNI plugin.
 func meshes() string {
 	var b strings.Builder
 	mesh := func(name, spec string) {
@@ -55,7 +58,8 @@ func meshes() string {
 	}
 	mesh("default", "version: "+newest)
 	mesh("remote", "version: "+newest+", profile: remote, values: {global: {remotePilotAddress: 192.0.2.1}}")
-	mesh("rolling", "version: "+versions[len(versions)-2]+", updateStrategy: {type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 0}")
+	mesh("rolling", "version: "+versions[len(versions)-2]+
+		", updateStrategy: {type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 0}")
 	b.WriteString("---\n{apiVersion: v1, kind: Namespace, metadata: {name: istio-cni}}\n")
 	b.WriteString(resource("IstioCNI", "default", "namespace: istio-cni, profile: ambient, version: "+newest))
 	b.WriteString(resource("IstioRevisionTag", "prod", "targetRef: {kind: Istio, name: rolling}"))
@@ -109,8 +113,9 @@ func noForbidden(t *testing.T, text string) {
 	}
 }
 
-// TestRole runs the life of many meshes - install, update by revisions, move of a tag, removal - by a controller that may do what
-// config/rbac says. On a server with RBAC, this is where Kubernetes checks that nobody grants more than he has.
+// TestRole runs the life of many meshes - install, update by revisions, move of a tag, removal - by a controller that
+// may do what config/rbac says. On a server with RBAC, this is where Kubernetes checks that nobody grants more than he
+// has.
 func TestRole(t *testing.T) {
 	e := installed(t)
 	before := len(e.Writes(t))
@@ -122,7 +127,8 @@ func TestRole(t *testing.T) {
 	e.kubectl(t, "", "patch", "istios/rolling", "--type=merge", "-p", `{"spec": {"version": "`+newest+`"}}`)
 	eventually(t, "the earlier revision is pruned and the tag is on the new one", func() error {
 		var revisions v1.IstioRevisionList
-		if err := e.client.List(t.Context(), &revisions, client.MatchingLabels{"app.kubernetes.io/managed-by": "lateen"}); err != nil {
+		if err := e.client.List(t.Context(), &revisions,
+			client.MatchingLabels{"app.kubernetes.io/managed-by": "lateen"}); err != nil {
 			return err
 		}
 		var names []string
@@ -138,7 +144,8 @@ func TestRole(t *testing.T) {
 		return e.reconciled(t)
 	})
 	eventually(t, "GitOps tools take all of this for healthy, but for the control plane that is elsewhere", func() error {
-		if diff := cmp.Diff(map[string]verdicts{"Istio remote": onItsWay, "IstioRevision remote": onItsWay}, e.unwell(t)); diff != "" {
+		if diff := cmp.Diff(map[string]verdicts{"Istio remote": onItsWay, "IstioRevision remote": onItsWay},
+			e.unwell(t)); diff != "" {
 			return errors.New(diff)
 		}
 		return nil
@@ -196,7 +203,8 @@ func TestRole(t *testing.T) {
 		verbs[w.Verb+" "+w.Resource] = true
 	}
 	for _, want := range []string{
-		"create istiorevisions", "delete istiorevisions", "patch istios", "patch clusterroles", "delete clusterroles", "patch customresourcedefinitions",
+		"create istiorevisions", "delete istiorevisions", "patch istios", "patch clusterroles", "delete clusterroles",
+		"patch customresourcedefinitions",
 		"create events", "update leases", "patch mutatingwebhookconfigurations", "delete daemonsets",
 	} {
 		if !verbs[want] {
@@ -205,13 +213,15 @@ func TestRole(t *testing.T) {
 	}
 }
 
-// TestMoreGrants shows that Kubernetes refuses to let the controller grant what it does not have, and what to do about it.
+// TestMoreGrants shows that Kubernetes refuses to let the controller grant what it does not have, and what to do about
+// it.
 func TestMoreGrants(t *testing.T) {
 	e := installed(t)
 	e.start(t, "--metrics-bind-address=0")
 	newest := lateen.Versions()[len(lateen.Versions())-1]
 	e.kubectl(t, "---\n{apiVersion: v1, kind: Namespace, metadata: {name: taint}}\n"+
-		resource("Istio", "taint", "namespace: taint, version: "+newest+", values: {pilot: {taint: {enabled: true}}}"), "apply", "--server-side", "-f", "-")
+		resource("Istio", "taint", "namespace: taint, version: "+newest+", values: {pilot: {taint: {enabled: true}}}"),
+		"apply", "--server-side", "-f", "-")
 	eventually(t, "the controller may not grant a right on nodes", func() error {
 		err := e.reconciled(t)
 		if err == nil || !strings.Contains(err.Error(), "attempting to grant RBAC permissions not currently held") {
@@ -236,33 +246,117 @@ func TestRoleAllowsNoMore(t *testing.T) {
 		attributes authorizationv1.ResourceAttributes
 		allowed    bool
 	}{
-		"write a Secret in a mesh": {"istiod's Role has it, for its CA", authorizationv1.ResourceAttributes{Verb: "create", Resource: "secrets", Namespace: "istio-system"}, true},
-		"patch a Secret":           {"no chart has one", authorizationv1.ResourceAttributes{Verb: "patch", Resource: "secrets", Namespace: "istio-system"}, false},
-		"run a pod":                {"Deployments do", authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods", Namespace: "a"}, false},
-		"delete a pod":             {"it prunes revisions, not workloads", authorizationv1.ResourceAttributes{Verb: "delete", Resource: "pods", Namespace: "a"}, false},
-		"enter a pod":              {"what for", authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods", Subresource: "exec", Namespace: "a"}, false},
-		"watch pods":               {"who uses a revision", authorizationv1.ResourceAttributes{Verb: "watch", Resource: "pods"}, true},
-		"label a namespace":        {"users choose", authorizationv1.ResourceAttributes{Verb: "patch", Resource: "namespaces", Name: "a"}, false},
-		"create a namespace":       {"users choose", authorizationv1.ResourceAttributes{Verb: "create", Resource: "namespaces"}, false},
-		"change a node":            {"only with more grants", authorizationv1.ResourceAttributes{Verb: "patch", Resource: "nodes", Name: "n"}, false},
-		"create an Istio":          {"users do", authorizationv1.ResourceAttributes{Verb: "create", Group: "sailoperator.io", Resource: "istios"}, false},
-		"delete an Istio":          {"users do", authorizationv1.ResourceAttributes{Verb: "delete", Group: "sailoperator.io", Resource: "istios", Name: "a"}, false},
-		"delete a tag":             {"users do", authorizationv1.ResourceAttributes{Verb: "delete", Group: "sailoperator.io", Resource: "istiorevisiontags", Name: "a"}, false},
-		"delete a revision":        {"pruning", authorizationv1.ResourceAttributes{Verb: "delete", Group: "sailoperator.io", Resource: "istiorevisions", Name: "a"}, true},
-		"delete Istio's CRDs":      {"with them would go all configuration", authorizationv1.ResourceAttributes{Verb: "delete", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Name: "gateways.networking.istio.io"}, false},
-		"patch Istio's CRDs":       {"a newer version has newer ones", authorizationv1.ResourceAttributes{Verb: "patch", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Name: "gateways.networking.istio.io"}, true},
-		"patch other CRDs":         {"not its own either", authorizationv1.ResourceAttributes{Verb: "patch", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Name: "istios.sailoperator.io"}, false},
-		"create other CRDs":        {"the same", authorizationv1.ResourceAttributes{Verb: "create", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Name: "others.example.com"}, false},
-		"escalate":                 {"it could become administrator", authorizationv1.ResourceAttributes{Verb: "escalate", Group: rbacv1.GroupName, Resource: "clusterroles", Name: "a"}, false},
-		"bind":                     {"the same", authorizationv1.ResourceAttributes{Verb: "bind", Group: rbacv1.GroupName, Resource: "clusterroles", Name: "cluster-admin"}, false},
-		"impersonate":              {"the same", authorizationv1.ResourceAttributes{Verb: "impersonate", Resource: "users", Name: "a"}, false},
-		"a lease of others":        {"it leads itself only", authorizationv1.ResourceAttributes{Verb: "delete", Group: "coordination.k8s.io", Resource: "leases", Namespace: "kube-system", Name: "a"}, false},
-		"everything":               {"it is no administrator", authorizationv1.ResourceAttributes{Verb: "*", Group: "*", Resource: "*"}, false},
-		"istio's configuration":    {"istiod reads it", authorizationv1.ResourceAttributes{Verb: "list", Group: "networking.istio.io", Resource: "virtualservices"}, true},
-		"write Istio's config":     {"nobody asked it to", authorizationv1.ResourceAttributes{Verb: "create", Group: "networking.istio.io", Resource: "virtualservices", Namespace: "a"}, false},
+		"write a Secret in a mesh": {
+			"istiod's Role has it, for its CA",
+			authorizationv1.ResourceAttributes{Verb: "create", Resource: "secrets", Namespace: "istio-system"}, true,
+		},
+		"patch a Secret": {
+			"no chart has one", authorizationv1.ResourceAttributes{
+				Verb: "patch", Resource: "secrets", Namespace: "istio-system",
+			}, false,
+		},
+		"run a pod": {
+			"Deployments do", authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods", Namespace: "a"}, false,
+		},
+		"delete a pod": {
+			"it prunes revisions, not workloads",
+			authorizationv1.ResourceAttributes{Verb: "delete", Resource: "pods", Namespace: "a"}, false,
+		},
+		"enter a pod": {
+			"what for", authorizationv1.ResourceAttributes{
+				Verb: "create", Resource: "pods", Subresource: "exec", Namespace: "a",
+			}, false,
+		},
+		"watch pods": {
+			"who uses a revision", authorizationv1.ResourceAttributes{Verb: "watch", Resource: "pods"}, true,
+		},
+		"label a namespace": {
+			"users choose", authorizationv1.ResourceAttributes{Verb: "patch", Resource: "namespaces", Name: "a"}, false,
+		},
+		"create a namespace": {
+			"users choose", authorizationv1.ResourceAttributes{Verb: "create", Resource: "namespaces"}, false,
+		},
+		"change a node": {
+			"only with more grants", authorizationv1.ResourceAttributes{Verb: "patch", Resource: "nodes", Name: "n"}, false,
+		},
+		"create an Istio": {
+			"users do", authorizationv1.ResourceAttributes{Verb: "create", Group: "sailoperator.io", Resource: "istios"}, false,
+		},
+		"delete an Istio": {
+			"users do", authorizationv1.ResourceAttributes{
+				Verb: "delete", Group: "sailoperator.io", Resource: "istios", Name: "a",
+			}, false,
+		},
+		"delete a tag": {
+			"users do", authorizationv1.ResourceAttributes{
+				Verb: "delete", Group: "sailoperator.io", Resource: "istiorevisiontags", Name: "a",
+			}, false,
+		},
+		"delete a revision": {
+			"pruning", authorizationv1.ResourceAttributes{
+				Verb: "delete", Group: "sailoperator.io", Resource: "istiorevisions", Name: "a",
+			}, true,
+		},
+		"delete Istio's CRDs": {
+			"with them would go all configuration",
+			authorizationv1.ResourceAttributes{
+				Verb: "delete", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions",
+				Name: "gateways.networking.istio.io",
+			}, false,
+		},
+		"patch Istio's CRDs": {
+			"a newer version has newer ones",
+			authorizationv1.ResourceAttributes{
+				Verb: "patch", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions",
+				Name: "gateways.networking.istio.io",
+			}, true,
+		},
+		"patch other CRDs": {
+			"not its own either", authorizationv1.ResourceAttributes{
+				Verb: "patch", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Name: "istios.sailoperator.io",
+			}, false,
+		},
+		"create other CRDs": {
+			"the same", authorizationv1.ResourceAttributes{
+				Verb: "create", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Name: "others.example.com",
+			}, false,
+		},
+		"escalate": {
+			"it could become administrator",
+			authorizationv1.ResourceAttributes{Verb: "escalate", Group: rbacv1.GroupName, Resource: "clusterroles", Name: "a"},
+			false,
+		},
+		"bind": {
+			"the same", authorizationv1.ResourceAttributes{
+				Verb: "bind", Group: rbacv1.GroupName, Resource: "clusterroles", Name: "cluster-admin",
+			}, false,
+		},
+		"impersonate": {
+			"the same", authorizationv1.ResourceAttributes{Verb: "impersonate", Resource: "users", Name: "a"}, false,
+		},
+		"a lease of others": {
+			"it leads itself only", authorizationv1.ResourceAttributes{
+				Verb: "delete", Group: "coordination.k8s.io", Resource: "leases", Namespace: "kube-system", Name: "a",
+			}, false,
+		},
+		"everything": {
+			"it is no administrator", authorizationv1.ResourceAttributes{Verb: "*", Group: "*", Resource: "*"}, false,
+		},
+		"istio's configuration": {
+			"istiod reads it", authorizationv1.ResourceAttributes{
+				Verb: "list", Group: "networking.istio.io", Resource: "virtualservices",
+			}, true,
+		},
+		"write Istio's config": {
+			"nobody asked it to", authorizationv1.ResourceAttributes{
+				Verb: "create", Group: "networking.istio.io", Resource: "virtualservices", Namespace: "a",
+			}, false,
+		},
 	}
 	asked := func(attributes authorizationv1.ResourceAttributes, want bool) error {
-		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &attributes}}
+		review := &authorizationv1.SelfSubjectAccessReview{
+			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &attributes},
+		}
 		if err := as.Create(t.Context(), review); err != nil {
 			return err
 		}
@@ -271,8 +365,8 @@ func TestRoleAllowsNoMore(t *testing.T) {
 		}
 		return nil
 	}
-	// The server learns of roles and bindings a moment after they are written: of those of the installation, and that those of
-	// another test are gone.
+	// The server learns of roles and bindings a moment after they are written: of those of the installation, and that
+	// those of another test are gone.
 	eventually(t, "the server knows the role", func() error { return asked(cases["watch pods"].attributes, true) })
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -285,7 +379,8 @@ func TestRoleAllowsNoMore(t *testing.T) {
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: account}},
 		})
-		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "attempting to grant RBAC permissions not currently held") {
+		if !apierrors.IsForbidden(err) ||
+			!strings.Contains(err.Error(), "attempting to grant RBAC permissions not currently held") {
 			t.Errorf("the server says: %v", err)
 		}
 	})

@@ -35,8 +35,8 @@ type found struct {
 	webhooks  []admissionv1.MutatingWebhookConfiguration
 }
 
-// allRevisions are all that there is a sign of: an IstioRevision, the webhooks of a revision, or those of a tag that points at
-// one. Too many are only more to look at; one too few would be missing in a report.
+// allRevisions are all that there is a sign of: an IstioRevision, the webhooks of a revision, or those of a tag that
+// points at one. Too many are only more to look at; one too few would be missing in a report.
 func (f found) allRevisions() []show.Revision {
 	all := map[string]*show.Revision{}
 	get := func(name string) *show.Revision {
@@ -68,7 +68,8 @@ func (f found) allRevisions() []show.Revision {
 	}
 	for i := range f.istios {
 		// An Istio that is wrong asks for no revision.
-		if name, err := render.RevisionName(&f.istios[i]); err == nil && all[name] != nil && all[name].Istio == f.istios[i].Name {
+		if name, err := render.RevisionName(&f.istios[i]); err == nil && all[name] != nil &&
+			all[name].Istio == f.istios[i].Name {
 			all[name].Active = true
 		}
 	}
@@ -80,8 +81,8 @@ func (f found) allRevisions() []show.Revision {
 	return out
 }
 
-// allTags are the tags with what they point at: by their status, by their spec, and by their webhooks. Where these differ,
-// a tag is on its way from one revision to another and holds both.
+// allTags are the tags with what they point at: by their status, by their spec, and by their webhooks. Where these
+// differ, a tag is on its way from one revision to another and holds both.
 func (f found) allTags() []usage.Tag {
 	out := istiorevision.Tags(f.tags, f.revisions)
 	for _, t := range f.tags {
@@ -108,7 +109,8 @@ func (f found) allTags() []usage.Tag {
 	})
 }
 
-// target is the revision that a tag asks for through an Istio, "" if there is none. Without a controller only that tells.
+// target is the revision that a tag asks for through an Istio, "" if there is none. Without a controller only that
+// tells.
 func (f found) target(t v1.IstioRevisionTag) string {
 	for i := range f.istios {
 		if istio := &f.istios[i]; t.Spec.TargetRef.Kind == v1.TargetIstio && istio.Name == t.Spec.TargetRef.Name {
@@ -122,7 +124,8 @@ func (f found) target(t v1.IstioRevisionTag) string {
 
 // names are the revision and the tag that injection webhooks belong to; "" if they are none, or none of a tag.
 func names(c *admissionv1.MutatingWebhookConfiguration) (revision, tag string) {
-	return cmp.Or(c.Labels[manifest.LabelRevision], c.Labels[labelRevision]), cmp.Or(c.Labels[manifest.LabelTag], c.Labels[labelTag])
+	return cmp.Or(c.Labels[manifest.LabelRevision], c.Labels[labelRevision]), cmp.Or(c.Labels[manifest.LabelTag],
+		c.Labels[labelTag])
 }
 
 // versionOf is the Istio version of a webhook configuration; charts before 1.24 do not write it down.

@@ -1,5 +1,5 @@
-// Package observe looks at a cluster once: which revisions and tags it has, and which namespaces and pods use them. It sees
-// everything or fails, because what was not seen must never be called unused.
+// Package observe looks at a cluster once: which revisions and tags it has, and which namespaces and pods use them. It
+// sees everything or fails, because what was not seen must never be called unused.
 package observe
 
 import (

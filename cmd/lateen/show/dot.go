@@ -10,9 +10,11 @@ import (
 func (v View) DOT(w io.Writer, all bool) error {
 	d := draw(v, all)
 	var b strings.Builder
-	b.WriteString("digraph usage {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\", fontsize=10];\n")
+	b.WriteString("digraph usage {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n  edge " +
+		"[fontname=\"sans-serif\", fontsize=10];\n")
 	for i, g := range d.groups {
-		fmt.Fprintf(&b, "  subgraph cluster_%d {\n    label=%s;\n    fontname=\"sans-serif\";\n", i, dotText("namespace "+g.name))
+		fmt.Fprintf(&b, "  subgraph cluster_%d {\n    label=%s;\n    fontname=\"sans-serif\";\n", i,
+			dotText("namespace "+g.name))
 		for _, box := range g.boxes {
 			fmt.Fprintf(&b, "    %s [label=%s];\n", box.id, dotText(box.lines...))
 		}
@@ -22,7 +24,8 @@ func (v View) DOT(w io.Writer, all bool) error {
 		fmt.Fprintf(&b, "  %s [label=%s];\n", box.id, dotText(box.lines...))
 	}
 	for _, box := range d.names {
-		style := map[boxKind]string{boxTag: "shape=ellipse", boxRevision: "shape=box3d", boxUnresolved: "shape=octagon"}[box.kind]
+		style := map[boxKind]string{boxTag: "shape=ellipse", boxRevision: "shape=box3d",
+			boxUnresolved: "shape=octagon"}[box.kind]
 		if box.unused {
 			style += ", style=dashed"
 		}

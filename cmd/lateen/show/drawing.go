@@ -10,7 +10,8 @@ import (
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
-// FoldAbove is how many pods of one namespace that use a name for the same reason a graph shows one by one. More are a count.
+// FoldAbove is how many pods of one namespace that use a name for the same reason a graph shows one by one. More are a
+// count.
 const FoldAbove = 3
 
 // drawing is a view as boxes and arrows: users on the left, in a group for each namespace, names to the right of them.
@@ -93,7 +94,8 @@ func draw(v View, all bool) *drawing {
 		tag := d.name(boxTag, n.Name)
 		d.users(tag, n, groups, all)
 		for _, target := range n.Targets {
-			if !slices.ContainsFunc(v.Revisions, func(r Node) bool { return r.Name == target }) { // else it has the tag as a user
+			// else it has the tag as a user
+			if !slices.ContainsFunc(v.Revisions, func(r Node) bool { return r.Name == target }) {
 				d.arrows = append(d.arrows, arrow{from: tag, to: d.name(boxRevision, target), label: "points at it"})
 			}
 		}
@@ -206,7 +208,8 @@ func (u users) String() string {
 	return u.kind + " " + u.name
 }
 
-// folded groups users: pods are a count where more than a few of a namespace have the same reason, unless all are wanted.
+// folded groups users: pods are a count where more than a few of a namespace have the same reason, unless all are
+// wanted.
 func folded(list []usage.User, all bool) []users {
 	type same struct{ namespace, kind, reason string }
 	counts := map[same]int{}

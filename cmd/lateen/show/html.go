@@ -17,10 +17,12 @@ var pageText string
 // pageTemplate writes text as text wherever it stands: that is what html/template is for.
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
-// HTML writes the view, which has all users, as a page that needs nothing else: no script, no network. Without all, pods
-// are folded; see FoldAbove.
+// HTML writes the view, which has all users, as a page that needs nothing else: no script, no network. Without all,
+// pods are folded; see FoldAbove.
 func (v View) HTML(w io.Writer, all bool) error {
-	p := page{Cluster: Printable(v.Cluster), ObservedAt: v.ObservedAt.UTC().Format(time.RFC3339), Picture: pictureOf(draw(v, all))}
+	p := page{
+		Cluster: Printable(v.Cluster), ObservedAt: v.ObservedAt.UTC().Format(time.RFC3339), Picture: pictureOf(draw(v, all)),
+	}
 	for _, n := range v.Revisions {
 		p.Revisions = append(p.Revisions, entryOf(n, all))
 	}
@@ -134,14 +136,17 @@ func pictureOf(d *drawing) picture {
 		if b.unused {
 			class += " unused"
 		}
-		put(map[boxKind]int{boxTag: 1}[b.kind]+map[boxKind]int{boxRevision: 2, boxUnresolved: 2}[b.kind], b, class, b.lines...)
+		put(map[boxKind]int{boxTag: 1}[b.kind]+map[boxKind]int{boxRevision: 2, boxUnresolved: 2}[b.kind], b, class,
+			b.lines...)
 	}
 	p := layOut(columns)
 	for _, l := range merged(d) {
 		from, to := columns[place[l.from][0]][place[l.from][1]], columns[place[l.to][0]][place[l.to][1]]
 		x1, y1, x2, y2 := from.X+from.Width, from.Y+boxHeight/2, to.X, to.Y+boxHeight/2
 		const bend = columnGap / 2
-		p.Lines = append(p.Lines, line{fmt.Sprintf("M%d,%d C%d,%d %d,%d %d,%d", x1, y1, x1+bend, y1, x2-bend, y2, x2, y2), strings.Join(l.reasons, "; ")})
+		p.Lines = append(p.Lines, line{
+			fmt.Sprintf("M%d,%d C%d,%d %d,%d %d,%d", x1, y1, x1+bend, y1, x2-bend, y2, x2, y2), strings.Join(l.reasons, "; "),
+		})
 	}
 	for _, column := range columns {
 		p.Boxes = append(p.Boxes, column...)

@@ -7,7 +7,8 @@ import (
 	"unicode"
 )
 
-// Mermaid writes the view, which has all users, as a flowchart for Mermaid. Without all, pods are folded; see FoldAbove.
+// Mermaid writes the view, which has all users, as a flowchart for Mermaid. Without all, pods are folded; see
+// FoldAbove.
 func (v View) Mermaid(w io.Writer, all bool) error {
 	d := draw(v, all)
 	var b strings.Builder
@@ -40,8 +41,8 @@ func (v View) Mermaid(w io.Writer, all bool) error {
 	return err
 }
 
-// mermaidText is a quoted label of some lines. Everything that could mean something to Mermaid, to Markdown within it, or to
-// HTML, which it is made into, is written as a character code: that leaves letters, digits and a few others.
+// mermaidText is a quoted label of some lines. Everything that could mean something to Mermaid, to Markdown within it,
+// or to HTML, which it is made into, is written as a character code: that leaves letters, digits and a few others.
 func mermaidText(lines ...string) string {
 	var b strings.Builder
 	b.WriteByte('"')

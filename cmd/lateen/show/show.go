@@ -1,9 +1,9 @@
-// Package show writes who uses which revision, for a person or for a program: as a table, as a usage report for packages in
-// Git, and as a graph. It reads no cluster: what it shows was observed elsewhere, and who counts as a user is decided by
-// package usage.
+// Package show writes who uses which revision, for a person or for a program: as a table, as a usage report for
+// packages in Git, and as a graph. It reads no cluster: what it shows was observed elsewhere, and who counts as a user
+// is decided by package usage.
 //
-// Much of what it writes comes from whoever may create pods: the annotation of a pod can be any text. So every output has
-// its own way to write text that is no markup, and no control characters get into any.
+// Much of what it writes comes from whoever may create pods: the annotation of a pod can be any text. So every output
+// has its own way to write text that is no markup, and no control characters get into any.
 package show
 
 import (
@@ -167,7 +167,8 @@ func (v View) Unused() []string {
 // maxText is how much of a name is shown: names of objects are not longer, annotations can be.
 const maxText = 253
 
-// Printable is a text as one line without control characters, which could make a terminal or a browser show something else.
+// Printable is a text as one line without control characters, which could make a terminal or a browser show something
+// else.
 func Printable(s string) string {
 	var b strings.Builder
 	n := 0

@@ -37,9 +37,11 @@ func mesh() show.Cluster {
 		x.SetNamespace(usage.NamespaceOf(name, labels))
 	}
 	for i := range 12 {
-		x.SetPod(usage.PodOf("bookinfo", fmt.Sprintf("reviews-%02d", i), nil, map[string]string{"istio.io/rev": "default-v1-27-0"}, false))
+		x.SetPod(usage.PodOf("bookinfo", fmt.Sprintf("reviews-%02d", i), nil,
+			map[string]string{"istio.io/rev": "default-v1-27-0"}, false))
 	}
-	x.SetPod(usage.PodOf("plain", "web", map[string]string{"istio.io/rev": "prod"}, map[string]string{"istio.io/rev": "default-v1-28-3"}, false))
+	x.SetPod(usage.PodOf("plain", "web", map[string]string{"istio.io/rev": "prod"},
+		map[string]string{"istio.io/rev": "default-v1-28-3"}, false))
 	x.SetPod(usage.PodOf("plain", "job", map[string]string{"istio.io/rev": "default-v1-27-0"}, nil, true))
 	return show.Cluster{
 		Name:       "west",
@@ -50,7 +52,9 @@ func mesh() show.Cluster {
 			{RevisionInfo: usage.RevisionInfo{Name: "default-v1-28-3"}, Version: "v1.28.3", Istio: "default", Active: true},
 			{RevisionInfo: usage.RevisionInfo{Name: "external"}, External: true},
 		},
-		Tags:  []usage.Tag{{Name: "lost"}, {Name: "prod", Revision: "default-v1-27-0"}, {Name: "prod", Revision: "default-v1-28-3"}},
+		Tags: []usage.Tag{
+			{Name: "lost"}, {Name: "prod", Revision: "default-v1-27-0"}, {Name: "prod", Revision: "default-v1-28-3"},
+		},
 		Index: x,
 	}
 }
@@ -162,7 +166,12 @@ func TestOnly(t *testing.T) {
 		want   []string
 		err    string
 	}{
-		{"no names are all", nil, []string{"default-v1-26-0", "default-v1-27-0", "default-v1-28-3", "external", "tag lost", "tag prod", "default?", "default-v1-28-8?"}, ""},
+		{
+			"no names are all", nil, []string{
+				"default-v1-26-0", "default-v1-27-0", "default-v1-28-3", "external", "tag lost", "tag prod", "default?",
+				"default-v1-28-8?",
+			}, "",
+		},
 		{"a revision", []string{"external"}, []string{"external"}, ""},
 		{"a tag and what is neither", []string{"prod", "default-v1-28-8"}, []string{"tag prod", "default-v1-28-8?"}, ""},
 		{
@@ -236,8 +245,8 @@ func TestNothing(t *testing.T) {
 	}
 }
 
-// hostile is what somebody may write who may create pods: the annotation can be any text. Names of namespaces and pods cannot,
-// and neither can labels; they are hostile here too, so that nothing depends on it.
+// hostile is what somebody may write who may create pods: the annotation can be any text. Names of namespaces and pods
+// cannot, and neither can labels; they are hostile here too, so that nothing depends on it.
 var hostile = []string{
 	`"><script>alert(1)</script>`,
 	`'; DROP TABLE`,
@@ -264,19 +273,24 @@ func hostileCluster() show.Cluster {
 		namespace := text + strconv.Itoa(i)
 		c.Index.SetNamespace(usage.NamespaceOf(namespace, map[string]string{"istio.io/rev": text}))
 		for j := range 6 {
-			c.Index.SetPod(usage.PodOf(namespace, text+strconv.Itoa(j), nil, map[string]string{"istio.io/rev": text + "!"}, false))
+			c.Index.SetPod(usage.PodOf(namespace, text+strconv.Itoa(j), nil, map[string]string{"istio.io/rev": text + "!"},
+				false))
 		}
-		c.Revisions = append(c.Revisions, show.Revision{RevisionInfo: usage.RevisionInfo{Name: text + "r"}, Version: text, Istio: text, Active: true})
+		c.Revisions = append(c.Revisions,
+			show.Revision{RevisionInfo: usage.RevisionInfo{Name: text + "r"}, Version: text, Istio: text, Active: true})
 		c.Tags = append(c.Tags, usage.Tag{Name: text + "t", Revision: text + "r"})
 	}
 	return c
 }
 
 var (
-	dotLine = regexp.MustCompile(`^ *(digraph usage \{|rankdir=LR;|(node|edge) \[[a-z0-9=", -]*\];|subgraph cluster_\d+ \{|fontname="sans-serif";|\}|` +
+	dotLine = regexp.MustCompile(`^ *(digraph usage \{|rankdir=LR;|(node|edge) \[[a-z0-9=", -]*\];|subgraph cluster_\d+ ` +
+		`\{|fontname="sans-serif";|\}|` +
 		`label="([^"\\]|\\[\\"n])*";|n\d+( -> n\d+)? \[label="([^"\\]|\\[\\"n])*"(, [a-z0-9=, ]*)?\];)$`)
 	mermaidText = `"(?:[\p{L}\p{Nd} ./=:-]|#\d+;|<br/>)*"`
-	mermaidLine = regexp.MustCompile(`^ *(flowchart LR|end|subgraph s\d+\[T\]|n\d+(\[T\]|\(\[T\]\)|\[\[T\]\]|\{\{T\}\})|n\d+ -->\|T\| n\d+|classDef unused [a-z: 0-9-]*|class [n0-9,]+ unused)$`)
+	mermaidLine = regexp.MustCompile(`^ *(flowchart LR|end|subgraph ` +
+		`s\d+\[T\]|n\d+(\[T\]|\(\[T\]\)|\[\[T\]\]|\{\{T\}\})|n\d+ -->\|T\| n\d+|classDef unused [a-z: 0-9-]*|class [n0-9,]+ ` +
+		`unused)$`)
 )
 
 // TestHostile shows for every format that no text of anybody becomes anything else than text.
@@ -304,7 +318,8 @@ func TestHostile(t *testing.T) {
 // checkPage reads a page and looks for anything in it that Lateen has not put there.
 func checkPage(t *testing.T, name, text string) {
 	t.Helper()
-	elements := strings.Fields("html head meta title style body h1 h2 p div svg path g rect text table tr th td details summary ul li")
+	elements := strings.Fields(
+		"html head meta title style body h1 h2 p div svg path g rect text table tr th td details summary ul li")
 	attributes := strings.Fields("lang charset http-equiv content name class xmlns width height role aria-label d x y rx")
 	d := xml.NewDecoder(strings.NewReader(text))
 	d.Strict, d.Entity = false, xml.HTMLEntity

@@ -3,8 +3,9 @@
 //
 //	go run ./config/crd/gen -schemas internal/release/schemas -descriptions config/crd/gen/descriptions.json config/crd
 //
-// The schema is the union of those of all bundled Istio versions, because one CRD serves them all; what is wrong only for
-// the very version asked for is found by internal/values. Fields that not all versions have say so in their description.
+// The schema is the union of those of all bundled Istio versions, because one CRD serves them all; what is wrong only
+// for the very version asked for is found by internal/values. Fields that not all versions have say so in their
+// description.
 //
 // A CRD must fit into the annotation of `kubectl apply`, so what Kubernetes itself documents is kept short: its types
 // have no descriptions below their first level.
@@ -27,7 +28,8 @@ import (
 
 func main() {
 	schemas := flag.String("schemas", "internal/release/schemas", "directory of the schemas, one file per version")
-	descriptions := flag.String("descriptions", "config/crd/gen/descriptions.json", "descriptions of definitions and properties")
+	descriptions := flag.String("descriptions", "config/crd/gen/descriptions.json",
+		"descriptions of definitions and properties")
 	catalogue := flag.String("catalogue", "internal/release/catalogue.json",
 		"the catalogue of releases, which says what the default version is")
 	flag.Parse()
@@ -66,7 +68,10 @@ func run(schemas, descriptions, catalogue, crds string) error {
 		version bool
 		roots   map[string]string
 	}{
-		{file: "sailoperator.io_istios.yaml", version: true, roots: map[string]string{"values": "istio", "meshConfig": "meshConfig"}},
+		{
+			file: "sailoperator.io_istios.yaml", version: true,
+			roots: map[string]string{"values": "istio", "meshConfig": "meshConfig"},
+		},
 		{file: "sailoperator.io_istiorevisions.yaml", roots: map[string]string{"values": "istio"}},
 		{file: "sailoperator.io_istiorevisiontags.yaml"},
 		{file: "sailoperator.io_istiocnis.yaml", version: true, roots: map[string]string{"values": "cni"}},

@@ -15,8 +15,8 @@ type union struct {
 	texts map[string]string
 }
 
-// unite merges the schemas of all versions, which come oldest first. Where versions disagree about a type, the newest is
-// right, except that an enum has the values of all.
+// unite merges the schemas of all versions, which come oldest first. Where versions disagree about a type, the newest
+// is right, except that an enum has the values of all.
 func unite(documents []document) *union {
 	u := &union{roots: map[string]*node{}, definitions: map[string]*node{}}
 	minors := func(in func(document) *node) (closed map[string][]string, all []string) {
@@ -109,7 +109,8 @@ type place struct {
 func (p place) inKubernetes() int {
 	count := 0
 	for _, name := range p.within {
-		if strings.HasPrefix(name, "core.") || strings.HasPrefix(name, "meta.") || strings.HasPrefix(name, "apps.") || strings.HasPrefix(name, "policy.") {
+		if strings.HasPrefix(name, "core.") || strings.HasPrefix(name, "meta.") || strings.HasPrefix(name, "apps.") ||
+			strings.HasPrefix(name, "policy.") {
 			count++
 		}
 	}

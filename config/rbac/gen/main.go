@@ -4,11 +4,11 @@
 //
 // It writes three files below its argument:
 //
-//   - rbac/role.yaml: what the code does. Lateen's own resources, what tells who uses a revision, and every kind of object that
-//     some chart renders with some profile on some platform.
-//   - rbac/granted.yaml: what the controller only passes on. Kubernetes lets nobody create a Role that allows more than its
-//     creator may, so the controller holds the sum of the Roles that the charts render, and not the right to ignore that rule
-//     (`escalate`, `bind`), with which it could make itself administrator.
+//   - rbac/role.yaml: what the code does. Lateen's own resources, what tells who uses a revision, and every kind of
+//     object that some chart renders with some profile on some platform.
+//   - rbac/granted.yaml: what the controller only passes on. Kubernetes lets nobody create a Role that allows more than
+//     its creator may, so the controller holds the sum of the Roles that the charts render, and not the right to ignore
+//     that rule (`escalate`, `bind`), with which it could make itself administrator.
 //   - components/more-grants/granted.yaml: the same for values that no profile sets.
 package main
 
@@ -75,12 +75,14 @@ func generate() (map[string]string, error) {
 		}
 	}
 	granted := clusterRole("lateen-controller-granted",
-		"What the controller holds only to grant it to istiod and to the CNI plugin: the sum of the ClusterRoles in the charts, with every\n"+
+		"What the controller holds only to grant it to istiod and to the CNI plugin: the sum of the ClusterRoles in the "+
+			"charts, with every\n"+
 			"# profile.", []section{{"", compact(byProfile.everywhere)}}) +
 		"---\n" + clusterRole("lateen-controller-granted-in-namespaces",
 		"The same of the Roles in the charts. It is needed in the namespaces of control planes and of the CNI plugin only.",
 		[]section{{"", compact(byProfile.inNamespaces)}})
-	more := compact(minus(slices.Concat(all.everywhere, all.inNamespaces), slices.Concat(byProfile.everywhere, byProfile.inNamespaces)))
+	more := compact(minus(slices.Concat(all.everywhere, all.inNamespaces),
+		slices.Concat(byProfile.everywhere, byProfile.inNamespaces)))
 	return map[string]string{
 		"rbac/role.yaml": header + clusterRole("lateen-controller", "What the controller does.", []section{
 			{"Its own resources. Nobody but users creates or deletes an Istio, a tag or an IstioCNI.", ownResources()},
@@ -88,7 +90,10 @@ func generate() (map[string]string, error) {
 				"Who uses a revision: namespaces and pods, what makes pods, and what there is of the Gateway API.",
 				compact(consumers()),
 			},
-			{"Istio's own CustomResourceDefinitions, by name, which it never deletes. A watch cannot be limited to names.", crds(all)},
+			{
+				"Istio's own CustomResourceDefinitions, by name, which it never deletes. A watch cannot be limited to names.",
+				crds(all),
+			},
 			{"Everything else that the charts render.", rendered(all)},
 		}),
 		"rbac/granted.yaml": header + granted,
@@ -128,9 +133,9 @@ type input struct {
 	more bool
 }
 
-// inputs are the resources whose objects the controller must be able to apply: all bundled versions with every profile, and on
-// every platform, as control planes in place and by revisions, with tags and with the CNI plugin; and the values that make the
-// charts render other kinds or other Roles.
+// inputs are the resources whose objects the controller must be able to apply: all bundled versions with every profile,
+// and on every platform, as control planes in place and by revisions, with tags and with the CNI plugin; and the values
+// that make the charts render other kinds or other Roles.
 func inputs() []input {
 	var all []input
 	for _, version := range lateen.Versions() {
@@ -140,7 +145,8 @@ func inputs() []input {
 		}
 		add(input{
 			what: "revision, tags and CRDs", options: lateen.Options{CRDs: true},
-			resources: istio("mesh", "version: "+version+", updateStrategy: {type: RevisionBased}") + tag("prod") + tag("default"),
+			resources: istio("mesh", "version: "+version+", updateStrategy: {type: RevisionBased}") + tag("prod") +
+				tag("default"),
 		})
 		for _, platform := range slices.Concat([]string{""}, values.Platforms) {
 			for _, profile := range values.Profiles {
@@ -150,33 +156,41 @@ func inputs() []input {
 				spec := "version: " + version + ", profile: " + profile
 				resources := istio("default", spec) + cni(spec)
 				if profile == "remote" {
-					resources = istio("mesh", spec+", values: {global: {remotePilotAddress: 192.0.2.1}}") // an address, which makes objects
+					// an address, which makes objects
+					resources = istio("mesh", spec+", values: {global: {remotePilotAddress: 192.0.2.1}}")
 				}
 				add(input{what: profile, resources: resources, options: lateen.Options{Platform: platform}})
 			}
 		}
 		for _, values := range []string{
-			"global: {externalIstiod: true}", "global: {istiod: {enableAnalysis: true}}", "global: {networkPolicy: {enabled: true}}",
-			"pilot: {taint: {enabled: true}}", "pilot: {jwksResolverExtraRootCA: x}", "experimental: {stableValidationPolicy: true}",
+			"global: {externalIstiod: true}", "global: {istiod: {enableAnalysis: true}}",
+			"global: {networkPolicy: {enabled: true}}",
+			"pilot: {taint: {enabled: true}}", "pilot: {jwksResolverExtraRootCA: x}",
+			"experimental: {stableValidationPolicy: true}",
 		} {
 			add(input{what: values, resources: istio("default", "version: "+version+", values: {"+values+"}"), more: true})
 		}
 		for _, values := range []string{
-			"ambient: {enabled: true}", "repair: {repairPods: false, deletePods: true}", "repair: {repairPods: false, labelPods: true}",
+			"ambient: {enabled: true}", "repair: {repairPods: false, deletePods: true}",
+			"repair: {repairPods: false, labelPods: true}",
 			"resourceQuotas: {enabled: true}",
 		} {
-			add(input{what: "CNI " + values, resources: cni("version: " + version + ", values: {cni: {" + values + "}}"), more: true})
+			add(input{
+				what: "CNI " + values, resources: cni("version: " + version + ", values: {cni: {" + values + "}}"), more: true,
+			})
 		}
 	}
 	return all
 }
 
 func istio(name, spec string) string {
-	return "---\napiVersion: " + v1.GroupVersion.String() + "\nkind: Istio\nmetadata: {name: " + name + "}\nspec: {namespace: istio-system, " + spec + "}\n"
+	return "---\napiVersion: " + v1.GroupVersion.String() + "\nkind: Istio\nmetadata: {name: " + name +
+		"}\nspec: {namespace: istio-system, " + spec + "}\n"
 }
 
 func cni(spec string) string {
-	return "---\napiVersion: " + v1.GroupVersion.String() + "\nkind: IstioCNI\nmetadata: {name: default}\nspec: {namespace: istio-cni, " + spec + "}\n"
+	return "---\napiVersion: " + v1.GroupVersion.String() +
+		"\nkind: IstioCNI\nmetadata: {name: default}\nspec: {namespace: istio-cni, " + spec + "}\n"
 }
 
 func tag(name string) string {
@@ -249,11 +263,13 @@ func plural(kind schema.GroupVersionKind) string {
 
 // ownResources are what the reconcilers do with resources of sailoperator.io. They read them from the cache, and
 // once more from the server before they do what cannot be undone. The right to update
-// finalizers is what the admission plugin OwnerReferencesPermissionEnforcement, which OpenShift has, asks of whoever makes a
-// resource the owner of an object.
+// finalizers is what the admission plugin OwnerReferencesPermissionEnforcement, which OpenShift has, asks of whoever
+// makes a resource the owner of an object.
 func ownResources() []rbacv1.PolicyRule {
 	group := v1.GroupVersion.Group
-	out := []rbacv1.PolicyRule{rule(group, "istiorevisions", "get", "list", "watch", "create", "update", "patch", "delete")}
+	out := []rbacv1.PolicyRule{
+		rule(group, "istiorevisions", "get", "list", "watch", "create", "update", "patch", "delete"),
+	}
 	for _, resource := range []string{"istios", "istiorevisiontags", "istiocnis"} {
 		out = append(out, rule(group, resource, "get", "list", "watch", "patch"))
 	}
@@ -330,8 +346,8 @@ func place(verb string) int {
 	return len(verbs)
 }
 
-// compact writes rules with the same meaning in few: what is allowed for the same things is one rule, and so are things of one
-// group for which the same is allowed.
+// compact writes rules with the same meaning in few: what is allowed for the same things is one rule, and so are things
+// of one group for which the same is allowed.
 func compact(rules []rbacv1.PolicyRule) []rbacv1.PolicyRule {
 	type thing struct{ group, resource, name, url string }
 	allowed := map[thing]map[string]bool{}

@@ -62,7 +62,8 @@ func roles(t *testing.T) map[string][]rbacv1.PolicyRule {
 	return out
 }
 
-// TestTemplates looks into the charts for kinds that no rendering of inputs has: a template that only some value switches on.
+// TestTemplates looks into the charts for kinds that no rendering of inputs has: a template that only some value
+// switches on.
 func TestTemplates(t *testing.T) {
 	allowed := map[string]bool{}
 	for _, r := range single(roles(t)["lateen-controller"]) {
@@ -100,8 +101,8 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
-// TestNoWildcards expects that what the controller itself does is spelled out, and that what it grants has wildcards only where
-// the charts have, since only a wildcard covers one.
+// TestNoWildcards expects that what the controller itself does is spelled out, and that what it grants has wildcards
+// only where the charts have, since only a wildcard covers one.
 func TestNoWildcards(t *testing.T) {
 	all := roles(t)
 	if len(all) != 4 {
@@ -126,7 +127,8 @@ func TestNoWildcards(t *testing.T) {
 }
 
 func ofMeshes(group string) bool {
-	return strings.HasSuffix(group, ".istio.io") || strings.HasPrefix(group, "gateway.networking.") || group == "networking.x-k8s.io"
+	return strings.HasSuffix(group, ".istio.io") || strings.HasPrefix(group, "gateway.networking.") ||
+		group == "networking.x-k8s.io"
 }
 
 // TestCompact shows how rules are summed up.
@@ -151,7 +153,9 @@ func TestCompact(t *testing.T) {
 		"more resources": {
 			"of one group",
 			[]rbacv1.PolicyRule{rule("", "pods", "get"), rule("", "nodes", "get"), rule("apps", "deployments", "get")},
-			[]rbacv1.PolicyRule{of([]string{""}, []string{"nodes", "pods"}, nil, []string{"get"}), rule("apps", "deployments", "get")},
+			[]rbacv1.PolicyRule{
+				of([]string{""}, []string{"nodes", "pods"}, nil, []string{"get"}), rule("apps", "deployments", "get"),
+			},
 		},
 		"names": {
 			"a right on one object is none on all",
@@ -159,7 +163,8 @@ func TestCompact(t *testing.T) {
 			[]rbacv1.PolicyRule{of([]string{"apps"}, []string{"daemonsets"}, []string{"x"}, []string{"get"})},
 		},
 		"all verbs": {
-			"the others are among them", []rbacv1.PolicyRule{rule("a", "b", "*", "get")}, []rbacv1.PolicyRule{rule("a", "b", "*")},
+			"the others are among them", []rbacv1.PolicyRule{rule("a", "b", "*", "get")},
+			[]rbacv1.PolicyRule{rule("a", "b", "*")},
 		},
 		"URLs": {
 			"they have no group",

@@ -1,6 +1,6 @@
-// Package command is the outside of migrate-istiooperator: it finds out how it was called - with a ResourceList, or by a person
-// with files -, and writes resources and findings the way that caller reads them. What an IstioOperator becomes is the job of
-// package migrate.
+// Package command is the outside of migrate-istiooperator: it finds out how it was called - with a ResourceList, or by
+// a person with files -, and writes resources and findings the way that caller reads them. What an IstioOperator
+// becomes is the job of package migrate.
 package command
 
 import (
@@ -29,7 +29,8 @@ const environment = "LATEEN_ISTIO_VERSION"
 // Main runs the program in a process and returns the exit code.
 func Main(p function.Process) int { return Named(program, p) }
 
-// Named is Main for a program that goes by another name, which messages and help then have: it is a part of a greater one.
+// Named is Main for a program that goes by another name, which messages and help then have: it is a part of a greater
+// one.
 func Named(name string, p function.Process) int {
 	s := session{Process: p, name: name}
 	err := s.parse()
@@ -41,7 +42,8 @@ func Named(name string, p function.Process) int {
 		fmt.Fprintf(p.Stderr, "%s: %v\nRun '%[1]s --help' for usage.\n", name, err)
 		return exit.Usage
 	case s.version:
-		fmt.Fprintf(p.Stdout, "%s %s\n\nBundled Istio versions: %s\n", name, version(), strings.Join(release.Bundled().Versions(), ", "))
+		fmt.Fprintf(p.Stdout, "%s %s\n\nBundled Istio versions: %s\n", name, version(),
+			strings.Join(release.Bundled().Versions(), ", "))
 		return exit.OK
 	case len(s.files) > 0:
 		return s.standAlone()
@@ -133,7 +135,8 @@ func (s *session) standAlone() int {
 			migrate.APIVersion))
 	}
 	if id, twice := manifest.Duplicate(made); twice {
-		return s.finish(fmt.Errorf("two IstioOperators both become %s: merge them into one, or give each control plane a revision", id))
+		return s.finish(
+			fmt.Errorf("two IstioOperators both become %s: merge them into one, or give each control plane a revision", id))
 	}
 	return s.finish(manifest.Write(s.Stdout, made))
 }
@@ -167,7 +170,8 @@ func (s *session) migrate(items []manifest.Object) (made []manifest.Object, foun
 }
 
 func (s *session) usage() {
-	fmt.Fprintf(s.Stdout, `%[1]s turns IstioOperator resources (install.istio.io/v1alpha1) into Istio and IstioCNI resources
+	fmt.Fprintf(
+		s.Stdout, `%[1]s turns IstioOperator resources (install.istio.io/v1alpha1) into Istio and IstioCNI resources
 (sailoperator.io/v1), offline. Nothing is dropped silently: what has no equivalent is a finding with the kustomize patch or the
 manifest that replaces it.
 

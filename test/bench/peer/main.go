@@ -1,6 +1,7 @@
-// Command peer is what Lateen's controller is compared with: an operator that keeps whole pods and namespaces in its cache and, to
-// see whether anything uses a revision, lists them all in each reconcile, which every event of a pod causes. It does nothing else,
-// in particular it renders and applies nothing, so that it costs less than a whole operator that works this way.
+// Command peer is what Lateen's controller is compared with: an operator that keeps whole pods and namespaces in its
+// cache and, to see whether anything uses a revision, lists them all in each reconcile, which every event of a pod
+// causes. It does nothing else, in particular it renders and applies nothing, so that it costs less than a whole
+// operator that works this way.
 package main
 
 import (
@@ -98,7 +99,10 @@ func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	c := v1.Condition{Type: v1.ConditionInUse, Status: metav1.ConditionFalse, Reason: v1.ReasonNotReferencedByAnything, LastTransitionTime: metav1.Now()}
+	c := v1.Condition{
+		Type: v1.ConditionInUse, Status: metav1.ConditionFalse, Reason: v1.ReasonNotReferencedByAnything,
+		LastTransitionTime: metav1.Now(),
+	}
 	if users > 0 {
 		c.Status, c.Reason = metav1.ConditionTrue, v1.ReasonReferencedByWorkloads
 	}
@@ -126,7 +130,8 @@ func (r *reconciler) users(ctx context.Context, name string) (int, error) {
 		}
 	}
 	for _, pod := range pods.Items {
-		p := usage.PodOf(pod.Namespace, pod.Name, pod.Labels, pod.Annotations, pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed)
+		p := usage.PodOf(pod.Namespace, pod.Name, pod.Labels, pod.Annotations,
+			pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed)
 		if selected, _ := p.Selects(labels[pod.Namespace]); selected == name || p.InjectedBy == name {
 			users++
 		}

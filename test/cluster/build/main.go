@@ -1,5 +1,5 @@
-// Command build builds the programs of the test control plane into the user's cache, so that no test has to, and prints where
-// they are.
+// Command build builds the programs of the test control plane into the user's cache, so that no test has to, and prints
+// where they are.
 package main
 
 import (

@@ -1,14 +1,14 @@
-// Command dev keeps a control plane for a developer to play with: etcd, API server, controllers and two fake nodes, with
-// Lateen's CRDs, in the background.
+// Command dev keeps a control plane for a developer to play with: etcd, API server, controllers and two fake nodes,
+// with Lateen's CRDs, in the background.
 //
 //	dev up      starts it, unless it runs, and returns when it is ready
 //	dev down    stops it and removes its files
 //
-// Everything is in one directory, .cluster unless -dir says otherwise. Nothing in it outlives the processes: whatever is found
-// there after a reboot or a crash is removed, and the next `up` begins afresh.
+// Everything is in one directory, .cluster unless -dir says otherwise. Nothing in it outlives the processes: whatever
+// is found there after a reboot or a crash is removed, and the next `up` begins afresh.
 //
-// Whether a control plane runs is asked of the control plane itself, over a socket in the directory, and so is that it ends.
-// No process is ever looked up, or killed, by a number that somebody else may have by now.
+// Whether a control plane runs is asked of the control plane itself, over a socket in the directory, and so is that it
+// ends. No process is ever looked up, or killed, by a number that somebody else may have by now.
 package main
 
 import (
@@ -53,7 +53,8 @@ func run(ctx context.Context, args []string, out io.WriteCloser) error {
 	var p place
 	flags := flag.NewFlagSet("dev", flag.ContinueOnError)
 	flags.StringVar(&p.dir, "dir", ".cluster", "directory of the control plane")
-	flags.StringVar(&p.crds, "crds", filepath.Join("config", "crd"), "directory of the CustomResourceDefinitions that it has")
+	flags.StringVar(&p.crds, "crds", filepath.Join("config", "crd"),
+		"directory of the CustomResourceDefinitions that it has")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -19,7 +19,8 @@ import (
 const (
 	// markerFile says that the directory is ours, to be removed as a whole.
 	markerFile = "README"
-	marker     = "A control plane for development, made by `make cluster` and removed by `make cluster-down`, with all its data.\n"
+	marker     = "A control plane for development, made by `make cluster` and removed by `make cluster-down`, with all " +
+		"its data.\n"
 	socketFile = "control"
 	logFile    = "dev.log"
 )
@@ -34,8 +35,8 @@ func (p place) file(name string) string { return filepath.Join(p.dir, name) }
 
 func (p place) kubeconfig() string { return p.file("kubeconfig") }
 
-// lock keeps others from starting and stopping anything until it is given back. It is about all places: who waits, waits
-// some seconds.
+// lock keeps others from starting and stopping anything until it is given back. It is about all places: who waits,
+// waits some seconds.
 func (p place) lock() (unlock func() error, err error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -56,8 +57,8 @@ func (p place) create() error {
 	return os.WriteFile(p.file(markerFile), []byte(marker), 0o600)
 }
 
-// clear removes what a control plane left that no longer runs, and tells whether there was anything. It touches nothing that
-// create has not made.
+// clear removes what a control plane left that no longer runs, and tells whether there was anything. It touches nothing
+// that create has not made.
 func (p place) clear() (removed bool, err error) {
 	entries, err := os.ReadDir(p.dir)
 	switch {
@@ -69,7 +70,8 @@ func (p place) clear() (removed bool, err error) {
 		return false, os.Remove(p.dir)
 	}
 	if content, err := os.ReadFile(p.file(markerFile)); err != nil || string(content) != marker {
-		return false, fmt.Errorf("%s holds something other than a control plane for development: choose another directory, or remove it yourself", p.dir)
+		return false, fmt.Errorf("%s holds something other than a control plane for development: choose another directory, "+
+			"or remove it yourself", p.dir)
 	}
 	return true, os.RemoveAll(p.dir)
 }
@@ -109,8 +111,8 @@ func (p place) stop(ctx context.Context) (stopped bool, err error) {
 	return true, err
 }
 
-// spawn starts a process that serves, and returns when the control plane is ready. The process goes on when this one ends,
-// but not if this one ends before.
+// spawn starts a process that serves, and returns when the control plane is ready. The process goes on when this one
+// ends, but not if this one ends before.
 func (p place) spawn(ctx context.Context) (err error) {
 	itself, err := os.Executable()
 	if err != nil {
@@ -139,8 +141,8 @@ func (p place) spawn(ctx context.Context) (err error) {
 	return fmt.Errorf("the control plane does not start: %w\n%s", err, said)
 }
 
-// serve runs a control plane until somebody says that it is to stop, and then removes it. If one of its servers dies, it ends
-// too, and leaves the logs. On out it says that it is ready, or why it never will be.
+// serve runs a control plane until somebody says that it is to stop, and then removes it. If one of its servers dies,
+// it ends too, and leaves the logs. On out it says that it is ready, or why it never will be.
 func (p place) serve(ctx context.Context, out io.WriteCloser) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -161,22 +163,22 @@ func (p place) serve(ctx context.Context, out io.WriteCloser) error {
 	return c.Close()
 }
 
-// launch starts the control plane, and before that the socket: nobody else may think that the place is free. Somebody who
-// connects may call end.
+// launch starts the control plane, and before that the socket: nobody else may think that the place is free. Somebody
+// who connects may call end.
 func (p place) launch(ctx context.Context, end func()) (*cluster.Cluster, error) {
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: p.file(socketFile), Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
-	// It is closed by the end of the process only, so that nobody takes an end for accomplished that is not. By then another
-	// process may have made a socket of that name.
+	// It is closed by the end of the process only, so that nobody takes an end for accomplished that is not. By then
+	// another process may have made a socket of that name.
 	listener.SetUnlinkOnClose(false)
 	go accept(listener, end)
 	return cluster.Launch(ctx, p.dir, cluster.WithNodes(nodes), cluster.WithCRDs(p.crds))
 }
 
-// accept listens to those who connect: to see whether anybody answers, or to say that it is time to stop. The latter are
-// kept waiting until the process ends.
+// accept listens to those who connect: to see whether anybody answers, or to say that it is time to stop. The latter
+// are kept waiting until the process ends.
 func accept(listener net.Listener, end func()) {
 	for {
 		connection, err := listener.Accept()
