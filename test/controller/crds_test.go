@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -59,4 +60,19 @@ func TestSharedCRDs(t *testing.T) {
 				n-tried[name], name)
 		}
 	}
+}
+
+// crds are Istio's own, which somebody deletes.
+func crds(e *env, _ *daemon) {
+	e.install("crds", "version: v1.28.3")
+	const name = "wasmplugins.extensions.istio.io"
+	uid := e.must("get", "crd", name, "-o", "jsonpath={.metadata.uid}")
+	e.must("delete", "crd", name)
+	e.eventually("the CRD comes back", func() error {
+		now, err := e.kubectl("get", "crd", name, "-o", "jsonpath={.metadata.uid}")
+		if err == nil && now == uid {
+			err = errors.New("it is the old one still")
+		}
+		return err
+	})
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -117,4 +118,33 @@ pipe   1           1       1        pipe-v1-28-3      Healthy   v1.28.3   5s`, "
 			e.t.Errorf("the controller is to delete only: %s", w)
 		}
 	}
+}
+
+// packaged is a revision that a package in Git still has.
+func packaged(e *env, _ *daemon) {
+	e.must("create", "namespace", "packaged")
+	istio := func(version string) string {
+		return resource("Istio", "packaged",
+			"version: "+version+", namespace: packaged, updateStrategy: {type: RevisionBased, "+
+				"inactiveRevisionDeletionGracePeriodSeconds: 0}")
+	}
+	e.sync(istio("v1.27.0"))
+	e.healthy("istio", "packaged")
+	// As the functions write it in a package that remembers.
+	e.must("annotate", "istiorevision", "packaged-v1-27-0", "lateen.io/released-by=package")
+	e.sync(istio("v1.28.3"))
+	e.eventually("somebody is told", func() error {
+		out, err := e.kubectl("get", "events.events.k8s.io", "-A", "-o",
+			"jsonpath={.items[?(@.reason=='RevisionUnused')].note}")
+		if err == nil && !strings.Contains(out, "IstioRevision packaged-v1-27-0 can go: ") {
+			err = fmt.Errorf("the events say: %s", out)
+		}
+		return err
+	})
+	e.exists("deployment", "packaged", "istiod-packaged-v1-27-0")
+	// It is for the controller to remove only when the package says no more.
+	e.must("annotate", "istiorevision", "packaged-v1-27-0", "lateen.io/released-by-")
+	e.must("annotate", "istio", "packaged", "example.com/look=again")
+	e.gone("revision", "packaged-v1-27-0")
+	e.gone("deployment", "packaged", "istiod-packaged-v1-27-0")
 }
