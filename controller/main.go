@@ -36,6 +36,7 @@ import (
 	"github.com/lateen-io/lateen/controller/istiorevisiontag"
 	"github.com/lateen-io/lateen/controller/metrics"
 	"github.com/lateen-io/lateen/controller/rendering"
+	"github.com/lateen-io/lateen/controller/status"
 	"github.com/lateen-io/lateen/internal/release"
 	inuse "github.com/lateen-io/lateen/internal/usage"
 )
@@ -198,7 +199,7 @@ func (o options) add(mgr ctrl.Manager, renderer *rendering.Renderer) error {
 	applier := apply.New(live, mgr.GetCache(), drift)
 	usage := cluster.NewUsage(reader)
 	prober := &cluster.Prober{Period: o.probePeriod, Timeout: cmp.Or(o.probeTimeout, o.probePeriod/2)}
-	record := mgr.GetEventRecorder(name)
+	record := status.Logged(mgr.GetEventRecorder(name), mgr.GetLogger().WithName("events"))
 	with := controller.Options{MaxConcurrentReconciles: o.concurrency}
 	var crds *istiorevision.CRDs
 	if o.installCRDs {

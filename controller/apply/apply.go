@@ -1,4 +1,4 @@
-// Package apply brings objects into the cluster and takes them out again: server-side apply under one field manager, so
+// Package apply writes objects into the cluster and takes them out again: server-side apply under one field manager, so
 // that whatever others own in an object stays theirs (istiod: caBundle and failurePolicy of its webhooks), and deletion
 // of what is ours only. What the objects should be is the caller's business.
 //
@@ -25,6 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/metrics"
@@ -77,6 +78,15 @@ type Change struct {
 }
 
 func (c Change) String() string { return c.Object.String() + " " + string(c.Action) }
+
+// logChange writes a change into the log, once for each.
+func logChange(ctx context.Context, c Change) {
+	fields := []any{"object", c.Object.String(), "action", string(c.Action)}
+	if len(c.Removed) > 0 {
+		fields = append(fields, "removed", c.Removed)
+	}
+	log.FromContext(ctx).Info("object "+string(c.Action), fields...)
+}
 
 // options take over what other installers have created under the same names: they no longer own a field, so that what
 // Lateen does not render goes.
@@ -337,7 +347,9 @@ func (a *Applier) delete(
 		}
 		if deleted {
 			metrics.Applied(ref.Kind, string(ssa.DeletedAction))
-			changes = append(changes, Change{Object: ref, Action: ssa.DeletedAction})
+			change := Change{Object: ref, Action: ssa.DeletedAction}
+			logChange(ctx, change)
+			changes = append(changes, change)
 		}
 	}
 	return remaining.Union(nil), changes, errors.Join(errs...)

@@ -362,7 +362,7 @@ func prune(m map[string]any) map[string]any {
 
 func (w *world) bring(s Set) Result {
 	w.t.Helper()
-	got, err := w.applier.Bring(w.t.Context(), s)
+	got, err := w.applier.Apply(w.t.Context(), s)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -534,7 +534,7 @@ func TestMeanwhileTaken(t *testing.T) {
 		w.meanwhile = nil
 		w.bring(w.set(first, desired))
 	}
-	_, err := w.applier.Bring(t.Context(), w.set(second, desired))
+	_, err := w.applier.Apply(t.Context(), w.set(second, desired))
 	if held := (*HeldError)(nil); !errors.As(err, &held) || !metav1.IsControlledBy(w.live(desired), first) {
 		t.Errorf("the owners are %v, and the younger says: %v", w.live(desired).GetOwnerReferences(), err)
 	}
@@ -573,7 +573,7 @@ func TestHeld(t *testing.T) {
 			}
 			for range 5 {
 				for _, o := range c.order {
-					got, err := w.applier.Bring(t.Context(), *sets[o])
+					got, err := w.applier.Apply(t.Context(), *sets[o])
 					if held := (*HeldError)(nil); err != nil && !errors.As(err, &held) {
 						t.Fatal(err)
 					}
@@ -585,7 +585,7 @@ func TestHeld(t *testing.T) {
 				t.Errorf("the owners are %v, want %s", w.live(desired).GetOwnerReferences(), first.GetUID())
 			}
 			before := w.writes
-			_, err := w.applier.Bring(t.Context(), *sets[second])
+			_, err := w.applier.Apply(t.Context(), *sets[second])
 			const want = "ValidatingWebhookConfiguration istio-revision-tag-stable belongs to IstioRevision mesh, " +
 				"which has precedence; rename one of the two, or delete one"
 			if err == nil || err.Error() != want {
@@ -686,7 +686,7 @@ func TestTakeover(t *testing.T) {
 			}
 			s := w.set(owner, object(t, configMap), object(t, deployment))
 			s.TakeOver = c.allowed
-			got, err := w.applier.Bring(t.Context(), s)
+			got, err := w.applier.Apply(t.Context(), s)
 			if c.want != "" {
 				if err == nil || err.Error() != c.want {
 					t.Errorf("%s: the error is %v, want %s", c.reason, err, c.want)

@@ -88,7 +88,7 @@ func (r *run) applyOnce(ctx context.Context, i *item, last bool) (c Change, kept
 	return c, kept, err
 }
 
-// Ignored tells whether somebody has asked that an object be left alone.
+// Ignored reports whether somebody has asked that an object be left alone.
 func Ignored(o metav1.Object) bool {
 	return o.GetLabels()[Ignore] == "true" || o.GetAnnotations()[Ignore] == "true"
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/lateen-io/lateen/controller/metrics"
 )
 
-// Result is what came of bringing a set into the cluster.
+// Result is what came of applying a set.
 type Result struct {
 	// Inventory is for the status of the owner.
 	Inventory v1.Inventory
@@ -39,12 +39,12 @@ type Kept struct {
 	Keys   []string
 }
 
-// Bring makes the cluster have a set: it reads, decides whether the set may have its objects, applies them, and then
+// Apply makes the cluster have a set: it reads, decides whether the set may have its objects, applies them, and then
 // deletes those of the previous inventory that the set no longer has, if all of the new ones are in place. An object
 // that is about to be created is noted in the inventory first, so that it is not lost if this process is. An object
 // that another resource of Lateen's has stays with it, and is a HeldError; all else is done nevertheless. If objects of
 // another installer are refused, nothing is done.
-func (a *Applier) Bring(ctx context.Context, s Set) (Result, error) {
+func (a *Applier) Apply(ctx context.Context, s Set) (Result, error) {
 	r, err := a.run(s.Owner, s.Digest)
 	if err != nil {
 		return Result{Inventory: s.Previous}, err
@@ -87,9 +87,9 @@ func (a *Applier) still(ctx context.Context, s Set) v1.Inventory {
 	return out.Minus(out.Minus(s.Previous)) // nothing that was not there before
 }
 
-// Apply makes the objects as they should be, in their order. They get no owner. It does not stop at the first error, so
-// that one bad object holds up no other.
-func (a *Applier) Apply(ctx context.Context, objects []*unstructured.Unstructured) error {
+// ApplyUnowned makes the objects as they should be, in their order. They get no owner. It does not stop at the first
+// error, so that one bad object holds up no other.
+func (a *Applier) ApplyUnowned(ctx context.Context, objects []*unstructured.Unstructured) error {
 	r, err := a.run(nil, "")
 	if err != nil {
 		return err
@@ -261,6 +261,7 @@ func (r *run) applyAll(ctx context.Context) error {
 			// The event that it causes brings us here once more, for a dry run that finds the state in which all is
 			// well.
 			metrics.Applied(i.ref.Kind, string(change.Action))
+			logChange(ctx, change)
 			r.changes = append(r.changes, change)
 		case i.state != "":
 			// The state was read before the dry run: if it was old by then, an event with another one follows.

@@ -216,7 +216,7 @@ func Edited() predicate.Predicate {
 		}})
 }
 
-// another tells whether an event is that of an object that was deleted and created again: a cache that was without news
+// another reports whether an event is that of an object that was deleted and created again: a cache that was without news
 // meanwhile tells of it as of a change.
 func another(e event.UpdateEvent) bool { return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() }
 

@@ -29,9 +29,9 @@ import (
 )
 
 const (
-	// settling is how long a change of who uses a revision may wait, if the answer to whether anything does stays the
+	// debounce is how long a change of who uses a revision may wait, if the answer to whether anything does stays the
 	// same: the message in the status names users, and pods come and go by the hundred.
-	settling = 10 * time.Second
+	debounce = 10 * time.Second
 	// patience is how long a watch may fail until what it showed counts as unknown. Watches are renewed all the time.
 	patience = 30 * time.Second
 	// manyNames is how many names are more than there can be revisions and tags.
@@ -55,9 +55,9 @@ type Usage struct {
 	mutex  sync.Mutex
 	queues []subscriber
 	wake   func()
-	// started is when Start was called, and speaks whether there is something to say; see Speaks.
+	// started is when Start was called, and synced whether there is something to say; see Synced.
 	started time.Time
-	speaks  bool
+	synced  bool
 	// flips is when each name was last seen to become used or unused.
 	flips map[string]time.Time
 	// waits are the names of which there are news that wait: what happens until they are told is told with them.
@@ -121,8 +121,8 @@ func (u *Usage) judge(now time.Time) {
 	}
 	news := u.index.SetIncomplete(why)
 	u.mutex.Lock()
-	if !u.speaks && (why == "" || now.Sub(u.started) >= patience) {
-		u.speaks, news = true, true
+	if !u.synced && (why == "" || now.Sub(u.started) >= patience) {
+		u.synced, news = true, true
 	}
 	u.mutex.Unlock()
 	if news {
@@ -134,7 +134,7 @@ func (u *Usage) judge(now time.Time) {
 func (u *Usage) doubts(now time.Time) string {
 	var all []string
 	for _, f := range u.feeds {
-		if err := f.blind(now); err != nil {
+		if err := f.staleness(now); err != nil {
 			all = append(all, err.Error())
 		}
 	}
@@ -147,12 +147,12 @@ func (u *Usage) doubts(now time.Time) string {
 	return fmt.Sprintf("%s (and %d more resources)", all[0], len(all)-1)
 }
 
-// Speaks reports whether there is something to say about use: everything has been seen once, or it should have been by
+// Synced reports whether there is something to say about use: everything has been seen once, or it should have been by
 // now. Before that, a controller that has just started has nothing to say against what was known before.
-func (u *Usage) Speaks() bool {
+func (u *Usage) Synced() bool {
 	u.mutex.Lock()
 	defer u.mutex.Unlock()
-	return u.speaks
+	return u.synced
 }
 
 // Index answers who uses what.
@@ -182,11 +182,11 @@ func (u *Usage) enqueue(name string) {
 	}
 }
 
-// settled tells the controllers of the news of a name that have waited. What happens from now on waits anew.
+// debounced tells the controllers of the news of a name that have waited. What happens from now on waits anew.
 //
 // They do not wait in the queues of the controllers: a queue has each name once, and a name that is looked at for
 // another reason meanwhile is not in it any more. What happens after that look would never be told.
-func (u *Usage) settled(name string) {
+func (u *Usage) debounced(name string) {
 	u.mutex.Lock()
 	delete(u.waits, name)
 	u.mutex.Unlock()
@@ -248,7 +248,7 @@ func (u *Usage) publish(c usage.Change) {
 		u.enqueue(name)
 	}
 	for _, name := range later {
-		time.AfterFunc(settling, func() { u.settled(name) })
+		time.AfterFunc(debounce, func() { u.debounced(name) })
 	}
 }
 
@@ -514,8 +514,8 @@ func (f *feed) note(err error) {
 	f.changed()
 }
 
-// blind is an error if what the feed has shown is not to be relied on.
-func (f *feed) blind(now time.Time) error {
+// staleness is an error if what the feed has shown is not to be relied on.
+func (f *feed) staleness(now time.Time) error {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	switch {

@@ -39,7 +39,7 @@ func (q *queue) take() []string {
 
 // takeLater is take of what waits. It needs the clock of a synctest bubble.
 func (q *queue) takeLater() []string {
-	time.Sleep(settling)
+	time.Sleep(debounce)
 	synctest.Wait()
 	return q.take()
 }
@@ -107,7 +107,7 @@ func usageEvents(t *testing.T) {
 	}
 }
 
-func TestUsageSpeaks(t *testing.T) {
+func TestUsageSynced(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	broken := errors.New("forbidden")
@@ -116,7 +116,7 @@ func TestUsageSpeaks(t *testing.T) {
 		reason string
 		do     func(u *Usage)
 		after  time.Duration
-		speaks bool
+		synced bool
 		want   usage.InUse
 	}{
 		{"Nothing has been read, but there was no time to.", func(*Usage) {}, time.Second, false, usage.Unknown},
@@ -151,8 +151,8 @@ func TestUsageSpeaks(t *testing.T) {
 		u.started = start
 		c.do(u)
 		u.judge(start.Add(c.after))
-		if got := u.Speaks(); got != c.speaks {
-			t.Errorf("%s: speaks: got %t", c.reason, got)
+		if got := u.Synced(); got != c.synced {
+			t.Errorf("%s: synced: got %t", c.reason, got)
 		}
 		if got := u.Index().Revision(info, nil, 1).InUse; got != c.want {
 			t.Errorf("%s: got %s, want %s", c.reason, got, c.want)
@@ -160,7 +160,7 @@ func TestUsageSpeaks(t *testing.T) {
 		now := q.take()
 		u.judge(start.Add(c.after))
 		again := q.take()
-		if c.speaks && !slices.Equal(now, []string{"a", "b"}) || again != nil {
+		if c.synced && !slices.Equal(now, []string{"a", "b"}) || again != nil {
 			t.Errorf("%s: everything is looked at once when that is news: got %v, then %v", c.reason, now, again)
 		}
 	}
@@ -454,7 +454,7 @@ func TestUsageAfterALook(t *testing.T) {
 		u.Recheck("a")
 		look(2)
 		come("third") // waits with it
-		time.Sleep(settling)
+		time.Sleep(debounce)
 		synctest.Wait()
 		if q.Len() == 0 {
 			t.Fatal("nobody is told of the third pod")

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/cluster"
 	"github.com/lateen-io/lateen/controller/rendering"
+	"github.com/lateen-io/lateen/controller/status"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
@@ -54,13 +55,13 @@ func TestAliasStays(t *testing.T) {
 			Events: events.NewFakeRecorder(10),
 		}
 		s := &scope{istio: istio}
-		if err := r.plan(t.Context(), s); err != nil {
+		if _, err := status.Do(t.Context(), &s.Run, s, r.plan); err != nil {
 			t.Fatal(err)
 		}
 		got := ""
-		if s.facts.reconciled != nil {
-			got = s.facts.reconciled.Err.Error()
-			if !s.facts.reconciled.Permanent {
+		if s.Problem() != nil {
+			got = s.Problem().Error()
+			if !s.Problem().Permanent {
 				t.Errorf("%s trying again brings no charts", c.reason)
 			}
 		}

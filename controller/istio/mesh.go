@@ -7,7 +7,8 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/istiorevision"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/owned"
+	"github.com/lateen-io/lateen/controller/status"
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/mesh"
@@ -19,7 +20,7 @@ import (
 // another one, when the spec or the revision has changed, and that an upgrade leaves out versions, when it begins.
 func (r *Reconciler) compare(ctx context.Context, s *scope) error {
 	i := slices.IndexFunc(s.revisions, s.isActive)
-	if s.facts.reconciled != nil || i < 0 {
+	if s.Problem() != nil || i < 0 {
 		return nil
 	}
 	active := &s.revisions[i]
@@ -28,13 +29,13 @@ func (r *Reconciler) compare(ctx context.Context, s *scope) error {
 		if err != nil {
 			return err
 		}
-		outcome.Tell(r.Events, s.istio, outcome.EventCheckMesh, found)
+		status.Tell(r.Events, s.istio, status.EventCheckMesh, found)
 	}
 	if s.written == nil {
 		return nil
 	}
 	if f, skipped := mesh.Skipped(r.step(s)); skipped {
-		outcome.Tell(r.Events, s.istio, outcome.EventCheckMesh, finding.List{f})
+		status.Tell(r.Events, s.istio, status.EventCheckMesh, finding.List{f})
 	}
 	return nil
 }
@@ -51,13 +52,13 @@ func (r *Reconciler) collisions(ctx context.Context, s *scope, active *v1.IstioR
 		based[istios.Items[i].Name] = istios.Items[i].Spec.RevisionBased()
 	}
 	others := slices.DeleteFunc(slices.Clone(s.all), func(rev v1.IstioRevision) bool {
-		return outcome.OwningIstio(&rev) == s.istio.Name || rev.DeletionTimestamp != nil || rev.Status.InactiveSince != nil
+		return owned.OwningIstio(&rev) == s.istio.Name || rev.DeletionTimestamp != nil || rev.Status.InactiveSince != nil
 	})
 	slices.SortFunc(others, func(a, b v1.IstioRevision) int { return strings.Compare(a.Name, b.Name) })
 	var planes []mesh.ControlPlane
 	for i := range others {
 		rev := &others[i]
-		owner := outcome.OwningIstio(rev)
+		owner := owned.OwningIstio(rev)
 		planes = append(planes, istiorevision.ControlPlane(rev, r.Renderer.VersionOf(rev), owner == "" || based[owner]))
 	}
 	planes = append(planes, istiorevision.ControlPlane(active, r.Renderer.VersionOf(active), s.istio.Spec.RevisionBased()))

@@ -4,6 +4,7 @@ package istio
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -25,8 +26,9 @@ import (
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
 	"github.com/lateen-io/lateen/controller/istiorevision"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/owned"
 	"github.com/lateen-io/lateen/controller/rendering"
+	"github.com/lateen-io/lateen/controller/status"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/prune"
 	"github.com/lateen-io/lateen/internal/render"
@@ -48,10 +50,10 @@ type Reconciler struct {
 	// Pruned is called for each revision that was removed; it counts.
 	Pruned func(istio string)
 
-	// attempts has the last attempt of each revision, by UID; told the revisions of which somebody was told that they are
-	// unused.
-	attempts, told sync.Map
-	reporter       outcome.Reporter
+	// attempts has the last attempt of each revision, by UID; notified the revisions of which somebody was told that they
+	// are unused.
+	attempts, notified sync.Map
+	reporter           status.Reporter
 }
 
 // scope is what one run knows.
@@ -66,9 +68,7 @@ type scope struct {
 	// all are all revisions of the cluster.
 	all   []v1.IstioRevision
 	facts facts
-	// due is when something is to be looked at again; zero for never.
-	due   time.Time
-	retry error
+	status.Run
 }
 
 // Reconcile brings the cluster closer to what an Istio asks for.
@@ -78,26 +78,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if istio.DeletionTimestamp != nil { // its revisions go with it, by their owner references
-		return outcome.Ended(outcome.Release(ctx, r.Client, istio))
+		return status.Ended(owned.RemoveFinalizers(ctx, r.Client, istio))
 	}
 	s := &scope{istio: istio}
-	for _, phase := range []func(context.Context, *scope) error{
-		r.adopt, r.plan, r.apply, r.gather, r.compare, r.prune, r.report,
-	} {
-		if err := phase(ctx, s); err != nil {
-			return outcome.Ended(err)
-		}
-	}
-	var again time.Duration
-	if !s.due.IsZero() {
-		again = max(s.due.Sub(r.Now()), time.Millisecond)
-	}
-	return outcome.Finished(s.retry, s.facts.reconciled, again)
+	return status.Do(ctx, &s.Run, s, r.adopt, r.plan, r.apply, r.gather, r.compare, r.prune, r.report)
 }
 
 // adopt takes the finalizer of the Sail Operator off. An Istio needs none: its revisions have theirs.
 func (r *Reconciler) adopt(ctx context.Context, s *scope) error {
-	return outcome.Hold(ctx, r.Client, s.istio, false)
+	return owned.EnsureFinalizer(ctx, r.Client, s.istio, false)
 }
 
 // plan computes the revision that spec asks for. If a pipeline renders it, only its name matters here: the pipeline may
@@ -105,8 +94,7 @@ func (r *Reconciler) adopt(ctx context.Context, s *scope) error {
 func (r *Reconciler) plan(ctx context.Context, s *scope) error {
 	name, wrong := render.RevisionName(s.istio)
 	if wrong != nil {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, wrong)
-		return nil
+		return status.Permanent(v1.ReasonReconcileError, wrong)
 	}
 	live := &v1.IstioRevision{}
 	err := r.Client.Get(ctx, client.ObjectKey{Name: name}, live)
@@ -116,7 +104,7 @@ func (r *Reconciler) plan(ctx context.Context, s *scope) error {
 	if err == nil {
 		s.live = live
 	}
-	if outcome.PipelineRendered(s.istio) || s.live != nil && outcome.PipelineRendered(s.live) {
+	if owned.PipelineRendered(s.istio) || s.live != nil && owned.PipelineRendered(s.live) {
 		s.planned = &v1.IstioRevision{
 			Spec: v1.IstioRevisionSpec{Namespace: s.istio.Spec.Namespace, Values: s.istio.Spec.Values},
 		}
@@ -128,51 +116,47 @@ func (r *Reconciler) plan(ctx context.Context, s *scope) error {
 		}
 		plan, found := r.Renderer.Istio(s.istio, installed)
 		if wrong := found.Err(); wrong != nil {
-			s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, wrong)
-			return nil
+			return status.Permanent(v1.ReasonReconcileError, wrong)
 		}
 		s.planned = plan.Planned
-		outcome.Warn(r.Events, s.istio, s.istio.Status.ObservedGeneration, found)
+		status.Warn(r.Events, s.istio, s.istio.Status.ObservedGeneration, found)
 	}
 	s.facts.active = name
-	s.facts.reconciled, err = outcome.NamespaceProblem(ctx, r.Client, s.planned.Spec.Namespace)
-	return err
+	return owned.NamespaceProblem(ctx, r.Client, s.planned.Spec.Namespace)
 }
 
 // apply makes the IstioRevision as it is planned, unless a pipeline does.
 func (r *Reconciler) apply(ctx context.Context, s *scope) error {
-	if s.planned == nil || s.facts.reconciled != nil {
+	if s.planned == nil || s.Problem() != nil {
 		return nil
 	}
 	if s.live == nil {
-		if outcome.PipelineRendered(s.istio) {
+		if owned.PipelineRendered(s.istio) {
 			return nil // the status says that the active revision is not there
 		}
 		return r.create(ctx, s)
 	}
 	if !owns(s, s.live) && s.live.DeletionTimestamp != nil { // of an Istio that had the same name; its end brings us back
-		s.facts.reconciled = outcome.Temporary(v1.ReasonReconcileError, fmt.Errorf(
-			"the IstioRevision %s of an earlier Istio is still being deleted", s.live.Name))
 		s.facts.foreign = true
-		return nil
+		return status.Awaited(v1.ReasonReconcileError, fmt.Errorf(
+			"the IstioRevision %s of an earlier Istio is still being deleted", s.live.Name))
 	}
 	if !owns(s, s.live) {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, fmt.Errorf(
+		s.facts.foreign = true
+		return status.Permanent(v1.ReasonReconcileError, fmt.Errorf(
 			"the IstioRevision %s exists already and does not belong to this Istio; delete it, or give the Istio another name",
 			s.live.Name))
-		s.facts.foreign = true
-		return nil
 	}
-	if outcome.PipelineRendered(s.live) || s.live.DeletionTimestamp != nil {
+	if owned.PipelineRendered(s.live) || s.live.DeletionTimestamp != nil {
 		return nil
 	}
 	return r.update(ctx, s)
 }
 
-// owns tells whether a revision belongs to the Istio.
+// owns reports whether a revision belongs to the Istio.
 func owns(s *scope, rev *v1.IstioRevision) bool {
-	return outcome.OwningIstio(rev) == s.istio.Name &&
-		(outcome.PipelineRendered(rev) || metav1.IsControlledBy(rev, s.istio))
+	return owned.OwningIstio(rev) == s.istio.Name &&
+		(owned.PipelineRendered(rev) || metav1.IsControlledBy(rev, s.istio))
 }
 
 func (r *Reconciler) create(ctx context.Context, s *scope) error {
@@ -187,7 +171,7 @@ func (r *Reconciler) create(ctx context.Context, s *scope) error {
 		return apierrors.NewConflict(v1.GroupVersion.WithResource("istiorevisions").GroupResource(), rev.Name, err)
 	}
 	if err != nil {
-		return s.refused(err)
+		return refused(err)
 	}
 	s.written = rev
 	r.Events.Eventf(s.istio, rev, corev1.EventTypeNormal, "RevisionCreated", "Apply",
@@ -211,7 +195,7 @@ func (r *Reconciler) update(ctx context.Context, s *scope) error {
 	}
 	// Not a merge patch, in which a null would mean something else than in values.
 	if err := r.Client.Update(ctx, want, client.FieldOwner(apply.FieldManager)); err != nil {
-		return s.refused(err)
+		return refused(err)
 	}
 	asked.generation = want.Generation
 	r.attempts.Store(s.live.UID, asked)
@@ -259,14 +243,12 @@ func (r *Reconciler) label(rev *v1.IstioRevision) {
 	metav1.SetMetaDataLabel(&rev.ObjectMeta, manifest.LabelRevision, rev.Name)
 }
 
-// refused tells what the server says to a write apart: that the resource is wrong, which is for the status, and all
-// else, which is to be tried again.
-func (s *scope) refused(err error) error {
+// refused is the problem that the server has refused a write, or its conflict, which ends the run.
+func refused(err error) error {
 	if apierrors.IsConflict(err) {
 		return err
 	}
-	s.facts.reconciled, s.retry = outcome.Refused(err)
-	return nil
+	return owned.Refused(err)
 }
 
 // gather reads the revisions that the Istio owns, and the active one among them.
@@ -276,6 +258,7 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 		return err
 	}
 	s.all = slices.Clone(list.Items)
+	r.forgetGone(s.all)
 	s.revisions = slices.DeleteFunc(list.Items, func(rev v1.IstioRevision) bool {
 		return !owns(s, &rev) || s.written != nil && s.written.Name == rev.Name
 	})
@@ -284,6 +267,22 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 	}
 	s.facts.revisions = s.revisions
 	return nil
+}
+
+// forgetGone drops what is known about revisions that are gone.
+func (r *Reconciler) forgetGone(all []v1.IstioRevision) {
+	there := map[types.UID]bool{}
+	for i := range all {
+		there[all[i].UID] = true
+	}
+	for _, m := range []*sync.Map{&r.attempts, &r.notified} {
+		m.Range(func(key, _ any) bool {
+			if uid, ok := key.(types.UID); ok && !there[uid] {
+				m.Delete(key)
+			}
+			return true
+		})
+	}
 }
 
 // prune removes the revisions that are no longer active, that nothing uses, and whose grace period has passed.
@@ -310,23 +309,22 @@ func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 			r.Usage.Recheck(rev.Name)
 		}
 	}
+	var errs []error
 	for i, verdict := range prune.Decide(now, policy, candidates) {
 		rev := &s.revisions[i]
 		switch {
 		case rev.DeletionTimestamp != nil:
 		case verdict.Delete:
-			if err := r.release(ctx, s, rev, verdict); err != nil {
-				return err
-			}
+			errs = append(errs, r.release(ctx, s, rev, verdict))
 		case !verdict.Due.IsZero():
-			s.wake(verdict.Due)
+			s.Wake(max(verdict.Due.Sub(now), time.Millisecond))
 		case !candidates[i].Active && said(rev) == usage.False && candidates[i].InUse != usage.False:
 			// What is known at this moment is not what the status says, and may be again before that is written: nothing else
 			// would bring us back.
-			s.wake(now.Add(recheck))
+			s.Wake(recheck)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // release removes a revision that may go, or says that it may if it is for others to remove: a package in Git still has
@@ -335,18 +333,11 @@ func (r *Reconciler) release(ctx context.Context, s *scope, rev *v1.IstioRevisio
 	if rev.Annotations[manifest.AnnotationReleasedBy] != manifest.ReleasedByPackage {
 		return r.remove(ctx, s, rev, verdict)
 	}
-	if _, before := r.told.LoadOrStore(rev.UID, true); !before {
+	if _, before := r.notified.LoadOrStore(rev.UID, true); !before {
 		r.Events.Eventf(s.istio, rev, corev1.EventTypeNormal, "RevisionUnused", "Prune",
 			"IstioRevision %s can go: %s. It is in a package in Git: release it there, by a usage report or by removing its file", rev.Name, verdict.Reason)
 	}
 	return nil
-}
-
-// wake makes the run be repeated at a moment, or earlier.
-func (s *scope) wake(at time.Time) {
-	if s.due.IsZero() || at.Before(s.due) {
-		s.due = at
-	}
 }
 
 // said is what the status of a revision says of its use.
@@ -366,7 +357,7 @@ func (r *Reconciler) candidate(rev *v1.IstioRevision, all []v1.IstioRevision, ta
 	active bool,
 ) prune.Revision {
 	c := prune.Revision{Name: rev.Name, Active: active, External: external(rev), InUse: usage.Unknown}
-	if r.Usage.Speaks() {
+	if r.Usage.Synced() {
 		c.InUse = r.Usage.Index().Revision(istiorevision.Info(rev, all), tags, 0).InUse
 	}
 	if status := said(rev); status != usage.False {
@@ -399,7 +390,7 @@ func countedFor(rev *v1.IstioRevision, tags []usage.Tag) []string {
 	return names
 }
 
-// outdated tells whether a moment in the status lies in the future: somebody has set the clock back. The revision's
+// outdated reports whether a moment in the status lies in the future: somebody has set the clock back. The revision's
 // reconciler has to begin the grace period again, and nothing else tells it to look.
 func outdated(now time.Time, c prune.Revision) bool {
 	_, unused := prune.Since(now, c.UnusedSince)
@@ -407,7 +398,7 @@ func outdated(now time.Time, c prune.Revision) bool {
 	return unused || inactive
 }
 
-// external tells whether a revision's users are in other clusters.
+// external reports whether a revision's users are in other clusters.
 func external(rev *v1.IstioRevision) bool {
 	v, err := rev.Spec.Values.Map()
 	return err != nil || values.External(v)
@@ -420,7 +411,7 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 	if err == nil && !live.current {
 		log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name, "reason",
 			"the Istio has changed")
-		s.wake(r.Now().Add(recheck))
+		s.Wake(recheck)
 		return nil
 	}
 	var use usage.Use
@@ -429,33 +420,31 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 			istiorevision.Tags(live.tags, live.revisions), 1)
 	}
 	if err != nil {
-		s.retry = fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether anything uses it: %w", rev.Name, err)
+		err = fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether anything uses it: %w", rev.Name, err)
 		r.Events.Eventf(s.istio, rev, corev1.EventTypeWarning, string(v1.ReasonUsageCheckFailed), "Prune", "%s",
-			outcome.Note(s.retry.Error()))
-		return nil
+			status.Note(err.Error()))
+		return status.Temporary("", err)
 	}
 	if use.InUse != usage.False {
 		log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name, "reason", use.Message())
-		s.wake(r.Now().Add(recheck))
+		s.Wake(recheck)
 		return nil
 	}
-	if outcome.PipelineRendered(rev) {
+	if owned.PipelineRendered(rev) {
 		// To look for users may take long, and what is deleted now only the pipeline can bring back.
 		same, err := r.same(ctx, s, rev)
 		if err != nil {
-			s.retry = fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether it has changed: %w",
-				rev.Name, err)
-			return nil
+			return status.Temporary("", fmt.Errorf(
+				"IstioRevision %s is kept, since it cannot be said whether it has changed: %w", rev.Name, err))
 		}
 		if !same {
 			log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name,
 				"reason", "it or its Istio has changed meanwhile")
-			s.wake(r.Now().Add(recheck))
+			s.Wake(recheck)
 			return nil
 		}
 		if err := istiorevision.RemoveObjects(ctx, r.Applier, r.Events, s.istio, rev, s.all); err != nil {
-			s.retry = fmt.Errorf("removing the objects of the unused IstioRevision %s: %w", rev.Name, err)
-			return nil
+			return status.Temporary("", fmt.Errorf("removing the objects of the unused IstioRevision %s: %w", rev.Name, err))
 		}
 	}
 	err = r.Client.Delete(ctx, rev, client.Preconditions{UID: &rev.UID, ResourceVersion: &rev.ResourceVersion})
@@ -521,10 +510,9 @@ const recheck = 10 * time.Second
 // report writes the status, if it is another one, and tells about what has changed.
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.istio.DeepCopy()
-	s.istio.Status = status(r.Now(), s.istio, s.facts)
+	s.facts.reconciled = s.Problem()
+	s.istio.Status = nextStatus(r.Now(), s.istio, s.facts)
 	again, err := r.reporter.Report(ctx, r.Client, r.Events, r.Now(), before, s.istio)
-	if again > 0 {
-		s.wake(r.Now().Add(again))
-	}
+	s.Wake(again)
 	return err
 }

@@ -9,13 +9,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/status"
 )
 
 // facts are what a run has learned.
 type facts struct {
 	// reconciled is why the revision is not as it should be, or nil.
-	reconciled *outcome.Problem
+	reconciled *status.Problem
 	// active is the name of the revision that spec asks for; "" if spec is wrong.
 	active string
 	// foreign says that the revision of this name belongs to somebody else.
@@ -24,8 +24,8 @@ type facts struct {
 	revisions []v1.IstioRevision
 }
 
-// status is what the status of an Istio should be, of what it was and what has been learned.
-func status(now time.Time, istio *v1.Istio, f facts) v1.IstioStatus {
+// nextStatus is what the status of an Istio should be, of what it was and what has been learned.
+func nextStatus(now time.Time, istio *v1.Istio, f facts) v1.IstioStatus {
 	s := *istio.Status.DeepCopy()
 	s.ObservedGeneration = istio.Generation
 	if f.active != "" {
@@ -53,13 +53,13 @@ func status(now time.Time, istio *v1.Istio, f facts) v1.IstioStatus {
 	}
 	problem := f.reconciled
 	if problem != nil {
-		set(outcome.Reconciled(problem))
+		set(status.Reconciled(problem))
 	} else if c := mirror(v1.ConditionReconciled, s.ActiveRevisionName, active); c.Status != metav1.ConditionUnknown {
 		set(c) // else it is being reconciled, which Ready says
 	}
 	set(mirror(v1.ConditionReady, s.ActiveRevisionName, active))
 	set(mirror(v1.ConditionDependenciesHealthy, s.ActiveRevisionName, active))
-	s.Conditions = outcome.Stalled(s.Conditions, stalled(problem, active), now)
+	s.Conditions = status.Stalled(s.Conditions, stalled(problem, active), now)
 	s.State = s.Conditions.State(v1.IstioStateConditions)
 	return s
 }
@@ -90,20 +90,20 @@ func mirror(t v1.ConditionType, name string, active *v1.IstioRevision) v1.Condit
 }
 
 // stalled is what is wrong for generic health checks: in the Istio, or in its active revision.
-func stalled(problem *outcome.Problem, active *v1.IstioRevision) *outcome.Problem {
+func stalled(problem *status.Problem, active *v1.IstioRevision) *status.Problem {
 	if problem != nil || active == nil {
 		return problem
 	}
 	if c := active.Status.Conditions.Get(v1.ConditionStalled); c != nil {
-		return outcome.Permanent(c.Reason, fmt.Errorf("IstioRevision %s: %s", active.Name, c.Message))
+		return status.Permanent(c.Reason, fmt.Errorf("IstioRevision %s: %s", active.Name, c.Message))
 	}
 	if c := active.Status.Conditions.Get(v1.ConditionReconciling); c != nil {
-		return outcome.Temporary(c.Reason, fmt.Errorf("IstioRevision %s: %s", active.Name, c.Message))
+		return status.Temporary(c.Reason, fmt.Errorf("IstioRevision %s: %s", active.Name, c.Message))
 	}
 	return nil
 }
 
-// sameJSON tells whether two revisions differ in nothing but how their values are written.
+// sameJSON reports whether two revisions differ in nothing but how their values are written.
 func sameJSON(a, b *v1.IstioRevision) bool {
 	x, y := a.DeepCopy(), b.DeepCopy()
 	vx, errX := x.Spec.Values.Map()

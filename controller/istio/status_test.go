@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/status"
 )
 
 var (
@@ -54,7 +54,7 @@ func TestStatus(t *testing.T) {
 	stalledRevision := working("a", metav1.ConditionFalse)
 	stalledRevision.Status.Conditions = append(stalledRevision.Status.Conditions,
 		condition(v1.ConditionStalled, metav1.ConditionTrue, v1.ReasonReconcileError, "no namespace"))
-	wrong := outcome.Permanent(v1.ReasonReconcileError, errors.New("spec.version: none"))
+	wrong := status.Permanent(v1.ReasonReconcileError, errors.New("spec.version: none"))
 	const pending = "the IstioRevision a has not been looked at since it changed"
 	const absent = "the IstioRevision a does not exist"
 	for _, c := range []struct {
@@ -172,12 +172,12 @@ func TestStatus(t *testing.T) {
 	} {
 		istio := &v1.Istio{ObjectMeta: metav1.ObjectMeta{Name: "a", Generation: 7}, Status: c.was}
 		c.want.ObservedGeneration = 7
-		got := status(now, istio, c.facts)
+		got := nextStatus(now, istio, c.facts)
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
 		}
 		istio.Status = got
-		if diff := cmp.Diff(got, status(now.Add(time.Minute), istio, c.facts)); diff != "" {
+		if diff := cmp.Diff(got, nextStatus(now.Add(time.Minute), istio, c.facts)); diff != "" {
 			t.Errorf("%s: the same facts gave another status later: -first +second:\n%s", c.reason, diff)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/owned"
 	"github.com/lateen-io/lateen/internal/render"
 )
 
@@ -38,7 +38,7 @@ func (r *Reconciler) ofRevision(ctx context.Context, o client.Object) []reconcil
 	return r.where(ctx, func(istio *v1.Istio) bool {
 		// By its spec: what the status says of that may not be in the cache yet.
 		asked, wrong := render.RevisionName(istio)
-		return istio.Name == outcome.OwningIstio(rev) || wrong == nil && asked == rev.Name ||
+		return istio.Name == owned.OwningIstio(rev) || wrong == nil && asked == rev.Name ||
 			istio.Status.ActiveRevisionName == rev.Name
 	})
 }

@@ -14,8 +14,9 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/owned"
 	"github.com/lateen-io/lateen/controller/rendering"
+	"github.com/lateen-io/lateen/controller/status"
 	"github.com/lateen-io/lateen/internal/health"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
@@ -31,7 +32,7 @@ type Reconciler struct {
 	Events   events.EventRecorder
 	Now      func() time.Time
 
-	reporter outcome.Reporter
+	reporter status.Reporter
 }
 
 // scope is what one run knows.
@@ -41,9 +42,7 @@ type scope struct {
 	// changed says that this run has changed the DaemonSet: the cache does not know it yet.
 	changed bool
 	facts   facts
-	retry   error
-	// again is when to look again although nothing has happened; zero for never.
-	again time.Duration
+	status.Run
 }
 
 // Reconcile brings the cluster closer to what an IstioCNI asks for.
@@ -53,32 +52,25 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	cni.Default()
-	s := &scope{cni: cni, pipeline: outcome.PipelineRendered(cni)}
+	s := &scope{cni: cni, pipeline: owned.PipelineRendered(cni)}
 	if cni.DeletionTimestamp != nil {
-		return outcome.Ended(r.keeper().Finalize(ctx, cni, cni.Status.Inventory, r.Now()))
+		return status.Ended(r.objects().Finalize(ctx, cni, cni.Status.Inventory, r.Now()))
 	}
-	for _, phase := range []func(context.Context, *scope) error{r.hold, r.apply, r.observe, r.report} {
-		if err := phase(ctx, s); err != nil {
-			return outcome.Ended(err)
-		}
-	}
-	return outcome.Finished(s.retry, s.facts.reconciled, s.again)
+	return status.Do(ctx, &s.Run, s, r.finalizer, r.apply, r.observe, r.report)
 }
 
-// hold puts the finalizer on a resource whose objects the controller applies.
-func (r *Reconciler) hold(ctx context.Context, s *scope) error {
-	return r.keeper().Hold(ctx, s.cni, s.cni.Status.Inventory, s.pipeline)
+// finalizer puts the finalizer on a resource whose objects the controller applies.
+func (r *Reconciler) finalizer(ctx context.Context, s *scope) error {
+	return r.objects().EnsureFinalizer(ctx, s.cni, s.cni.Status.Inventory, s.pipeline)
 }
 
-func (r *Reconciler) keeper() outcome.Keeper {
-	return outcome.Keeper{Client: r.Client, Applier: r.Applier, Renderer: r.Renderer, Events: r.Events}
+func (r *Reconciler) objects() owned.Objects {
+	return owned.Objects{Client: r.Client, Applier: r.Applier, Renderer: r.Renderer, Events: r.Events}
 }
 
 // apply makes the objects as they should be.
 func (r *Reconciler) apply(ctx context.Context, s *scope) error {
-	problem, err := outcome.NamespaceProblem(ctx, r.Client, s.cni.Spec.Namespace)
-	if err != nil || problem != nil {
-		s.facts.reconciled = problem
+	if err := owned.NamespaceProblem(ctx, r.Client, s.cni.Spec.Namespace); err != nil {
 		return err
 	}
 	if s.pipeline {
@@ -86,17 +78,12 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	}
 	objects, found := r.Renderer.CNI(s.cni, r.installed(ctx, s.cni))
 	if wrong := found.Err(); wrong != nil {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, wrong)
-		return nil
+		return status.Permanent(v1.ReasonReconcileError, wrong)
 	}
-	outcome.Warn(r.Events, s.cni, s.cni.Status.ObservedGeneration, found)
-	brought, err := r.keeper().Bring(ctx, s.cni, &s.cni.Status.Inventory, outcome.Request{Objects: objects})
-	if err != nil {
-		return err
-	}
-	s.facts.inventory, s.facts.reconciled, s.retry = brought.Inventory, brought.Problem, brought.Retry
-	s.changed = brought.Changed("DaemonSet")
-	return nil
+	status.Warn(r.Events, s.cni, s.cni.Status.ObservedGeneration, found)
+	applied, err := r.objects().Apply(ctx, s.cni, &s.cni.Status.Inventory, owned.Desired{Objects: objects})
+	s.facts.inventory, s.changed = applied.Inventory, applied.Changed("DaemonSet")
+	return err
 }
 
 // installed is the version of Istio that the plugin is of in the cluster; "" if that is not known.
@@ -117,7 +104,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	d := &appsv1.DaemonSet{}
 	key := client.ObjectKey{Namespace: s.cni.Spec.Namespace, Name: daemonSet}
 	again, err := cluster.Find(ctx, r.Client, r.Live, key, d, s.pipeline)
-	s.again = outcome.Sooner(s.again, again)
+	s.Wake(again)
 	switch {
 	case apierrors.IsNotFound(err):
 		s.facts.ready = health.CNI(health.DaemonSet{})
@@ -138,8 +125,9 @@ const daemonSet = "istio-cni-node"
 // report writes the status, if it is another one, and tells about what has changed.
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.cni.DeepCopy()
-	s.cni.Status = status(r.Now(), s.cni, s.facts)
+	s.facts.reconciled = s.Problem()
+	s.cni.Status = nextStatus(r.Now(), s.cni, s.facts)
 	again, err := r.reporter.Report(ctx, r.Client, r.Events, r.Now(), before, s.cni)
-	s.again = outcome.Sooner(s.again, again)
+	s.Wake(again)
 	return err
 }

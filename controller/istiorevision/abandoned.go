@@ -2,6 +2,7 @@ package istiorevision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -9,14 +10,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/owned"
 	"github.com/lateen-io/lateen/controller/rendering"
+	"github.com/lateen-io/lateen/controller/status"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/prune"
 	"github.com/lateen-io/lateen/internal/render"
@@ -31,29 +34,39 @@ func (r *Reconciler) abandon(ctx context.Context, s *scope) error {
 	if !s.abandoned || s.rev.Annotations[manifest.AnnotationReleasedBy] == manifest.ReleasedByPackage {
 		return nil // a package that still has it would bring it back
 	}
-	missing, err := outcome.NamespaceProblem(ctx, r.Client, s.rev.Spec.Namespace)
-	if err != nil {
+	err := owned.NamespaceProblem(ctx, r.Client, s.rev.Spec.Namespace)
+	_, missing := errors.AsType[*status.Problem](err)
+	if err != nil && !missing {
 		return err
 	}
 	now := r.Now()
 	use := usage.Unknown
-	if s.facts.use != nil && r.Usage.Speaks() {
+	if s.facts.use != nil && r.Usage.Synced() {
 		use = s.facts.use.InUse
 	}
-	verdict := abandoned(now, s.rev, use, missing != nil)
+	verdict := abandoned(now, s.rev, use, missing)
 	switch {
 	case verdict.Delete:
-		s.retry = r.remove(ctx, s, missing != nil, verdict.Reason)
+		if err := r.remove(ctx, s, missing, verdict.Reason); err != nil {
+			return status.Temporary("", err)
+		}
 	case !verdict.Due.IsZero():
-		s.wake(max(verdict.Due.Sub(now), time.Millisecond))
+		s.Wake(max(verdict.Due.Sub(now), time.Millisecond))
 	default:
-		if before, told := r.kept.Swap(s.rev.UID, verdict.Reason); !told || before != verdict.Reason {
+		this := notice{s.rev.UID, verdict.Reason}
+		if before, known := r.kept.Swap(s.rev.Name, this); !known || before != this {
 			r.Events.Eventf(s.rev, nil, corev1.EventTypeWarning, "RevisionAbandoned", "Prune",
 				"the Istio %s is gone, and its IstioRevision %s stays: %s",
-				outcome.OwningIstio(s.rev), s.rev.Name, verdict.Reason)
+				owned.OwningIstio(s.rev), s.rev.Name, verdict.Reason)
 		}
 	}
 	return nil
+}
+
+// notice is why a revision stays.
+type notice struct {
+	uid    types.UID
+	reason string
 }
 
 // abandoned decides about a revision without an Istio that is used so. useless says that nothing can serve its
@@ -83,7 +96,7 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, useless bool, why str
 	case err != nil:
 		return fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether it may go: %w", s.rev.Name, err)
 	case !stays:
-		s.wake(recheck)
+		s.Wake(recheck)
 		return nil
 	}
 	// To look for users may take long, and what is deleted now only the pipeline can bring back.
@@ -92,7 +105,7 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, useless bool, why str
 		return fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether it has changed: %w",
 			s.rev.Name, err)
 	case !same:
-		s.wake(recheck)
+		s.Wake(recheck)
 		return nil
 	}
 	if err := RemoveObjects(ctx, r.Applier, r.Events, s.rev, s.rev, s.all); err != nil {
@@ -102,7 +115,6 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, useless bool, why str
 	if err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	r.kept.Delete(s.rev.UID)
 	r.Events.Eventf(s.rev, nil, corev1.EventTypeNormal, "RevisionPruned", "Prune",
 		"removed IstioRevision %s: %s", s.rev.Name, why)
 	return nil
@@ -118,7 +130,7 @@ func (r *Reconciler) same(ctx context.Context, s *scope) (bool, error) {
 
 // istioGone asks the server whether the Istio that a pipeline rendered the revision for is not there.
 func (r *Reconciler) istioGone(ctx context.Context, s *scope) (bool, error) {
-	err := r.Live.Get(ctx, client.ObjectKey{Name: outcome.OwningIstio(s.rev)}, &v1.Istio{})
+	err := r.Live.Get(ctx, client.ObjectKey{Name: owned.OwningIstio(s.rev)}, &v1.Istio{})
 	return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 }
 
@@ -172,13 +184,13 @@ func RemoveObjects(
 	others := slices.ContainsFunc(all, func(other v1.IstioRevision) bool {
 		return other.Name != rev.Name && other.DeletionTimestamp == nil && other.Spec.Namespace == rev.Spec.Namespace
 	})
-	owner := v1.KindIstio + "/" + outcome.OwningIstio(rev)
+	owner := v1.KindIstio + "/" + owned.OwningIstio(rev)
 	labels := client.MatchingLabels{manifest.LabelRevision: rev.Name}
 	_, changes, err := applier.DeleteStamped(ctx, rendering.RevisionKinds, labels,
 		func(o *metav1.PartialObjectMetadata) bool {
 			return o.Labels[manifest.LabelTag] == "" && o.Annotations[manifest.AnnotationOwner] == owner &&
 				(!others || !render.Shared(o.Kind, o.Name))
 		})
-	outcome.Applied(record, about, changes)
+	owned.Record(record, about, changes)
 	return err
 }

@@ -21,6 +21,7 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
+	"github.com/lateen-io/lateen/controller/status"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/prune"
 	"github.com/lateen-io/lateen/internal/usage"
@@ -223,8 +224,9 @@ func TestAbandon(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := errors.Join(r.gather(t.Context(), s), r.abandon(t.Context(), s)); err != nil || s.retry != nil {
-			t.Fatalf("%s %v, %v", c.reason, err, s.retry)
+		result, err := status.Do(t.Context(), &s.Run, s, r.gather, r.abandon)
+		if err != nil {
+			t.Fatalf("%s %v", c.reason, err)
 		}
 		if diff := cmp.Diff(c.want, contents(t, w)); diff != "" {
 			t.Errorf("%s What is left, -want +got:\n%s", c.reason, diff)
@@ -232,8 +234,8 @@ func TestAbandon(t *testing.T) {
 		if diff := cmp.Diff(c.deleted, deleted); diff != "" {
 			t.Errorf("%s What was deleted, -want +got:\n%s", c.reason, diff)
 		}
-		if (s.again > 0) != c.repeated {
-			t.Errorf("%s Again after %s", c.reason, s.again)
+		if (result.RequeueAfter > 0) != c.repeated {
+			t.Errorf("%s Again after %s", c.reason, result.RequeueAfter)
 		}
 	}
 }

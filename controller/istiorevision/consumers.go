@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/owned"
 	"github.com/lateen-io/lateen/internal/usage"
 	"github.com/lateen-io/lateen/internal/values"
 )
@@ -63,7 +63,7 @@ func Tags(tags []v1.IstioRevisionTag, revisions []v1.IstioRevision) []usage.Tag 
 	for i := range revisions {
 		rev := &revisions[i]
 		inactive := rev.Status.InactiveSince != nil
-		for _, name := range outcome.ValueTags(rev) {
+		for _, name := range ValueTags(rev) {
 			if !inactive || !slices.ContainsFunc(revisions,
 				func(other v1.IstioRevision) bool { return takesOver(name, rev, &other) }) {
 				out = append(out, usage.Tag{Name: name, Revision: rev.Name, ByValues: true, OnlyUsers: inactive})
@@ -76,8 +76,8 @@ func Tags(tags []v1.IstioRevisionTag, revisions []v1.IstioRevision) []usage.Tag 
 // takesOver reports whether another revision of the same Istio is the active one and has a tag of that name.
 func takesOver(tag string, rev, other *v1.IstioRevision) bool {
 	return other.Name != rev.Name && other.DeletionTimestamp == nil && other.Status.InactiveSince == nil &&
-		outcome.OwningIstio(rev) != "" && outcome.OwningIstio(rev) == outcome.OwningIstio(other) &&
-		slices.Contains(outcome.ValueTags(other), tag)
+		owned.OwningIstio(rev) != "" && owned.OwningIstio(rev) == owned.OwningIstio(other) &&
+		slices.Contains(ValueTags(other), tag)
 }
 
 // recheckTagged looks again at the revisions that have a tag of that name in their values: of the tag's users only its
@@ -88,7 +88,7 @@ func (r *Reconciler) recheckTagged(ctx context.Context, tag string) {
 		return // from the cache; it fails only when all ends
 	}
 	for i := range list.Items {
-		if slices.Contains(outcome.ValueTags(&list.Items[i]), tag) {
+		if slices.Contains(ValueTags(&list.Items[i]), tag) {
 			r.Usage.Recheck(list.Items[i].Name)
 		}
 	}

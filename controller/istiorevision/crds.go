@@ -36,22 +36,29 @@ type CRDs struct {
 	Applier      *apply.Applier
 	Now          func() time.Time
 
+	// turn is taken by who looks at the CRDs in the cluster and writes them: one at a time, since of two revisions the
+	// newer one's CRDs have to stay. The mutex guards what is remembered, and is held over no request.
+	turn  chan struct{}
+	once  sync.Once
 	mutex sync.Mutex
-	// brought are the CRDs that each revision has brought, and contents those that there were of each content after
-	// any had brought it: their generations, which count the changes of their specs.
-	brought  map[types.UID]brought
+	// brought are the CRDs that each revision has brought, by its name, and contents those that there were of each content
+	// after any had brought it: their generations, which count the changes of their specs.
+	brought  map[string]brought
 	contents map[string]map[string]int64
+	// changes counts what others have done to CRDs.
+	changes int
 }
 
 // brought is what came of the last time that a revision looked after CRDs.
 type brought struct {
+	uid        types.UID
 	generation int64
 	version    string
 	names      []string
 	found      crdState
 	err        error
-	// stale says that somebody has changed or deleted a CRD since, be it one of these or another.
-	stale bool
+	// changes is how often others had changed or deleted a CRD by then, be it one of these or another.
+	changes int
 	// until is when to look again although no event tells of a change; zero for never. tries counts failures in a
 	// row.
 	until time.Time
@@ -77,62 +84,87 @@ const (
 func (c *CRDs) Changed() {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	for uid, b := range c.brought {
-		b.stale = true
-		c.brought[uid] = b
-	}
+	c.changes++
 }
 
-// ensure brings the CRDs of a revision's version, unless those in the cluster are as new, or somebody else's.
-// Revisions of one version have the same: the first of them brings them, and the others have nothing to do. One
-// that cannot be written holds up no other.
-func (c *CRDs) ensure(ctx context.Context, rev *v1.IstioRevision) (crdState, error) {
+// Forget drops what is known about a revision that is gone.
+func (c *CRDs) Forget(revision string) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
+	delete(c.brought, revision)
+}
+
+// recall gives what a revision has brought, and how often others have changed CRDs until now.
+func (c *CRDs) recall(rev *v1.IstioRevision) (have brought, known bool, changes int) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	have, known = c.brought[rev.Name]
+	known = known && have.uid == rev.UID && have.generation == rev.Generation
+	return have, known, c.changes
+}
+
+// remember keeps what a revision has brought.
+func (c *CRDs) remember(rev *v1.IstioRevision, b brought) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if c.brought == nil {
+		c.brought = map[string]brought{}
+	}
+	c.brought[rev.Name] = b
+}
+
+// ensure brings the CRDs of a revision's version, unless those in the cluster are as new, or somebody else's. Revisions
+// of one version have the same: the first of them brings them, and the others have nothing to do. One that cannot be
+// written holds up no other.
+func (c *CRDs) ensure(ctx context.Context, rev *v1.IstioRevision) (crdState, error) {
+	if found, settled, err := c.settledState(ctx, rev); settled || err != nil {
+		return found, err
+	}
+	c.once.Do(func() { c.turn = make(chan struct{}, 1) })
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return crdState{}, ctx.Err()
+	}
 	now := c.Now()
-	have, ok := c.brought[rev.UID]
-	if ok && have.generation == rev.Generation {
-		settled, err := c.settled(ctx, now, have)
-		if err != nil {
-			return crdState{}, err
-		}
-		if settled {
-			if !have.until.IsZero() {
-				have.found.again = have.until.Sub(now)
-			}
-			return have.found, have.err
-		}
-	} else {
-		have.tries = 0
+	have, known, changes := c.recall(rev)
+	tries := 0
+	if known {
+		tries = have.tries
 	}
 	next, err := c.look(ctx, rev)
-	next.generation = rev.Generation
+	next.uid, next.generation, next.changes = rev.UID, rev.Generation, changes
 	if err != nil {
-		next.err, next.tries = err, have.tries+1
-		next.found.again = min(firstRetry<<min(have.tries, 10), lastRetry)
+		next.err, next.tries = err, tries+1
+		next.found.again = min(firstRetry<<min(tries, 10), lastRetry)
 	}
 	if next.found.again > 0 {
 		next.until = now.Add(next.found.again)
 	}
-	if c.brought == nil {
-		c.brought = map[types.UID]brought{}
-	}
-	c.brought[rev.UID] = next
+	c.remember(rev, next)
 	return next.found, err
 }
 
-// settled reports whether there is nothing to look at: what was brought is there, and what could not be brought, or
-// is somebody else's, has been looked at a short while ago.
-func (c *CRDs) settled(ctx context.Context, now time.Time, b brought) (bool, error) {
-	switch {
-	case b.stale:
-		return false, nil
-	case b.err != nil:
-		return now.Before(b.until), nil //nolint:nilerr // the earlier error is told until it is time to try again
-	case b.found.again > 0 && !now.Before(b.until):
-		return false, nil
+// settledState is what is known of the CRDs of a revision, if there is nothing to look at: what was brought is there,
+// and what could not be brought, or is somebody else's, has been looked at a short while ago. The error is the one of
+// then, or that the cache does not answer.
+func (c *CRDs) settledState(ctx context.Context, rev *v1.IstioRevision) (found crdState, settled bool, err error) {
+	now := c.Now()
+	have, known, changes := c.recall(rev)
+	due := !have.until.IsZero() && !now.Before(have.until)
+	if !known || have.changes != changes || due {
+		return crdState{}, false, nil
 	}
-	return c.there(ctx, b.names, b.version, nil)
+	if have.err == nil {
+		if there, _, err := c.there(ctx, have.names, have.version, nil); err != nil || !there {
+			return crdState{}, false, err
+		}
+	}
+	if !have.until.IsZero() {
+		have.found.again = have.until.Sub(now)
+	}
+	return have.found, true, have.err
 }
 
 // look brings the CRDs of a revision's version.
@@ -142,8 +174,11 @@ func (c *CRDs) look(ctx context.Context, rev *v1.IstioRevision) (brought, error)
 		return brought{}, fmt.Errorf("rendering Istio's CRDs: %w", err)
 	}
 	out := brought{version: crds.Version, names: crds.Names()}
-	if generations := c.contents[crds.Digest]; generations != nil {
-		there, err := c.there(ctx, out.names, crds.Version, generations)
+	if before, known := c.generations(crds.Digest); known {
+		there, now, err := c.there(ctx, out.names, crds.Version, before)
+		if there {
+			c.keep(crds.Digest, now)
+		}
 		if err != nil || there {
 			return out, err
 		}
@@ -154,33 +189,49 @@ func (c *CRDs) look(ctx context.Context, rev *v1.IstioRevision) (brought, error)
 		out.found.again = foreignPeriod
 	}
 	if err == nil && !foreign {
-		if c.contents == nil {
-			c.contents = map[string]map[string]int64{}
-		}
-		c.contents[crds.Digest] = map[string]int64{}
+		c.keep(crds.Digest, map[string]int64{})
 	}
 	return out, err
 }
 
-// there reports whether CRDs are in the cluster, managed, in no older version, and, if generations is not nil, with
-// the specs that they had the last time.
-func (c *CRDs) there(ctx context.Context, names []string, version string, generations map[string]int64) (bool, error) {
+// generations are those of the CRDs of a content when they were as they should be.
+func (c *CRDs) generations(digest string) (generations map[string]int64, known bool) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	generations, known = c.contents[digest]
+	return generations, known
+}
+
+// keep notes the generations of the CRDs of a content, which nobody changes afterwards.
+func (c *CRDs) keep(digest string, generations map[string]int64) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if c.contents == nil {
+		c.contents = map[string]map[string]int64{}
+	}
+	c.contents[digest] = generations
+}
+
+// there reports whether CRDs are in the cluster, managed, in no older version, and, if before is not nil, with the
+// specs that they had then. It gives their generations.
+func (c *CRDs) there(
+	ctx context.Context, names []string, version string, before map[string]int64,
+) (there bool, generations map[string]int64, err error) {
+	generations = map[string]int64{}
 	for _, name := range names {
 		have := cluster.Metadata(crdKind)
 		if err := c.Client.Get(ctx, client.ObjectKey{Name: name}, have); err != nil {
-			return false, client.IgnoreNotFound(err)
+			return false, nil, client.IgnoreNotFound(err)
 		}
 		if of := versionOf(have.Annotations, have.Labels); of == "" || release.Newer(version, of) {
-			return false, nil
+			return false, nil, nil
 		}
-		if generations != nil {
-			if before, ok := generations[name]; ok && before != have.Generation {
-				return false, nil
-			}
-			generations[name] = have.Generation
+		if then, known := before[name]; known && then != have.Generation {
+			return false, nil, nil
 		}
+		generations[name] = have.Generation
 	}
-	return true, nil
+	return true, generations, nil
 }
 
 // bring applies those CRDs that the cluster does not have, or has in no newer version and of nobody else, and names
@@ -211,7 +262,7 @@ func (c *CRDs) bring(
 		wanted = append(wanted, crd)
 		names = append(names, name)
 	}
-	if err := c.Applier.Apply(ctx, wanted); err != nil {
+	if err := c.Applier.ApplyUnowned(ctx, wanted); err != nil {
 		errs = append(errs, err)
 	}
 	return names, tooOld(old, crds.Version), foreign, unwritten(errs)

@@ -161,6 +161,46 @@ func TestCRDRefused(t *testing.T) {
 	}
 }
 
+// TestCRDsWhileWritten: an event about a CRD that comes while CRDs are written waits for nobody, and is not lost. What is
+// known of a revision goes with it.
+func TestCRDsWhileWritten(t *testing.T) {
+	t.Parallel()
+	var crds *CRDs
+	during := true
+	crds = newCRDs(server(t, func(string, bool) error {
+		if during {
+			crds.Changed() // from the handler of the event that the write causes
+		}
+		return nil
+	}))
+	rev := crdRevision("a", "v1.28.3", 1)
+	digest := ""
+	if all, err := crds.Renderer.CRDs(rev); err == nil {
+		digest = all.Digest
+	}
+	for i, want := range []int{0, 14, 14} { // what is noted by the look that comes after the write
+		if _, err := crds.ensure(t.Context(), rev); err != nil {
+			t.Fatal(err)
+		}
+		during = false
+		if noted, known := crds.generations(digest); !known || len(noted) != want {
+			t.Errorf("look %d: %d CRDs are noted, want %d", i, len(noted), want)
+		}
+	}
+	if _, settled, err := crds.settledState(t.Context(), rev); err != nil || !settled {
+		t.Errorf("all is there, and the next event is a reason to look: %v", err)
+	}
+	another := rev.DeepCopy()
+	another.UID = "another"
+	if _, known, _ := crds.recall(another); known {
+		t.Error("another revision of the name has brought nothing")
+	}
+	crds.Forget(rev.Name)
+	if _, known, _ := crds.recall(rev); known || len(crds.brought) > 0 {
+		t.Error("a revision that is gone is remembered")
+	}
+}
+
 // TestForeignCRDs: CRDs that somebody else applies are left to them, whatever their version; the revision is told
 // if they are older than it needs. One that nobody has brought is brought.
 func TestForeignCRDs(t *testing.T) {

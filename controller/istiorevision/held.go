@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/owned"
 	"github.com/lateen-io/lateen/internal/usage"
 	"github.com/lateen-io/lateen/internal/values"
 )
@@ -22,7 +22,7 @@ const AllowDeletion = "lateen.io/allow-deletion"
 // if it goes. What prune removes is not used, and goes; when the Istio goes, all that it has goes with it.
 func (r *Reconciler) held(ctx context.Context, rev *v1.IstioRevision) (string, error) {
 	switch {
-	case !controllerutil.ContainsFinalizer(rev, outcome.Finalizer), outcome.PipelineRendered(rev):
+	case !controllerutil.ContainsFinalizer(rev, owned.Finalizer), owned.PipelineRendered(rev):
 		return "", nil // there is nothing to delete
 	case rev.Annotations[AllowDeletion] == "true":
 		return "", nil
@@ -47,7 +47,7 @@ func (r *Reconciler) held(ctx context.Context, rev *v1.IstioRevision) (string, e
 	}
 	all := standing(revisions.Items, rev, inactive)
 	use := usage.Use{InUse: usage.Unknown, Why: "the controller has just started"}
-	if r.Usage.Speaks() {
+	if r.Usage.Synced() {
 		use = r.Usage.Index().Revision(Info(rev, all), Tags(tags.Items, all), NamedUsers)
 	}
 	return heldBecause(rev, use), nil
@@ -57,7 +57,7 @@ func (r *Reconciler) held(ctx context.Context, rev *v1.IstioRevision) (string, e
 // that it is gone.
 func (r *Reconciler) istioStays(ctx context.Context, rev *v1.IstioRevision) (bool, error) {
 	ref := metav1.GetControllerOf(rev)
-	if ref == nil || outcome.OwningIstio(rev) == "" {
+	if ref == nil || owned.OwningIstio(rev) == "" {
 		return false, nil
 	}
 	istio := &v1.Istio{}
@@ -77,7 +77,7 @@ func heldBecause(rev *v1.IstioRevision, use usage.Use) string {
 	}
 	return fmt.Sprintf("somebody has deleted it, and its Istio %s stays. %s. It is held, and works on, "+
 		"until nothing uses it, or until the annotation lateen.io/allow-deletion: \"true\" is on it",
-		outcome.OwningIstio(rev), why)
+		owned.OwningIstio(rev), why)
 }
 
 // keepDependents makes of a deletion in the foreground one in the background. In the foreground, the garbage

@@ -13,16 +13,16 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/owned"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
-// owned is a revision of the Istio default, with objects in the cluster.
-func owned() *v1.IstioRevision {
+// ownedRevision is a revision of the Istio default, with objects in the cluster.
+func ownedRevision() *v1.IstioRevision {
 	yes := true
 	rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{
-		Name: "default-v1-28-3", UID: "rev", Finalizers: []string{outcome.Finalizer},
+		Name: "default-v1-28-3", UID: "rev", Finalizers: []string{owned.Finalizer},
 		OwnerReferences: []metav1.OwnerReference{{
 			APIVersion: v1.GroupVersion.String(), Kind: v1.KindIstio, Name: "default", UID: "istio", Controller: &yes,
 			BlockOwnerDeletion: &yes,
@@ -64,7 +64,7 @@ func TestHeldBecause(t *testing.T) {
 				end,
 		},
 	} {
-		rev := owned()
+		rev := ownedRevision()
 		rev.Spec.Values = &v1.Values{Raw: []byte(c.values)}
 		if diff := cmp.Diff(c.want, heldBecause(rev, c.use)); diff != "" {
 			t.Errorf("%s -want +got:\n%s", c.reason, diff)
@@ -119,7 +119,7 @@ func TestHeld(t *testing.T) {
 		}},
 		{reason: "No Istio asks for it.", rev: func(r *v1.IstioRevision) { r.OwnerReferences = nil }},
 	} {
-		rev, i := owned(), istio.DeepCopy()
+		rev, i := ownedRevision(), istio.DeepCopy()
 		if c.rev != nil {
 			c.rev(rev)
 		}
@@ -143,7 +143,7 @@ func TestHeld(t *testing.T) {
 // the objects.
 func TestForeground(t *testing.T) {
 	t.Parallel()
-	rev := owned()
+	rev := ownedRevision()
 	rev.DeletionTimestamp = &metav1.Time{Time: now}
 	rev.Finalizers = append(rev.Finalizers, metav1.FinalizerDeleteDependents)
 	w := world(t, rev)
@@ -153,13 +153,13 @@ func TestForeground(t *testing.T) {
 		if err := w.Get(t.Context(), types.NamespacedName{Name: rev.Name}, have); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.hold(t.Context(), &scope{rev: have, facts: facts{held: "held"}}); err != nil {
+		if err := r.finalizer(t.Context(), &scope{rev: have, facts: facts{held: "held"}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.Get(t.Context(), types.NamespacedName{Name: rev.Name}, have); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{outcome.Finalizer}, have.Finalizers); diff != "" {
+		if diff := cmp.Diff([]string{owned.Finalizer}, have.Finalizers); diff != "" {
 			t.Errorf("finalizers, -want +got:\n%s", diff)
 		}
 	}
@@ -168,14 +168,14 @@ func TestForeground(t *testing.T) {
 // TestHeldStatus: that a deletion is held is in Stalled, and changes nothing else.
 func TestHeldStatus(t *testing.T) {
 	t.Parallel()
-	rev := owned()
+	rev := ownedRevision()
 	fine := facts{
 		ready:        v1.Condition{Type: v1.ConditionReady, Status: metav1.ConditionTrue},
 		dependencies: v1.Condition{Type: v1.ConditionDependenciesHealthy, Status: metav1.ConditionTrue},
 	}
-	rev.Status = status(now, rev, fine)
+	rev.Status = nextStatus(now, rev, fine)
 	fine.held = "held"
-	got := status(now.Add(time.Minute), rev, fine)
+	got := nextStatus(now.Add(time.Minute), rev, fine)
 	want := *rev.Status.DeepCopy()
 	want.Conditions = want.Conditions.Set(v1.Condition{
 		Type: v1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1.ReasonDeletionHeld, Message: "held",

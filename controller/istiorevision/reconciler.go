@@ -21,8 +21,9 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/owned"
 	"github.com/lateen-io/lateen/controller/rendering"
+	"github.com/lateen-io/lateen/controller/status"
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/health"
 	"github.com/lateen-io/lateen/internal/manifest"
@@ -46,8 +47,8 @@ type Reconciler struct {
 	Events events.EventRecorder
 	Now    func() time.Time
 
-	reporter outcome.Reporter
-	// kept has, for each abandoned revision, why somebody was told that it stays.
+	reporter status.Reporter
+	// kept has, for each abandoned revision, by name, why somebody was told that it stays.
 	kept sync.Map
 }
 
@@ -69,10 +70,7 @@ type scope struct {
 	// changed says that this run has changed the Deployment of istiod: the cache does not know it yet.
 	changed bool
 	facts   facts
-	// again is when to look again although nothing has happened; zero for never.
-	again time.Duration
-	// retry is an error that may be another one the next time.
-	retry error
+	status.Run
 }
 
 // Reconcile brings the cluster closer to what an IstioRevision asks for.
@@ -80,48 +78,47 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	rev := &v1.IstioRevision{}
 	if err := r.reporter.Read(ctx, r.Client, r.Live, req.Name, rev); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.Prober.Forget(req.Name)
+			r.forget(req.Name)
 			r.recheckTagged(ctx, req.Name)
 		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	s := &scope{rev: rev, pipeline: outcome.PipelineRendered(rev)}
+	s := &scope{rev: rev, pipeline: owned.PipelineRendered(rev)}
 	if rev.DeletionTimestamp != nil {
 		var err error
 		if s.facts.held, err = r.held(ctx, rev); err != nil {
-			return outcome.Ended(err)
+			return status.Ended(err)
 		}
 		if s.facts.held == "" {
 			r.Prober.Forget(rev.Name)
-			return outcome.Ended(r.keeper().Finalize(ctx, rev, rev.Status.Inventory, r.Now()))
+			return status.Ended(r.objects().Finalize(ctx, rev, rev.Status.Inventory, r.Now()))
 		}
 	}
-	for _, phase := range []func(context.Context, *scope) error{
-		r.hold, r.gather, r.apply, r.observe, r.use, r.abandon, r.report,
-	} {
-		if err := phase(ctx, s); err != nil {
-			return outcome.Ended(err)
-		}
-	}
-	return outcome.Finished(s.retry, s.facts.reconciled, s.again)
+	return status.Do(ctx, &s.Run, s, r.finalizer, r.gather, r.apply, r.observe, r.use, r.abandon, r.report)
 }
 
-// wake makes the run be repeated after a time, or earlier; zero is never.
-func (s *scope) wake(after time.Duration) { s.again = outcome.Sooner(s.again, after) }
+// forget drops what is known about a revision that is gone.
+func (r *Reconciler) forget(name string) {
+	r.Prober.Forget(name)
+	r.kept.Delete(name)
+	if r.CRDs != nil {
+		r.CRDs.Forget(name)
+	}
+}
 
 // soon is when to look again at what this run has changed.
 const soon = 100 * time.Millisecond
 
-// hold puts the finalizer on a revision whose objects the controller applies.
-func (r *Reconciler) hold(ctx context.Context, s *scope) error {
+// finalizer puts the finalizer on a revision whose objects the controller applies.
+func (r *Reconciler) finalizer(ctx context.Context, s *scope) error {
 	if s.facts.held != "" {
 		return r.keepDependents(ctx, s.rev)
 	}
-	return r.keeper().Hold(ctx, s.rev, s.rev.Status.Inventory, s.pipeline)
+	return r.objects().EnsureFinalizer(ctx, s.rev, s.rev.Status.Inventory, s.pipeline)
 }
 
-func (r *Reconciler) keeper() outcome.Keeper {
-	return outcome.Keeper{Client: r.Client, Applier: r.Applier, Renderer: r.Renderer, Events: r.Events}
+func (r *Reconciler) objects() owned.Objects {
+	return owned.Objects{Client: r.Client, Applier: r.Applier, Renderer: r.Renderer, Events: r.Events}
 }
 
 // gather reads what the phases decide on.
@@ -160,9 +157,9 @@ func standing(all []v1.IstioRevision, rev *v1.IstioRevision, inactive bool) []v1
 	return out
 }
 
-// inactive tells whether an Istio owns the revision and asks for another one.
+// inactive reports whether an Istio owns the revision and asks for another one.
 func (r *Reconciler) inactive(ctx context.Context, s *scope) (bool, error) {
-	name := outcome.OwningIstio(s.rev)
+	name := owned.OwningIstio(s.rev)
 	s.istio = name
 	if name == "" {
 		return false, nil
@@ -193,67 +190,52 @@ func (r *Reconciler) inactive(ctx context.Context, s *scope) (bool, error) {
 
 // apply makes the objects as they should be.
 func (r *Reconciler) apply(ctx context.Context, s *scope) error {
-	if tag := s.tagOfTheName(); tag != nil && outcome.Older(tag, s.rev) {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists,
-			fmt.Errorf("an IstioRevisionTag with the name %s exists already; a revision and a tag cannot have the same name",
-				s.rev.Name))
-		s.facts.inventory, s.retry = r.keeper().Withdraw(ctx, s.rev, s.rev.Status.Inventory)
-		return nil
+	if tag := s.tagOfTheName(); tag != nil && owned.Older(tag, s.rev) {
+		var err error
+		s.facts.inventory, err = r.objects().Withdraw(ctx, s.rev, s.rev.Status.Inventory)
+		return errors.Join(status.Permanent(v1.ReasonNameAlreadyExists, fmt.Errorf(
+			"an IstioRevisionTag with the name %s exists already; a revision and a tag cannot have the same name",
+			s.rev.Name)), err)
 	}
-	if why := outcome.TagOfTheName(s.rev, s.all); why != "" {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists, errors.New(why))
-		return nil
+	if why := TagOfTheName(s.rev, s.all); why != "" {
+		return status.Permanent(v1.ReasonNameAlreadyExists, errors.New(why))
 	}
-	problem, err := outcome.NamespaceProblem(ctx, r.Client, s.rev.Spec.Namespace)
-	if err != nil || problem != nil {
-		s.facts.reconciled = problem
+	if err := owned.NamespaceProblem(ctx, r.Client, s.rev.Spec.Namespace); err != nil || s.pipeline {
 		return err
-	}
-	if s.pipeline {
-		return nil
 	}
 	objects, found := r.Renderer.Revision(s.rev, r.installed(ctx, s.rev))
 	if wrong := found.Err(); wrong != nil {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, wrong)
-		return nil
+		return status.Permanent(v1.ReasonReconcileError, wrong)
 	}
-	outcome.Warn(r.Events, s.rev, s.rev.Status.ObservedGeneration, found)
+	status.Warn(r.Events, s.rev, s.rev.Status.ObservedGeneration, found)
 	crds := r.crds(ctx, s)
-	request, err := r.shared(ctx, s, objects)
+	desired, err := r.shared(ctx, s, objects)
 	if err != nil {
 		return err
 	}
-	brought, err := r.keeper().Bring(ctx, s.rev, &s.rev.Status.Inventory, request)
-	if err != nil {
-		return err
+	applied, err := r.objects().Apply(ctx, s.rev, &s.rev.Status.Inventory, desired)
+	s.facts.inventory, s.changed = applied.Inventory, applied.Changed("Deployment")
+	var clash error
+	if s.clash != "" {
+		clash = status.Permanent(v1.ReasonNameAlreadyExists, errors.New(s.clash))
 	}
-	s.facts.inventory, s.facts.reconciled, s.retry = brought.Inventory, brought.Problem, brought.Retry
-	if brought.Problem == nil {
-		s.facts.reconciled = crds
-	}
-	if s.facts.reconciled == nil && s.clash != "" {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists, errors.New(s.clash))
-	}
-	s.changed = brought.Changed("Deployment")
-	return nil
+	return errors.Join(err, crds, clash)
 }
 
 // crds brings Istio's CRDs. What is wrong with one of them holds up nothing else: a control plane that runs has to
 // be repaired and upgraded all the same, and it can do without a kind that nobody uses.
-func (r *Reconciler) crds(ctx context.Context, s *scope) *outcome.Problem {
+func (r *Reconciler) crds(ctx context.Context, s *scope) error {
 	if r.CRDs == nil {
 		return nil
 	}
 	found, err := r.CRDs.ensure(ctx, s.rev)
 	s.facts.outdated = found.outdated
-	s.wake(found.again)
+	s.Wake(found.again)
 	if err == nil {
 		return nil
 	}
-	problem, retry := outcome.Refused(err)
-	if found.again == 0 {
-		s.retry = retry // the cache could not be read
-	}
+	problem := owned.Refused(err)
+	problem.Retry = problem.Retry && found.again == 0 // else it is known when to try again
 	return problem
 }
 
@@ -290,7 +272,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 		s.facts.ready = health.Istiod(r.deployment(ctx, s))
 	}
 	if len(s.facts.waiting) > 0 && s.facts.ready.Status == metav1.ConditionTrue {
-		s.wake(soon) // the tags of the values come now, and no event tells of our own status
+		s.Wake(soon) // the tags of the values come now, and no event tells of our own status
 	}
 	v, err := s.rev.Spec.Values.Map()
 	if err != nil {
@@ -319,7 +301,7 @@ func (r *Reconciler) deployment(ctx context.Context, s *scope) health.Deployment
 	name := "istiod" + revision.Suffix(s.rev.Name)
 	key := client.ObjectKey{Namespace: s.rev.Spec.Namespace, Name: name}
 	again, err := cluster.Find(ctx, r.Client, r.Live, key, d, s.pipeline)
-	s.wake(again)
+	s.Wake(again)
 	switch {
 	case apierrors.IsNotFound(err):
 		return health.Deployment{}
@@ -363,7 +345,7 @@ func ControlPlane(rev *v1.IstioRevision, version string, coexists bool) mesh.Con
 		Ref:     resource.Ref(v1.KindIstioRevision, rev.Name),
 		Version: version, Namespace: rev.Spec.Namespace, Values: valuesOf(rev), Coexists: coexists,
 	}
-	if owner := outcome.OwningIstio(rev); owner != "" {
+	if owner := owned.OwningIstio(rev); owner != "" {
 		c.Ref = resource.Ref(v1.KindIstio, owner)
 	}
 	return c
@@ -371,7 +353,7 @@ func ControlPlane(rev *v1.IstioRevision, version string, coexists bool) mesh.Con
 
 // use finds out who uses the revision.
 func (r *Reconciler) use(_ context.Context, s *scope) error {
-	if !r.Usage.Speaks() && s.rev.Status.Conditions.Get(v1.ConditionInUse) != nil {
+	if !r.Usage.Synced() && s.rev.Status.Conditions.Get(v1.ConditionInUse) != nil {
 		return nil // a controller that has just started has nothing to say against what was known before
 	}
 	use := r.Usage.Index().Revision(Info(s.rev, s.all), Tags(s.tags, s.all), NamedUsers)
@@ -382,9 +364,10 @@ func (r *Reconciler) use(_ context.Context, s *scope) error {
 // report writes the status, if it is another one, and tells about what has changed.
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.rev.DeepCopy()
-	s.rev.Status = status(r.Now(), s.rev, s.facts)
+	s.facts.reconciled = s.Problem()
+	s.rev.Status = nextStatus(r.Now(), s.rev, s.facts)
 	again, err := r.reporter.Report(ctx, r.Client, r.Events, r.Now(), before, s.rev)
-	s.wake(again)
+	s.Wake(again)
 	return err
 }
 

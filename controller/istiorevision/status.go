@@ -8,7 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/owned"
+	"github.com/lateen-io/lateen/controller/status"
 	"github.com/lateen-io/lateen/internal/prune"
 	"github.com/lateen-io/lateen/internal/usage"
 )
@@ -18,7 +19,7 @@ type facts struct {
 	// remote says that the control plane runs in another cluster.
 	remote bool
 	// reconciled is why the objects are not as they should be, or nil.
-	reconciled *outcome.Problem
+	reconciled *status.Problem
 	// waiting says which tags of the values are on another revision still.
 	waiting []string
 	// ready and dependencies are those conditions.
@@ -35,8 +36,8 @@ type facts struct {
 	held string
 }
 
-// status is what the status of a revision should be, of what it was and what has been learned.
-func status(now time.Time, rev *v1.IstioRevision, f facts) v1.IstioRevisionStatus {
+// nextStatus is what the status of a revision should be, of what it was and what has been learned.
+func nextStatus(now time.Time, rev *v1.IstioRevision, f facts) v1.IstioRevisionStatus {
 	s := *rev.Status.DeepCopy()
 	s.ObservedGeneration = rev.Generation
 	s.Type = v1.IstioRevisionLocal
@@ -46,14 +47,14 @@ func status(now time.Time, rev *v1.IstioRevision, f facts) v1.IstioRevisionStatu
 	if f.inventory != nil {
 		s.Inventory = f.inventory
 	}
-	if outcome.PipelineRendered(rev) {
+	if owned.PipelineRendered(rev) {
 		s.Inventory = nil
 	}
 	set := func(c v1.Condition) {
 		c.LastTransitionTime = metav1.NewTime(now)
 		s.Conditions = s.Conditions.Set(c)
 	}
-	reconciled := outcome.Reconciled(f.reconciled)
+	reconciled := status.Reconciled(f.reconciled)
 	if f.reconciled == nil && len(f.waiting) > 0 {
 		reconciled.Message = strings.Join(f.waiting, "; ")
 	}
@@ -65,9 +66,9 @@ func status(now time.Time, rev *v1.IstioRevision, f facts) v1.IstioRevisionStatu
 	}
 	problem := f.reconciled
 	if f.held != "" { // what is wrong besides is in Reconciled
-		problem = outcome.Permanent(v1.ReasonDeletionHeld, errors.New(f.held))
+		problem = status.Permanent(v1.ReasonDeletionHeld, errors.New(f.held))
 	}
-	s.Conditions = outcome.Stalled(s.Conditions, problem, now)
+	s.Conditions = status.Stalled(s.Conditions, problem, now)
 	s.State = s.Conditions.State(v1.IstioRevisionStateConditions)
 	moments(now, &s, f.inactive)
 	return s

@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/status"
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
@@ -131,7 +131,7 @@ func TestStatus(t *testing.T) {
 			reason: "What only a person can mend stalls; what has been applied stays known.",
 			was:    v1.IstioRevisionStatus{Inventory: inventory},
 			facts: with(func(f *facts) {
-				f.reconciled = outcome.Permanent(v1.ReasonReconcileError, errors.New("no namespace"))
+				f.reconciled = status.Permanent(v1.ReasonReconcileError, errors.New("no namespace"))
 			}),
 			want: v1.IstioRevisionStatus{
 				Type: v1.IstioRevisionLocal, State: v1.ReasonReconcileError, Inventory: inventory,
@@ -151,7 +151,7 @@ func TestStatus(t *testing.T) {
 		{
 			reason: "What may be gone the next time does not stall, but is no success either.",
 			facts: with(func(f *facts) {
-				f.reconciled, f.inventory = outcome.Temporary(v1.ReasonReconcileError, errors.New("timeout")), inventory
+				f.reconciled, f.inventory = status.Temporary(v1.ReasonReconcileError, errors.New("timeout")), inventory
 			}),
 			want: v1.IstioRevisionStatus{
 				Type: v1.IstioRevisionLocal, State: v1.ReasonReconcileError, Inventory: inventory,
@@ -171,12 +171,12 @@ func TestStatus(t *testing.T) {
 	} {
 		rev := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "a", Generation: 3}, Status: c.was}
 		c.want.ObservedGeneration = 3
-		got := status(now, rev, c.facts)
+		got := nextStatus(now, rev, c.facts)
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
 		}
 		rev.Status = got
-		if diff := cmp.Diff(got, status(now.Add(time.Minute), rev, c.facts)); diff != "" {
+		if diff := cmp.Diff(got, nextStatus(now.Add(time.Minute), rev, c.facts)); diff != "" {
 			t.Errorf("%s: the same facts gave another status later: -first +second:\n%s", c.reason, diff)
 		}
 	}

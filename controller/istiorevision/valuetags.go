@@ -11,7 +11,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/owned"
 	"github.com/lateen-io/lateen/controller/rendering"
 )
 
@@ -69,14 +69,14 @@ func carrier(claimants []claimant) string {
 
 // shared takes the objects of those tags out of what a revision should have that another revision of the same Istio
 // carries.
-func (r *Reconciler) shared(ctx context.Context, s *scope, objects rendering.Objects) (outcome.Request, error) {
-	request := outcome.Request{Objects: objects, Takes: func(holder client.Object) (bool, error) {
-		if other, ok := holder.(*v1.IstioRevision); ok && s.istio != "" && outcome.OwningIstio(other) == s.istio {
+func (r *Reconciler) shared(ctx context.Context, s *scope, objects rendering.Objects) (owned.Desired, error) {
+	request := owned.Desired{Objects: objects, Takes: func(holder client.Object) (bool, error) {
+		if other, ok := holder.(*v1.IstioRevision); ok && s.istio != "" && owned.OwningIstio(other) == s.istio {
 			return !s.facts.inactive, nil
 		}
-		return r.keeper().Precedes(ctx, s.rev, holder)
+		return r.objects().Precedes(ctx, s.rev, holder)
 	}}
-	tags := outcome.ValueTags(s.rev)
+	tags := ValueTags(s.rev)
 	if err := r.clashing(ctx, s, tags, &request); err != nil || len(tags) == 0 || s.istio == "" {
 		return request, err
 	}
@@ -114,9 +114,9 @@ func (r *Reconciler) shared(ctx context.Context, s *scope, objects rendering.Obj
 
 // clashing takes the objects of those tags out of what a revision should have that another resource brings, or whose
 // name another revision has, and notes why.
-func (r *Reconciler) clashing(ctx context.Context, s *scope, tags []string, request *outcome.Request) error {
+func (r *Reconciler) clashing(ctx context.Context, s *scope, tags []string, request *owned.Desired) error {
 	for _, tag := range tags {
-		why, err := r.keeper().TagClash(ctx, s.rev, tag, s.tags, s.all)
+		why, err := TagClash(r.precedes(ctx), s.rev, tag, s.tags, s.all)
 		if err != nil {
 			return err
 		}
@@ -135,7 +135,7 @@ func (r *Reconciler) clashing(ctx context.Context, s *scope, tags []string, requ
 // siblings are the revisions of the Istio, this one included.
 func (s *scope) siblings() []v1.IstioRevision {
 	return slices.DeleteFunc(slices.Clone(s.all), func(rev v1.IstioRevision) bool {
-		return outcome.OwningIstio(&rev) != s.istio
+		return owned.OwningIstio(&rev) != s.istio
 	})
 }
 
@@ -150,14 +150,14 @@ func (r *Reconciler) claimants(
 	var out []claimant
 	for i := range revisions {
 		rev := &revisions[i]
-		if !slices.Contains(outcome.ValueTags(rev), tag) {
+		if !slices.Contains(ValueTags(rev), tag) {
 			continue
 		}
 		out = append(out, claimant{
 			name: rev.Name, active: rev.Name == s.active, has: holder != nil && rev.UID == holder.UID,
-			lists: outcome.ListsTag(rev, tag),
+			lists: ListsTag(rev, tag),
 			ready: rev.Status.ObservedGeneration == rev.Generation && rev.Status.Conditions.IsTrue(v1.ConditionReady),
-			works: Works(rev) && rev.DeletionTimestamp == nil && !outcome.PipelineRendered(rev),
+			works: Works(rev) && rev.DeletionTimestamp == nil && !owned.PipelineRendered(rev),
 		})
 	}
 	return out, nil

@@ -19,7 +19,7 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/owned"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/values"
 )
@@ -70,7 +70,7 @@ func (r *Reconciler) ofCRD(ctx context.Context, o client.Object) []reconcile.Req
 
 // ofIstio are the revisions that an Istio owns: which of them is active may have changed.
 func (r *Reconciler) ofIstio(ctx context.Context, o client.Object) []reconcile.Request {
-	return r.where(func(rev *v1.IstioRevision) bool { return outcome.OwningIstio(rev) == o.GetName() })(ctx, o)
+	return r.where(func(rev *v1.IstioRevision) bool { return owned.OwningIstio(rev) == o.GetName() })(ctx, o)
 }
 
 // siblings are the revisions of the same Istio, of which another may have become inactive when one appears, and those
@@ -80,9 +80,9 @@ func (r *Reconciler) siblings(ctx context.Context, o client.Object) []reconcile.
 	if !ok {
 		return nil
 	}
-	owner, ambient := outcome.OwningIstio(rev), values.Ambient(valuesOf(rev))
+	owner, ambient := owned.OwningIstio(rev), values.Ambient(valuesOf(rev))
 	return r.where(func(other *v1.IstioRevision) bool {
-		return owner != "" && outcome.OwningIstio(other) == owner || ambient && values.Ambient(valuesOf(other))
+		return owner != "" && owned.OwningIstio(other) == owner || ambient && values.Ambient(valuesOf(other))
 	})(ctx, o)
 }
 
@@ -122,10 +122,10 @@ func (r *Reconciler) ofNames(ctx context.Context, o client.Object) []reconcile.R
 	if !ok {
 		return nil
 	}
-	tags := outcome.ValueTags(rev)
+	tags := ValueTags(rev)
 	return r.where(func(other *v1.IstioRevision) bool {
 		return other.Name != rev.Name && (slices.Contains(tags, other.Name) ||
-			slices.ContainsFunc(outcome.ValueTags(other), func(tag string) bool {
+			slices.ContainsFunc(ValueTags(other), func(tag string) bool {
 				return tag == rev.Name || slices.Contains(tags, tag)
 			}))
 	})(ctx, o)
@@ -146,7 +146,7 @@ func (r *Reconciler) ofTag(ctx context.Context, o client.Object) []reconcile.Req
 		out = append(out, cluster.Named(tag.Spec.TargetRef.Name)...)
 	}
 	return append(out, r.where(func(rev *v1.IstioRevision) bool {
-		return slices.Contains(outcome.ValueTags(rev), tag.Name)
+		return slices.Contains(ValueTags(rev), tag.Name)
 	})(ctx, o)...)
 }
 

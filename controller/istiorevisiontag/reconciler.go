@@ -19,8 +19,9 @@ import (
 	"github.com/lateen-io/lateen/controller/apply"
 	"github.com/lateen-io/lateen/controller/cluster"
 	"github.com/lateen-io/lateen/controller/istiorevision"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/owned"
 	"github.com/lateen-io/lateen/controller/rendering"
+	"github.com/lateen-io/lateen/controller/status"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/usage"
@@ -38,7 +39,7 @@ type Reconciler struct {
 	Events   events.EventRecorder
 	Now      func() time.Time
 
-	reporter outcome.Reporter
+	reporter status.Reporter
 }
 
 // scope is what one run knows.
@@ -47,10 +48,10 @@ type scope struct {
 	// target is the revision that spec asks for, and current the one that the tag's webhooks inject from; nil if there is
 	// none.
 	target, current *v1.IstioRevision
-	facts           facts
-	retry           error
-	// again is when to look again although nothing has happened; zero for never.
-	again time.Duration
+	// unresolved is why there is no target.
+	unresolved *status.Problem
+	facts      facts
+	status.Run
 }
 
 // Reconcile brings the cluster closer to what an IstioRevisionTag asks for.
@@ -60,15 +61,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if tag.DeletionTimestamp != nil {
-		return outcome.Ended(r.keeper().Finalize(ctx, tag, tag.Status.Inventory, r.Now()))
+		return status.Ended(r.objects().Finalize(ctx, tag, tag.Status.Inventory, r.Now()))
 	}
 	s := &scope{tag: tag}
-	for _, phase := range []func(context.Context, *scope) error{r.resolve, r.hold, r.apply, r.use, r.report} {
-		if err := phase(ctx, s); err != nil {
-			return outcome.Ended(err)
-		}
-	}
-	return outcome.Finished(s.retry, s.facts.reconciled, s.again)
+	return status.Do(ctx, &s.Run, s, r.resolve, r.finalizer, r.apply, r.use, r.report)
 }
 
 // resolve finds the revision that the tag asks for, and the one that it is on.
@@ -82,11 +78,11 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	if ref.Kind == v1.TargetIstio {
 		istio := &v1.Istio{}
 		if err := r.Client.Get(ctx, client.ObjectKey{Name: ref.Name}, istio); err != nil {
-			s.facts.reconciled = refNotFound(ref, "it does not exist")
+			s.unresolved = refNotFound(ref, "it does not exist")
 			return client.IgnoreNotFound(err)
 		}
 		if name, err = render.RevisionName(istio); err != nil {
-			s.facts.reconciled = refNotFound(ref, err.Error())
+			s.unresolved = refNotFound(ref, err.Error())
 			return nil
 		}
 	}
@@ -96,23 +92,23 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	switch {
 	case s.target == nil && ref.Kind == v1.TargetIstio:
 		// The Istio makes it, if it can, and says why if it cannot: that is nothing to mend in the tag.
-		s.facts.reconciled = refNotFound(ref, "its active revision "+name+" does not exist")
-		s.facts.reconciled.Permanent = false
+		s.unresolved = refNotFound(ref, "its active revision "+name+" does not exist")
+		s.unresolved.Permanent = false
 	case s.target == nil:
-		s.facts.reconciled = refNotFound(ref, "it does not exist")
-	case ref.Kind == v1.TargetIstio && outcome.OwningIstio(s.target) != ref.Name:
-		s.facts.reconciled = refNotFound(ref, "the IstioRevision "+name+" does not belong to it")
+		s.unresolved = refNotFound(ref, "it does not exist")
+	case ref.Kind == v1.TargetIstio && owned.OwningIstio(s.target) != ref.Name:
+		s.unresolved = refNotFound(ref, "the IstioRevision "+name+" does not belong to it")
 		s.target = nil
 	case render.Remote(s.target):
-		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, fmt.Errorf(
+		s.unresolved = status.Permanent(v1.ReasonReconcileError, fmt.Errorf(
 			"spec.targetRef: IstioRevision %s is a remote control plane; a tag can only point at one in the same cluster", name))
 		s.target = nil
 	}
 	return nil
 }
 
-func refNotFound(ref v1.IstioRevisionTagTarget, why string) *outcome.Problem {
-	return outcome.Permanent(v1.ReasonRefNotFound, fmt.Errorf("spec.targetRef: %s %s: %s", ref.Kind, ref.Name, why))
+func refNotFound(ref v1.IstioRevisionTagTarget, why string) *status.Problem {
+	return status.Permanent(v1.ReasonRefNotFound, fmt.Errorf("spec.targetRef: %s %s: %s", ref.Kind, ref.Name, why))
 }
 
 func (r *Reconciler) revision(ctx context.Context, name string) (*v1.IstioRevision, error) {
@@ -126,18 +122,18 @@ func (r *Reconciler) revision(ctx context.Context, name string) (*v1.IstioRevisi
 	return rev, nil
 }
 
-// pipeline tells whether a pipeline renders the webhooks of the tag: it says so itself, or its revision does.
+// pipeline reports whether a pipeline renders the webhooks of the tag: it says so itself, or its revision does.
 func (s *scope) pipeline() bool {
-	return outcome.PipelineRendered(s.tag) || s.target != nil && outcome.PipelineRendered(s.target)
+	return owned.PipelineRendered(s.tag) || s.target != nil && owned.PipelineRendered(s.target)
 }
 
-// hold puts the finalizer on a tag whose objects the controller applies.
-func (r *Reconciler) hold(ctx context.Context, s *scope) error {
-	return r.keeper().Hold(ctx, s.tag, s.tag.Status.Inventory, s.pipeline())
+// finalizer puts the finalizer on a tag whose objects the controller applies.
+func (r *Reconciler) finalizer(ctx context.Context, s *scope) error {
+	return r.objects().EnsureFinalizer(ctx, s.tag, s.tag.Status.Inventory, s.pipeline())
 }
 
-func (r *Reconciler) keeper() outcome.Keeper {
-	return outcome.Keeper{Client: r.Client, Applier: r.Applier, Renderer: r.Renderer, Events: r.Events}
+func (r *Reconciler) objects() owned.Objects {
+	return owned.Objects{Client: r.Client, Applier: r.Applier, Renderer: r.Renderer, Events: r.Events}
 }
 
 // apply makes the objects as they should be.
@@ -146,23 +142,22 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
-	if same != nil && !outcome.Older(s.tag, same) {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists, fmt.Errorf(
+	if same != nil && !owned.Older(s.tag, same) {
+		return r.yield(ctx, s, fmt.Errorf(
 			"an IstioRevision with the name %s exists already; a revision and a tag cannot have the same name", s.tag.Name))
-		s.facts.inventory, s.retry = r.keeper().Withdraw(ctx, s.tag, s.tag.Status.Inventory)
-		return nil
 	}
 	why, err := r.clash(ctx, s.tag)
 	if err != nil {
 		return err
 	}
 	if why != "" {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonNameAlreadyExists, errors.New(why))
-		s.facts.inventory, s.retry = r.keeper().Withdraw(ctx, s.tag, s.tag.Status.Inventory)
-		return nil
+		return r.yield(ctx, s, errors.New(why))
 	}
 	if s.target == nil {
 		s.facts.on = s.current
+		if s.unresolved != nil {
+			return s.unresolved
+		}
 		return nil
 	}
 	if s.pipeline() {
@@ -172,27 +167,23 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if s.stays() {
 		on, s.facts.waiting = s.current, s.target.Name
 	}
-	if s.facts.reconciled, err = outcome.NamespaceProblem(ctx, r.Client, on.Spec.Namespace); err != nil ||
-		s.facts.reconciled != nil {
+	if err := owned.NamespaceProblem(ctx, r.Client, on.Spec.Namespace); err != nil {
 		s.facts.on = s.current
 		return err
 	}
 	objects, found := r.Renderer.Tag(s.tag, on)
 	if wrong := found.Err(); wrong != nil {
-		s.facts.reconciled, s.facts.on = outcome.Permanent(v1.ReasonReconcileError, wrong), s.current
-		return nil
+		s.facts.on = s.current
+		return status.Permanent(v1.ReasonReconcileError, wrong)
 	}
-	brought, err := r.keeper().Bring(ctx, s.tag, &s.tag.Status.Inventory, outcome.Request{Objects: objects})
+	applied, err := r.objects().Apply(ctx, s.tag, &s.tag.Status.Inventory, owned.Desired{Objects: objects})
+	s.facts.inventory = applied.Inventory
 	if err != nil {
-		return err
-	}
-	s.facts.inventory, s.facts.reconciled, s.retry = brought.Inventory, brought.Problem, brought.Retry
-	if brought.Problem != nil {
-		if brought.Problem.Reason != v1.ReasonNameAlreadyExists {
+		if p, ok := errors.AsType[*status.Problem](err); ok && p.Reason != v1.ReasonNameAlreadyExists {
 			// Otherwise the webhooks of its name are another resource's.
 			s.facts.on = s.current
 		}
-		return nil
+		return err
 	}
 	s.facts.on = on
 	if s.current != nil && s.current.Name != on.Name {
@@ -202,16 +193,25 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	return nil
 }
 
+// yield takes the webhooks of a tag away whose name another resource has.
+func (r *Reconciler) yield(ctx context.Context, s *scope, why error) error {
+	var err error
+	s.facts.inventory, err = r.objects().Withdraw(ctx, s.tag, s.tag.Status.Inventory)
+	return errors.Join(status.Permanent(v1.ReasonNameAlreadyExists, why), err)
+}
+
 // clash says why the tag is another resource's, or "".
 func (r *Reconciler) clash(ctx context.Context, tag *v1.IstioRevisionTag) (string, error) {
 	var all v1.IstioRevisionList
 	if err := r.Client.List(ctx, &all); err != nil {
 		return "", err
 	}
-	return r.keeper().TagClash(ctx, tag, tag.Name, nil, all.Items)
+	return istiorevision.TagClash(func(o, holder client.Object) (bool, error) {
+		return r.objects().Precedes(ctx, o, holder)
+	}, tag, tag.Name, nil, all.Items)
 }
 
-// stays tells whether the tag has to stay on its revision for now: that one works, and the other one does not yet.
+// stays reports whether the tag has to stay on its revision for now: that one works, and the other one does not yet.
 func (s *scope) stays() bool {
 	return s.current != nil && s.current.Name != s.target.Name && s.current.DeletionTimestamp == nil &&
 		istiorevision.Works(s.current) && !ready(s.target)
@@ -235,8 +235,7 @@ func (r *Reconciler) watch(ctx context.Context, s *scope) error {
 		return c.Labels[manifest.LabelRevision] != ""
 	})
 	if i < 0 {
-		s.facts.reconciled = outcome.Permanent(v1.ReasonReconcileError, errNotApplied)
-		return nil
+		return status.Permanent(v1.ReasonReconcileError, errNotApplied)
 	}
 	on, err := r.revision(ctx, list.Items[i].Labels[manifest.LabelRevision])
 	if s.facts.on = on; on != nil && on.Name != s.target.Name {
@@ -247,7 +246,7 @@ func (r *Reconciler) watch(ctx context.Context, s *scope) error {
 
 // use finds out who uses the tag.
 func (r *Reconciler) use(_ context.Context, s *scope) error {
-	if !r.Usage.Speaks() && s.tag.Status.Conditions.Get(v1.ConditionInUse) != nil {
+	if !r.Usage.Synced() && s.tag.Status.Conditions.Get(v1.ConditionInUse) != nil {
 		return nil // a controller that has just started has nothing to say against what was known before
 	}
 	var info usage.RevisionInfo
@@ -262,8 +261,9 @@ func (r *Reconciler) use(_ context.Context, s *scope) error {
 // report writes the status, if it is another one, and tells about what has changed.
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	before := s.tag.DeepCopy()
-	s.tag.Status = status(r.Now(), s.tag, s.facts, s.pipeline())
+	s.facts.reconciled = s.Problem()
+	s.tag.Status = nextStatus(r.Now(), s.tag, s.facts, s.pipeline())
 	again, err := r.reporter.Report(ctx, r.Client, r.Events, r.Now(), before, s.tag)
-	s.again = again
+	s.Wake(again)
 	return err
 }

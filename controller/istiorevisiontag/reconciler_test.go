@@ -44,7 +44,7 @@ func TestBeforeItsTarget(t *testing.T) {
 		if err := r.resolve(t.Context(), run); err != nil {
 			t.Fatalf("%s %v", c.reason, err)
 		}
-		p := run.facts.reconciled
+		p := run.unresolved
 		if p == nil || p.Reason != v1.ReasonRefNotFound || p.Err.Error() != c.message || p.Permanent != c.permanent {
 			t.Errorf("%s The problem is %+v, want %s", c.reason, p, c.message)
 		}

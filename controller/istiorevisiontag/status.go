@@ -8,14 +8,14 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/istiorevision"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/status"
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
 // facts are what a run has learned.
 type facts struct {
 	// reconciled is why the objects are not as they should be, or nil.
-	reconciled *outcome.Problem
+	reconciled *status.Problem
 	// on is the revision that the webhooks inject from; nil if there are none.
 	on *v1.IstioRevision
 	// waiting is the revision that the tag moves to as soon as it is ready; "" if it is there.
@@ -26,8 +26,8 @@ type facts struct {
 	inventory v1.Inventory
 }
 
-// status is what the status of a tag should be, of what it was and what has been learned.
-func status(now time.Time, tag *v1.IstioRevisionTag, f facts, pipeline bool) v1.IstioRevisionTagStatus {
+// nextStatus is what the status of a tag should be, of what it was and what has been learned.
+func nextStatus(now time.Time, tag *v1.IstioRevisionTag, f facts, pipeline bool) v1.IstioRevisionTagStatus {
 	s := *tag.Status.DeepCopy()
 	s.ObservedGeneration = tag.Generation
 	if f.inventory != nil {
@@ -44,7 +44,7 @@ func status(now time.Time, tag *v1.IstioRevisionTag, f facts, pipeline bool) v1.
 		c.LastTransitionTime = metav1.NewTime(now)
 		s.Conditions = s.Conditions.Set(c)
 	}
-	reconciled := outcome.Reconciled(f.reconciled)
+	reconciled := status.Reconciled(f.reconciled)
 	if f.reconciled == nil && f.waiting != "" {
 		reconciled.Message = fmt.Sprintf("stays on IstioRevision %s until %s is ready", s.IstioRevision, f.waiting)
 	}
@@ -52,7 +52,7 @@ func status(now time.Time, tag *v1.IstioRevisionTag, f facts, pipeline bool) v1.
 	if f.use != nil {
 		set(istiorevision.InUse(*f.use))
 	}
-	s.Conditions = outcome.Stalled(s.Conditions, f.reconciled, now)
+	s.Conditions = status.Stalled(s.Conditions, f.reconciled, now)
 	s.State = s.Conditions.State(v1.IstioRevisionTagStateConditions)
 	return s
 }

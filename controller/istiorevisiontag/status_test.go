@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/status"
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
@@ -66,7 +66,7 @@ func TestStatus(t *testing.T) {
 		{
 			reason: "A target that is gone does not take the webhooks with it.",
 			was:    v1.IstioRevisionTagStatus{IstioRevision: "r", Inventory: inventory},
-			facts:  facts{on: rev, reconciled: outcome.Permanent(v1.ReasonRefNotFound, errors.New("no target"))},
+			facts:  facts{on: rev, reconciled: status.Permanent(v1.ReasonRefNotFound, errors.New("no target"))},
 			want: v1.IstioRevisionTagStatus{
 				State: v1.ReasonRefNotFound, IstioRevision: "r", IstiodNamespace: "istio-system", Inventory: inventory,
 				Conditions: v1.Conditions{
@@ -87,12 +87,12 @@ func TestStatus(t *testing.T) {
 	} {
 		tag := &v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "t", Generation: 4}, Status: c.was}
 		c.want.ObservedGeneration = 4
-		got := status(now, tag, c.facts, c.pipeline)
+		got := nextStatus(now, tag, c.facts, c.pipeline)
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
 		}
 		tag.Status = got
-		if diff := cmp.Diff(got, status(now.Add(time.Minute), tag, c.facts, c.pipeline)); diff != "" {
+		if diff := cmp.Diff(got, nextStatus(now.Add(time.Minute), tag, c.facts, c.pipeline)); diff != "" {
 			t.Errorf("%s: the same facts gave another status later: -first +second:\n%s", c.reason, diff)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/cluster"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/istiorevision"
 	"github.com/lateen-io/lateen/internal/manifest"
 )
 
@@ -49,7 +49,7 @@ func (r *Reconciler) ofIstio(ctx context.Context, o client.Object) []reconcile.R
 func (r *Reconciler) ofRevision(ctx context.Context, o client.Object) []reconcile.Request {
 	var names []string
 	if rev, ok := o.(*v1.IstioRevision); ok {
-		names = outcome.ValueTags(rev)
+		names = istiorevision.ValueTags(rev)
 	}
 	return r.where(ctx, func(t *v1.IstioRevisionTag) bool {
 		return t.Name == o.GetName() || t.Status.IstioRevision == o.GetName() || t.Spec.TargetRef.Name == o.GetName() ||

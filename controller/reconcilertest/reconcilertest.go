@@ -177,8 +177,8 @@ func (w *World) Writes() []string {
 // applied is an event about objects that were changed. Which they are the writes say.
 var applied = regexp.MustCompile(`(Applied \d+ objects changed): .*`)
 
-// told are the events since the last call.
-func (w *World) told() []string {
+// notified are the events since the last call.
+func (w *World) notified() []string {
 	var out []string
 	for len(w.Events.Events) > 0 {
 		out = append(out, applied.ReplaceAllString(<-w.Events.Events, "$1"))
@@ -228,7 +228,7 @@ func (w *World) Run(r reconcile.Reconciler, o client.Object, steps []Step) {
 		}
 		w.Fail = s.Fail
 		result, err := r.Reconcile(w.t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
-		got := Step{Reason: s.Reason, Writes: w.Writes(), Events: w.told(), Again: result.RequeueAfter}
+		got := Step{Reason: s.Reason, Writes: w.Writes(), Events: w.notified(), Again: result.RequeueAfter}
 		if err != nil {
 			got.Err = err.Error()
 		}

@@ -73,7 +73,7 @@ func (a applier) bring(objects ...*unstructured.Unstructured) (controller.Result
 		Note: func(v1.Inventory) error { return nil },
 	}
 	set.Previous = set.Inventory()
-	return a.applier.Bring(a.t.Context(), set)
+	return a.applier.Apply(a.t.Context(), set)
 }
 
 // live is what the server has of an object.

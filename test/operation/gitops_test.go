@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	kstatus "github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/ext"
@@ -24,7 +24,7 @@ import (
 
 	"github.com/lateen-io/lateen"
 	v1 "github.com/lateen-io/lateen/api/v1"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/status"
 	"github.com/lateen-io/lateen/internal/health"
 )
 
@@ -67,8 +67,8 @@ func object(kind string, observed int64, all ...v1.Condition) *unstructured.Unst
 }
 
 // stalled are the conditions Reconciled and Stalled of a permanent problem, beside others.
-func stalled(p *outcome.Problem, others ...v1.Condition) []v1.Condition {
-	return append(others, outcome.Reconciled(p), outcome.Stalled(nil, p, time.Now())[0])
+func stalled(p *status.Problem, others ...v1.Condition) []v1.Condition {
+	return append(others, status.Reconciled(p), status.Stalled(nil, p, time.Now())[0])
 }
 
 // TestHealth is what Argo CD, Flux and generic tools say of the statuses that the controller writes.
@@ -76,13 +76,13 @@ func TestHealth(t *testing.T) {
 	up := health.Istiod(health.Deployment{Found: true, Desired: 1, Total: 1, Updated: 1, Ready: 1})
 	down := health.Istiod(health.Deployment{Found: true, Desired: 1, Total: 1, Updated: 1})
 	plugin := health.CNI(health.DaemonSet{Found: true, Scheduled: 1, Ready: 1})
-	reconciled, independent := outcome.Reconciled(nil), health.Dependencies(false, health.IstioCNI{})
+	reconciled, independent := status.Reconciled(nil), health.Dependencies(false, health.IstioCNI{})
 	unused := v1.Condition{
 		Type: v1.ConditionInUse, Status: metav1.ConditionFalse, Reason: v1.ReasonNotReferencedByAnything,
 	}
 	unseen := v1.Condition{Type: v1.ConditionInUse, Status: metav1.ConditionUnknown, Reason: v1.ReasonUsageCheckFailed}
-	invalid := outcome.Permanent(v1.ReasonReconcileError, errors.New("spec.version: Istio v9.9.9 is not bundled"))
-	refused := outcome.Temporary(v1.ReasonReconcileError, errors.New("Deployment istio-system/istiod: connection refused"))
+	invalid := status.Permanent(v1.ReasonReconcileError, errors.New("spec.version: Istio v9.9.9 is not bundled"))
+	refused := status.Temporary(v1.ReasonReconcileError, errors.New("Deployment istio-system/istiod: connection refused"))
 
 	cases := map[string]struct {
 		reason string
@@ -117,7 +117,7 @@ func TestHealth(t *testing.T) {
 		},
 		"an Istio that could not be applied": {
 			"the next try may work; kstatus knows Ready only, and that is about istiod, which still runs",
-			object(v1.KindIstio, 2, outcome.Reconciled(refused), up, independent),
+			object(v1.KindIstio, 2, status.Reconciled(refused), up, independent),
 			verdicts{"Progressing", "InProgress", "Current"},
 		},
 		"an Istio without the CNI that it needs": {
@@ -144,7 +144,7 @@ func TestHealth(t *testing.T) {
 		},
 		"a revision with the name of a tag": {
 			"one of them has to go", object(v1.KindIstioRevision, 2,
-				stalled(outcome.Permanent(v1.ReasonNameAlreadyExists, errors.New("taken")), down, independent)...),
+				stalled(status.Permanent(v1.ReasonNameAlreadyExists, errors.New("taken")), down, independent)...),
 			broken,
 		},
 		"a tag that nothing uses": {
@@ -157,10 +157,10 @@ func TestHealth(t *testing.T) {
 		"a tag without a target": {
 			"somebody has to create it, or change the tag",
 			object(v1.KindIstioRevisionTag, 2,
-				stalled(outcome.Permanent(v1.ReasonRefNotFound, errors.New("it does not exist")), unused)...), broken,
+				stalled(status.Permanent(v1.ReasonRefNotFound, errors.New("it does not exist")), unused)...), broken,
 		},
 		"a tag that could not be applied": {
-			"kstatus finds nothing that it knows", object(v1.KindIstioRevisionTag, 2, outcome.Reconciled(refused), unused),
+			"kstatus finds nothing that it knows", object(v1.KindIstioRevisionTag, 2, status.Reconciled(refused), unused),
 			verdicts{"Progressing", "InProgress", "Current"},
 		},
 		"a CNI plugin": {"all is well", object(v1.KindIstioCNI, 2, reconciled, plugin), well},
@@ -170,7 +170,7 @@ func TestHealth(t *testing.T) {
 		},
 		"a CNI plugin in a namespace that is missing": {
 			"somebody has to create it",
-			object(v1.KindIstioCNI, 2, stalled(outcome.Permanent(v1.ReasonReconcileError,
+			object(v1.KindIstioCNI, 2, stalled(status.Permanent(v1.ReasonReconcileError,
 				errors.New(`namespace "istio-cni" doesn't exist`)), health.CNI(health.DaemonSet{}))...),
 			broken,
 		},
@@ -193,7 +193,7 @@ func bare(o *unstructured.Unstructured) *unstructured.Unstructured {
 // TestHealthMessage is what people read in Argo CD.
 func TestHealthMessage(t *testing.T) {
 	up := health.Istiod(health.Deployment{Found: true, Desired: 1, Total: 1, Updated: 1, Ready: 1})
-	reconciled := outcome.Reconciled(nil)
+	reconciled := status.Reconciled(nil)
 	for _, c := range []struct {
 		reason string
 		object *unstructured.Unstructured
@@ -209,7 +209,7 @@ func TestHealthMessage(t *testing.T) {
 		{
 			"What a person has to mend is said.",
 			object(v1.KindIstio, 2,
-				stalled(outcome.Permanent(v1.ReasonReconcileError,
+				stalled(status.Permanent(v1.ReasonReconcileError,
 					errors.New(`namespace "istio-system" doesn't exist`)), up)...),
 			`ReconcileError: namespace "istio-system" doesn't exist`,
 		},
@@ -223,7 +223,7 @@ func TestHealthMessage(t *testing.T) {
 // judge gives the verdicts of all tools.
 func judge(t *testing.T, o *unstructured.Unstructured) verdicts {
 	t.Helper()
-	generic, err := status.Compute(o)
+	generic, err := kstatus.Compute(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,21 +340,21 @@ func flux(t *testing.T, o *unstructured.Unstructured) string {
 	}
 	if observed, ok, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration"); ok &&
 		observed != o.GetGeneration() {
-		return string(status.InProgressStatus)
+		return string(kstatus.InProgressStatus)
 	}
 	for _, step := range []struct {
 		expression string
-		then       status.Status
-	}{{c.InProgress, status.InProgressStatus}, {c.Failed, status.FailedStatus}, {c.Current, status.CurrentStatus}} {
+		then       kstatus.Status
+	}{{c.InProgress, kstatus.InProgressStatus}, {c.Failed, kstatus.FailedStatus}, {c.Current, kstatus.CurrentStatus}} {
 		holds, err := evaluate(t, step.expression, o.Object)
 		if err != nil {
-			return string(status.UnknownStatus)
+			return string(kstatus.UnknownStatus)
 		}
 		if holds {
 			return string(step.then)
 		}
 	}
-	return string(status.InProgressStatus)
+	return string(kstatus.InProgressStatus)
 }
 
 func evaluate(t *testing.T, expression string, object map[string]any) (bool, error) {

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/cmd/lateen/show"
 	"github.com/lateen-io/lateen/controller/istiorevision"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/owned"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/usage"
@@ -49,7 +49,7 @@ func (f found) allRevisions() []show.Revision {
 		rev := &f.revisions[i]
 		r := get(rev.Name)
 		r.RevisionInfo = istiorevision.Info(rev, f.revisions)
-		r.Version, r.Istio = string(rev.Spec.Version), outcome.OwningIstio(rev)
+		r.Version, r.Istio = string(rev.Spec.Version), owned.OwningIstio(rev)
 		spec, err := rev.Spec.Values.Map()
 		r.External = err != nil || values.External(spec)
 	}

@@ -25,7 +25,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/apply"
-	"github.com/lateen-io/lateen/controller/outcome"
+	"github.com/lateen-io/lateen/controller/owned"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/render"
 )
@@ -132,7 +132,7 @@ func (r *Revision) resources(ctx context.Context, config *rest.Config) (others b
 	for i := range istios.Items {
 		istio := &istios.Items[i]
 		if active, err := render.RevisionName(istio); err == nil && active == r.Name &&
-			(r.own == nil || outcome.OwningIstio(r.own) == istio.Name) {
+			(r.own == nil || owned.OwningIstio(r.own) == istio.Name) {
 			r.active = istio.Name
 		}
 	}
@@ -202,9 +202,9 @@ func (r *Revision) Refused() error {
 		return fmt.Errorf("nothing is removed: %s is the active revision of Istio %s, which would be without a "+
 			"control plane. Change spec.version of "+
 			"the Istio first; to remove the control plane, delete the Istio", r.Name, r.active)
-	case r.own != nil && !outcome.PipelineRendered(r.own):
+	case r.own != nil && !owned.PipelineRendered(r.own):
 		owner := "kubectl delete istiorevision " + r.Name
-		if istio := outcome.OwningIstio(r.own); istio != "" {
+		if istio := owned.OwningIstio(r.own); istio != "" {
 			owner = fmt.Sprintf("it goes when nothing uses it and the grace period of Istio %s is over; at once with "+
 				"kubectl delete istiorevision %s", istio, r.Name)
 		}

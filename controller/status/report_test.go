@@ -1,4 +1,4 @@
-package outcome
+package status
 
 import (
 	"context"
@@ -20,8 +20,8 @@ import (
 
 var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
-// told are the events of a recorder so far.
-func told(recorder *events.FakeRecorder) []string {
+// notified are the events of a recorder so far.
+func notified(recorder *events.FakeRecorder) []string {
 	var out []string
 	for {
 		select {
@@ -116,7 +116,7 @@ func TestEvents(t *testing.T) {
 		before.Status.Conditions, after.Status.Conditions = c.before, c.after
 		recorder := events.NewFakeRecorder(10)
 		(&Reporter{}).notify(recorder, noon, before, after)
-		if diff := cmp.Diff(c.want, told(recorder)); diff != "" {
+		if diff := cmp.Diff(c.want, notified(recorder)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
 		}
 	}
@@ -161,7 +161,7 @@ func TestWarnings(t *testing.T) {
 			recorder := events.NewFakeRecorder(10)
 			before, after := resource(step.before), resource(step.after)
 			again := r.notify(recorder, at(step.now), before, after)
-			if diff := cmp.Diff(step.want, told(recorder)); diff != "" || again != step.again {
+			if diff := cmp.Diff(step.want, notified(recorder)); diff != "" || again != step.again {
 				t.Errorf("%T: %s: again after %s, want %s; events, -want +got:\n%s", after, step.reason, again,
 					step.again, diff)
 			}
@@ -186,7 +186,7 @@ func TestReport(t *testing.T) {
 	if _, err := (&Reporter{}).Report(t.Context(), c, recorder, noon, before, after); err == nil {
 		t.Error("somebody else has changed the resource, and the report says nothing of it")
 	}
-	if got := told(recorder); got != nil {
+	if got := notified(recorder); got != nil {
 		t.Errorf("told of a status that was not written: %v", got)
 	}
 	if err := c.Get(context.Background(), client.ObjectKey{Name: "a"}, before); err != nil {
@@ -196,7 +196,7 @@ func TestReport(t *testing.T) {
 	if _, err := (&Reporter{}).Report(t.Context(), c, recorder, noon, before, after); err != nil {
 		t.Fatal(errors.Join(err, errors.New("the status can be written")))
 	}
-	if diff := cmp.Diff([]string{"Normal RefNotFound x"}, told(recorder)); diff != "" {
+	if diff := cmp.Diff([]string{"Normal RefNotFound x"}, notified(recorder)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -1,4 +1,4 @@
-package outcome
+package istiorevision
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/owned"
 	"github.com/lateen-io/lateen/internal/values"
 )
 
@@ -29,20 +30,23 @@ func ListsTag(rev *v1.IstioRevision, tag string) bool {
 	})
 }
 
+// Precedes reports whether a resource may take what another one has.
+type Precedes func(o, holder client.Object) (bool, error)
+
 // TagClash says why a resource may not bring a revision tag, or "": a revision of the cluster has the name, or a
 // resource with precedence brings the tag. Wherever the two control planes are, both would inject what has the tag's
 // label, and the objects need not have one name: it has the namespace in it. o is an IstioRevisionTag, or a revision
 // whose values have the tag.
 //
 // A revision that has come after the tag does not take its name; see TagOfTheName.
-func (k Keeper) TagClash(ctx context.Context, o client.Object, tag string, tags []v1.IstioRevisionTag,
-	revisions []v1.IstioRevision,
+func TagClash(
+	precedes Precedes, o client.Object, tag string, tags []v1.IstioRevisionTag, revisions []v1.IstioRevision,
 ) (string, error) {
 	if own, ok := o.(*v1.IstioRevision); ok && nameIsTaken(own, tag, revisions) {
 		return values.TagOfRevision(tag, "rename the tag"), nil
 	}
 	for _, holder := range tagHolders(o, tag, tags, revisions) {
-		takes, err := k.Precedes(ctx, o, holder)
+		takes, err := precedes(o, holder)
 		if err != nil {
 			return "", err
 		}
@@ -57,7 +61,7 @@ func (k Keeper) TagClash(ctx context.Context, o client.Object, tag string, tags 
 func nameIsTaken(by *v1.IstioRevision, tag string, revisions []v1.IstioRevision) bool {
 	return slices.ContainsFunc(revisions, func(named v1.IstioRevision) bool {
 		return named.Name == tag && named.DeletionTimestamp == nil &&
-			(len(named.Status.Inventory) > 0 || PipelineRendered(&named) || !ListsTag(by, tag))
+			(len(named.Status.Inventory) > 0 || owned.PipelineRendered(&named) || !ListsTag(by, tag))
 	})
 }
 
@@ -85,8 +89,8 @@ func tagSource(o client.Object) string {
 	switch {
 	case !ok:
 		return v1.KindIstioRevisionTag + "/" + o.GetName()
-	case OwningIstio(rev) != "":
-		return "spec.values.revisionTags of " + v1.KindIstio + "/" + OwningIstio(rev)
+	case owned.OwningIstio(rev) != "":
+		return "spec.values.revisionTags of " + v1.KindIstio + "/" + owned.OwningIstio(rev)
 	}
 	return "spec.values.revisionTags of " + v1.KindIstioRevision + "/" + rev.Name
 }
@@ -106,4 +110,9 @@ func TagOfTheName(rev *v1.IstioRevision, revisions []v1.IstioRevision) string {
 		}
 	}
 	return ""
+}
+
+// precedes is the rule of the cluster: the older resource has what both want.
+func (r *Reconciler) precedes(ctx context.Context) Precedes {
+	return func(o, holder client.Object) (bool, error) { return r.objects().Precedes(ctx, o, holder) }
 }

@@ -1,4 +1,4 @@
-package outcome
+package istiorevision
 
 import (
 	"errors"
@@ -13,7 +13,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/owned"
 )
+
+var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
 // aged is the metadata of a resource that was created some seconds after noon.
 func aged(name string, seconds int) metav1.ObjectMeta {
@@ -135,10 +138,10 @@ func TestTagClash(t *testing.T) {
 		if err := errors.Join(v1.AddToScheme(scheme)); err != nil {
 			t.Fatal(err)
 		}
-		k := Keeper{Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(
+		k := owned.Objects{Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(
 			&v1.Istio{ObjectMeta: aged("old", 10)}, &v1.Istio{ObjectMeta: aged("young", 100)},
 			&v1.Istio{ObjectMeta: aged("stable", 100)}).Build()}
-		got, err := k.TagClash(t.Context(), c.o, "stable", c.tags, c.revisions)
+		got, err := TagClash(func(o, holder client.Object) (bool, error) { return k.Precedes(t.Context(), o, holder) }, c.o, "stable", c.tags, c.revisions)
 		if err != nil {
 			t.Fatal(err)
 		}

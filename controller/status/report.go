@@ -1,4 +1,4 @@
-package outcome
+package status
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -42,7 +43,7 @@ func (r *Reporter) Read(ctx context.Context, cache, live client.Reader, name str
 	err := cache.Get(ctx, key, o)
 	last, known := r.written.Load(name)
 	if apierrors.IsNotFound(err) {
-		r.written.Delete(name)
+		r.forget(name)
 	}
 	if err != nil || !known {
 		return err
@@ -54,7 +55,18 @@ func (r *Reporter) Read(ctx context.Context, cache, live client.Reader, name str
 	return nil
 }
 
-// behind tells whether a resource version is of before another one. What cannot be compared is not.
+// forget drops what is known about a resource that is gone.
+func (r *Reporter) forget(name string) {
+	r.written.Delete(name)
+	r.warned.Range(func(key, _ any) bool {
+		if of, ok := key.(warning); ok && of.name == name {
+			r.warned.Delete(key)
+		}
+		return true
+	})
+}
+
+// behind reports whether a resource version is of before another one. What cannot be compared is not.
 func behind(version, other string) bool {
 	order, err := resourceversion.CompareResourceVersion(version, other)
 	return err == nil && order < 0
@@ -157,6 +169,14 @@ type observed struct {
 	conditions v1.Conditions
 }
 
+// kindOf is the kind of a resource of Lateen's, or "".
+func kindOf(o runtime.Object) string {
+	if o, ok := o.(client.Object); ok {
+		return statusOf(o).kind
+	}
+	return ""
+}
+
 func statusOf(o client.Object) observed {
 	switch o := o.(type) {
 	case *v1.Istio:
@@ -169,12 +189,4 @@ func statusOf(o client.Object) observed {
 		return observed{v1.KindIstioCNI, o.Status.ObservedGeneration, o.Status.Conditions}
 	}
 	return observed{}
-}
-
-// Sooner is the shorter of two times to wait, of which zero means never.
-func Sooner(a, b time.Duration) time.Duration {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
 }

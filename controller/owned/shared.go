@@ -1,4 +1,4 @@
-package outcome
+package owned
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 // handOver keeps what other revisions rely on when the resource that brought it lets go of it: they become its owners,
 // none of them its controller, so that it goes with the last of them and the next one that brings it can have it. It
 // gives the objects that are left to delete.
-func (k Keeper) handOver(ctx context.Context, o client.Object, going v1.Inventory) (v1.Inventory, error) {
+func (k Objects) handOver(ctx context.Context, o client.Object, going v1.Inventory) (v1.Inventory, error) {
 	var list v1.IstioRevisionList
 	if err := k.Client.List(ctx, &list); err != nil {
 		return going, err
@@ -47,7 +47,7 @@ func (k Keeper) handOver(ctx context.Context, o client.Object, going v1.Inventor
 }
 
 // sharedOf are the objects that others may rely on: those of the inventory, and what a revision has inherited itself.
-func (k Keeper) sharedOf(o client.Object, going v1.Inventory) v1.Inventory {
+func (k Objects) sharedOf(o client.Object, going v1.Inventory) v1.Inventory {
 	var out v1.Inventory
 	for _, ref := range going {
 		if render.Shared(ref.Kind, ref.Name) {
@@ -71,7 +71,7 @@ func heirs(o client.Object, namespace string, all []v1.IstioRevision) []v1.Istio
 }
 
 // bequeath makes revisions the owners of an object in place of the one that is going.
-func (k Keeper) bequeath(ctx context.Context, from client.Object, ref v1.ObjectReference,
+func (k Objects) bequeath(ctx context.Context, from client.Object, ref v1.ObjectReference,
 	heirs []v1.IstioRevision,
 ) error {
 	have := &metav1.PartialObjectMetadata{}

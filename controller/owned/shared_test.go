@@ -1,10 +1,11 @@
-package outcome
+package owned
 
 import (
 	"context"
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -206,7 +207,7 @@ func TestHandOver(t *testing.T) {
 			builder = builder.WithObjects(c.have.DeepCopy())
 		}
 		recorder := events.NewFakeRecorder(10)
-		k := Keeper{Client: builder.Build(), Events: recorder}
+		k := Objects{Client: builder.Build(), Events: recorder}
 		left, err := k.handOver(t.Context(), c.from, slices.Clone(c.going))
 		if !errors.Is(err, c.err) {
 			t.Errorf("%s error is %v, want %v", c.reason, err, c.err)
@@ -214,7 +215,7 @@ func TestHandOver(t *testing.T) {
 		if diff := cmp.Diff(c.left, left); diff != "" {
 			t.Errorf("%s left to delete: -want +got:\n%s", c.reason, diff)
 		}
-		if diff := cmp.Diff(c.events, told(recorder)); diff != "" {
+		if diff := cmp.Diff(c.events, notified(recorder)); diff != "" {
 			t.Errorf("%s events: -want +got:\n%s", c.reason, diff)
 		}
 		var after corev1.ServiceAccount
@@ -224,6 +225,21 @@ func TestHandOver(t *testing.T) {
 		}
 		if diff := cmp.Diff(c.owners, after.OwnerReferences); diff != "" {
 			t.Errorf("%s owners: -want +got:\n%s", c.reason, diff)
+		}
+	}
+}
+
+var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+
+// notified are the events of a recorder so far.
+func notified(recorder *events.FakeRecorder) []string {
+	var out []string
+	for {
+		select {
+		case e := <-recorder.Events:
+			out = append(out, e)
+		default:
+			return out
 		}
 	}
 }
