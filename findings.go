@@ -1,10 +1,6 @@
 package lateen
 
-import (
-	"errors"
-
-	"github.com/lateen-io/lateen/internal/finding"
-)
+import "github.com/lateen-io/lateen/internal/finding"
 
 // Severity is how much a Finding matters.
 type Severity string
@@ -21,6 +17,7 @@ const (
 
 // Finding is one thing that was found about a resource.
 type Finding struct {
+	// Severity is how much it matters.
 	Severity Severity
 	// Message is a sentence for a person. If it is about a field, it usually begins with the field's path.
 	Message string
@@ -31,10 +28,13 @@ type Finding struct {
 	Field string
 	// Current is what the field says, and Suggestion what was probably meant; nil if that is not known.
 	Current, Suggestion any
-	// File is the path of the file that the resource came from, by the annotations of kpt and kustomize on it, and Index
-	// its place among the documents of the file.
-	File  string
+	// File is the path of the file that the resource came from, by the annotations of kpt and kustomize on it.
+	File string
+	// Index is its place among the documents of the file.
 	Index int
+	// Err is the error that the finding tells of, where a program may want to tell it apart: an *UnknownVersionError, a
+	// *ChartsError, or one that is ErrNoBundledCharts. It is nil for what is wrong with the resource itself.
+	Err error
 }
 
 // String is the finding in one line: where, which resource, what.
@@ -51,25 +51,8 @@ func public(list finding.List) []Finding {
 		out = append(out, Finding{
 			Severity: Severity(f.Severity), Message: f.Message, Field: f.Field, Current: f.Current, Suggestion: f.Suggestion,
 			APIVersion: f.Ref.APIVersion, Kind: f.Ref.Kind, Namespace: f.Ref.Namespace, Name: f.Ref.Name,
-			File: f.File, Index: f.Index,
+			File: f.File, Index: f.Index, Err: cause(f.Err),
 		})
 	}
 	return out
-}
-
-// Error says why resources could not be rendered.
-type Error struct {
-	// Findings are all that there are; at least one is an error.
-	Findings []Finding
-}
-
-// Error gives the errors, one a line.
-func (e *Error) Error() string {
-	var all []error
-	for _, f := range e.Findings {
-		if f.Severity == SeverityError {
-			all = append(all, errors.New(f.String()))
-		}
-	}
-	return errors.Join(all...).Error()
 }

@@ -3,16 +3,32 @@
 //
 //	result, err := lateen.Render(resources, lateen.Options{})
 //
-// It needs no cluster, no network and no files besides charts that the caller brings. A program that imports this
-// module gets the bundled charts only if it is built from a checkout in which `make bundles` was run; else give
-// Options.Charts.
+// It needs no cluster and no network. It reads no files of the machine, unless a resource has the annotation
+// lateen.io/charts: a program that renders resources of people whom it does not trust looks for that one first.
+//
+// # Charts
+//
+// A program that imports this module has the bundled charts only if it is built from a checkout in which `make bundles`
+// was run; Versions says so. Otherwise it gives Options.Charts.
+//
+// # Errors
+//
+// Render returns an *OptionError, a *ParseError or an *Error, and no other error. Transform returns one of these, or
+// what its reader or its writer returned, as it is. The three stand for the three who can mend it: the program, the
+// writer of the file, the author of the resource. In an *Error, each Finding says which resource and which field;
+// errors.As and errors.Is find in it what is about charts: *UnknownVersionError, *ChartsError, ErrNoBundledCharts.
+//
+// # Types
+//
+// The exported types are this package's own, those of api/v1, the standard library's, and unstructured.Unstructured of
+// k8s.io/apimachinery. None is an alias of an internal type: what the core calls a thing may change, and a type that
+// cannot be imported cannot be named by a caller either. None is of the kpt SDK, which is for the wire only.
 package lateen
 
 import (
 	"bytes"
 	"fmt"
 	"io"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/json"
@@ -23,63 +39,8 @@ import (
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/resource"
 )
-
-// Options are those of the function, in their weakest rank: an annotation lateen.io/<option> on a resource wins.
-type Options struct {
-	// Charts is a directory with the charts of Istio versions that are not bundled.
-	Charts string
-	// KubeVersion is what charts are told about the cluster, such as v1.34.0. Empty means a fixed default.
-	KubeVersion string
-	// Platform is the kind of cluster, such as openshift or gke.
-	Platform string
-	// CRDs adds Istio's own CustomResourceDefinitions.
-	CRDs bool
-	// Track also gives the Istio resources and their IstioRevisions, for a controller to follow.
-	Track bool
-	// ChartFailurePolicy leaves failurePolicy Ignore in validating webhooks, which istiod changes later.
-	ChartFailurePolicy bool
-	// Protect asks Argo CD and Flux not to prune the objects of InPlace control planes either, before they become
-	// RevisionBased.
-	Protect bool
-	// Strict makes errors of warnings.
-	Strict bool
-	// AllowRemoval are resources, such as Istio/default, that have left the package and whose objects Transform may
-	// remove although something may depend on them.
-	AllowRemoval []string
-}
-
-func (o Options) options() resource.Settings {
-	out := resource.Settings{}
-	for name, value := range map[string]string{
-		resource.OptionCharts: o.Charts, resource.OptionKubeVersion: o.KubeVersion, resource.OptionPlatform: o.Platform,
-	} {
-		if value != "" {
-			out[name] = value
-		}
-	}
-	if o.CRDs {
-		out[resource.OptionCRDs] = "include"
-	}
-	if o.Track {
-		out[resource.OptionTrack] = "true"
-	}
-	if o.ChartFailurePolicy {
-		out[resource.OptionFailurePolicy] = "chart"
-	}
-	if o.Protect {
-		out[resource.OptionProtect] = "true"
-	}
-	if o.Strict {
-		out[resource.OptionStrict] = "true"
-	}
-	if len(o.AllowRemoval) > 0 {
-		out[resource.OptionAllowRemoval] = strings.Join(o.AllowRemoval, ",")
-	}
-	return out
-}
 
 // Result is a rendering.
 type Result struct {
@@ -91,14 +52,15 @@ type Result struct {
 	objects []manifest.Object
 }
 
-// YAML gives the objects as a stream of documents, in the order in which they can be applied.
+// YAML gives the objects as a stream of documents, in the order in which they can be applied. An error means an object
+// that cannot be written: a fault of this package, or of charts that were brought, and of no type to tell it by.
 func (r *Result) YAML() ([]byte, error) {
 	var buf bytes.Buffer
 	err := manifest.Write(&buf, r.objects)
 	return buf.Bytes(), err
 }
 
-// Objects gives the objects in the same order.
+// Objects gives the objects in the same order; the error is as that of YAML.
 func (r *Result) Objects() ([]*unstructured.Unstructured, error) {
 	out := make([]*unstructured.Unstructured, len(r.objects))
 	for i, o := range r.objects {
@@ -122,23 +84,27 @@ func (r *Result) Objects() ([]*unstructured.Unstructured, error) {
 var functions = []expand.Function{expand.RenderIstio, expand.RenderCNI, expand.RevisionTag}
 
 // Render expands the resources of sailoperator.io among YAML documents and the lists in them; other documents are
-// ignored, unless they look like one of those resources. If a resource is wrong, the error is an *Error that names all
-// that is.
+// ignored, unless they look like one of those resources.
+//
+// The error is an *OptionError if a field of the Options is wrong, a *ParseError if the documents cannot be read, and
+// an *Error, with everything that is wrong, if resources cannot be rendered. There is no result then.
 func Render(resources []byte, o Options) (*Result, error) {
-	items, err := resource.ParseDocuments(resources)
+	options, err := o.typed()
 	if err != nil {
 		return nil, err
+	}
+	items, err := resource.ParseDocuments(resources)
+	if err != nil {
+		return nil, cause(err)
 	}
 	r := &Result{}
 	var found finding.List
 	strict := false
 	for _, f := range functions {
-		expanded := f.Items(items, items, o.options(), false)
+		expanded := f.With(options).Items(items, items, nil, false)
 		if !expanded.Findings.HasError() {
 			objects, err := expanded.Plain()
-			if err != nil {
-				return nil, err
-			}
+			expanded.Findings = append(expanded.Findings, failure(err)...)
 			r.objects = append(r.objects, objects...)
 		}
 		found = found.Merge(expanded.Findings) // what concerns no function in particular every one of them finds
@@ -150,28 +116,44 @@ func Render(resources []byte, o Options) (*Result, error) {
 			r.Revisions = append(r.Revisions, out.Revision)
 		}
 	}
+	if id, twice := manifest.Duplicate(r.objects); twice {
+		found = append(found, failure(fmt.Errorf("two resources both generate %s", id))...)
+	}
 	found = found.Strictly(strict)
 	if r.Findings = public(found); found.HasError() {
 		return nil, &Error{r.Findings}
-	}
-	if id, twice := manifest.Duplicate(r.objects); twice {
-		return nil, fmt.Errorf("two resources both generate %s", id)
 	}
 	manifest.Sort(r.objects)
 	return r, nil
 }
 
+// failure is an error about several resources, or about none in particular, as a finding; none if there is no error.
+func failure(err error) finding.List {
+	if err == nil {
+		return nil
+	}
+	return finding.List{{Severity: finding.Error, Message: err.Error()}}
+}
+
 // Transform is the KRM functions render-istio, render-cni and revision-tag in one: it reads a ResourceList and writes
-// one. An *Error means that resources are wrong; the list has been written all the same, with the items as they came
-// and the findings.
+// one.
+//
+// The error is an *OptionError if a field of the Options is wrong, before anything is read; a *ParseError if the input
+// is no ResourceList, before anything is written; that of the reader or of the writer, as it is; and an *Error if
+// resources are wrong. In that last case the list has been written all the same, with the items as they came and the
+// findings as its results.
 func Transform(in io.Reader, out io.Writer, o Options) error {
-	list, err := krm.Read(in)
+	options, err := o.typed()
 	if err != nil {
 		return err
 	}
+	list, err := krm.Read(in)
+	if err != nil {
+		return cause(err)
+	}
 	done := *list
 	for _, f := range functions {
-		next := f.List(&done, o.options())
+		next := f.With(options).List(&done, nil)
 		done.Items, done.Findings = next.Items, done.Findings.Merge(next.Findings)
 		if next.Findings.HasError() {
 			done.Items = list.Items
@@ -186,6 +168,3 @@ func Transform(in io.Reader, out io.Writer, o Options) error {
 	}
 	return nil
 }
-
-// Versions lists the bundled Istio versions, oldest first.
-func Versions() []string { return release.Bundled().Versions() }

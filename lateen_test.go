@@ -25,30 +25,6 @@ spec:
       autoscaleMin: 2
 `
 
-func ExampleRender() {
-	result, err := lateen.Render([]byte(istio), lateen.Options{})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	objects, err := result.Objects()
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	for _, o := range objects {
-		if o.GetKind() == "Deployment" || o.GetKind() == "HorizontalPodAutoscaler" {
-			fmt.Println(o.GetKind(), o.GetNamespace(), o.GetName(), o.GetLabels()["lateen.io/revision"])
-		}
-	}
-	fmt.Println(result.Revisions[0].Name, string(result.Revisions[0].Spec.Values.Raw))
-	// Output:
-	// Deployment istio-system istiod default
-	// HorizontalPodAutoscaler istio-system istiod default
-	// default
-	// {"global":{"configValidation":true,"istioNamespace":"istio-system"},"pilot":{"autoscaleMin":2},"revision":""}
-}
-
 // TestObjectsAreTheYAML: both forms of a result are the same objects, with whole numbers as integers.
 func TestObjectsAreTheYAML(t *testing.T) {
 	result, err := lateen.Render([]byte(istio), lateen.Options{CRDs: true, Track: true})

@@ -79,18 +79,11 @@ func writeVersions(w io.Writer, versions []istioVersion) error {
 	return table.Flush()
 }
 
-// bundled are the versions of a catalogue, oldest first. What an alias stands for, the catalogue says itself.
+// bundled are the versions of a catalogue, oldest first.
 func bundled(catalogue *release.Catalogue) []istioVersion {
 	var out []istioVersion
-	for _, e := range catalogue.Releases {
-		v := istioVersion{Version: e.Version, Default: e.Version == catalogue.Default(), Digest: e.Digest}
-		r, err := catalogue.Resolve(e.Version, nil)
-		v.EndOfLife, v.Missing = r.EndOfLife, err != nil
-		alias := e.Version[:strings.LastIndex(e.Version, ".")] + "-latest"
-		if r, err := catalogue.Resolve(alias, nil); err == nil && r.Version == e.Version {
-			v.Aliases = []string{alias}
-		}
-		out = append(out, v)
+	for _, b := range catalogue.List() {
+		out = append(out, istioVersion(b))
 	}
 	return out
 }

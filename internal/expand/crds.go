@@ -248,7 +248,7 @@ func (e *Expanded) crdsUndecided() finding.List {
 	}
 	for _, item := range e.around.items {
 		if resource.IsResource(item, v1.KindIstio, v1.KindIstioRevision) {
-			if options, _ := resource.SettingsOf(item); options.Over(e.around.options).Options().CRDs != resource.Undecided {
+			if options, _ := resource.SettingsOf(item); options.Upon(e.around.options).CRDs != resource.Undecided {
 				return nil
 			}
 		}

@@ -26,13 +26,21 @@ type Function struct {
 	Name string
 	// Kinds are the kinds of resources that it expands.
 	Kinds []string
+
+	base resource.Options
+}
+
+// With is the function for a caller that has its options as data. They are of the weakest rank: all settings win.
+func (f Function) With(options resource.Options) Function {
+	f.base = options
+	return f
 }
 
 // The functions. Each expands its kinds only, so that a pipeline lists what it wants.
 var (
-	RenderIstio = Function{"render-istio", []string{v1.KindIstio, v1.KindIstioRevision}}
-	RenderCNI   = Function{"render-cni", []string{v1.KindIstioCNI}}
-	RevisionTag = Function{"revision-tag", []string{v1.KindIstioRevisionTag}}
+	RenderIstio = Function{Name: "render-istio", Kinds: []string{v1.KindIstio, v1.KindIstioRevision}}
+	RenderCNI   = Function{Name: "render-cni", Kinds: []string{v1.KindIstioCNI}}
+	RevisionTag = Function{Name: "revision-tag", Kinds: []string{v1.KindIstioRevisionTag}}
 )
 
 // Request is one resource to expand.
@@ -109,9 +117,9 @@ func (j *job) plan(dirs directories) {
 		Written: func(pointer []string) (string, bool) { return resource.Written(j.Resource.Object, pointer) },
 	}
 	if j.Resource.Tag == nil {
-		charts, err := dirs.open(j.Options.Charts)
+		charts, err := dirs.open(j.Options)
 		if err != nil {
-			j.fail(nil, "option charts: %v", err)
+			j.fail(nil, "option charts: %v", err).Err = err
 			return
 		}
 		j.in.Charts = charts
@@ -182,9 +190,10 @@ func each(jobs []*job, f func(*job)) {
 // directories opens each charts directory once.
 type directories map[string]*release.Directory
 
-func (d directories) open(name string) (*release.Directory, error) {
+func (d directories) open(options resource.Options) (*release.Directory, error) {
+	name := options.Charts
 	if name == "" {
-		return nil, nil
+		return options.Brought, nil
 	}
 	if dir, ok := d[name]; ok {
 		return dir, nil

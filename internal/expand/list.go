@@ -34,9 +34,10 @@ type Expanded struct {
 // Items expands, of the resources that a user wrote, those of the function's kinds. all are the items of the package,
 // memory tells whether older revisions stay where the output goes.
 func (f Function) Items(items, all []manifest.Object, options resource.Settings, memory bool) Expanded {
-	e := Expanded{function: f, around: &around{items: all, options: options, dirs: directories{}}}
+	general := options.Upon(f.base)
+	e := Expanded{function: f, around: &around{items: all, options: general, dirs: directories{}}}
 	every := union(all, items)
-	e.Findings, e.Strict = resource.Mistakes(every, false), isStrict(options, every)
+	e.Findings, e.Strict = resource.Mistakes(every, false), isStrict(general, every)
 	var requests []Request
 	seen := map[string]string{}
 	for _, item := range items {
@@ -55,7 +56,7 @@ func (f Function) Items(items, all []manifest.Object, options resource.Settings,
 			continue
 		}
 		seen[r.Name()] = resource.Also(item)
-		inForce := r.Settings.Over(options).Options()
+		inForce := r.Settings.Upon(general)
 		e.Sources = append(e.Sources, r)
 		e.options = append(e.options, inForce)
 		requests = append(requests, Request{Resource: r, Options: inForce, Protect: !memory, around: e.around})
@@ -134,7 +135,7 @@ func (f Function) List(in *krm.List, options resource.Settings) *krm.List {
 	if !findings.HasError() {
 		out.Items, findings = t.run()
 	}
-	findings = findings.Strictly(isStrict(t.options, union(in.Items, t.work)))
+	findings = findings.Strictly(isStrict(t.options.Upon(f.base), union(in.Items, t.work)))
 	if findings.HasError() {
 		out.Items = in.Items
 	}
@@ -248,7 +249,7 @@ func (t task) run() ([]manifest.Object, finding.List) { //nolint:cyclop // the p
 				}
 				x.Objects = append([]manifest.Object{rev}, o.Objects...)
 				u := upgrade{source: e.Sources[i], output: o, items: t.items, reports: seen, clusters: e.options[i].Clusters}
-				if dir, err := e.around.dirs.open(e.options[i].Charts); err == nil {
+				if dir, err := e.around.dirs.open(e.options[i]); err == nil {
 					// Otherwise it is an error by now.
 					u.available = release.Bundled().Available(dir)
 				}

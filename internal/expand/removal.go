@@ -34,7 +34,7 @@ type removal struct {
 	before, after []manifest.Object
 	around        *around
 	reports       []usage.Report
-	options       resource.Settings
+	options       resource.Options
 	// released are the revisions that usage reports have released, as "owner name".
 	released map[string]bool
 	// allowed are the resources whose removal the user has allowed, by "kind/name".
@@ -50,9 +50,9 @@ func (t task) removal(e *Expanded, after []manifest.Object, reports []usage.Repo
 	expansions []ownership.Expansion,
 ) *removal {
 	r := &removal{
-		before: t.items, after: after, around: e.around, reports: reports, options: t.options,
+		before: t.items, after: after, around: e.around, reports: reports, options: e.around.options,
 		released: map[string]bool{},
-		allowed:  t.options.Options().AllowRemoval, ids: map[manifest.ID]bool{}, sources: map[string]bool{},
+		allowed:  slices.Clone(e.around.options.AllowRemoval), ids: map[manifest.ID]bool{}, sources: map[string]bool{},
 		provided: tagNames(after),
 	}
 	for _, names := range annotated(t.items, resource.OptionAllowRemoval) {
@@ -251,7 +251,7 @@ func (r *removal) unused(revisions []string) bool {
 			}
 		}
 		// No other revision comes after it, so that a report need not have seen one.
-		q := usage.Question{Revision: name, Active: name, Stale: stale, Clusters: r.options.Options().Clusters}
+		q := usage.Question{Revision: name, Active: name, Stale: stale, Clusters: r.options.Clusters}
 		if !usage.Decide(r.reports, q).Unused {
 			return false
 		}

@@ -67,7 +67,7 @@ func (e *Expanded) strangers(reports []usage.Report) finding.List {
 	for _, item := range e.around.items { // another run may be the one that expands it
 		if resource.IsResource(item, v1.KindIstio) {
 			options, _ := resource.SettingsOf(item)
-			clusters := options.Over(e.around.options).Options().Clusters
+			clusters := options.Upon(e.around.options).Clusters
 			listed, all = append(listed, clusters...), all && len(clusters) > 0
 		}
 	}

@@ -10,8 +10,8 @@ import (
 
 // isStrict reports whether the options say so, or any resource of Lateen among the items. Whoever asks for it means the
 // whole run: there is no precedence by which another could take it back.
-func isStrict(options resource.Settings, items []manifest.Object) bool {
-	return options.Strict() || slices.Contains(annotated(items, resource.OptionStrict), "true")
+func isStrict(options resource.Options, items []manifest.Object) bool {
+	return options.Strict || slices.Contains(annotated(items, resource.OptionStrict), "true")
 }
 
 // annotated are the values of an option in the annotations of Lateen's resources.

@@ -1,6 +1,7 @@
 package expand
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,7 +21,7 @@ import (
 type around struct {
 	items []manifest.Object
 	// options are those in force for every resource of the package, below its own annotations.
-	options resource.Settings
+	options resource.Options
 	dirs    directories
 
 	planned map[*yaml.Node]plane // what this run has planned already, by item
@@ -106,14 +107,14 @@ func (a *around) plane(item manifest.Object) plane {
 		}
 	}
 	record := a.record(r)
-	options := r.Settings.Over(a.options).Over(recorded(record)).Options()
+	options := r.Settings.Upon(recorded(record, a.options))
 	p.kubeVersion = options.KubeVersion
 	in := render.Input{Istio: r.Istio, Revision: r.Revision, Options: options}
 	if r.Revision != nil && record != nil && p.version != "" {
 		in.Revision = r.Revision.DeepCopy()
 		in.Revision.Spec.Version = v1.Version(p.version) // an alias may mean a newer one by now
 	}
-	if in.Charts, p.err = a.dirs.open(options.Charts); p.err != nil {
+	if in.Charts, p.err = a.dirs.open(options); p.err != nil {
 		return p
 	}
 	if p.plan, p.err = render.Settle(in); p.plan.Release.Version != "" {
@@ -148,20 +149,14 @@ func (a *around) record(r resource.Resource) *manifest.Object {
 	return nil
 }
 
-// recorded are the options that a control plane was rendered with, as far as they are on record: render-istio may have
-// them from a functionConfig of its own.
-func recorded(record *manifest.Object) resource.Settings {
-	out := resource.Settings{}
-	if record == nil {
-		return out
+// recorded are the options, and where they say nothing, those that a control plane was rendered with, as far as they
+// are on record: render-istio may have them from a functionConfig of its own.
+func recorded(record *manifest.Object, options resource.Options) resource.Options {
+	if record != nil {
+		options.KubeVersion = cmp.Or(options.KubeVersion, record.Annotation(manifest.AnnotationKubeVersion))
+		options.Platform = cmp.Or(options.Platform, resource.Text(*record, "spec", "values", "global", "platform"))
 	}
-	if kube := record.Annotation(manifest.AnnotationKubeVersion); kube != "" {
-		out[resource.OptionKubeVersion] = kube
-	}
-	if platform := resource.Text(*record, "spec", "values", "global", "platform"); platform != "" {
-		out[resource.OptionPlatform] = platform
-	}
-	return out
+	return options
 }
 
 // tagNames are the names of the revision tags in a package.
@@ -205,7 +200,7 @@ func (j *job) target() bool {
 				ref.Kind, ref.Name, target.err, sameCharts(target.err)))
 	case target.err != nil:
 		j.fail(pointer, "spec.targetRef: %s/%s cannot be rendered: %v%s", ref.Kind, ref.Name, target.err,
-			sameCharts(target.err))
+			sameCharts(target.err)).Err = target.err
 	case render.Remote(target.plan.Planned):
 		j.fail(pointer, "spec.targetRef: %s/%s is a remote control plane; a tag can only point at one in the same cluster",
 			ref.Kind, ref.Name)

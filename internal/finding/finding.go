@@ -49,6 +49,8 @@ type Finding struct {
 	// counts the resources of the file.
 	File  string
 	Index int
+	// Err is the error that the finding tells of, for programs that tell errors apart; nil for most.
+	Err error
 	// Raised says that it is a warning, of which option strict has made an error.
 	Raised bool
 }

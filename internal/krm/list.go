@@ -34,44 +34,46 @@ var versions = map[string]bool{
 	"config.kubernetes.io/v1": true, "config.kubernetes.io/v1beta1": true, "config.kubernetes.io/v1alpha1": true,
 }
 
-// Read reads a ResourceList.
+// Read reads a ResourceList. What is wrong with it is a *resource.ParseError; another error is the reader's.
 func Read(r io.Reader) (*List, error) {
 	data, err := io.ReadAll(io.LimitReader(r, resource.MaxInput+1))
 	if err != nil {
 		return nil, err
 	}
 	if len(data) > resource.MaxInput {
-		return nil, fmt.Errorf("the input has more than %d MiB", resource.MaxInput>>20)
+		return nil, &resource.ParseError{Err: fmt.Errorf("the input has more than %d MiB", resource.MaxInput>>20)}
 	}
 	return Parse(data)
 }
 
-// Parse reads a ResourceList.
+// Parse reads a ResourceList. An error is a *resource.ParseError.
 func Parse(data []byte) (*List, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc yaml.Node
 	if err := dec.Decode(&doc); err != nil {
 		if errors.Is(err, io.EOF) {
-			return nil, errors.New("the input is empty; a ResourceList is expected (--help tells how to call the function)")
+			return nil, wrong(0, "the input is empty; a ResourceList is expected (--help tells how to call the function)")
 		}
-		return nil, fmt.Errorf("the input is not YAML: %w", err)
+		return nil, wrong(resource.LineOf(err), "the input is not YAML: %w", err)
 	}
 	top, err := manifest.FromNode(&doc)
 	if err != nil {
-		return nil, fmt.Errorf("the input is not a ResourceList: %w", err)
+		return nil, wrong(doc.Line, "the input is not a ResourceList: %w", err)
 	}
 	if top.Kind() != "ResourceList" || !versions[top.APIVersion()] {
-		return nil, fmt.Errorf("the input is %q %q, not a ResourceList of config.kubernetes.io/v1; "+
+		return nil, wrong(top.Node().Line, "the input is %q %q, not a ResourceList of config.kubernetes.io/v1; "+
 			"to render a file, give its name: -f istio.yaml", top.APIVersion(), top.Kind())
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("the input has more than one YAML document; one ResourceList is expected")
+		return nil, &resource.ParseError{
+			Document: 1, Err: errors.New("the input has more than one YAML document; one ResourceList is expected"),
+		}
 	}
 	l := &List{apiVersion: top.APIVersion()}
 	if c := top.Field("functionConfig"); c != nil && c.Tag != yaml.NodeTagNull {
 		o, err := manifest.FromNode(c)
 		if err != nil {
-			return nil, fmt.Errorf("functionConfig: %w", err)
+			return nil, wrong(c.Line, "functionConfig: %w", err)
 		}
 		l.Config = &o
 	}
@@ -80,17 +82,17 @@ func Parse(data []byte) (*List, error) {
 		return l, nil
 	}
 	if items.Kind != yaml.SequenceNode {
-		return nil, fmt.Errorf("line %d: items is not a list", items.Line)
+		return nil, wrong(items.Line, "line %d: items is not a list", items.Line)
 	}
 	texts := textsOf(data, top.Node(), items)
 	for i, n := range items.Content {
 		o, err := manifest.FromNode(n)
 		if err != nil {
-			return nil, fmt.Errorf("items[%d] (line %d): %w", i, n.Line, err)
+			return nil, wrong(n.Line, "items[%d] (line %d): %w", i, n.Line, err)
 		}
 		changed, err := manifest.Detach(n)
 		if err != nil {
-			return nil, fmt.Errorf("items[%d] (line %d): %w", i, n.Line, err)
+			return nil, wrong(n.Line, "items[%d] (line %d): %w", i, n.Line, err)
 		}
 		if !changed && texts[i] != nil {
 			o = o.WithText(texts[i])
@@ -98,6 +100,11 @@ func Parse(data []byte) (*List, error) {
 		l.Items = append(l.Items, o)
 	}
 	return l, nil
+}
+
+// wrong is an error about a line of the only document of the input; 0 for the whole.
+func wrong(line int, format string, args ...any) error {
+	return &resource.ParseError{Line: line, Err: fmt.Errorf(format, args...)}
 }
 
 // Write writes the ResourceList. items is always there, even when empty: kustomize takes a list without it for a

@@ -21,29 +21,60 @@ import (
 // Directory is a directory of charts that the user brought: archives named as Helm names them
 // (istiod-1.22.5.tgz, base-1.22.5.tgz, ...) or unpacked charts (1.22.5/istiod/..., v1.22.5/istiod/...).
 type Directory struct {
-	name     string
+	// name is what lists of versions and the origin of a release call it, and subject how a sentence about it begins.
+	name, subject string
+
 	fsys     fs.FS
 	versions []string          // vX.Y.Z or master, ascending
 	unpacked map[string]string // version -> directory
 	packed   map[string]map[string]string
 }
 
-// OpenDirectory looks for charts in a directory of the file system.
-func OpenDirectory(name string) (*Directory, error) {
-	if info, err := os.Stat(name); err != nil {
-		return nil, fmt.Errorf("charts directory: %w", err)
-	} else if !info.IsDir() {
-		return nil, fmt.Errorf("charts directory: %s is a file; give the directory that holds the charts", name)
-	}
-	return openDirectory(filepath.ToSlash(name), os.DirFS(name))
+// ChartsError says that charts which the user brought cannot be used.
+type ChartsError struct {
+	// Version is the Istio version that they are of; empty if it is the directory itself that cannot be read.
+	Version string
+	// Err says what is wrong, and where.
+	Err error
 }
 
-func openDirectory(name string, fsys fs.FS) (*Directory, error) {
-	entries, err := fs.ReadDir(fsys, ".")
-	if err != nil {
-		return nil, fmt.Errorf("charts directory %s: %w", name, err)
+func (e *ChartsError) Error() string { return e.Err.Error() }
+
+// Unwrap gives Err.
+func (e *ChartsError) Unwrap() error { return e.Err }
+
+// OpenDirectory looks for charts in a directory of the machine. Messages name it as the user did.
+func OpenDirectory(name string) (*Directory, error) {
+	if info, err := os.Stat(name); err != nil {
+		return nil, &ChartsError{Err: fmt.Errorf("charts directory: %w", err)}
+	} else if !info.IsDir() {
+		return nil, &ChartsError{
+			Err: fmt.Errorf("charts directory: %s is a file; give the directory that holds the charts", name),
+		}
 	}
-	d := &Directory{name: name, fsys: fsys, unpacked: map[string]string{}, packed: map[string]map[string]string{}}
+	shown := filepath.ToSlash(name)
+	return open(Directory{name: shown, subject: "charts directory " + shown, fsys: os.DirFS(name)})
+}
+
+// Open looks for charts in a file system, laid out as a directory is. name is what messages call it.
+func Open(name string, fsys fs.FS) (*Directory, error) {
+	return open(Directory{name: name, subject: name, fsys: fsys})
+}
+
+func open(d Directory) (*Directory, error) {
+	if err := d.look(); err != nil {
+		return nil, &ChartsError{Err: fmt.Errorf("%s%w", d.subject, err)}
+	}
+	return &d, nil
+}
+
+// look finds the versions. What is wrong is the end of a sentence about the directory.
+func (d *Directory) look() error {
+	entries, err := fs.ReadDir(d.fsys, ".")
+	if err != nil {
+		return fmt.Errorf(": %w", err)
+	}
+	d.unpacked, d.packed = map[string]string{}, map[string]map[string]string{}
 	for _, e := range entries {
 		if base, ok := strings.CutSuffix(e.Name(), ".tgz"); ok {
 			for _, chart := range Charts {
@@ -55,15 +86,15 @@ func openDirectory(name string, fsys fs.FS) (*Directory, error) {
 					d.packed[v] = map[string]string{}
 				}
 				if other := d.packed[v][chart]; other != "" {
-					return nil, d.twice(v, other, e.Name())
+					return twice(v, other, e.Name())
 				}
 				d.packed[v][chart] = e.Name()
 			}
 			continue
 		}
-		if v, ok := versionOf(e.Name()); ok && (dirSource{fsys, e.Name()}).has("istiod") {
+		if v, ok := versionOf(e.Name()); ok && (dirSource{d.fsys, e.Name()}).has("istiod") {
 			if other := d.unpacked[v]; other != "" {
-				return nil, d.twice(v, other, e.Name())
+				return twice(v, other, e.Name())
 			}
 			d.unpacked[v] = e.Name()
 		}
@@ -74,18 +105,18 @@ func openDirectory(name string, fsys fs.FS) (*Directory, error) {
 	for _, v := range slices.Sorted(maps.Keys(d.packed)) {
 		charts := d.packed[v]
 		if dir, both := d.unpacked[v]; both {
-			return nil, d.twice(v, slices.Sorted(maps.Values(charts))[0], dir)
+			return twice(v, slices.Sorted(maps.Values(charts))[0], dir)
 		}
 		if charts["istiod"] != "" || charts["cni"] != "" {
 			d.versions = append(d.versions, v)
 		}
 	}
 	slices.SortFunc(d.versions, compare)
-	return d, nil
+	return nil
 }
 
-func (d *Directory) twice(version, a, b string) error {
-	return fmt.Errorf("charts directory %s has Istio %s twice, as %s and as %s; remove one of them", d.name, version, a, b)
+func twice(version, a, b string) error {
+	return fmt.Errorf(" has Istio %s twice, as %s and as %s; remove one of them", version, a, b)
 }
 
 // versionOf reads the version in a file name: 1.22.5, v1.22.5 or master.
@@ -118,7 +149,7 @@ func (d *Directory) release(version string) (Release, error) {
 			archive := d.packed[version][chart]
 			files, err := unpack(d.fsys, archive, chart)
 			if err != nil {
-				return r, fmt.Errorf("charts directory %s: %s: %w", d.name, archive, err)
+				return r, r.Fault(fmt.Errorf("%s: %s: %w", d.subject, archive, err))
 			}
 			charts[chart] = files
 		}
@@ -126,7 +157,7 @@ func (d *Directory) release(version string) (Release, error) {
 	}
 	var err error
 	if r.Digest, err = r.ComputedDigest(); err != nil {
-		return r, fmt.Errorf("charts directory %s: %w", d.name, err)
+		return r, r.Fault(fmt.Errorf("%s: %w", d.subject, err))
 	}
 	return r, nil
 }

@@ -98,13 +98,23 @@ func (r Release) Chart(name string) ([]File, error) {
 	files, err := r.source.chart(name)
 	if errors.Is(err, fs.ErrNotExist) && r.Origin != originBundled {
 		v := strings.TrimPrefix(r.Version, "v")
-		return nil, fmt.Errorf("chart %[1]s of Istio %[2]s (%[3]s): %[4]w; bring %[1]s-%[5]s.tgz or %[5]s/%[1]s as well",
-			name, r.Version, r.Origin, err, v)
+		return nil, r.Fault(fmt.Errorf(
+			"chart %[1]s of Istio %[2]s (%[3]s): %[4]w; bring %[1]s-%[5]s.tgz or %[5]s/%[1]s as well",
+			name, r.Version, r.Origin, err, v))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("chart %s of Istio %s (%s): %w", name, r.Version, r.Origin, err)
+		return nil, r.Fault(fmt.Errorf("chart %s of Istio %s (%s): %w", name, r.Version, r.Origin, err))
 	}
 	return files, nil
+}
+
+// Fault gives what is wrong with the charts of the release as a *ChartsError, if the user brought them. Bundled charts
+// are the fault of nobody who could mend them.
+func (r Release) Fault(err error) error {
+	if err == nil || r.Origin == originBundled {
+		return err
+	}
+	return &ChartsError{Version: r.Version, Err: err}
 }
 
 // Defaults returns the values.yaml of a bundled chart as JSON. It is nil for charts that the user brought: read their
@@ -187,6 +197,9 @@ func (c *Catalogue) Versions() []string {
 	return out
 }
 
+// ErrNoBundles says that the build has no charts of a version that it should have: `make bundles` was not run before.
+var ErrNoBundles = errors.New("this build has no bundled charts")
+
 // UnknownVersionError says that neither the catalogue nor the user's own charts have the version.
 type UnknownVersionError struct {
 	Version string
@@ -246,8 +259,8 @@ func (c *Catalogue) Resolve(version string, brought *Directory) (Release, error)
 		}
 		src := dirSource{bundles, path.Join("bundles", want)}
 		if !src.has("istiod") {
-			return Release{}, fmt.Errorf("this build has no bundled charts (Istio %s was asked for): build with `make build`, "+
-				"or bring the charts with --charts", want)
+			return Release{}, fmt.Errorf("%w (Istio %s was asked for): build with `make build`, or bring the charts with "+
+				"--charts", ErrNoBundles, want)
 		}
 		return c.annotate(Release{Version: want, Digest: e.Digest, Origin: originBundled, source: src}, nil)
 	}
@@ -354,6 +367,9 @@ func (s dirSource) chart(name string) ([]File, error) {
 			return fmt.Errorf("%s: %w", root, errTooLarge)
 		}
 		data, err := fs.ReadFile(s.fsys, p)
+		if total += int64(len(data)) - info.Size(); total > maxChartBytes { // a file system can be wrong about sizes
+			return fmt.Errorf("%s: %w", root, errTooLarge)
+		}
 		files = append(files, File{Name: p[len(root)+1:], Data: data})
 		return err
 	})

@@ -143,7 +143,7 @@ func (in Input) chart() string {
 // unknownVersion is the finding of a version whose charts are not at hand.
 func (in Input) unknownVersion(err error) finding.Finding {
 	f := wrong([]string{"spec", "version"}, "spec.version: "+err.Error())
-	f.Current = string(in.version())
+	f.Current, f.Err = string(in.version()), err
 	if best := meant(in.version(), err); best != "" {
 		f.Suggestion = best
 	}
@@ -223,7 +223,7 @@ func (p Plan) Render() (Output, finding.List) {
 	var found finding.List
 	objects, err := p.objects(func(problem problem) { found.Add(problem.finding()) })
 	if err != nil {
-		found.Add(wrong(nil, err.Error()))
+		found.Add(wrong(nil, err.Error())).Err = err
 		return Output{}, found
 	}
 	return Output{Objects: objects, Release: p.Release, Planned: p.Planned}, found

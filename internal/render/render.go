@@ -292,24 +292,31 @@ func load(rel release.Release, name string) (*chart.Chart, error) {
 	if c := loaded.charts[key]; c != nil {
 		return c, nil
 	}
+	c, err := read(rel, name)
+	if err == nil {
+		loaded.charts[key] = c
+	}
+	return c, err
+}
+
+func read(rel release.Release, name string) (*chart.Chart, error) {
 	files, err := rel.Chart(name)
 	if err != nil {
 		return nil, err
 	}
 	c, err := chart.Load(files, rel.Defaults(name))
 	if err != nil {
-		return nil, fmt.Errorf("chart %s of Istio %s (%s): %w", name, rel.Version, rel.Origin, err)
+		return nil, rel.Fault(fmt.Errorf("chart %s of Istio %s (%s): %w", name, rel.Version, rel.Origin, err))
 	}
 	if c.Name() != name {
-		return nil, fmt.Errorf("chart %s of Istio %s (%s): its Chart.yaml says it is the chart %q", name, rel.Version,
-			rel.Origin, c.Name())
+		return nil, rel.Fault(fmt.Errorf("chart %s of Istio %s (%s): its Chart.yaml says it is the chart %q", name,
+			rel.Version, rel.Origin, c.Name()))
 	}
 	if have := strings.TrimPrefix(c.Version(), "v"); rel.Version != "master" &&
 		have != strings.TrimPrefix(rel.Version, "v") {
-		return nil, fmt.Errorf("chart %s of Istio %s (%s): its Chart.yaml says it is version %s", name, rel.Version,
-			rel.Origin, have)
+		return nil, rel.Fault(fmt.Errorf("chart %s of Istio %s (%s): its Chart.yaml says it is version %s", name,
+			rel.Version, rel.Origin, have))
 	}
-	loaded.charts[key] = c
 	return c, nil
 }
 

@@ -1,6 +1,7 @@
 package resource_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -118,4 +119,31 @@ func objects(t *testing.T, text string) []manifest.Object {
 func object(t *testing.T, text string) manifest.Object {
 	t.Helper()
 	return objects(t, text)[0]
+}
+
+// TestParseError: who reads a text of many documents is told which one, and which line of the whole.
+func TestParseError(t *testing.T) {
+	cases := map[string]struct {
+		reason, text   string
+		document, line int
+	}{
+		"no resource":      {"documents count from 0, lines from 1", "a: 1\n---\n- b\n", 1, 3},
+		"empty documents":  {"they count: who splits the text has them", "---\n---\n# nothing\n---\nx\n", 2, 5},
+		"no YAML":          {"the line is that of the library", "a: 1\n---\nb: 1\nc: d: e\n", 1, 4},
+		"the first line":   {"the library does not say it of the first line", "a: b: c", 0, 0},
+		"items of a list":  {"of a list, the item", "a: 1\n---\napiVersion: v1\nkind: List\nitems:\n- a: 1\n- text\n", 1, 7},
+		"items is no list": {"of a list, the field", "apiVersion: v1\nkind: List\nitems: {a: 1}\n", 0, 3},
+	}
+	for name, tc := range cases {
+		_, err := resource.ParseDocuments([]byte(tc.text))
+		wrong, ok := errors.AsType[*resource.ParseError](err)
+		if !ok {
+			t.Errorf("%s: %s: %T %[3]v", name, tc.reason, err)
+			continue
+		}
+		want, got := [2]int{tc.document, tc.line}, [2]int{wrong.Document, wrong.Line}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s: document and line (-want +got)\n%s%v", name, tc.reason, diff, err)
+		}
+	}
 }

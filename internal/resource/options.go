@@ -1,5 +1,11 @@
 package resource
 
+import (
+	"slices"
+
+	"github.com/lateen-io/lateen/internal/release"
+)
+
 // Include is the decision where Istio's CRDs come from.
 type Include string
 
@@ -38,6 +44,8 @@ const (
 type Options struct {
 	// Charts is a directory with charts of versions that are not bundled; empty for none.
 	Charts string
+	// Brought are such charts where the program that calls has opened them itself, in place of Charts; nil for none.
+	Brought *release.Directory
 	// KubeVersion is what charts are told about the cluster, such as v1.34.0; empty means a fixed default. It is not
 	// checked yet.
 	KubeVersion string
@@ -62,12 +70,36 @@ type Options struct {
 }
 
 // Options are the settings by their types. Set has checked them.
-func (s Settings) Options() Options {
-	return Options{
-		Charts: s[OptionCharts], KubeVersion: s[OptionKubeVersion], Platform: s[OptionPlatform],
-		CRDs: Include(s[OptionCRDs]), Track: s[OptionTrack] == "true",
-		ChartFailurePolicy: s[OptionFailurePolicy] == "chart", Protect: Protect(s[OptionProtect]),
-		Clusters: Names(s[OptionClusters]), Strict: s.Strict(), AllowRemoval: Names(s[OptionAllowRemoval]),
-		FluxSubstitute: Substitute(s[OptionFluxSubstitute]),
+func (s Settings) Options() Options { return s.Upon(Options{}) }
+
+// Upon gives the options in force: those that are set, and those of lower rank where s says nothing. The two that Over
+// adds up are added up here as well.
+func (s Settings) Upon(lower Options) Options {
+	out := lower
+	if dir, set := s[OptionCharts]; set {
+		out.Charts, out.Brought = dir, nil
+	}
+	override(s, OptionKubeVersion, &out.KubeVersion)
+	override(s, OptionPlatform, &out.Platform)
+	override(s, OptionCRDs, &out.CRDs)
+	override(s, OptionProtect, &out.Protect)
+	override(s, OptionFluxSubstitute, &out.FluxSubstitute)
+	if value, set := s[OptionTrack]; set {
+		out.Track = value == "true"
+	}
+	if value, set := s[OptionFailurePolicy]; set {
+		out.ChartFailurePolicy = value == "chart"
+	}
+	if value, set := s[OptionClusters]; set {
+		out.Clusters = Names(value)
+	}
+	out.Strict = s.Strict() || lower.Strict
+	out.AllowRemoval = slices.Concat(Names(s[OptionAllowRemoval]), lower.AllowRemoval)
+	return out
+}
+
+func override[T ~string](s Settings, name string, field *T) {
+	if value, set := s[name]; set {
+		*field = T(value)
 	}
 }

@@ -122,8 +122,10 @@ func (s Settings) Set(name, value string) error {
 		return fmt.Errorf("option %s is %q; possible are: %s", name, value, strings.Join(possible, ", "))
 	}
 	if name == OptionAllowRemoval {
-		if err := checkOwners(value); err != nil {
-			return fmt.Errorf("option %s: %w", name, err)
+		for _, owner := range Names(value) {
+			if err := CheckOwner(owner); err != nil {
+				return fmt.Errorf("option %s: %w", name, err)
+			}
 		}
 	}
 	s[name] = value
@@ -135,17 +137,15 @@ func Names(list string) []string {
 	return strings.FieldsFunc(list, func(c rune) bool { return c == ',' || unicode.IsSpace(c) })
 }
 
-// checkOwners finds what in a list of resources cannot be one.
-func checkOwners(list string) error {
+// CheckOwner says why a text cannot be the kind and the name of a resource.
+func CheckOwner(text string) error {
 	kinds := []string{v1.KindIstio, v1.KindIstioCNI, v1.KindIstioRevision, v1.KindIstioRevisionTag}
-	for _, name := range Names(list) {
-		kind, rest, _ := strings.Cut(name, "/")
-		switch {
-		case rest == "" || strings.Contains(rest, "/"):
-			return fmt.Errorf("%q is no resource; write its kind and its name, such as Istio/default", name)
-		case !slices.Contains(kinds, kind):
-			return fmt.Errorf("%q: possible kinds are: %s", name, strings.Join(kinds, ", "))
-		}
+	kind, name, _ := strings.Cut(text, "/")
+	switch {
+	case name == "" || strings.Contains(name, "/"):
+		return fmt.Errorf("%q is no resource; write its kind and its name, such as Istio/default", text)
+	case !slices.Contains(kinds, kind):
+		return fmt.Errorf("%q: possible kinds are: %s", text, strings.Join(kinds, ", "))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lateen-io/lateen/internal/finding"
+	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/resource"
 )
 
@@ -331,5 +332,67 @@ func TestOptions(t *testing.T) {
 		got.CRDs != resource.Undecided ||
 		got.FluxSubstitute != resource.SubstituteUnknown || len(got.Clusters)+len(got.AllowRemoval) > 0 {
 		t.Errorf("without settings: %+v", got)
+	}
+}
+
+// TestUpon: settings win over options that a program has as data, one by one.
+func TestUpon(t *testing.T) {
+	lower := resource.Options{
+		Charts: "lower", Brought: &release.Directory{}, KubeVersion: "v1.30.0", Platform: "gke", CRDs: resource.Included,
+		Track: true, ChartFailurePolicy: true, Protect: resource.ProtectAll, Clusters: []string{"a"}, Strict: true,
+		AllowRemoval: []string{"Istio/a"}, FluxSubstitute: resource.SubstituteYes,
+	}
+	without := func(change func(*resource.Options)) resource.Options {
+		out := lower
+		change(&out)
+		return out
+	}
+	cases := map[string]struct {
+		reason   string
+		settings resource.Settings
+		want     resource.Options
+	}{
+		"nothing": {"what says nothing changes nothing", nil, lower},
+		"charts": {
+			"a directory that is named takes the place of charts that were opened", resource.Settings{"charts": "dir"},
+			without(func(o *resource.Options) { o.Charts, o.Brought = "dir", nil }),
+		},
+		"kube-version": {
+			"wins", resource.Settings{"kube-version": "v1.31.0"},
+			without(func(o *resource.Options) { o.KubeVersion = "v1.31.0" }),
+		},
+		"platform": {
+			"set to nothing is set", resource.Settings{"platform": ""},
+			without(func(o *resource.Options) { o.Platform = "" }),
+		},
+		"decisions": {
+			"no is an answer",
+			resource.Settings{
+				"crds": "exclude", "track": "false", "failure-policy": "omit", "protect": "teardown", "flux-substitute": "false",
+			},
+			without(func(o *resource.Options) {
+				o.CRDs, o.Track, o.ChartFailurePolicy, o.Protect = resource.Excluded, false, false, resource.ProtectNone
+				o.FluxSubstitute = resource.SubstituteNo
+			}),
+		},
+		"clusters": {
+			"a list takes the place of the other", resource.Settings{"clusters": "b,c"},
+			without(func(o *resource.Options) { o.Clusters = []string{"b", "c"} }),
+		},
+		"strict": {"nobody takes it back", resource.Settings{"strict": "false"}, lower},
+		"allow-removal": {
+			"what either allows", resource.Settings{"allow-removal": "Istio/b"},
+			without(func(o *resource.Options) { o.AllowRemoval = []string{"Istio/b", "Istio/a"} }),
+		},
+	}
+	for name, tc := range cases {
+		got := tc.settings.Upon(lower)
+		if (got.Brought == lower.Brought) != (tc.want.Brought == lower.Brought) {
+			t.Errorf("%s: %s: the charts that were opened", name, tc.reason)
+		}
+		got.Brought, tc.want.Brought = nil, nil
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s: %s (-want +got)\n%s", name, tc.reason, diff)
+		}
 	}
 }

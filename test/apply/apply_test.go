@@ -51,7 +51,8 @@ func TestAccepted(t *testing.T) {
 			spec:   "  profile: remote\n  values: {global: {remotePilotAddress: 192.0.2.1}}\n",
 		},
 	}
-	for _, version := range lateen.Versions() {
+	for _, bundled := range lateen.Versions() {
+		version := bundled.Version
 		for name, c := range cases {
 			t.Run(version+" "+name, func(t *testing.T) {
 				c.options.Track = true
@@ -95,7 +96,8 @@ func TestSecondApply(t *testing.T) {
 		changed []string
 	}
 	var cases []test
-	for _, version := range lateen.Versions() {
+	for _, bundled := range lateen.Versions() {
+		version := bundled.Version
 		cases = append(cases, test{
 			name: version, reason: "a rendering is applied again and again", spec: "  version: " + version + "\n",
 		})

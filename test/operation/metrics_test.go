@@ -66,7 +66,7 @@ func TestMetrics(t *testing.T) {
 		})
 	}
 
-	newest := lateen.Versions()[len(lateen.Versions())-1]
+	newest := lateen.Versions()[len(lateen.Versions())-1].Version
 	e.kubectl(t, "---\n{apiVersion: v1, kind: Namespace, metadata: {name: measured, labels: {istio.io/rev: measured}}}\n"+
 		resource("Istio", "measured", "namespace: measured, version: "+newest), "apply", "--server-side", "-f", "-")
 	lines := []string{

@@ -50,15 +50,15 @@ func meshes() string {
 	}
 	versions := lateen.Versions()
 	for _, v := range versions {
-		mesh("m-"+strings.ReplaceAll(v, ".", "-"), "version: "+v)
+		mesh("m-"+strings.ReplaceAll(v.Version, ".", "-"), "version: "+v.Version)
 	}
-	newest := versions[len(versions)-1]
+	newest := versions[len(versions)-1].Version
 	for _, p := range []string{"ambient", "demo", "empty", "openshift", "openshift-ambient", "preview", "stable"} {
 		mesh("p-"+p, "version: "+newest+", profile: "+p)
 	}
 	mesh("default", "version: "+newest)
 	mesh("remote", "version: "+newest+", profile: remote, values: {global: {remotePilotAddress: 192.0.2.1}}")
-	mesh("rolling", "version: "+versions[len(versions)-2]+
+	mesh("rolling", "version: "+versions[len(versions)-2].Version+
 		", updateStrategy: {type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 0}")
 	b.WriteString("---\n{apiVersion: v1, kind: Namespace, metadata: {name: istio-cni}}\n")
 	b.WriteString(resource("IstioCNI", "default", "namespace: istio-cni, profile: ambient, version: "+newest))
@@ -123,7 +123,7 @@ func TestRole(t *testing.T) {
 	e.kubectl(t, meshes(), "apply", "--server-side", "-f", "-")
 	eventually(t, "the meshes", func() error { return e.reconciled(t) })
 
-	newest := lateen.Versions()[len(lateen.Versions())-1]
+	newest := lateen.Versions()[len(lateen.Versions())-1].Version
 	e.kubectl(t, "", "patch", "istios/rolling", "--type=merge", "-p", `{"spec": {"version": "`+newest+`"}}`)
 	eventually(t, "the earlier revision is pruned and the tag is on the new one", func() error {
 		var revisions v1.IstioRevisionList
@@ -218,7 +218,7 @@ func TestRole(t *testing.T) {
 func TestMoreGrants(t *testing.T) {
 	e := installed(t)
 	e.start(t, "--metrics-bind-address=0")
-	newest := lateen.Versions()[len(lateen.Versions())-1]
+	newest := lateen.Versions()[len(lateen.Versions())-1].Version
 	e.kubectl(t, "---\n{apiVersion: v1, kind: Namespace, metadata: {name: taint}}\n"+
 		resource("Istio", "taint", "namespace: taint, version: "+newest+", values: {pilot: {taint: {enabled: true}}}"),
 		"apply", "--server-side", "-f", "-")

@@ -138,7 +138,8 @@ type input struct {
 // that make the charts render other kinds or other Roles.
 func inputs() []input {
 	var all []input
-	for _, version := range lateen.Versions() {
+	for _, bundled := range lateen.Versions() {
+		version := bundled.Version
 		add := func(in input) {
 			in.what = version + " " + in.what + " " + in.options.Platform
 			all = append(all, in)
