@@ -41,7 +41,8 @@ func ExampleRender() {
 			fmt.Println(o.GetKind(), o.GetNamespace(), o.GetName(), o.GetLabels()["lateen.io/revision"])
 		}
 	}
-	fmt.Println(result.Revisions[0].Name, string(result.Revisions[0].Spec.Values.Raw))
+	fmt.Println(result.Revisions[0].Name)
+	fmt.Println(string(result.Revisions[0].Spec.Values.Raw))
 	// Output:
 	// Deployment istio-system istiod default
 	// HorizontalPodAutoscaler istio-system istiod default

@@ -307,7 +307,7 @@ items:
 		}
 	}
 	wrong := call(t, strings.Replace(live, "version: v1.28.3", "versoin: v1.28.3", 1), nil, "-f", "-")
-	if want := "render-istio: standard input:19:10: Istio/default: spec.versoin: unknown field; did you " +
+	if want := "render-istio: standard input:20:10: Istio/default: spec.versoin: unknown field; did you " +
 		"mean version?\n"; wrong.stderr != want || wrong.code != 1 {
 		t.Errorf("code %d, stderr %q, want %q", wrong.code, wrong.stderr, want)
 	}
