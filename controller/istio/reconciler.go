@@ -337,7 +337,8 @@ func (r *Reconciler) release(ctx context.Context, s *scope, rev *v1.IstioRevisio
 	}
 	if _, before := r.told.LoadOrStore(rev.UID, true); !before {
 		r.Events.Eventf(s.istio, rev, corev1.EventTypeNormal, "RevisionUnused", "Prune",
-			"IstioRevision %s can go: %s. It is in a package in Git: release it there, by a usage report or by removing its file", rev.Name, verdict.Reason)
+			"IstioRevision %s can go: %s. It is in a package in Git: release it there, by a usage report or by removing "+
+				"its file", rev.Name, verdict.Reason)
 	}
 	return nil
 }

@@ -70,7 +70,10 @@ func TestEvents(t *testing.T) {
 			"It has been looked at, and comes up.", with(pending), with(notReady), false,
 			[]string{"Normal IstiodNotReady x"},
 		},
-		{"It gets well.", with(notReady), with(ready), false, []string{"Normal Ready Ready is True"}}, //nolint:dupword // two words
+		{
+			"It gets well.", with(notReady), with(ready), false,
+			[]string{"Normal Ready Ready is True"}, //nolint:dupword // two words
+		},
 		{"It was well, and is not.", with(ready), with(notReady), false, []string{"Warning IstiodNotReady x"}},
 		{
 			"It was well with another spec, and rolls out.", with(ready), with(notReady), true,

@@ -305,5 +305,4 @@ func IsTrue(condition string) string { return "Normal " + condition + " " + cond
 
 // UseUnknown is what is said of use before anything has been watched.
 const UseUnknown = "InUse=Unknown UsageCheckFailed: Not known whether a pod or namespace references it: namespaces, " +
-	"pods and what " +
-	"makes pods have not all been seen yet"
+	"pods and what makes pods have not all been seen yet"

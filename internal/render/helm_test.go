@@ -535,8 +535,8 @@ func TestCNIEqualsHelm(t *testing.T) {
 		"nothing":        "",
 		"the guide's":    "cni: {cniConfDir: /etc/cni/net.d, excludeNamespaces: [kube-system]}",
 		"ambient, chain": "cni: {ambient: {enabled: true}, chained: false, repair: {repairPods: false}, logLevel: debug}",
-		"own image": "{cni: {image: 'registry.example.com/cni:1', pullPolicy: Always, resources: {requests: {cpu: " +
-			"1}}}, global: {imagePullSecrets: [regcred], logAsJson: true}}",
+		"own image": "{cni: {image: 'registry.example.com/cni:1', pullPolicy: Always, " +
+			"resources: {requests: {cpu: 1}}}, global: {imagePullSecrets: [regcred], logAsJson: true}}",
 	}
 	for _, version := range release.Bundled().Versions() {
 		rel, err := release.Bundled().Resolve(version, nil)

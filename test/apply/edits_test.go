@@ -379,7 +379,8 @@ func TestInvalid(t *testing.T) {
 		},
 		{
 			"a volume has one source", "Deployment istiod-invalid",
-			`[{"op":"replace","path":"/spec/template/spec/volumes/0","value":{"name":"local-certs","hostPath":{"path":"/tmp"}}}]`,
+			`[{"op":"replace","path":"/spec/template/spec/volumes/0","value":{"name":"local-certs",` +
+				`"hostPath":{"path":"/tmp"}}}]`,
 		},
 	} {
 		o := objects[c.object]
