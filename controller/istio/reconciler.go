@@ -363,8 +363,8 @@ func (s *scope) isActive(rev v1.IstioRevision) bool { return rev.Name == s.facts
 
 // candidate is what pruning needs to know of a revision. That it is unused counts only if both its status and what is
 // known at this moment say so: the status has the moment since when.
-func (r *Reconciler) candidate(rev *v1.IstioRevision, all []v1.IstioRevision, tags []usage.Tag,
-	active bool,
+func (r *Reconciler) candidate(
+	rev *v1.IstioRevision, all []v1.IstioRevision, tags []usage.Tag, active bool,
 ) prune.Revision {
 	c := prune.Revision{Name: rev.Name, Active: active, External: external(rev), InUse: usage.Unknown}
 	if r.Usage.Speaks() {

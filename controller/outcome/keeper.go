@@ -177,8 +177,8 @@ func (k Keeper) Withdraw(ctx context.Context, o client.Object, inventory v1.Inve
 }
 
 // keepShared leaves out of an inventory what is not rendered any more and other revisions rely on.
-func (k Keeper) keepShared(ctx context.Context, o client.Object, inventory v1.Inventory,
-	objects rendering.Objects,
+func (k Keeper) keepShared(
+	ctx context.Context, o client.Object, inventory v1.Inventory, objects rendering.Objects,
 ) (v1.Inventory, error) {
 	going := inventory.Minus(apply.Set{Objects: objects.List}.Inventory())
 	if !slices.ContainsFunc(going, func(ref v1.ObjectReference) bool { return render.Shared(ref.Kind, ref.Name) }) {

@@ -36,8 +36,8 @@ func told(recorder *events.FakeRecorder) []string {
 // with are conditions of all kinds' statuses, each since a moment.
 func with(all ...v1.Condition) v1.Conditions { return all }
 
-func since(t time.Time, c v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason,
-	message string,
+func since(
+	t time.Time, c v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason, message string,
 ) v1.Condition {
 	return v1.Condition{
 		Type: c, Status: status, Reason: reason, Message: message,

@@ -71,8 +71,8 @@ func heirs(o client.Object, namespace string, all []v1.IstioRevision) []v1.Istio
 }
 
 // bequeath makes revisions the owners of an object in place of the one that is going.
-func (k Keeper) bequeath(ctx context.Context, from client.Object, ref v1.ObjectReference,
-	heirs []v1.IstioRevision,
+func (k Keeper) bequeath(
+	ctx context.Context, from client.Object, ref v1.ObjectReference, heirs []v1.IstioRevision,
 ) error {
 	have := &metav1.PartialObjectMetadata{}
 	have.SetGroupVersionKind(schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind))

@@ -35,8 +35,8 @@ func ListsTag(rev *v1.IstioRevision, tag string) bool {
 // whose values have the tag.
 //
 // A revision that has come after the tag does not take its name; see TagOfTheName.
-func (k Keeper) TagClash(ctx context.Context, o client.Object, tag string, tags []v1.IstioRevisionTag,
-	revisions []v1.IstioRevision,
+func (k Keeper) TagClash(
+	ctx context.Context, o client.Object, tag string, tags []v1.IstioRevisionTag, revisions []v1.IstioRevision,
 ) (string, error) {
 	if own, ok := o.(*v1.IstioRevision); ok && nameIsTaken(own, tag, revisions) {
 		return values.TagOfRevision(tag, "rename the tag"), nil

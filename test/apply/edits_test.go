@@ -281,8 +281,8 @@ func TestEdits(t *testing.T) {
 
 // edited does an edit, and reports whether the server took it. Then the object is put back, and once more as that of
 // the next version.
-func (a applier) edited(e edit, o, clean *unstructured.Unstructured, name string, path fieldpath.Path,
-	next *unstructured.Unstructured,
+func (a applier) edited(
+	e edit, o, clean *unstructured.Unstructured, name string, path fieldpath.Path, next *unstructured.Unstructured,
 ) bool {
 	a.t.Helper()
 	what := fmt.Sprintf("%s, %s: %s", kindAndName(o), name, e.name)
