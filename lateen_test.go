@@ -80,8 +80,8 @@ func TestError(t *testing.T) {
 // TestTransform: a wrong resource is an error, and the list is written all the same, unchanged.
 func TestTransform(t *testing.T) {
 	list := func(version string) string {
-		return "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- apiVersion: sailoperator.io/v1\n  kind: " +
-			"Istio\n" +
+		return "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- apiVersion: sailoperator.io/v1\n" +
+			"  kind: Istio\n" +
 			"  metadata:\n    name: default\n  spec:\n    version: " + version + "\n"
 	}
 	var out bytes.Buffer
@@ -185,8 +185,8 @@ func TestAllowRemoval(t *testing.T) {
 
 // TestWholeMesh: a control plane, its CNI plugin and a tag in one call, in both forms of the API.
 func TestWholeMesh(t *testing.T) {
-	const mesh = istio + "  updateStrategy: {type: RevisionBased}\n---\napiVersion: sailoperator.io/v1\nkind: " +
-		"IstioCNI\nmetadata: {name: default}\n---\n" +
+	const mesh = istio + "  updateStrategy: {type: RevisionBased}\n---\napiVersion: sailoperator.io/v1\n" +
+		"kind: IstioCNI\nmetadata: {name: default}\n---\n" +
 		"apiVersion: sailoperator.io/v1\nkind: IstioRevisionTag\nmetadata: {name: prod}\nspec: {targetRef: {kind: Istio, " +
 		"name: default}}\n"
 	result, err := lateen.Render([]byte(mesh), lateen.Options{})

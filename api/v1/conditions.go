@@ -42,11 +42,11 @@ const (
 	ConditionDependenciesHealthy ConditionType = "DependenciesHealthy"
 	// ConditionInUse is True when a namespace, a pod or a tag uses a revision or a tag.
 	ConditionInUse ConditionType = "InUse"
-	// ConditionStalled is there, and True, while only a person can mend what keeps a resource from being reconciled. It is for
-	// generic health checks (kstatus), which do not know Reconciled.
+	// ConditionStalled is there, and True, while only a person can mend what keeps a resource from being reconciled. It
+	// is for generic health checks (kstatus), which do not know Reconciled.
 	ConditionStalled ConditionType = "Stalled"
-	// ConditionReconciling is there, and True, while a resource is not reconciled and that is being tried again. It is for the same
-	// health checks.
+	// ConditionReconciling is there, and True, while a resource is not reconciled and that is being tried again. It is
+	// for the same health checks.
 	ConditionReconciling ConditionType = "Reconciling"
 )
 
@@ -100,8 +100,8 @@ const (
 	// ReasonCRDsOutdated: somebody else applies Istio's CustomResourceDefinitions, and they are older than the revision
 	// needs.
 	ReasonCRDsOutdated ConditionReason = "CRDsOutdated"
-	// ReasonVersionSkew: the control plane needs an IstioCNI, and that of the cluster has a version that does not work with
-	// it.
+	// ReasonVersionSkew: the control plane needs an IstioCNI, and that of the cluster has a version that does not work
+	// with it.
 	ReasonVersionSkew ConditionReason = "VersionSkew"
 	// ReasonDependencyCheckFailed: the dependencies could not be looked at.
 	ReasonDependencyCheckFailed ConditionReason = "DependencyCheckFailed"
@@ -170,8 +170,8 @@ func (c Conditions) Without(t ConditionType) Conditions {
 	return slices.DeleteFunc(slices.Clone(c), func(have Condition) bool { return have.Type == t })
 }
 
-// State is the reason of the first of the given conditions that is not True, else Healthy. A condition that has not been
-// looked at yet says nothing.
+// State is the reason of the first of the given conditions that is not True, else Healthy. A condition that has not
+// been looked at yet says nothing.
 func (c Conditions) State(order []ConditionType) ConditionReason {
 	for _, t := range order {
 		if have := c.Get(t); have != nil && have.Status != metav1.ConditionTrue {

@@ -72,7 +72,8 @@ type IstioSpec struct {
 	// +optional
 	Values *Values `json:"values,omitempty"`
 
-	// Configuration of the mesh, merged into spec.values.meshConfig. A field must not have two different values in the two places.
+	// Configuration of the mesh, merged into spec.values.meshConfig. A field must not have two different values in the
+	// two places.
 	// +optional
 	MeshConfig *Values `json:"meshConfig,omitempty"`
 }

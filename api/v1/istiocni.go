@@ -41,8 +41,8 @@ type IstioCNIList struct {
 
 // IstioCNISpec says what the CNI plugin should be.
 type IstioCNISpec struct {
-	// Version of the plugin: a release (v1.28.3), the newest bundled patch of a minor (v1.28-latest) or master. A plugin 1.x
-	// works with Istio 1.x-1, 1.x and 1.x+1.
+	// Version of the plugin: a release (v1.28.3), the newest bundled patch of a minor (v1.28-latest) or master. A plugin
+	// 1.x works with Istio 1.x-1, 1.x and 1.x+1.
 	// +optional
 	Version Version `json:"version,omitempty"`
 

@@ -89,8 +89,8 @@ type IstioRevisionStatus struct {
 	// +optional
 	Type IstioRevisionType `json:"type,omitempty"`
 
-	// When the Istio that owns the revision asked for another one. Absent while the revision is the active one. The grace period
-	// of an unused revision starts at the later of this and the last transition of InUse.
+	// When the Istio that owns the revision asked for another one. Absent while the revision is the active one. The
+	// grace period of an unused revision starts at the later of this and the last transition of InUse.
 	// +optional
 	InactiveSince *metav1.Time `json:"inactiveSince,omitempty"`
 

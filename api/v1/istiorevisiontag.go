@@ -2,8 +2,8 @@ package v1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// IstioRevisionTag is a stable name for a revision: workloads that select the tag (istio.io/rev: <tag>) follow it from one
-// revision to the next. The tag named default also serves namespaces labelled istio-injection: enabled.
+// IstioRevisionTag is a stable name for a revision: workloads that select the tag (istio.io/rev: <tag>) follow it from
+// one revision to the next. The tag named default also serves namespaces labelled istio-injection: enabled.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

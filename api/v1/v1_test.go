@@ -50,8 +50,8 @@ func TestRoundTrip(t *testing.T) {
 		},
 		"strategy": {
 			reason: "0 is a period, too",
-			object: `{"kind":"Istio","apiVersion":"sailoperator.io/v1","metadata":{"name":"default"},"spec":{"updateStrategy":{` +
-				`"inactiveRevisionDeletionGracePeriodSeconds":0}}}`,
+			object: `{"kind":"Istio","apiVersion":"sailoperator.io/v1","metadata":{"name":"default"},"spec":{` +
+				`"updateStrategy":{"inactiveRevisionDeletionGracePeriodSeconds":0}}}`,
 			into: &v1.Istio{},
 		},
 		"status": {
@@ -199,9 +199,9 @@ func TestValidate(t *testing.T) {
 		},
 		"full Istio": {
 			reason: "everything set",
-			object: istio(
-				"default", `{version: v1.28-latest, namespace: a, profile: openshift-ambient, updateStrategy: {type: RevisionBased,
-				inactiveRevisionDeletionGracePeriodSeconds: 0, updateWorkloads: true}, values: {global: {istioNamespace: a}}, meshConfig: {}}`),
+			object: istio("default", `{version: v1.28-latest, namespace: a, profile: openshift-ambient,
+				updateStrategy: {type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 0, updateWorkloads: true},
+				values: {global: {istioNamespace: a}}, meshConfig: {}}`),
 		},
 		"versions": {
 			reason: "each is told",
@@ -213,18 +213,20 @@ func TestValidate(t *testing.T) {
 		},
 		"everything wrong": {
 			reason: "all errors at once",
-			object: istio("A.b", `{version: latest, namespace: A, profile: x, updateStrategy: {type: z, inactiveRevisionDeletionGracePeriodSeconds: -1},
+			object: istio("A.b", `{version: latest, namespace: A, profile: x,
+				updateStrategy: {type: z, inactiveRevisionDeletionGracePeriodSeconds: -1},
 				values: {global: {istioNamespace: b}}}`),
 			want: []string{
 				`spec.updateStrategy.type: Unsupported value: "z": supported values: "InPlace", "RevisionBased"`,
-				`spec.updateStrategy.inactiveRevisionDeletionGracePeriodSeconds: Invalid value: -1: must be greater than or equal ` +
-					`to 0`,
+				`spec.updateStrategy.inactiveRevisionDeletionGracePeriodSeconds: Invalid value: -1: must be greater than or ` +
+					`equal to 0`,
 				`metadata.name: Invalid value: "A.b": must consist of lower case letters`,
 				`spec.version: Invalid value: "latest"`,
 				`spec.profile: Unsupported value: "x": supported values: "ambient", "default", "demo", "empty", "openshift", ` +
 					`"openshift-ambient", "preview", "remote", "stable"`,
 				`spec.namespace: Invalid value: "A"`,
-				`spec.values.global.istioNamespace: Invalid value: "b": spec.values.global.istioNamespace must match spec.namespace`,
+				`spec.values.global.istioNamespace: Invalid value: "b": ` +
+					`spec.values.global.istioNamespace must match spec.namespace`,
 			},
 		},
 		"longest name": {reason: "just fits", object: istio(long, `{}`)},
@@ -262,7 +264,8 @@ func TestValidate(t *testing.T) {
 			reason: "the name of the resource is the name of the revision",
 			object: revision("a", `{version: v1.24.0, namespace: ns, values: {revision: b, global: {istioNamespace: m}}}`),
 			want: []string{
-				`spec.values.global.istioNamespace: Invalid value: "m": spec.values.global.istioNamespace must match spec.namespace`,
+				`spec.values.global.istioNamespace: Invalid value: "m": ` +
+					`spec.values.global.istioNamespace must match spec.namespace`,
 				`spec.values.revision: Invalid value: "b": spec.values.revision must match metadata.name or be empty when the ` +
 					`name is 'default'`,
 			},
@@ -426,7 +429,8 @@ func TestDefault(t *testing.T) {
 		t.Errorf("the grace period is 30 when absent, is %d", have)
 	}
 	zero := int64(0)
-	if have := (&v1.IstioUpdateStrategy{InactiveRevisionDeletionGracePeriodSeconds: &zero}).GracePeriodSeconds(); have != 0 {
+	s := &v1.IstioUpdateStrategy{InactiveRevisionDeletionGracePeriodSeconds: &zero}
+	if have := s.GracePeriodSeconds(); have != 0 {
 		t.Errorf("a period of 0 is kept, is %d", have)
 	}
 	c := &v1.IstioCNI{}

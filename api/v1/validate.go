@@ -14,10 +14,11 @@ import (
 const MaxRevisionNameLength = validation.DNS1123LabelMaxLength - len("istiod-")
 
 // versionPattern is the pattern of Version in the CRDs.
-var versionPattern = regexp.MustCompile(`^(v(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)(-[0-9A-Za-z][0-9A-Za-z.-]*)?|-latest)|master)$`)
+var versionPattern = regexp.MustCompile(`^(v(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)` +
+	`(\.(0|[1-9][0-9]*)(-[0-9A-Za-z][0-9A-Za-z.-]*)?|-latest)|master)$`)
 
-// Validate returns what the API server would reject in a new Istio (and a namespace that no cluster could have), except for the schema of the
-// values. Fields left out are valid where they have defaults.
+// Validate returns what the API server would reject in a new Istio (and a namespace that no cluster could have), except
+// for the schema of the values. Fields left out are valid where they have defaults.
 func (i *Istio) Validate() field.ErrorList {
 	spec := field.NewPath("spec")
 	suffix := 0

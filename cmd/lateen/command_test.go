@@ -39,12 +39,13 @@ func TestCalls(t *testing.T) {
 	dir := t.TempDir()
 	nobody := filepath.Join(dir, "nobody") // a cluster that does not answer
 	kubeconfig := `{"apiVersion": "v1", "kind": "Config", "current-context": "nobody",
-"clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}], "contexts": [{"name": "nobody", "context": {"cluster": "c"}}, {"name": "/", "context": {"cluster": "c"}}]}`
+"clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+"contexts": [{"name": "nobody", "context": {"cluster": "c"}}, {"name": "/", "context": {"cluster": "c"}}]}`
 	if err := os.WriteFile(nobody, []byte(kubeconfig), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const operator = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: a}\nspec: {tag: " +
-		"1.28.3}\n"
+	const operator = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: a}\n" +
+		"spec: {tag: 1.28.3}\n"
 	for _, c := range []struct {
 		reason, program, stdin string
 		args                   []string

@@ -29,12 +29,14 @@ func newDeleteRevision(p function.Process, name string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "delete-revision NAME",
 		Short: "Remove all objects of a rendered revision that nothing uses",
-		Long: `Removes what a pipeline has rendered for a revision and nobody removes: all objects with the label lateen.io/revision=NAME, of
-whatever kind, webhooks first, and the IstioRevision. It looks at the cluster before, as usage does, and removes nothing as long as
-anything uses the revision, or as long as that cannot be said. What other revisions rely on stays.
+		Long: `Removes what a pipeline has rendered for a revision and nobody removes: all objects with the label
+lateen.io/revision=NAME, of whatever kind, webhooks first, and the IstioRevision. It looks at the
+cluster before, as usage does, and removes nothing as long as anything uses the revision, or as long
+as that cannot be said. What other revisions rely on stays.
 
-A revision that the controller applies is the controller's to remove, and the active revision of an Istio goes with that: both are
-refused. Take the revision out of Git first, or whatever applies it brings it back.`,
+A revision that the controller applies is the controller's to remove, and the active revision of an
+Istio goes with that: both are refused. Take the revision out of Git first, or whatever applies it
+brings it back.`,
 		Example: strings.ReplaceAll(`  # What would go?
   NAME delete-revision default-v1-27-0 --dry-run
 

@@ -52,9 +52,10 @@ func newUsage(p function.Process, name string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "usage [NAME...]",
 		Short: "Who uses which revision",
-		Long: `Looks at a cluster once and tells who uses which revision: namespaces and pods by their labels and annotations, tags by what they
-point at. Revisions and tags are the IstioRevisions and IstioRevisionTags of the cluster, and those that its injection webhooks
-are for: Lateen need not be installed. Names limit the answer to revisions and tags of that name, and show all their users.
+		Long: `Looks at a cluster once and tells who uses which revision: namespaces and pods by their labels and
+annotations, tags by what they point at. Revisions and tags are the IstioRevisions and
+IstioRevisionTags of the cluster, and those that its injection webhooks are for: Lateen need not be
+installed. Names limit the answer to revisions and tags of that name, and show all their users.
 
 What cannot be seen completely is an error: nothing is called unused that was not looked at.`,
 		Example: strings.ReplaceAll(`  # A table

@@ -332,10 +332,14 @@ func TestNull(t *testing.T) {
 	}{
 		"any type": {
 			reason: "what a chart defaults can have any type",
-			values: `{global: {istioNamespace: null, proxy: {resources: null, privileged: null}, sts: {servicePort: null}, tag: null},
-				meshConfig: null, pilot: {env: {A: null}, resources: {limits: {cpu: null}}, rollingMaxSurge: null, tolerations: null}}`,
-			want: `{global: {istioNamespace: null, proxy: {resources: null, privileged: null}, sts: {servicePort: null}, tag: null},
-				meshConfig: null, pilot: {env: {A: null}, resources: {limits: {cpu: null}}, rollingMaxSurge: null, tolerations: null}}`,
+			values: `{global: {istioNamespace: null, proxy: {resources: null, privileged: null}, sts: {servicePort: null},
+				  tag: null},
+				meshConfig: null, pilot: {env: {A: null}, resources: {limits: {cpu: null}}, rollingMaxSurge: null,
+				  tolerations: null}}`,
+			want: `{global: {istioNamespace: null, proxy: {resources: null, privileged: null}, sts: {servicePort: null},
+				  tag: null},
+				meshConfig: null, pilot: {env: {A: null}, resources: {limits: {cpu: null}}, rollingMaxSurge: null,
+				  tolerations: null}}`,
 		},
 		"enum": {
 			reason: "the API server has no nullable enum: it drops the null",

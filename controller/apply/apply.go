@@ -259,8 +259,9 @@ func explain(err error) error {
 // Delete deletes what owner controls among the objects, webhooks first, so that they do not wait for a control plane
 // that is gone. It gives back what is still there and ours: what is to be ignored, and what could not be deleted.
 // Objects that somebody else controls, or nobody, are left alone.
-func (a *Applier) Delete(ctx context.Context, owner client.Object, objects v1.Inventory) (remaining v1.Inventory,
-	changes []Change, err error) {
+func (a *Applier) Delete(
+	ctx context.Context, owner client.Object, objects v1.Inventory,
+) (remaining v1.Inventory, changes []Change, err error) {
 	return a.delete(ctx, objects, func(o *metav1.PartialObjectMetadata) bool { return metav1.IsControlledBy(o, owner) })
 }
 
@@ -355,8 +356,9 @@ func (a *Applier) delete(
 	return remaining.Union(nil), changes, errors.Join(errs...)
 }
 
-func (a *Applier) deleteOne(ctx context.Context, ref v1.ObjectReference,
-	mine func(*metav1.PartialObjectMetadata) bool) (deleted, left bool, err error) {
+func (a *Applier) deleteOne(
+	ctx context.Context, ref v1.ObjectReference, mine func(*metav1.PartialObjectMetadata) bool,
+) (deleted, left bool, err error) {
 	o := &metav1.PartialObjectMetadata{}
 	o.SetGroupVersionKind(ref.GroupVersionKind())
 	err = a.live.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, o)

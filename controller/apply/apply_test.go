@@ -53,16 +53,16 @@ func newWorld(t *testing.T, resources ...client.Object) *world {
 	w := &world{t: t}
 	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(resources...).WithReturnManagedFields().Build()
 	counting := interceptor.NewClient(w.client, interceptor.Funcs{
-		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object,
-			opts ...client.GetOption,
+		Get: func(
+			ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption,
 		) error {
 			if _, ok := o.(*unstructured.Unstructured); ok {
 				w.reads++
 			}
 			return c.Get(ctx, key, o, opts...)
 		},
-		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch,
-			opts ...client.PatchOption,
+		Patch: func(
+			ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption,
 		) error {
 			var all client.PatchOptions
 			all.ApplyOptions(opts)

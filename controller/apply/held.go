@@ -33,8 +33,8 @@ func (e *HeldError) Error() string {
 
 // held is a HeldError if another resource of Lateen's that still exists has an object, and the owner has no precedence.
 // live is what the server or the cache has of the object. When that changes, the owner is reconciled again.
-func (r *run) held(ctx context.Context, ref v1.ObjectReference, desired *unstructured.Unstructured,
-	live metav1.Object,
+func (r *run) held(
+	ctx context.Context, ref v1.ObjectReference, desired *unstructured.Unstructured, live metav1.Object,
 ) error {
 	if r.owner == nil || metav1.IsControlledBy(live, r.owner) || render.Shared(ref.Kind, ref.Name) {
 		return nil // what several rely on goes from one to the other
@@ -62,9 +62,9 @@ func (r *run) held(ctx context.Context, ref v1.ObjectReference, desired *unstruc
 // holder is the resource of Lateen's that has an object: its controller, or, for one that a pipeline has rendered, the
 // one that it is stamped with, unless that is what it should be stamped with. It is nil if there is none, or it is
 // gone.
-func (r *run) holder(ctx context.Context, desired *unstructured.Unstructured, live metav1.Object) (client.Object,
-	error,
-) {
+func (r *run) holder(
+	ctx context.Context, desired *unstructured.Unstructured, live metav1.Object,
+) (client.Object, error) {
 	if ref := metav1.GetControllerOf(live); ref != nil {
 		if !strings.HasPrefix(ref.APIVersion, v1.GroupVersion.Group+"/") {
 			return nil, nil

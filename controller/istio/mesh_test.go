@@ -39,11 +39,9 @@ func TestCompare(t *testing.T) {
 		rest       = `{"meshConfig":{"discoverySelectors":[{"matchLabels":{"mesh":"b"}}]}}`
 		event      = "Warning CheckMesh "
 		twoHere    = event + "Istio/other and Istio/mesh are two control planes in the namespace istio-system; give each a " +
-			"namespace of its own, or, " +
-			"for an upgrade, make them revisions of one Istio (updateStrategy: RevisionBased)"
-		both = event + "IstioRevision/hand and Istio/mesh can discover the same namespace, one with the labels mesh=a: both " +
-			"would manage it; " +
-			"choose discoverySelectors that cannot both match, such as one label with different values"
+			"namespace of its own, or, for an upgrade, make them revisions of one Istio (updateStrategy: RevisionBased)"
+		both = event + "IstioRevision/hand and Istio/mesh can discover the same namespace, one with the labels mesh=a: " +
+			"both would manage it; choose discoverySelectors that cannot both match, such as one label with different values"
 		inPlace = event + "spec.version: from v1.26.0 to v1.28.3; in place, Istio supports one minor version at a time. Go " +
 			"by way of v1.27-latest"
 		by = event + "spec.version: from v1.25.1 to v1.28.3; by revisions, Istio supports two minor versions at a time. Go " +

@@ -51,11 +51,10 @@ func TestPhases(t *testing.T) {
 		refused  = `IstioRevision.sailoperator.io "mesh" is invalid`
 		misspelt = "spec.values.pilot.autoscaleMni: unknown field in v1.26.0; did you mean autoscaleMin?"
 		twoHere  = "Warning CheckMesh IstioRevision/mesh-v1-27-0 and Istio/mesh are two control planes in the namespace " +
-			"istio-system; give " +
-			"each a namespace of its own, or, for an upgrade, make them revisions of one Istio (updateStrategy: RevisionBased)"
+			"istio-system; give each a namespace of its own, or, for an upgrade, make them revisions of one Istio " +
+			"(updateStrategy: RevisionBased)"
 		skips = "Warning CheckMesh spec.version: from v1.26.0 to v1.28.3; in place, Istio supports one minor version at a " +
-			"time. " +
-			"Go by way of v1.27-latest"
+			"time. Go by way of v1.27-latest"
 		foreign = "the IstioRevision mesh-v1-27-0 exists already and does not belong to this Istio; delete it, or give the " +
 			"Istio another name"
 	)

@@ -335,7 +335,8 @@ func (r *Reconciler) release(ctx context.Context, s *scope, rev *v1.IstioRevisio
 	}
 	if _, before := r.notified.LoadOrStore(rev.UID, true); !before {
 		r.Events.Eventf(s.istio, rev, corev1.EventTypeNormal, "RevisionUnused", "Prune",
-			"IstioRevision %s can go: %s. It is in a package in Git: release it there, by a usage report or by removing its file", rev.Name, verdict.Reason)
+			"IstioRevision %s can go: %s. It is in a package in Git: release it there, by a usage report or by removing "+
+				"its file", rev.Name, verdict.Reason)
 	}
 	return nil
 }
@@ -353,8 +354,8 @@ func (s *scope) isActive(rev v1.IstioRevision) bool { return rev.Name == s.facts
 
 // candidate is what pruning needs to know of a revision. That it is unused counts only if both its status and what is
 // known at this moment say so: the status has the moment since when.
-func (r *Reconciler) candidate(rev *v1.IstioRevision, all []v1.IstioRevision, tags []usage.Tag,
-	active bool,
+func (r *Reconciler) candidate(
+	rev *v1.IstioRevision, all []v1.IstioRevision, tags []usage.Tag, active bool,
 ) prune.Revision {
 	c := prune.Revision{Name: rev.Name, Active: active, External: external(rev), InUse: usage.Unknown}
 	if r.Usage.Synced() {

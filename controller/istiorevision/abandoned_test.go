@@ -261,8 +261,8 @@ func abandonedWorld(t *testing.T, deleted *[]string, objects ...client.Object) c
 				*deleted = append(*deleted, kind.Kind+" "+o.GetName())
 				return err
 			},
-			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList,
-				opts ...client.ListOption,
+			List: func(
+				ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption,
 			) error {
 				var options client.ListOptions
 				options.ApplyOptions(opts)

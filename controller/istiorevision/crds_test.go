@@ -42,8 +42,9 @@ func server(t *testing.T, refused func(name string, dryRun bool) error) client.C
 	scheme.AddKnownTypeWithName(crdKind.GroupVersion().WithKind("CustomResourceDefinitionList"),
 		&unstructured.UnstructuredList{})
 	return fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
-		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, _ client.Patch,
-			opts ...client.PatchOption) error {
+		Patch: func(
+			ctx context.Context, c client.WithWatch, o client.Object, _ client.Patch, opts ...client.PatchOption,
+		) error {
 			var options client.PatchOptions
 			options.ApplyOptions(opts)
 			applied, ok := o.(*unstructured.Unstructured)
@@ -308,8 +309,8 @@ func managed(c client.Client) client.Client {
 	}})
 }
 
-func fields(manager string, operation metav1.ManagedFieldsOperationType,
-	subresource string,
+func fields(
+	manager string, operation metav1.ManagedFieldsOperationType, subresource string,
 ) []metav1.ManagedFieldsEntry {
 	return []metav1.ManagedFieldsEntry{{
 		Manager: manager, Operation: operation, Subresource: subresource, FieldsType: "FieldsV1",

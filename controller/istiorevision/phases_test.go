@@ -65,13 +65,12 @@ func TestPhases(t *testing.T) {
 		noPlace  = `namespace "istio-system" doesn't exist`
 		misspelt = "spec.values.pilot.autoscaleMni: unknown field in v1.28.3; did you mean autoscaleMin?"
 		noEffect = "spec.values.pilot.env.PILOT_TRACE_SAMPLING: has no effect: the chart istiod sets the variable " +
-			"PILOT_TRACE_SAMPLING " +
-			"itself, and what it sets counts: \"1\"; leave it out, or set spec.values.pilot.traceSampling"
+			"PILOT_TRACE_SAMPLING itself, and what it sets counts: \"1\"; leave it out, or set spec.values.pilot.traceSampling"
 		refused = istiod + `: Deployment/istio-system/istiod-canary apply failed: Deployment.apps "istiod-canary" is invalid`
 		skew    = "VersionSkew: IstioCNI/default: spec.version: the CNI plugin of Istio v1.26.0 does not work with " +
 			"IstioRevision/canary of Istio v1.28.3; it works with the minor versions before, at and after its own"
-		sameName = "NameAlreadyExists: an IstioRevisionTag with the name canary exists already; a revision and a tag cannot " +
-			"have the same name"
+		sameName = "NameAlreadyExists: an IstioRevisionTag with the name canary exists already; a revision and a tag " +
+			"cannot have the same name"
 		unknown = reconcilertest.UseUnknown
 
 		fine   = "Reconciled=True"

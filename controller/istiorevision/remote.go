@@ -24,7 +24,7 @@ func (r *Reconciler) remoteReady(ctx context.Context, s *scope) v1.Condition {
 	if err != nil {
 		return health.Remote(health.Probe{Tried: true, Err: err.Error()})
 	}
-	return health.Remote(r.Prober.Ask(s.rev.Name, target)) //nolint:contextcheck // it goes on asking when this run has ended
+	return health.Remote(r.Prober.Ask(s.rev.Name, target)) //nolint:contextcheck // it asks on when this run has ended
 }
 
 // injector is the first injection webhook of a revision. All of them have the same server.

@@ -164,8 +164,8 @@ func (r *Reconciler) claimants(
 }
 
 // holder is who controls the webhooks of a tag, or nil.
-func (r *Reconciler) holder(ctx context.Context, tag string,
-	objects []*unstructured.Unstructured,
+func (r *Reconciler) holder(
+	ctx context.Context, tag string, objects []*unstructured.Unstructured,
 ) (*metav1.OwnerReference, error) {
 	for _, o := range objects {
 		if o.GetLabels()[labelChartTag] != tag || o.GetKind() != "MutatingWebhookConfiguration" {

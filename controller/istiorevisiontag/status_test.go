@@ -16,8 +16,9 @@ import (
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	condition := func(c v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason,
-		message string) v1.Condition {
+	condition := func(
+		c v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason, message string,
+	) v1.Condition {
 		return v1.Condition{
 			Type: c, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(now),
 		}

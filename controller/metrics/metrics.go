@@ -34,7 +34,8 @@ var (
 	})
 	observed = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "lateen_usage_observed_timestamp_seconds",
-		Help: "When who uses which revision was last known completely, within seconds. If it stands still, nothing is pruned.",
+		Help: "When who uses which revision was last known completely, within seconds. If it stands still, nothing is " +
+			"pruned.",
 	})
 )
 

@@ -188,8 +188,8 @@ func TestHandOver(t *testing.T) {
 			t.Fatal(err)
 		}
 		builder := fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
-			Patch: func(ctx context.Context, w client.WithWatch, o client.Object, p client.Patch,
-				opts ...client.PatchOption,
+			Patch: func(
+				ctx context.Context, w client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption,
 			) error {
 				if c.patch != nil {
 					return c.patch

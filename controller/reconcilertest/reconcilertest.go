@@ -101,11 +101,13 @@ func New(t *testing.T, objects ...client.Object) *World {
 		DeleteAllOf: func(_ context.Context, _ client.WithWatch, o client.Object, _ ...client.DeleteAllOfOption) error {
 			return fmt.Errorf("nobody expected all of %T to be deleted", o)
 		},
-		SubResourceUpdate: func(_ context.Context, _ client.Client, _ string, o client.Object,
-			_ ...client.SubResourceUpdateOption) error {
+		SubResourceUpdate: func(
+			_ context.Context, _ client.Client, _ string, o client.Object, _ ...client.SubResourceUpdateOption,
+		) error {
 			return fmt.Errorf("nobody expected an update of the status of %T", o)
 		},
-		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch,
+		SubResourcePatch: func(
+			ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch,
 			opts ...client.SubResourcePatchOption,
 		) error {
 			return w.write(sub, o, func() error { return c.SubResource(sub).Patch(ctx, o, p, opts...) })
@@ -154,8 +156,9 @@ func (w *World) countSpec(ctx context.Context, o client.Object) {
 	}
 }
 
-func (w *World) patch(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch,
-	opts ...client.PatchOption) error {
+func (w *World) patch(
+	ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption,
+) error {
 	var all client.PatchOptions
 	all.ApplyOptions(opts)
 	switch {
@@ -305,5 +308,4 @@ func IsTrue(condition string) string { return "Normal " + condition + " " + cond
 
 // UseUnknown is what is said of use before anything has been watched.
 const UseUnknown = "InUse=Unknown UsageCheckFailed: Not known whether a pod or namespace references it: namespaces, " +
-	"pods and what " +
-	"makes pods have not all been seen yet"
+	"pods and what makes pods have not all been seen yet"

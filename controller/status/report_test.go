@@ -36,8 +36,8 @@ func notified(recorder *events.FakeRecorder) []string {
 // with are conditions of all kinds' statuses, each since a moment.
 func with(all ...v1.Condition) v1.Conditions { return all }
 
-func since(t time.Time, c v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason,
-	message string,
+func since(
+	t time.Time, c v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason, message string,
 ) v1.Condition {
 	return v1.Condition{
 		Type: c, Status: status, Reason: reason, Message: message,
@@ -70,7 +70,10 @@ func TestEvents(t *testing.T) {
 			"It has been looked at, and comes up.", with(pending), with(notReady), false,
 			[]string{"Normal IstiodNotReady x"},
 		},
-		{"It gets well.", with(notReady), with(ready), false, []string{"Normal Ready Ready is True"}}, //nolint:dupword // two words
+		{
+			"It gets well.", with(notReady), with(ready), false,
+			[]string{"Normal Ready Ready is True"}, //nolint:dupword // two words
+		},
 		{"It was well, and is not.", with(ready), with(notReady), false, []string{"Warning IstiodNotReady x"}},
 		{
 			"It was well with another spec, and rolls out.", with(ready), with(notReady), true,

@@ -26,6 +26,9 @@ import (
 // columns is how wide a line may be, a tab counting as one: so counts the linter.
 const columns = 120
 
+// marker begins a line that controller-gen reads and nobody can break; the linter lets it pass as well.
+const marker = "// +kubebuilder:"
+
 func main() {
 	root := "."
 	if len(os.Args) > 1 {
@@ -100,7 +103,8 @@ func (f *figures) add(path string) error {
 		return err
 	}
 	for line := range bytes.Lines(data) {
-		if utf8.RuneCount(bytes.TrimRight(line, "\n")) > columns {
+		text := bytes.TrimSpace(line)
+		if utf8.RuneCount(bytes.TrimRight(line, "\n")) > columns && !bytes.HasPrefix(text, []byte(marker)) {
 			f.wide++
 		}
 	}

@@ -14,9 +14,9 @@ func TestMeasure(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	for name, text := range map[string]string{
-		"a/a.go": "// Package a has a job. And more.\npackage a\n\n// F is said.\nfunc F() {\n\t// nothing\n\n}\n\nfunc G() " +
-			"{ F() } // " +
-			strings.Repeat("x", 120) + "\n\ntype T struct{}\n\nfunc (T) String() string { return \"\" }\n\nfunc (T) M() {}\n",
+		"a/a.go": "// Package a has a job. And more.\npackage a\n\n// F is said.\nfunc F() {\n\t// nothing\n\n}\n\n" +
+			"func G() { F() } // " + strings.Repeat("x", 120) + "\n\n// +kubebuilder:" + strings.Repeat("x", 120) + "\n\n" +
+			"type T struct{}\n\nfunc (T) String() string { return \"\" }\n\nfunc (T) M() {}\n",
 		"a/a_test.go":            "package a\n\nvar x = 1\n",
 		"a/zz_generated.go":      "package a\n\nfunc Generated() {}\n",
 		"a/testdata/b.go":        "this is no Go",

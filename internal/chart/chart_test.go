@@ -206,8 +206,8 @@ func TestRender(t *testing.T) {
 	}
 }
 
-const kubeVersion = "{{ .Capabilities.KubeVersion.Version }} {{ .Capabilities.KubeVersion.Major }} {{ " +
-	".Capabilities.KubeVersion.Minor }}"
+const kubeVersion = "{{ .Capabilities.KubeVersion.Version }} {{ .Capabilities.KubeVersion.Major }} " +
+	"{{ .Capabilities.KubeVersion.Minor }}"
 
 // TestVariants: Only and WithFile make charts of their own and leave the first as it was.
 func TestVariants(t *testing.T) {
@@ -248,8 +248,8 @@ func TestVariants(t *testing.T) {
 func TestRenderChangesNothing(t *testing.T) {
 	c := load(t, map[string]string{
 		"values.yaml": "a: {b: {c: 1}}\nother: {x: 1}\n",
-		"templates/a.yaml": `{{ $_ := set .Values.a.b "c" "changed" }}{{ $_ := set .Values.mine.l "k" "changed" }}{{ toJson ` +
-			`.Values }}`,
+		"templates/a.yaml": `{{ $_ := set .Values.a.b "c" "changed" }}{{ $_ := set .Values.mine.l "k" "changed" }}` +
+			`{{ toJson .Values }}`,
 	})
 	values := func() map[string]any {
 		return map[string]any{

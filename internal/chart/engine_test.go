@@ -37,10 +37,10 @@ func TestLikeHelm(t *testing.T) {
 		templates map[string]string
 	}{
 		"what templates see": {"all that Helm shows", map[string]string{
-			"templates/a.yaml": `{{ .Chart.Name }} {{ .Chart.IsRoot }} {{ .Chart.Version }} {{ .Release.Name }} {{ ` +
-				`.Release.Revision }} {{ .Files.Get "files/x" }} {{ .Template.Name }} ` +
-				`{{ .Template.BasePath }} {{ .Capabilities.KubeVersion }} {{ .Values.d }} {{ .Values.v }} {{ .Subcharts }} {{ ` +
-				`keys . | sortAlpha }}`,
+			"templates/a.yaml": `{{ .Chart.Name }} {{ .Chart.IsRoot }} {{ .Chart.Version }} {{ .Release.Name }} ` +
+				`{{ .Release.Revision }} {{ .Files.Get "files/x" }} {{ .Template.Name }} ` +
+				`{{ .Template.BasePath }} {{ .Capabilities.KubeVersion }} {{ .Values.d }} {{ .Values.v }} {{ .Subcharts }} ` +
+				`{{ keys . | sortAlpha }}`,
 		}},
 		"order": {"deep ones first, then from z to a; each sees what those before it have set", map[string]string{
 			"templates/a.yaml": note + `{{ .Values.seen }}`, "templates/z.yaml": note + `{{ .Values.seen }}`,
@@ -53,8 +53,8 @@ func TestLikeHelm(t *testing.T) {
 			"templates/a.yaml":   `{{ toJson .Values }}`,
 		}},
 		"what is left": {"each rendering begins anew", map[string]string{
-			"templates/a.yaml": `{{ range list .Values .Subcharts .Release . }}{{ $n := add1 (.n | default 0) }}{{ $_ := set . ` +
-				`"n" $n }}{{ $n }}{{ end }}{{ tpl "{{ define \"q\" }}q{{ end }}{{ include \"q\" . }}" . }}`,
+			"templates/a.yaml": `{{ range list .Values .Subcharts .Release . }}{{ $n := add1 (.n | default 0) }}` +
+				`{{ $_ := set . "n" $n }}{{ $n }}{{ end }}{{ tpl "{{ define \"q\" }}q{{ end }}{{ include \"q\" . }}" . }}`,
 		}},
 		"include": {
 			"partials, and other templates by their names",

@@ -10,6 +10,7 @@ const (
 )
 
 // Table is what --help says about them.
-const Table = `Exit codes: 0 right, perhaps with warnings; 1 the resources are wrong, or the answer cannot be given; 2 the call is wrong;
-3 nothing is wrong, but there are warnings, and --strict makes errors of them. Except for 0 nothing is written.
+const Table = `Exit codes: 0 right, perhaps with warnings; 1 the resources are wrong, or the answer cannot be
+given; 2 the call is wrong; 3 nothing is wrong, but there are warnings, and --strict makes errors of
+them. Except for 0 nothing is written.
 `

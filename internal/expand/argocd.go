@@ -90,8 +90,7 @@ func (e *Expanded) unskipped(items []manifest.Object) finding.List {
 			findings = append(findings, resource.Finding(o, finding.Info, nil,
 				"Argo CD does not know "+resource.AnnotationLocalConfig+
 					" and would apply it: write the comment # "+manifest.CommentArgoSkip+
-					" on the line above apiVersion, in a file with nothing "+
-					"else that Argo CD is to apply"))
+					" on the line above apiVersion, in a file with nothing else that Argo CD is to apply"))
 		case !local && skipped:
 			findings = append(findings, resource.Finding(o, finding.Warning, nil,
 				"Argo CD leaves it out, because of the comment "+

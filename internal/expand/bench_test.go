@@ -15,8 +15,8 @@ import (
 
 // BenchmarkOne renders one Istio and writes the objects, all but starting the process.
 func BenchmarkOne(b *testing.B) {
-	const istio = "{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, spec: {values: {pilot: " +
-		"{resources: {requests: {cpu: 100m}}}}}}"
+	const istio = "{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: default}, " +
+		"spec: {values: {pilot: {resources: {requests: {cpu: 100m}}}}}}"
 	b.ReportAllocs()
 	for b.Loop() {
 		items, err := resource.ParseDocuments([]byte(istio))

@@ -79,7 +79,9 @@ func byVersion(jobs []*job) []*job {
 
 // retainCRDs adds to the expansions those of Istio's CRDs that an earlier run has generated and this one does not, as
 // long as a revision stays in the package whose version has them: a CRD goes with all resources of its kind.
-func (e *Expanded) retainCRDs(items []manifest.Object, scope ownership.Scope, expansions []ownership.Expansion) { //nolint:cyclop // one pass over the items
+func (e *Expanded) retainCRDs( //nolint:cyclop // one pass over the items
+	items []manifest.Object, scope ownership.Scope, expansions []ownership.Expansion,
+) {
 	fresh := map[manifest.ID]bool{}
 	asked := -1
 	for i, x := range expansions {

@@ -234,8 +234,7 @@ func TestCRDsLeave(t *testing.T) {
 			crds + "}}\nspec: {version: " + version + ", namespace: istio-system}\n"
 	}
 	const deleted = " Argo CD and Flux leave them in the cluster; who prunes by other means (kpt live apply, kubectl " +
-		"apply " +
-		"--prune) deletes them, and with them every resource of their kinds."
+		"apply --prune) deletes them, and with them every resource of their kinds."
 	all := strconv.Itoa(len(crdsOf(t)) + 1)
 	for _, c := range []struct {
 		reason, crds string

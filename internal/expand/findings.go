@@ -77,8 +77,8 @@ func (a *around) labels(memory bool) finding.List {
 			return p.istio == u.name && p.based()
 		}) {
 			message += fmt.Sprintf(". If Istio/%s was InPlace before, the control plane %[1]s still injects, as long as it is "+
-				"in the cluster: a GitOps tool "+
-				"prunes it unless the commit before rendered it with the option protect (annotation lateen.io/protect: \"true\")",
+				"in the cluster: a GitOps tool prunes it unless the commit before rendered it with the option protect "+
+				"(annotation lateen.io/protect: \"true\")",
 				u.name)
 		}
 		if message != "" {

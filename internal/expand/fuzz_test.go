@@ -17,10 +17,10 @@ import (
 // were not before, none has left the package, and the list can be written, read, and expanded again to the same; on an
 // error the items are what they were.
 func FuzzList(f *testing.F) {
-	const based = "{version: v1.28.3, updateStrategy: {type: RevisionBased}, values: {pilot: {env: {A: b}}}, meshConfig: " +
-		"{rootNamespace: x}}"
-	revision := "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata:\n  name: default-v1-27-0\n  labels: " +
-		"{lateen.io/revision: default-v1-27-0}\n" +
+	const based = "{version: v1.28.3, updateStrategy: {type: RevisionBased}, values: {pilot: {env: {A: b}}}, " +
+		"meshConfig: {rootNamespace: x}}"
+	revision := "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata:\n  name: default-v1-27-0\n" +
+		"  labels: {lateen.io/revision: default-v1-27-0}\n" +
 		"  annotations: {lateen.io/owner: Istio/default, internal.config.kubernetes.io/path: old/r.yaml, " +
 		"internal.config.kubernetes.io/index: '0'}\n"
 	generated := "kind: Role\napiVersion: rbac.authorization.k8s.io/v1\nmetadata: {name: istiod, namespace: " +
@@ -33,8 +33,8 @@ func FuzzList(f *testing.F) {
 			istio("a", "{version: v1.23.2, profile: remote}", local)),
 		resourceList(istio("a", "{}"), istio("a", "{namespace: a}", inFile("a.yaml")),
 			istio("b", "{namespace: b}", inFile("b.yaml"))),
-		resourceList("", "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: r}\nspec: {version: "+
-			"v1.28.3, namespace: ns, values: {revision: r, global: {istioNamespace: ns}}}\n"),
+		resourceList("", "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: r}\n"+
+			"spec: {version: v1.28.3, namespace: ns, values: {revision: r, global: {istioNamespace: ns}}}\n"),
 		resourceList("", istio("default", "{version: v1.0.0, hub: x}", inFile("../a.yaml"))),
 		resourceList("kind: Secret\n", namespace), resourceList("", namespace, configMap),
 	} {

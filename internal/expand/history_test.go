@@ -108,8 +108,8 @@ func (h *history) step() {
 		h.say("delete the report of %s", cluster)
 		delete(h.sources, cluster+".yaml")
 	default:
-		spec := fmt.Sprintf("{version: %s, namespace: %s, updateStrategy: {type: %s}, values: {meshConfig: "+
-			"{discoverySelectors: [{matchLabels: {mesh: %s}}]}}}",
+		spec := fmt.Sprintf("{version: %s, namespace: %s, updateStrategy: {type: %s}, "+
+			"values: {meshConfig: {discoverySelectors: [{matchLabels: {mesh: %s}}]}}}",
 			h.versions[h.rng.IntN(len(h.versions))], name,
 			[]string{"InPlace", "RevisionBased", "RevisionBased", "RevisionBased"}[h.rng.IntN(4)], name)
 		h.say("%s %s", name, spec)

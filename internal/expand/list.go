@@ -310,10 +310,9 @@ func (e *Expanded) withoutDefault(before, after []manifest.Object) finding.List 
 			continue
 		}
 		findings = append(findings, resource.Finding(r.Object, finding.Warning, nil,
-			"the revision default leaves the package, and there is no tag named default to take over: "+
-				"the validator istiod-default-validator goes, which only a default revision or tag has, and "+
-				"istio-injection: enabled means nothing any more. "+
-				"Add an IstioRevisionTag named default, unless nothing needs them. The ServiceAccount "+
+			"the revision default leaves the package, and there is no tag named default to take over: the validator "+
+				"istiod-default-validator goes, which only a default revision or tag has, and istio-injection: enabled means "+
+				"nothing any more. Add an IstioRevisionTag named default, unless nothing needs them. The ServiceAccount "+
 				"istio-reader-service-account stays: other revisions rely on it"))
 	}
 	return findings
@@ -343,10 +342,9 @@ func (e *Expanded) warnUntracked(plain bool) {
 		if unseen && r.Istio != nil && r.Istio.Spec.RevisionBased() {
 			e.Findings = append(e.Findings,
 				resource.Finding(r.Object, finding.Warning, []string{"spec", "updateStrategy", "type"},
-					"RevisionBased without tracking: nothing here remembers older revisions, so nobody will remove the old one after "+
-						"an upgrade. "+
-						"Let the controller track it (generator: annotation lateen.io/track: \"true\"; transformer: no local-config), "+
-						"or remove old revisions by hand"))
+					"RevisionBased without tracking: nothing here remembers older revisions, so nobody will remove the old one "+
+						"after an upgrade. Let the controller track it (generator: annotation lateen.io/track: \"true\"; transformer: "+
+						"no local-config), or remove old revisions by hand"))
 		}
 	}
 }

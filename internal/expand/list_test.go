@@ -165,8 +165,8 @@ func TestModes(t *testing.T) {
 		},
 		"IstioRevision": {
 			reason: "written by a user, it is its own plan",
-			in: resourceList("", "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: r}\nspec: "+
-				"{version: v1.28.3, namespace: ns, values: {revision: r, global: {istioNamespace: ns}}}\n"),
+			in: resourceList("", "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: r}\n"+
+				"spec: {version: v1.28.3, namespace: ns, values: {revision: r, global: {istioNamespace: ns}}}\n"),
 			want: map[string][]string{"IstioRevision": {"r"}, "Deployment": {"istiod-r"}},
 		},
 		"nothing to expand": {
@@ -238,8 +238,8 @@ func crdsOf(t *testing.T) []string {
 // TestUntouched: user's items come out byte for byte, comments and all.
 func TestUntouched(t *testing.T) {
 	item := "# head\nkind: Whatever # why\nmetadata:\n  name: \"x\"\n  annotations:\n    " +
-		"internal.config.kubernetes.io/path: 'x.yaml'\n    internal.config.kubernetes.io/index: '0'\nlist: [a,   b]\ntext: " +
-		"|2\n\n    x\n"
+		"internal.config.kubernetes.io/path: 'x.yaml'\n    internal.config.kubernetes.io/index: '0'\nlist: [a,   b]\n" +
+		"text: |2\n\n    x\n"
 	in := read(t, resourceList("", item, istio("default", "{}", inFile("istio.yaml"))))
 	before := write(t, &krm.List{Items: in.Items[:1]})
 	out := expand.RenderIstio.List(in, resource.Settings{})
@@ -559,7 +559,8 @@ func TestErrors(t *testing.T) {
 				"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: istiod, namespace: istio-system}\n"),
 			want: []found{
 				{
-					"error", "", "", "", "Istio/default generates Deployment istio-system/istiod (apps), which the package has already",
+					"error", "", "", "",
+					"Istio/default generates Deployment istio-system/istiod (apps), which the package has already",
 				},
 			},
 		},
@@ -569,7 +570,8 @@ func TestErrors(t *testing.T) {
 				"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: istiod, namespace: istio-system}\n"),
 			want: []found{
 				{
-					"error", "", "", "", "Istio/default generates Deployment istio-system/istiod (apps), which the package has already",
+					"error", "", "", "",
+					"Istio/default generates Deployment istio-system/istiod (apps), which the package has already",
 				},
 			},
 		},
@@ -738,8 +740,8 @@ func TestMany(t *testing.T) {
 // TestRenderedBy is about who renders a resource that goes to a cluster: a controller there must not.
 func TestRenderedBy(t *testing.T) {
 	const by = "lateen.io/rendered-by"
-	tag := "apiVersion: sailoperator.io/v1\nkind: IstioRevisionTag\nmetadata: {name: prod}\nspec: {targetRef: {kind: " +
-		"Istio, name: mesh}}\n"
+	tag := "apiVersion: sailoperator.io/v1\nkind: IstioRevisionTag\nmetadata: {name: prod}\n" +
+		"spec: {targetRef: {kind: Istio, name: mesh}}\n"
 	cni := "apiVersion: sailoperator.io/v1\nkind: IstioCNI\nmetadata: {name: default}\nspec: {}\n"
 	const path = "annotations: {internal.config.kubernetes.io/path: mesh.yaml, internal.config.kubernetes.io/index: '0'}"
 	for _, c := range []struct {

@@ -46,8 +46,8 @@ type removal struct {
 }
 
 // removal compares the items before a run with those after it.
-func (t task) removal(e *Expanded, after []manifest.Object, reports []usage.Report,
-	expansions []ownership.Expansion,
+func (t task) removal(
+	e *Expanded, after []manifest.Object, reports []usage.Report, expansions []ownership.Expansion,
 ) *removal {
 	r := &removal{
 		before: t.items, after: after, around: e.around, reports: reports, options: e.around.options,

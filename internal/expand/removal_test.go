@@ -69,9 +69,8 @@ func said(results finding.List) []string {
 
 // TestRemoval: what was generated for a resource goes with it, unless that is likely to be a mistake.
 func TestRemoval(t *testing.T) {
-	const byHand = "is not in the package any more, and its 1 objects were removed; no usage report has released it: see " +
-		"to it " +
-		"that no proxy is connected to it before this is applied"
+	const byHand = "is not in the package any more, and its 1 objects were removed; no usage report has released it: " +
+		"see to it that no proxy is connected to it before this is applied"
 	const (
 		putBack = ". Put it back; or, if it has to go, allow that: LATEEN_ALLOW_REMOVAL=%s, or the key allow-removal " +
 			"of the functionConfig"

@@ -48,8 +48,8 @@ func showOptions(t *testing.T, template string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = file.WriteString("\n{{- range $tag := .Values.revisionTags }}\n---\napiVersion: v1\nkind: " +
-		"ConfigMap\nmetadata: {name: seen, namespace: x}\n" +
+	_, err = file.WriteString("\n{{- range $tag := .Values.revisionTags }}\n---\napiVersion: v1\n" +
+		"kind: ConfigMap\nmetadata: {name: seen, namespace: x}\n" +
 		"data: {kube: {{ $.Capabilities.KubeVersion.Version | quote }}, platform: {{ $.Values.global.platform | quote " +
 		"}}}\n{{- end }}\n")
 	if err := errors.Join(err, file.Close()); err != nil {

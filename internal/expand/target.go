@@ -259,9 +259,8 @@ func (a *around) makeWay(p plane) string {
 		}
 	}
 	return fmt.Sprintf("it is an earlier revision of %s. Leave the tag out for now; move the workloads to %s by the "+
-		"label istio.io/rev, and restart "+
-		"them. When nothing uses %s any more, remove the file of IstioRevision/%[3]s, or let a usage report release it, and "+
-		"add the tag in the same commit",
+		"label istio.io/rev, and restart them. When nothing uses %s any more, remove the file of IstioRevision/%[3]s, or "+
+		"let a usage report release it, and add the tag in the same commit",
 		owner, active, p.name)
 }
 
@@ -279,8 +278,7 @@ func list(planes []plane, items []manifest.Object) string {
 	for _, item := range items {
 		if owner := item.Annotation(manifest.AnnotationOwner); len(names) == 0 && strings.HasPrefix(owner, v1.KindIstio+"/") {
 			return fmt.Sprintf("none. There are objects of %s, which a generator has expanded and does not pass on: list it "+
-				"among the resources, with %s: "+
-				"\"true\", and render-istio as a transformer", owner, resource.AnnotationLocalConfig)
+				"among the resources, with %s: \"true\", and render-istio as a transformer", owner, resource.AnnotationLocalConfig)
 		}
 	}
 	if len(names) == 0 {

@@ -222,9 +222,8 @@ func (u *upgrade) unmoved(item manifest.Object) {
 	before, now := resource.Text(item, "spec", "namespace"), u.output.Revision.Spec.Namespace
 	if before != "" && before != now {
 		r := resource.Finding(u.source.Object, finding.Error, []string{"spec", "namespace"},
-			fmt.Sprintf("spec.namespace: Value is immutable: the control plane "+
-				"is in %s, and proxies are connected to it there. To install it anew in %s, remove the file of IstioRevision/%s "+
-				"first",
+			fmt.Sprintf("spec.namespace: Value is immutable: the control plane is in %s, and proxies are connected to it "+
+				"there. To install it anew in %s, remove the file of IstioRevision/%s first",
 				before, now, item.ID().Name))
 		r.Current, r.Suggestion = now, before
 		u.findings = append(u.findings, r)

@@ -211,8 +211,8 @@ func TestUsers(t *testing.T) {
 			report := "apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata: {name: west, " + local +
 				"}\nspec: {observedAt: '2026-11-22T12:00:00Z', " +
 				"revisions: [{name: " + c.name + ", inUse: 'False'}, {name: mesh-v1-28-3, inUse: 'True'}]}\n"
-			active := "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: mesh-v1-28-3, annotations: " +
-				"{lateen.io/owner: Istio/mesh, lateen.io/activation: '2'}}\n"
+			active := "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: mesh-v1-28-3, " +
+				"annotations: {lateen.io/owner: Istio/mesh, lateen.io/activation: '2'}}\n"
 			out = expand.RenderIstio.List(read(t,
 				resourceList("", append([]string{mesh, earlier, active, report}, c.items...)...)), resource.Settings{})
 			for _, r := range out.Findings {

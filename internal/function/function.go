@@ -381,8 +381,9 @@ Examples:
   # In a Kptfile: pipeline: {mutators: [{exec: %[1]s}]}
   kpt fn render --allow-exec
 
-Options, each also as annotation lateen.io/<option> on the resource, as key of a ConfigMap functionConfig and as
-environment variable LATEEN_<OPTION>; the annotation wins, then the ConfigMap, the flag, the environment:
+Options, each also as annotation lateen.io/<option> on the resource, as key of a ConfigMap
+functionConfig and as environment variable LATEEN_<OPTION>; the annotation wins, then the ConfigMap,
+the flag, the environment:
 `, s.Name, s.what, s.resource, file, s.examples)
 	for _, opt := range s.Program.options() {
 		value, help := opt.Placeholder, opt.Help

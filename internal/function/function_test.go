@@ -381,8 +381,8 @@ func TestTerminal(t *testing.T) {
 // results away, so stderr is the only place.
 func TestWarningsByCaller(t *testing.T) {
 	list := func(annotations string) string {
-		return "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- apiVersion: sailoperator.io/v1\n  kind: " +
-			"Istio\n" +
+		return "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- apiVersion: sailoperator.io/v1\n" +
+			"  kind: Istio\n" +
 			"  metadata:\n    name: default\n    namespace: mesh\n    annotations: {" + annotations +
 			"}\n  spec: {version: v1.28.3}\n"
 	}

@@ -18,8 +18,8 @@ func FuzzParse(f *testing.F) {
 		head + "items:\n- kind: A # c\n  # d\n  a: |2-\n\n     x\n\n  b: >+\n   y\n\n\n- {a: b, c: [d]}\n",
 		head + "items:\n- # comment\n  kind: A\n# foot\n", head + "functionConfig: &a {kind: B}\nitems:\n- a: *a\n",
 		head + "items: [{a: &a [*a]}]\n",
-		head + "items:\n- " + strings.ReplaceAll("apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata: {name: "+
-			"default}\nspec: {values: {a: &x {b: 1}, <<: *x}}", "\n", "\n  ") + "\n",
+		head + "items:\n- " + strings.ReplaceAll("apiVersion: sailoperator.io/v1\nkind: Istio\n"+
+			"metadata: {name: default}\nspec: {values: {a: &x {b: 1}, <<: *x}}", "\n", "\n  ") + "\n",
 		head + "items:\n- kind: Istio\n  apiVersion: sailoperator.io/v1\n  metadata: {annotations: {lateen.io/crds: x, " +
 			"internal.config.kubernetes.io/path: a}}\n",
 		head + "items:\n- ? [a]\n  : b\n- !!binary x: !y z\n", head + "items:\n- \"a\\u2028b\": \"\\u0085\"\n",

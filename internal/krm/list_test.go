@@ -85,8 +85,8 @@ func TestReadAndWrite(t *testing.T) {
 		},
 		"items": {
 			reason: "kept to the letter",
-			in: head + "items:\n  - kind: B # why\n    # above\n    b: \"1\"\n    a: 'x'\n    l:\n        - 1\n  - {kind: " +
-				"A}\n",
+			in: head + "items:\n  - kind: B # why\n    # above\n    b: \"1\"\n    a: 'x'\n    l:\n        - 1\n" +
+				"  - {kind: A}\n",
 			want: head + "items:\n- kind: B # why\n  # above\n  b: \"1\"\n  a: 'x'\n  l:\n      - 1\n- {kind: A}\n",
 		},
 		"aliases": {
@@ -100,10 +100,10 @@ func TestReadAndWrite(t *testing.T) {
 		},
 		"block text": {
 			reason: "indicators and blank lines of block scalars survive the indentation",
-			in: head + "items:\n- a: |2-\n\n\n     two blank lines, then spaces\n\n    end\n  b: |+\n    x\n\n\n  c: >-\n  " +
-				"  folded\n\n    text\n",
-			want: head + "items:\n- a: |2-\n\n\n     two blank lines, then spaces\n\n    end\n  b: |+\n    x\n\n\n  c: >-\n    " +
-				"folded\n\n    text\n",
+			in: head + "items:\n- a: |2-\n\n\n     two blank lines, then spaces\n\n    end\n  b: |+\n    x\n\n\n  c: >-\n" +
+				"    folded\n\n    text\n",
+			want: head + "items:\n- a: |2-\n\n\n     two blank lines, then spaces\n\n    end\n  b: |+\n    x\n\n\n  c: >-\n" +
+				"    folded\n\n    text\n",
 		},
 	}
 	for name, tc := range cases {
@@ -131,8 +131,8 @@ func TestReadFails(t *testing.T) {
 		},
 		"unknown version": {
 			"v2 may mean anything", "apiVersion: config.kubernetes.io/v2\nkind: ResourceList\n",
-			`the input is "config.kubernetes.io/v2" "ResourceList", not a ResourceList of config.kubernetes.io/v1; to render a ` +
-				`file, give its name: -f istio.yaml`,
+			`the input is "config.kubernetes.io/v2" "ResourceList", not a ResourceList of config.kubernetes.io/v1; to render ` +
+				`a file, give its name: -f istio.yaml`,
 		},
 		"two documents": {
 			"half of the input would be lost", head + "---\n" + head,

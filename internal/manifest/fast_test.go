@@ -155,11 +155,12 @@ func TestWriteLikeTheLibrary(t *testing.T) {
 		"brackets over lines": {"become one", "a: [\"b\\nc\",\n  d]\n", true},
 		"quotes":              {"stay what they are", "a: \"b\"\nc: 'd''e'\n\"f\": g\n'h': i\nj: \"\\t\\u00e4\"\n", true},
 		"numbers and words": {
-			"as they are", "a: 1\nb: -1\nc: 0\nd: true\ne: null\nf: ~\ng: 1.5\nh: 0x10\ni: 1e3\nj: 0o7\nk: .inf\nl: 2001-01-01\n", true,
+			"as they are", "a: 1\nb: -1\nc: 0\nd: true\ne: null\nf: ~\ng: 1.5\nh: 0x10\ni: 1e3\nj: 0o7\nk: .inf\n" +
+				"l: 2001-01-01\n", true,
 		},
 		"text like numbers": {
-			"quoted or not", "a: 100m\nb: 1024Mi\nc: 1.2.3.4\nd: 10.0.0.0/8\ne: 12:30:45\nf: --flag=1\ng: -x\nh: 1_000\ni: " +
-				"+1\nj: .5\nk: 0b1\nl: 1e\n", true,
+			"quoted or not", "a: 100m\nb: 1024Mi\nc: 1.2.3.4\nd: 10.0.0.0/8\ne: 12:30:45\nf: --flag=1\ng: -x\nh: 1_000\n" +
+				"i: +1\nj: .5\nk: 0b1\nl: 1e\n", true,
 		},
 		"text like words": {
 			"of YAML 1.1 and 1.2", "a: yes\nb: on\nc: n\nd: y\ne: nullable\nf: truex\ng: True\nh: <<\ni: =\n", true,
@@ -167,8 +168,8 @@ func TestWriteLikeTheLibrary(t *testing.T) {
 		"forced text": {"tags in the text", "a: !!str 1\nb: !!str true\nc: !!str\nd: !!int \"1\"\n", true},
 		"marks": {
 			"that mean something somewhere",
-			"a: b:c\nd: e#f\ng: h[i]\nj: 'k: l'\nm: 'n #o'\np: 'q:'\nr: \"@s\"\nt: '- u'\nv: \"---\"\nw: \"...\"\nx: '?'\ny: " +
-				"$(z)\n", true,
+			"a: b:c\nd: e#f\ng: h[i]\nj: 'k: l'\nm: 'n #o'\np: 'q:'\nr: \"@s\"\nt: '- u'\nv: \"---\"\nw: \"...\"\nx: '?'\n" +
+				"y: $(z)\n", true,
 		},
 		"spaces around": {"are quoted", "a: ' b'\nc: 'd '\n", true},
 		"literal": {

@@ -61,8 +61,8 @@ func TestStampMetadata(t *testing.T) {
 }
 
 func TestStampContent(t *testing.T) {
-	const stamped = "  labels:\n    app.kubernetes.io/managed-by: lateen\n  annotations:\n    lateen.io/owner: " +
-		"Istio/default\n"
+	const stamped = "  labels:\n    app.kubernetes.io/managed-by: lateen\n  annotations:\n" +
+		"    lateen.io/owner: Istio/default\n"
 	const substitute = "    kustomize.toolkit.fluxcd.io/substitute: disabled\n"
 	webhook := func(kind, hook string) string {
 		return "apiVersion: admissionregistration.k8s.io/v1\nkind: " + kind + "\nmetadata:\n  name: a\n%" +

@@ -90,9 +90,8 @@ func collision(a, b ControlPlane) (f finding.Finding, collides bool) {
 }
 
 // Skew is what is to be said about a CNI plugin and a control plane, if anything: the plugin of 1.x works with 1.x-1,
-// 1.x and
-// 1.x+1 (https://istio.io/latest/docs/setup/additional-setup/cni/#upgrade). Of versions without a number, such as master, it
-// says that it does not know. cni is the plugin's version; the finding is about its resource, ref.
+// 1.x and 1.x+1 (https://istio.io/latest/docs/setup/additional-setup/cni/#upgrade). Of versions without a number, such
+// as master, it says that it does not know. cni is the plugin's version; the finding is about its resource, ref.
 func Skew(ref finding.Ref, cni string, c ControlPlane) (f finding.Finding, skewed bool) {
 	if c.Version == "" || c.Version == cni {
 		return f, false

@@ -45,8 +45,7 @@ func TestCollisions(t *testing.T) {
 			": both would manage it; choose discoverySelectors that cannot both match, such as one label with different values"}
 	}
 	here := found{"b", place, "Istio/a and Istio/b are two control planes in the namespace x; give each a namespace of " +
-		"its own, or, for an " +
-		"upgrade, make them revisions of one Istio (updateStrategy: RevisionBased)"}
+		"its own, or, for an upgrade, make them revisions of one Istio (updateStrategy: RevisionBased)"}
 	for _, c := range []struct {
 		reason string
 		planes []mesh.ControlPlane
@@ -194,8 +193,7 @@ func TestSkipped(t *testing.T) {
 			"none can be had", "v1.24.2", "v1.28.3", true,
 			[]string{"v1.24.2", "v1.28.3"},
 			"spec.version: from v1.24.2 to v1.28.3; in place, Istio supports one minor version at a time. Go by way of Istio " +
-				"1.25, whose charts " +
-				"are not here: bring them (option charts)", nil,
+				"1.25, whose charts are not here: bring them (option charts)", nil,
 		},
 		{"nobody knows how far master is", "master", "v1.28.3", true, all, "", nil},
 		{"nor another major version", "v1.28.3", "v2.0.0", true, all, "", nil},

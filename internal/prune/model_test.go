@@ -22,16 +22,14 @@ import (
 // computes everything anew from lifecycle.md. What must hold, whatever happens:
 //
 //   - The index says what the model says, users and reasons' kinds included, although it sees events late, in any order
-//
-// between objects, by relists as well, and after a restart starts from nothing. An index that was kept by events equals
-//
-//	  one that was built from a list.
-//	- Who refreshes what he knows about a name only when a Change names it is never out of date.
-//	- A revision with a user is never pruned, nor the active one, an external one, or any while the observation is
-//	  incomplete.
-//	- One that nothing uses and that is not the active one goes once the grace period has passed since both, by a clock that
-//	  nobody sets: not before, and at the first look afterwards. If somebody sets the clock back it does not go early; the
-//	  time noted for the next look is the one at which it goes.
+//     between objects, by relists as well, and after a restart starts from nothing. An index that was kept by events
+//     equals one that was built from a list.
+//   - Who refreshes what he knows about a name only when a Change names it is never out of date.
+//   - A revision with a user is never pruned, nor the active one, an external one, or any while the observation is
+//     incomplete.
+//   - One that nothing uses and that is not the active one goes once the grace period has passed since both, by a clock
+//     that nobody sets: not before, and at the first look afterwards. If somebody sets the clock back it does not go
+//     early; the time noted for the next look is the one at which it goes.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	const histories, steps, most = 5, 17000, 12
@@ -750,7 +748,7 @@ func (w *world) fail() {
 	w.logf("complete: %t", w.complete)
 }
 
-// --- The model ----------------------------------------------------------------------------------------------------------
+// --- The model -------------------------------------------------------------------------------------------------------
 
 // injector is the name whose webhooks select a pod of these labels in a namespace of those, by lifecycle.md.
 func (w *world) injector(namespace, pod labels) string {
@@ -924,7 +922,7 @@ func (w *world) lastAmbient(name string) bool {
 }
 
 // podUses is the rule by which a pod, or what makes pods, uses a name.
-func (w *world) podUses(id string, p thing, name string, tag bool) string { //nolint:cyclop // the rules of use, written again
+func (w *world) podUses(id string, p thing, name string, tag bool) string { //nolint:cyclop // the rules of use again
 	namespace, kind, _ := parts(id)
 	runs, rule := p.injected, byAnnotation
 	switch {
@@ -1007,7 +1005,7 @@ func (w *world) auto(tag bool) bool {
 	return w.revisions[name] != nil && w.revisions[name].auto
 }
 
-// --- Looking ------------------------------------------------------------------------------------------------------------
+// --- Looking ---------------------------------------------------------------------------------------------------------
 
 var names = []string{
 	"default", "mesh", "prod", "stage", "stable", "nothing", "default-v1-23-2", "default-v1-24-0", "default-v1-24-2",

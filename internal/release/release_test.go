@@ -118,10 +118,8 @@ func TestResolve(t *testing.T) {
 func TestResolveUnknown(t *testing.T) {
 	dir, empty := unpacked(t, "1.22.5", "v1.9.10"), t.TempDir()
 	const ways = ". Use one of these versions, or bring the charts: a directory with istiod-1.21.0.tgz and " +
-		"base-1.21.0.tgz," +
-		" or with 1.21.0/istiod and 1.21.0/base, given as --charts, LATEEN_CHARTS, the key charts of a ConfigMap " +
-		"functionConfig" +
-		" or the annotation lateen.io/charts"
+		"base-1.21.0.tgz, or with 1.21.0/istiod and 1.21.0/base, given as --charts, LATEEN_CHARTS, the key charts of a " +
+		"ConfigMap functionConfig or the annotation lateen.io/charts"
 	cases := map[string]struct {
 		reason    string
 		catalogue *release.Catalogue
@@ -154,8 +152,8 @@ func TestResolveUnknown(t *testing.T) {
 		"build without bundles": {
 			reason:    "a version of the catalogue whose bundle is missing is a fault of the build, not of the user's input",
 			catalogue: entries("v9.9.9"), version: "v9.9.9",
-			want: "this build has no bundled charts (Istio v9.9.9 was asked for): build with `make build`, or bring the charts " +
-				"with --charts",
+			want: "this build has no bundled charts (Istio v9.9.9 was asked for): build with `make build`, or bring the " +
+				"charts with --charts",
 		},
 	}
 	for name, tc := range cases {

@@ -211,8 +211,8 @@ func copyWithoutCRDs(t *testing.T, from string) string {
 
 // compareWithHelm renders one Istio and the same by helm, from values that this test puts together on its own: Istio's
 // profile file, the user's values, and the few settings that belong to the resource.
-func compareWithHelm(ctx context.Context, p *processes, check bool, baseWithoutCRDs, version, profile string,
-	set valueSet,
+func compareWithHelm(
+	ctx context.Context, p *processes, check bool, baseWithoutCRDs, version, profile string, set valueSet,
 ) (string, error) {
 	namespace, revision, user := set.namespace, set.revision, set.values
 	if namespace == "" {
@@ -289,8 +289,9 @@ func profileValues(version, profile string) (string, error) {
 }
 
 // template gives what the helm program makes of a chart.
-func template(ctx context.Context, bin, releaseName, namespace, chartDir string, layers []string,
-	more ...string) (map[manifest.ID]map[string]any, error) {
+func template(
+	ctx context.Context, bin, releaseName, namespace, chartDir string, layers []string, more ...string,
+) (map[manifest.ID]map[string]any, error) {
 	files, remove, err := valuesFiles(layers)
 	if err != nil {
 		return nil, err
@@ -303,8 +304,9 @@ func template(ctx context.Context, bin, releaseName, namespace, chartDir string,
 	return parseAll(out)
 }
 
-func renderIstio(version, profile, namespace, revision, user string, crdsOnly bool) (map[manifest.ID]map[string]any,
-	error) {
+func renderIstio(
+	version, profile, namespace, revision, user string, crdsOnly bool,
+) (map[manifest.ID]map[string]any, error) {
 	rel, err := release.Bundled().Resolve(version, nil)
 	if err != nil {
 		return nil, err
@@ -535,8 +537,8 @@ func TestCNIEqualsHelm(t *testing.T) {
 		"nothing":        "",
 		"the guide's":    "cni: {cniConfDir: /etc/cni/net.d, excludeNamespaces: [kube-system]}",
 		"ambient, chain": "cni: {ambient: {enabled: true}, chained: false, repair: {repairPods: false}, logLevel: debug}",
-		"own image": "{cni: {image: 'registry.example.com/cni:1', pullPolicy: Always, resources: {requests: {cpu: " +
-			"1}}}, global: {imagePullSecrets: [regcred], logAsJson: true}}",
+		"own image": "{cni: {image: 'registry.example.com/cni:1', pullPolicy: Always, " +
+			"resources: {requests: {cpu: 1}}}, global: {imagePullSecrets: [regcred], logAsJson: true}}",
 	}
 	for _, version := range release.Bundled().Versions() {
 		rel, err := release.Bundled().Resolve(version, nil)

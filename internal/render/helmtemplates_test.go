@@ -60,8 +60,8 @@ func helmProcesses(t *testing.T) *processes {
 }
 
 // template gives what Helm makes of a chart. With check, the helm program has to print the same text.
-func (p *processes) template(ctx context.Context, check bool, releaseName, namespace, chartDir string,
-	layers []string,
+func (p *processes) template(
+	ctx context.Context, check bool, releaseName, namespace, chartDir string, layers []string,
 ) (map[manifest.ID]map[string]any, error) {
 	files, remove, err := valuesFiles(layers)
 	if err != nil {
@@ -111,8 +111,8 @@ func valuesFiles(layers []string) ([]string, func(), error) {
 }
 
 // helmTemplate runs the helm program.
-func helmTemplate(ctx context.Context, bin, releaseName, namespace, chartDir string, files []string,
-	more ...string,
+func helmTemplate(
+	ctx context.Context, bin, releaseName, namespace, chartDir string, files []string, more ...string,
 ) ([]byte, error) {
 	args := []string{
 		"template", releaseName, chartDir, "--namespace", namespace, "--include-crds",

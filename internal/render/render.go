@@ -227,8 +227,9 @@ const (
 )
 
 // renderBase renders the chart base without its CRDs: what makes a revision the default one.
-func renderBase(rel release.Release, v map[string]any, defaultRevision, namespace,
-	kubeVersion string) ([]manifest.Object, error) {
+func renderBase(
+	rel release.Release, v map[string]any, defaultRevision, namespace, kubeVersion string,
+) ([]manifest.Object, error) {
 	// Up to 1.23, base has the Service of a remote istiod too, where the chart istiod-remote brings it anyway and the
 	// chart istiod one of the same name.
 	v = values.Merge(v, map[string]any{
@@ -239,8 +240,9 @@ func renderBase(rel release.Release, v map[string]any, defaultRevision, namespac
 }
 
 // renderChart renders one chart of a release; keep, if not nil, says which of its templates.
-func renderChart(rel release.Release, name string, keep func(string) bool, v map[string]any,
-	t chart.Target) ([]manifest.Object, error) {
+func renderChart(
+	rel release.Release, name string, keep func(string) bool, v map[string]any, t chart.Target,
+) ([]manifest.Object, error) {
 	c, err := load(rel, name)
 	if err != nil {
 		return nil, err

@@ -128,7 +128,8 @@ func TestSelectors(t *testing.T) {
 			}
 		}
 	}
-	const affinity = "spec.values.pilot.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions"
+	const affinity = "spec.values.pilot.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution." +
+		"nodeSelectorTerms[0].matchExpressions"
 	nodes := `{"pilot":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{` +
 		`"nodeSelectorTerms":[%s]}}}}}`
 	nodes = fmt.Sprintf(

@@ -16,8 +16,8 @@ import (
 )
 
 // rendering is all that becomes of an Istio, a tag of it, and the CNI plugin.
-func rendering(t *testing.T, rel release.Release, name, istioValues, cniValues string, flux bool,
-	warn func(render.Problem),
+func rendering(
+	t *testing.T, rel release.Release, name, istioValues, cniValues string, flux bool, warn func(render.Problem),
 ) []manifest.Object {
 	t.Helper()
 	asValues := func(text string) *v1.Values {

@@ -74,24 +74,22 @@ var specFields = map[string]map[string]string{
 
 // instead says for fields that people bring along from elsewhere what to write.
 var instead = map[string]string{
-	"components": "spec.components belongs to IstioOperator; an Istio is the control plane only. Switch parts of it with " +
-		"spec.values.<component>.enabled, install the CNI plugin with an IstioCNI resource, and gateways by gateway " +
-		"injection " +
-		"or the Gateway API; migrate-istiooperator does all that",
+	"components": "spec.components belongs to IstioOperator; an Istio is the control plane only. Switch parts of it " +
+		"with spec.values.<component>.enabled, install the CNI plugin with an IstioCNI resource, and gateways by gateway " +
+		"injection or the Gateway API; migrate-istiooperator does all that",
 	"hub": "spec.hub belongs to IstioOperator; write spec.values.global.hub",
 	"tag": "spec.tag belongs to IstioOperator; spec.version selects the release, spec.values.global.tag only the " +
 		"image tag",
-	"revision": "spec.revision belongs to IstioOperator; the name of the Istio and spec.updateStrategy decide the revision",
+	"revision": "spec.revision belongs to IstioOperator; the name of the Istio and spec.updateStrategy decide the " +
+		"revision",
 }
 
 // insteadValues does the same below spec.values.
 var insteadValues = map[string]string{
 	"gateways": "spec.values.gateways: gateways are not part of an Istio resource; deploy them by gateway injection or " +
-		"the " +
-		"Gateway API (https://istio.io/latest/docs/setup/additional-setup/gateway/)",
+		"the Gateway API (https://istio.io/latest/docs/setup/additional-setup/gateway/)",
 	"cni": "spec.values.cni: the CNI plugin is not part of an Istio resource; put this below spec.values.cni of an " +
-		"IstioCNI. " +
-		"Whether this control plane uses the plugin is spec.values.pilot.cni.enabled",
+		"IstioCNI. Whether this control plane uses the plugin is spec.values.pilot.cni.enabled",
 	"ztunnel": "spec.values.ztunnel: ztunnel is not part of an Istio resource; install the chart ztunnel beside it",
 }
 

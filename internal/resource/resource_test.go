@@ -128,8 +128,8 @@ func TestDecodeErrors(t *testing.T) {
 			"of an IstioOperator", istio("{tag: t}"),
 			[]found{
 				{
-					e, "spec.tag", "spec.tag belongs to IstioOperator; spec.version selects the release, spec.values.global.tag only " +
-						"the image tag",
+					e, "spec.tag", "spec.tag belongs to IstioOperator; spec.version selects the release, spec.values.global.tag " +
+						"only the image tag",
 				},
 			},
 		},
@@ -144,8 +144,8 @@ func TestDecodeErrors(t *testing.T) {
 		},
 		"gateways": {
 			"are not managed", istio("{values: {gateways: {}}}"),
-			[]found{{e, "spec.values.gateways", "spec.values.gateways: gateways are not part of an Istio resource; " +
-				"deploy them by gateway injection or the Gateway API (https://istio.io/latest/docs/setup/additional-setup/gateway/)"}},
+			[]found{{e, "spec.values.gateways", "spec.values.gateways: gateways are not part of an Istio resource; deploy " +
+				"them by gateway injection or the Gateway API (https://istio.io/latest/docs/setup/additional-setup/gateway/)"}},
 		},
 		"cni": {
 			"a resource of its own", istio("{values: {cni: {}}}"),

@@ -196,8 +196,8 @@ tag prod -> canary: False 0
 				{Name: "default", Revision: "canary"}, {Name: "prod", Revision: "old"},
 			}},
 			-1,
-			"revision canary: True 1\n  IstioRevisionTag default: points at it\nrevision old: True 1\n  IstioRevisionTag prod: " +
-				"points at it\n" +
+			"revision canary: True 1\n  IstioRevisionTag default: points at it\nrevision old: True 1\n" +
+				"  IstioRevisionTag prod: points at it\n" +
 				"tag default -> canary: True 1\n  " + every + "\ntag prod -> old: False 0\n",
 		},
 		{

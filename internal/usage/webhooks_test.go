@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1" //nolint:depguard // a proof against Kubernetes' own selectors; the package itself links none of it
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1" //nolint:depguard // proof against Kubernetes; only the test links it
 	"k8s.io/apimachinery/pkg/labels"              //nolint:depguard // the same
 	sigsyaml "sigs.k8s.io/yaml"
 

@@ -256,8 +256,9 @@ func Platform(platform, chart string, c Charts, user map[string]any) (profile st
 
 // ProfileAndPlatform are the layers below and above the user's values: of the selected profile, or else the one that
 // the platform selects, and of the platform.
-func ProfileAndPlatform(profile, platform, chart string, c Charts, user map[string]any) (below, above map[string]any,
-	err error) {
+func ProfileAndPlatform(
+	profile, platform, chart string, c Charts, user map[string]any,
+) (below, above map[string]any, err error) {
 	selects, above := Platform(platform, chart, c, user)
 	if profile == "" {
 		profile = selects

@@ -73,12 +73,13 @@ func TestSchemaCheck(t *testing.T) {
 				pilot: {env: {EXTERNAL_ISTIOD: "true"}, traceSampling: 1, rollingMaxSurge: 100%, rollingMaxUnavailable: 1,
 				resources: {requests: {cpu: 0.5, memory: 1Gi}, limits: {cpu: 2}}, cni: {enabled: true}, tolerations: [{key: a,
 				  tolerationSeconds: 3}]},
-				meshConfig: {accessLogFile: /dev/stdout, defaultConfig: {proxyMetadata: {A: "1"}, concurrency: 2, tracing: {zipkin: {address: "a:1"}}}}, revision: x}`,
+				meshConfig: {accessLogFile: /dev/stdout, defaultConfig: {proxyMetadata: {A: "1"}, concurrency: 2,
+				  tracing: {zipkin: {address: "a:1"}}}}, revision: x}`,
 		},
 		"null": {
 			reason: "null takes a default away, wherever it is",
-			values: `{pilot: {env: null, tolerations: [null], resources: {limits: {cpu: null}}}, global: {proxy: {tracer: ` +
-				`null}}, telemetry: null}`,
+			values: `{pilot: {env: null, tolerations: [null], resources: {limits: {cpu: null}}}, ` +
+				`global: {proxy: {tracer: null}}, telemetry: null}`,
 		},
 		"misspelled": {
 			reason: "the nearest name is proposed, and the version is named because another one may have the field",
@@ -189,8 +190,8 @@ func TestSchemaCheck(t *testing.T) {
 		},
 		"in lists and below odd keys": {
 			reason: "a pointer finds the place in YAML, whatever the keys are",
-			values: `{meshConfig: {extensionProviders: [{name: a}, {name: b, zipkin: {prt: 1}}]}, pilot: {env: {"a.b": 1, "": ` +
-				`2}}}`,
+			values: `{meshConfig: {extensionProviders: [{name: a}, {name: b, zipkin: {prt: 1}}]}, pilot: {env: {"a.b": 1, ` +
+				`"": 2}}}`,
 			want: []Problem{
 				unknown(at("spec.values.meshConfig.extensionProviders[1].zipkin.prt",
 					"spec", "values", "meshConfig", "extensionProviders", "1", "zipkin", "prt"),
@@ -213,8 +214,8 @@ func TestSchemaCheck(t *testing.T) {
 		"CNI": {
 			reason: "the values of the user guide",
 			root:   RootCNI,
-			values: `{cni: {cniConfDir: /etc/cni/net.d, excludeNamespaces: [kube-system], ambient: {enabled: true}}, global: ` +
-				`{logAsJson: true}}`,
+			values: `{cni: {cniConfDir: /etc/cni/net.d, excludeNamespaces: [kube-system], ambient: {enabled: true}}, ` +
+				`global: {logAsJson: true}}`,
 		},
 		"not for a CNI": {
 			reason: "an IstioCNI takes cni and global",

@@ -2,7 +2,8 @@
 //
 // It runs once per catalogue version, from the module file that pins that version:
 //
-//	go run -modfile=1.28.3.mod ./schema -docs ../config/crd/gen/descriptions.json ../internal/release/schemas/v1.28.3.json
+//	go run -modfile=1.28.3.mod ./schema \
+//	  -docs ../config/crd/gen/descriptions.json ../internal/release/schemas/v1.28.3.json
 //	go run -modfile=1.23.2.mod -tags istio123 ./schema … ../internal/release/schemas/v1.23.2.json
 //
 // (Istio 1.23 keeps its types in another package, hence the tag.)

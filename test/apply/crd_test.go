@@ -59,8 +59,8 @@ func TestAdmission(t *testing.T) {
 			reason: "what the user guide writes",
 			object: resource("Istio", "mesh",
 				`{version: v1.28-latest, namespace: a, profile: demo, updateStrategy: {type: RevisionBased, `+
-					`inactiveRevisionDeletionGracePeriodSeconds: 30}, values: {global: {istioNamespace: a}, pilot: {env: {A: `+
-					`"true"}}}}`),
+					`inactiveRevisionDeletionGracePeriodSeconds: 30}, values: {global: {istioNamespace: a}, `+
+					`pilot: {env: {A: "true"}}}}`),
 		},
 		"move an Istio": {
 			reason: "a control plane cannot be moved",
@@ -240,8 +240,8 @@ func TestColumns(t *testing.T) {
 			reason: "the short name; Ready and In use are conditions",
 			object: resource("IstioRevision", "mesh",
 				"{version: v1.28.3, namespace: a, values: {revision: mesh, global: {istioNamespace: a}}}") +
-				"status: {type: Local, state: Healthy, conditions: [{type: Ready, status: 'True'}, {type: InUse, status: " +
-				"'False'}]}\n",
+				"status: {type: Local, state: Healthy, conditions: [{type: Ready, status: 'True'}, {type: InUse, " +
+				"status: 'False'}]}\n",
 			header: []string{"NAME", "TYPE", "READY", "STATUS", "IN USE", "VERSION", "AGE"},
 			cells:  []string{"mesh", "Local", "True", "Healthy", "False", "v1.28.3", ""},
 		},

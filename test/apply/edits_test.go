@@ -281,8 +281,8 @@ func TestEdits(t *testing.T) {
 
 // edited does an edit, and reports whether the server took it. Then the object is put back, and once more as that of
 // the next version.
-func (a applier) edited(e edit, o, clean *unstructured.Unstructured, name string, path fieldpath.Path,
-	next *unstructured.Unstructured,
+func (a applier) edited(
+	e edit, o, clean *unstructured.Unstructured, name string, path fieldpath.Path, next *unstructured.Unstructured,
 ) bool {
 	a.t.Helper()
 	what := fmt.Sprintf("%s, %s: %s", kindAndName(o), name, e.name)
@@ -379,7 +379,8 @@ func TestInvalid(t *testing.T) {
 		},
 		{
 			"a volume has one source", "Deployment istiod-invalid",
-			`[{"op":"replace","path":"/spec/template/spec/volumes/0","value":{"name":"local-certs","hostPath":{"path":"/tmp"}}}]`,
+			`[{"op":"replace","path":"/spec/template/spec/volumes/0","value":{"name":"local-certs",` +
+				`"hostPath":{"path":"/tmp"}}}]`,
 		},
 	} {
 		o := objects[c.object]

@@ -186,7 +186,8 @@ func (m *mesh) fill(ctx context.Context, pods int) error {
 // next makes another pod of a namespace, and counts it.
 func (m *mesh) next(space int) *corev1.Pod {
 	m.made++
-	name := fmt.Sprintf("reviews-v1-%09x-%05d", uint32(m.made)*2654435761, m.made%100_000) //nolint:gosec // wraps around, like the hash that it looks like
+	hash := uint32(m.made) * 2654435761 //nolint:gosec // wraps around, like the hash that it looks like
+	name := fmt.Sprintf("reviews-v1-%09x-%05d", hash, m.made%100_000)
 	m.pods[space] = append(m.pods[space], name)
 	rev := m.revisionOf(space)
 	if rev != "" {

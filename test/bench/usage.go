@@ -57,7 +57,8 @@ func (c crowd) metadata(i int) *metav1.PartialObjectMetadata {
 	space := i / podsPerNamespace
 	o := &metav1.PartialObjectMetadata{}
 	o.Namespace = namespace(space)
-	o.Name = fmt.Sprintf("reviews-v1-%09x-%05d", uint32(i+c.generation)*2654435761, i%100_000) //nolint:gosec // wraps around, like the hash that it looks like
+	hash := uint32(i+c.generation) * 2654435761 //nolint:gosec // wraps around, like the hash that it looks like
+	o.Name = fmt.Sprintf("reviews-v1-%09x-%05d", hash, i%100_000)
 	o.UID = "8a5b1f7e-3f0e-4b43-9c5e-0d6a2f6b7c11"
 	o.Labels = map[string]string{"app": "reviews", "version": "v1"}
 	o.Annotations = map[string]string{usage.LabelRevision: c.revision(space)}

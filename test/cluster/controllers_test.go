@@ -303,8 +303,8 @@ func TestWrites(t *testing.T) {
 	fresh := func() *unstructured.Unstructured {
 		return parse(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: written, namespace: default}}")[0]
 	}
-	review := "{apiVersion: authorization.k8s.io/v1, kind: SelfSubjectAccessReview, spec: {resourceAttributes: {verb: " +
-		"get, resource: pods}}}"
+	review := "{apiVersion: authorization.k8s.io/v1, kind: SelfSubjectAccessReview, " +
+		"spec: {resourceAttributes: {verb: get, resource: pods}}}"
 	written := Write{
 		User: "admin", UserAgent: "the-test", Resource: "configmaps", Namespace: "default", Name: "written",
 		Stage: "ResponseComplete", Code: 200,

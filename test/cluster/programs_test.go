@@ -29,8 +29,8 @@ func TestPrograms(t *testing.T) { //nolint:cyclop // a story, step by step
 			want: map[string]string{etcdProgram: assets, kwokProgram: assets},
 		},
 		"some": {
-			reason: "What the machine does not have is built and the rest is used: kubebuilder's assets are an etcd and an API " +
-				"server.",
+			reason: "What the machine does not have is built and the rest is used: kubebuilder's assets are an etcd and an " +
+				"API server.",
 			assets: []string{etcdProgram, apiServerProgram}, cached: everything,
 			want: map[string]string{
 				etcdProgram: assets, apiServerProgram: assets,

@@ -28,9 +28,9 @@ type server struct {
 
 // serve starts a server, with its output at the end of a file in dir that is named after it. The context's values, but
 // not its end, are the server's. Without an environment it has ours.
-func serve(ctx context.Context, dir, name string, environment []string, program string, args ...string) (*server,
-	error,
-) {
+func serve(
+	ctx context.Context, dir, name string, environment []string, program string, args ...string,
+) (*server, error) {
 	s := &server{name: name, log: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
 	output, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

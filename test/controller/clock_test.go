@@ -84,7 +84,8 @@ func TestGracePeriod(t *testing.T) {
 		{
 			name:   "unused",
 			reason: "The same with the other moment.",
-			patch: `{"status":{"conditions":[{"type":"InUse","status":"False","reason":"NotReferencedByAnything","message":"-","lastTransitionTime":"%[1]s"},
+			patch: `{"status":{"conditions":[
+{"type":"InUse","status":"False","reason":"NotReferencedByAnything","message":"-","lastTransitionTime":"%[1]s"},
 {"type":"Reconciled","status":"True","reason":"Reconciled","lastTransitionTime":"%[1]s"}]}}`,
 		},
 	}

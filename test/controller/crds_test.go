@@ -19,8 +19,8 @@ func TestSharedCRDs(t *testing.T) {
 	const istios = 3
 	for i := range istios {
 		e.put(fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: mesh-%d}}", i))
-		e.put(fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: mesh-%d}, spec: {version: "+
-			"v1.28.3, namespace: mesh-%d}}", i, i))
+		e.put(fmt.Sprintf("{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: mesh-%d}, "+
+			"spec: {version: v1.28.3, namespace: mesh-%d}}", i, i))
 	}
 	for i := range istios {
 		e.healthy("istio", fmt.Sprintf("mesh-%d", i))

@@ -73,7 +73,8 @@ func (e *env) way() (*way, string) {
 	config := fmt.Sprintf(
 		`{apiVersion: v1, kind: Config, current-context: way, contexts: [{name: way, context: {cluster: way, user: way}}],
 users: [{name: way, user: {token: %q}}],
-clusters: [{name: way, cluster: {server: %q, certificate-authority-data: %q}}]}`, e.Token, server.URL, base64.StdEncoding.EncodeToString(
+clusters: [{name: way, cluster: {server: %q, certificate-authority-data: %q}}]}`,
+		e.Token, server.URL, base64.StdEncoding.EncodeToString(
 			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	file := filepath.Join(e.t.TempDir(), "kubeconfig")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -252,8 +253,8 @@ func TestLateNews(t *testing.T) {
 			name: "a pod", held: "pods",
 			reason: "Its proxy would lose its control plane.",
 			begin: func(e *env) {
-				e.put("{apiVersion: v1, kind: Pod, metadata: {name: proxy, namespace: app, annotations: {istio.io/rev: " +
-					"prod-v1-26-0}}, spec: {containers: [{name: app, image: example.com/app}]}}")
+				e.put("{apiVersion: v1, kind: Pod, metadata: {name: proxy, namespace: app, " +
+					"annotations: {istio.io/rev: prod-v1-26-0}}, spec: {containers: [{name: app, image: example.com/app}]}}")
 			},
 			end: func(e *env) { e.must("delete", "pod", "-n", "app", "proxy", "--now") },
 		},
@@ -261,8 +262,8 @@ func TestLateNews(t *testing.T) {
 			name: "a tag", held: "istiorevisiontags",
 			reason: "A tag counts for its revision even when nothing uses the tag.",
 			begin: func(e *env) {
-				e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: " +
-					"{kind: IstioRevision, name: prod-v1-26-0}}}")
+				e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, " +
+					"spec: {targetRef: {kind: IstioRevision, name: prod-v1-26-0}}}")
 			},
 			end: func(e *env) { e.must("delete", "istiorevisiontag", "stable") },
 		},

@@ -48,8 +48,8 @@ func TestLeader(t *testing.T) {
 	e.put("{apiVersion: v1, kind: Namespace, metadata: {name: app, labels: {istio.io/rev: stable}}}")
 	// Nothing is left to do for the second unless the first cannot have done it: remove the old revision.
 	e.asked("prod", "v1.27.0", "type: RevisionBased, inactiveRevisionDeletionGracePeriodSeconds: 3600")
-	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: {kind: " +
-		"Istio, name: prod}}}")
+	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, " +
+		"spec: {targetRef: {kind: Istio, name: prod}}}")
 	e.is("prod-v1-27-0", "{.status.istioRevision}", "istiorevisiontag", "stable")
 	e.healthy("istio", "prod")
 

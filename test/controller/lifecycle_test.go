@@ -373,7 +373,8 @@ func drift(e *env, _ *daemon) {
 }
 
 // caBundle is a certificate that nobody looks at, as JSON has it.
-const caBundle = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJkVENDQVJ1Z0F3SUJBZ0lSQU1kZUJRPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="
+const caBundle = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJkVENDQVJ1Z0F3SUJBZ0lSQU1kZUJRPT0K" +
+	"LS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="
 
 func lostObject(e *env, _ *daemon) {
 	e.install("lost", "version: v1.23.2")
@@ -484,5 +485,6 @@ default   1           1       1        default           Healthy   v1.27.0   5s`
 	e.shows(`
 NAME            REVISIONS   READY   IN USE   ACTIVE REVISION         STATUS    VERSION   AGE
 default         2           2       1        default-v1-28-3         Healthy   v1.28.3   5s
-kept-external   2           2       0        kept-external-v1-28-3   Healthy   v1.28.3   5s`, "get", "istio", "default", "kept-external")
+kept-external   2           2       0        kept-external-v1-28-3   Healthy   v1.28.3   5s`,
+		"get", "istio", "default", "kept-external")
 }

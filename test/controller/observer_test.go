@@ -79,8 +79,9 @@ func (e *env) observe() *observer {
 }
 
 // list notes what there is, and that the rest of what was known before is gone. It gives the version that this is.
-func (o *observer) list(ctx context.Context, api dynamic.ResourceInterface,
-	known map[string]*unstructured.Unstructured) (string, error) {
+func (o *observer) list(
+	ctx context.Context, api dynamic.ResourceInterface, known map[string]*unstructured.Unstructured,
+) (string, error) {
 	list, err := api.List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return "", err
@@ -104,8 +105,9 @@ func (o *observer) list(ctx context.Context, api dynamic.ResourceInterface,
 
 // watch notes what happens from a version on. A server that has gone away and come back begins with what there is then:
 // as long as it was away nothing has happened.
-func (o *observer) watch(ctx context.Context, api dynamic.ResourceInterface, version string,
-	known map[string]*unstructured.Unstructured) {
+func (o *observer) watch(
+	ctx context.Context, api dynamic.ResourceInterface, version string, known map[string]*unstructured.Unstructured,
+) {
 	for ctx.Err() == nil {
 		err := o.follow(ctx, api, &version, known)
 		if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
@@ -122,8 +124,9 @@ func (o *observer) watch(ctx context.Context, api dynamic.ResourceInterface, ver
 }
 
 // follow watches until the server goes away.
-func (o *observer) follow(ctx context.Context, api dynamic.ResourceInterface, version *string,
-	known map[string]*unstructured.Unstructured) error {
+func (o *observer) follow(
+	ctx context.Context, api dynamic.ResourceInterface, version *string, known map[string]*unstructured.Unstructured,
+) error {
 	w, err := api.Watch(ctx, metav1.ListOptions{ResourceVersion: *version})
 	if err != nil {
 		return err

@@ -20,7 +20,8 @@ rules:
 - {apiGroups: [batch], resources: [jobs, cronjobs], verbs: [get, list, watch]}
 - {apiGroups: [gateway.networking.k8s.io], resources: [gateways, gatewayclasses], verbs: [get, list, watch]}
 - apiGroups: [sailoperator.io, apps, admissionregistration.k8s.io, apiextensions.k8s.io, autoscaling, policy,
-    rbac.authorization.k8s.io, networking.k8s.io, events.k8s.io, networking.istio.io, telemetry.istio.io, security.istio.io, extensions.istio.io, k8s.cni.cncf.io]
+    rbac.authorization.k8s.io, networking.k8s.io, events.k8s.io, networking.istio.io, telemetry.istio.io,
+    security.istio.io, extensions.istio.io, k8s.cni.cncf.io]
   resources: ["*"]
   verbs: ["*"]
 `
@@ -76,8 +77,8 @@ func TestPermission(t *testing.T) {
 	e.remain("prod-v1-27-0")
 
 	// It has seen them, and may no longer.
-	e.put("{apiVersion: v1, kind: Pod, metadata: {name: proxy, namespace: app, annotations: {istio.io/rev: " +
-		"prod-v1-27-0}}, spec: {containers: [{name: app, image: example.com/app}]}}")
+	e.put("{apiVersion: v1, kind: Pod, metadata: {name: proxy, namespace: app, " +
+		"annotations: {istio.io/rev: prod-v1-27-0}}, spec: {containers: [{name: app, image: example.com/app}]}}")
 	e.says("True ReferencedByWorkloads: ...", "revision", "prod-v1-27-0", "InUse")
 	e.asked("prod", "v1.28.3", grace)
 	e.healthy("istio", "prod")

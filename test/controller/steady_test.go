@@ -40,16 +40,17 @@ func TestSteadyState(t *testing.T) {
 			`{apiVersion: sailoperator.io/v1, kind: Istio, metadata: {name: mesh-%d}, spec: {version: %s, namespace: mesh-%d,
 updateStrategy: {type: %s}}}`, i, []string{"v1.27.0", "v1.28.3"}[i%2], i, []string{"InPlace", "RevisionBased"}[i/2%2]))
 	}
-	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: {kind: " +
-		"Istio, name: mesh-0}}}")
-	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: old}, spec: {targetRef: {kind: " +
-		"IstioRevision, name: mesh-2-v1-27-0}}}")
+	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, " +
+		"spec: {targetRef: {kind: Istio, name: mesh-0}}}")
+	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: old}, " +
+		"spec: {targetRef: {kind: IstioRevision, name: mesh-2-v1-27-0}}}")
 	for i := range workloads {
 		name := []string{"mesh-1", "stable", "mesh-2-v1-27-0", "nothing", "mesh-3-v1-28-3", "old"}[i]
 		e.put(fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: app-%d, labels: {istio.io/rev: %s}}}", i, name))
 		e.put(fmt.Sprintf(
 			`{apiVersion: apps/v1, kind: Deployment, metadata: {name: app, namespace: app-%d}, spec: {replicas: %d,
-selector: {matchLabels: {app: app}}, template: {metadata: {labels: {app: app}}, spec: {containers: [{name: app, image: example.com/app}]}}}}`, i, replicas))
+selector: {matchLabels: {app: app}}, template: {metadata: {labels: {app: app}},
+spec: {containers: [{name: app, image: example.com/app}]}}}}`, i, replicas))
 	}
 	for i := range istios {
 		e.healthy("istio", fmt.Sprintf("mesh-%d", i))

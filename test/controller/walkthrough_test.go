@@ -143,11 +143,13 @@ default   1           1       0        default           Healthy   v1.27.0   23s
 	e.apply(bookinfo)
 	e.shows(`
 NAME      REVISIONS   READY   IN USE   ACTIVE REVISION   STATUS    VERSION   AGE
-default   1           1       1        default           Healthy   v1.27.0   115s`, "get", "istio", "-n", "istio-system")
+default   1           1       1        default           Healthy   v1.27.0   115s`,
+		"get", "istio", "-n", "istio-system")
 	e.must("patch", "istio", "default", "-n", "istio-system", "--type=merge", "-p", `{"spec":{"version":"v1.28.3"}}`)
 	e.shows(`
 NAME      REVISIONS   READY   IN USE   ACTIVE REVISION   STATUS    VERSION   AGE
-default   1           1       1        default           Healthy   v1.28.3   4m50s`, "get", "istio", "-n", "istio-system")
+default   1           1       1        default           Healthy   v1.28.3   4m50s`,
+		"get", "istio", "-n", "istio-system")
 	e.is("docker.io/istio/pilot:1.28.3", "{.spec.template.spec.containers[0].image}", "deployment", "istiod", "-n",
 		"istio-system")
 	e.must("rollout", "restart", "deployment", "-n", "bookinfo")
@@ -181,7 +183,8 @@ default-v1-27-0   Local   True    Healthy   False    v1.27.0   3m4s`, "get", "is
 	e.apply(bookinfo)
 	e.shows(`
 NAME      REVISIONS   READY   IN USE   ACTIVE REVISION   STATUS    VERSION   AGE
-default   1           1       1        default-v1-27-0   Healthy   v1.27.0   5m13s`, "get", "istio", "-n", "istio-system")
+default   1           1       1        default-v1-27-0   Healthy   v1.27.0   5m13s`,
+		"get", "istio", "-n", "istio-system")
 	e.injected("bookinfo", "default-v1-27-0")
 	e.must("patch", "istio", "default", "-n", "istio-system", "--type=merge", "-p", `{"spec":{"version":"v1.28.3"}}`)
 	e.shows(`
@@ -495,7 +498,8 @@ NAME      REVISIONS   READY   IN USE   ACTIVE REVISION   STATUS    VERSION   AGE
 default   1           1       0        default           Healthy   v1.23.2   23s`, "get", "istio")
 	e.shows(`
 NAME             DESIRED   CURRENT   READY   UP-TO-DATE   AVAILABLE   NODE SELECTOR            AGE
-istio-cni-node   2         2         2       2            2           kubernetes.io/os=linux   23s`, "get", "daemonset", "-n", "istio-cni")
+istio-cni-node   2         2         2       2            2           kubernetes.io/os=linux   23s`,
+		"get", "daemonset", "-n", "istio-cni")
 
 	pod := strings.Fields(e.must("get", "pods", "-n", "istio-cni", "-l", "k8s-app=istio-cni-node", "-o", "name"))[0]
 	e.must("patch", "-n", "istio-cni", pod, "--subresource=status", "-p",

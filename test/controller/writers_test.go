@@ -135,8 +135,8 @@ func TestWriters(t *testing.T) {
 	}
 	e.asked("default", "v1.28.3", "type: InPlace")
 	e.put("{apiVersion: sailoperator.io/v1, kind: IstioCNI, metadata: {name: default}, spec: {version: v1.28.3}}")
-	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, spec: {targetRef: {kind: " +
-		"Istio, name: default}}}")
+	e.put("{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: stable}, " +
+		"spec: {targetRef: {kind: Istio, name: default}}}")
 	e.healthy("istio", "default")
 	e.healthy("cni", "default")
 	e.converges()

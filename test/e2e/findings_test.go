@@ -31,8 +31,8 @@ func kubernetesNamespace(name, labels string) string {
 
 // pods is a Deployment in the namespace app whose Pods have the labels.
 func pods(labels string) string {
-	return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: app, namespace: app}\nspec: {template: {metadata: " +
-		"{labels: {" + labels + "}}}}\n"
+	return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: app, namespace: app}\n" +
+		"spec: {template: {metadata: {labels: {" + labels + "}}}}\n"
 }
 
 func discovers(namespace, selector string) string {
@@ -95,7 +95,9 @@ func TestFindings(t *testing.T) {
 			"Istio/defualt is not in the package; there are: Istio/default, IstioRevision/default", true,
 		},
 		{"a tag that points at a remote control plane", []string{
-			resource("Istio", "default", "{version: v1.28.3, profile: remote, values: {global: {remotePilotAddress: 192.0.2.1}}}"), tag("prod", "Istio", "default"),
+			resource("Istio", "default",
+				"{version: v1.28.3, profile: remote, values: {global: {remotePilotAddress: 192.0.2.1}}}"),
+			tag("prod", "Istio", "default"),
 		}, "Istio/default is a remote control plane; a tag can only point at one in the same cluster", true},
 		{
 			"a namespace that names no revision",
@@ -106,8 +108,7 @@ func TestFindings(t *testing.T) {
 			"a workload that names no revision",
 			[]string{main, pods("istio.io/rev: canary")},
 			"istio.io/rev: canary is no revision or tag of the package (it has: default): nothing would be injected, unless " +
-				"the namespace, which is not " +
-				"in the package, has a label of its own", false,
+				"the namespace, which is not in the package, has a label of its own", false,
 		},
 		{
 			"a workload that names no revision, in a namespace without labels",
@@ -135,8 +136,8 @@ func TestFindings(t *testing.T) {
 				resource("Istio", "mesh", "{version: v1.28.3}"), kubernetesNamespace("app", ""),
 				pods(`sidecar.istio.io/inject: "true"`),
 			},
-			`sidecar.istio.io/inject: "true" means the revision or tag named default, and the package has none (it has: mesh): ` +
-				`use the label istio.io/rev`, false,
+			`sidecar.istio.io/inject: "true" means the revision or tag named default, and the package has none (it has: ` +
+				`mesh): use the label istio.io/rev`, false,
 		},
 		{
 			"a workload that asks for injection with a default revision",
@@ -146,8 +147,8 @@ func TestFindings(t *testing.T) {
 		{
 			"a Gateway that names no revision",
 			[]string{
-				main, "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: app, labels: " +
-					"{istio.io/rev: canary}}\nspec: {gatewayClassName: istio}\n",
+				main, "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: app, " +
+					"labels: {istio.io/rev: canary}}\nspec: {gatewayClassName: istio}\n",
 			},
 			"istio.io/rev: canary is no revision or tag of the package (it has: default): no control plane would deploy the " +
 				"Gateway", false,

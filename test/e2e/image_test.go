@@ -87,8 +87,8 @@ func TestImage(t *testing.T) {
 	})
 
 	t.Run("migrate-istiooperator", func(t *testing.T) {
-		operator := "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: mesh}\nspec: {tag: " +
-			"1.28.3, meshConfig: {accessLogFile: /dev/stdout}}\n"
+		operator := "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: mesh}\n" +
+			"spec: {tag: 1.28.3, meshConfig: {accessLogFile: /dev/stdout}}\n"
 		files := map[string]string{}
 		for _, how := range []string{"exec: migrate-istiooperator", "image: " + imageOf("migrate-istiooperator")} {
 			r := newRepo(t, func(dir string) {

@@ -225,8 +225,8 @@ func TestKptRevisionBased(t *testing.T) {
 	if left := r.files("default-v1-27-0"); len(left) > 0 {
 		t.Errorf("left of the old revision: %v", left)
 	}
-	if want := "IstioRevision/default-v1-27-0: is not in the package any more, and its 18 objects were removed"; !strings.Contains(words(said), want) ||
-		strings.Contains(said, "removed: ") {
+	want := "IstioRevision/default-v1-27-0: is not in the package any more, and its 18 objects were removed"
+	if !strings.Contains(words(said), want) || strings.Contains(said, "removed: ") {
 		t.Errorf("kpt does not say %q, once:\n%s", want, said)
 	}
 	if len(r.files("default-v1-28-3")) < 10 {
@@ -367,8 +367,8 @@ func TestKptRetained(t *testing.T) {
 		{"a user's IstioRevision of its name", func(r repo) {
 			write(t, r.path(
 				"mine.yaml"), "apiVersion: sailoperator.io/v1\nkind: IstioRevision\nmetadata: {name: default-v1-27-0}\n"+
-				"spec: {version: v1.24.0, namespace: istio-system, values: {revision: default-v1-27-0, global: {istioNamespace: "+
-				"istio-system}}}\n")
+				"spec: {version: v1.24.0, namespace: istio-system, values: {revision: default-v1-27-0, "+
+				"global: {istioNamespace: istio-system}}}\n")
 		}, "IstioRevision/default-v1-27-0 wants the revision"},
 		{"a copy that somebody made his own", func(r repo) {
 			write(t, r.path("canary.yaml"),

@@ -192,8 +192,9 @@ func TestKustomizeTrack(t *testing.T) {
 	if rev == nil {
 		t.Fatal("the IstioRevision is not in the output")
 	}
-	if a := rev["metadata"].(map[string]any)["annotations"].(map[string]any); a["argocd.argoproj.io/sync-options"] != "Prune=false" {
-		t.Errorf("the IstioRevision is not protected from pruning: %v", a)
+	protected := rev["metadata"].(map[string]any)["annotations"].(map[string]any)
+	if protected["argocd.argoproj.io/sync-options"] != "Prune=false" {
+		t.Errorf("the IstioRevision is not protected from pruning: %v", protected)
 	}
 }
 
@@ -394,8 +395,7 @@ func TestKustomizeSwitchToRevisionBased(t *testing.T) {
 		t.Errorf("after the switch %d of %d objects are protected", n, len(after))
 	}
 	want := "If Istio/default was InPlace before, the control plane default still injects, as long as it is in the " +
-		"cluster: a GitOps tool prunes it " +
-		"unless the commit before rendered it with the option protect"
+		"cluster: a GitOps tool prunes it unless the commit before rendered it with the option protect"
 	if !strings.Contains(said, want) {
 		t.Errorf("stderr does not say %q:\n%s", want, said)
 	}
@@ -412,7 +412,8 @@ func TestKustomizeUsageReport(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.stderr)
 	}
-	if want := "warning: UsageReport/west: a usage report has no effect here: nothing remembers earlier revisions"; !strings.Contains(out.stderr, want) {
+	want := "warning: UsageReport/west: a usage report has no effect here: nothing remembers earlier revisions"
+	if !strings.Contains(out.stderr, want) {
 		t.Errorf("stderr does not say %q:\n%s", want, out.stderr)
 	}
 }
@@ -429,9 +430,8 @@ func TestKustomizeEarlierRevision(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.stderr)
 	}
-	want := "info: Namespace/app: istio.io/rev: default-v1-27-0 is not in the package, but may be an earlier revision of " +
-		"Istio/default that is in the cluster; " +
-		"move the label to default-v1-28-3 when that one is ready"
+	want := "info: Namespace/app: istio.io/rev: default-v1-27-0 is not in the package, but may be an earlier revision " +
+		"of Istio/default that is in the cluster; move the label to default-v1-28-3 when that one is ready"
 	if !strings.Contains(out.stderr, want) {
 		t.Errorf("stderr does not say %q:\n%s", want, out.stderr)
 	}

@@ -537,8 +537,8 @@ func TestScenarioFields(t *testing.T) {
 		},
 		{
 			"tracing/.expected/all", "ConfigMap istio-system/istio", []string{"data", "mesh"},
-			"~- name: otel-tracing\n  opentelemetry:\n    port: 4317\n    service: " +
-				"otel-collector.istio-system.svc.cluster.local\n",
+			"~- name: otel-tracing\n  opentelemetry:\n    port: 4317\n" +
+				"    service: otel-collector.istio-system.svc.cluster.local\n",
 		},
 	} {
 		all := objects(t, read(t, filepath.Join(scenariosDir, c.golden+".yaml")))

@@ -11,8 +11,8 @@ import (
 func usageReport(cluster string, revisions ...string) string {
 	var text strings.Builder
 	text.WriteString("apiVersion: lateen.io/v1alpha1\nkind: UsageReport\nmetadata:\n  name: " + cluster +
-		"\n  annotations:\n    config.kubernetes.io/local-config: \"true\"\nspec:\n  observedAt: \"2026-11-22T12:00:00Z\"\n " +
-		" revisions:\n")
+		"\n  annotations:\n    config.kubernetes.io/local-config: \"true\"\nspec:\n  observedAt: \"2026-11-22T12:00:00Z\"\n" +
+		"  revisions:\n")
 	for _, r := range revisions {
 		name, used, _ := strings.Cut(r, "=")
 		text.WriteString("  - name: " + name + "\n    inUse: \"" + used + "\"\n")
@@ -209,7 +209,8 @@ func TestClusters(t *testing.T) {
 		{"one has not reported", west, "kept: there is no usage report of the cluster east", false},
 		{
 			"another one has", west + "---\n" + north,
-			"the package is not applied to the cluster north (clusters: west, east): add the cluster there, or remove the report", false,
+			"the package is not applied to the cluster north (clusters: west, east): add the cluster there, or remove the " +
+				"report", false,
 		},
 		{"both have", west + "---\n" + east, "released: nothing uses it, by the usage report east, west", true},
 	} {
@@ -280,9 +281,8 @@ func TestLeavingTheRevisionDefault(t *testing.T) {
 	write(t, r.path("tag.yaml"), tag("default", "Istio", "default"))
 	said := words(run{dir: r.dir}.fails(t, r.kpt, "fn", "render", "--allow-exec"))
 	want := "it is an earlier revision of Istio/default. Leave the tag out for now; move the workloads to " +
-		"default-v1-28-3 by the label istio.io/rev, and " +
-		"restart them. When nothing uses default any more, remove the file of IstioRevision/default, or let a usage report " +
-		"release it, and add the tag in the same commit"
+		"default-v1-28-3 by the label istio.io/rev, and restart them. When nothing uses default any more, remove the file " +
+		"of IstioRevision/default, or let a usage report release it, and add the tag in the same commit"
 	if !strings.Contains(said, want) {
 		t.Errorf("kpt does not say %q:\n%s", want, said)
 	}

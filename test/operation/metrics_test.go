@@ -36,7 +36,9 @@ func TestMetrics(t *testing.T) {
 			request.Header.Set("Authorization", "Bearer "+token)
 		}
 		// The certificate is made by the controller when it starts.
-		c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // see above
+		c := &http.Client{Transport: &http.Transport{
+			DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
+		}}
 		response, err := c.Do(request)
 		if err != nil {
 			return 0, "", err

@@ -179,9 +179,9 @@ func TestRole(t *testing.T) {
 	e.kubectl(t, "", "delete", "--all", "--wait", "--timeout="+patience.String(), "istiorevisiontags,istios,istiocnis")
 	eventually(t, "everything is gone", func() error {
 		out := e.kubectl(t, "", "get", "--all-namespaces", "--selector=app.kubernetes.io/managed-by=lateen", "--output=name",
-			"istiorevisions,deployments,daemonsets,services,serviceaccounts,configmaps,roles,rolebindings,clusterroles,clusterrolebindings,"+
-				"mutatingwebhookconfigurations,validatingwebhookconfigurations,validatingadmissionpolicies,poddisruptionbudgets,"+
-				"horizontalpodautoscalers,network-attachment-definitions")
+			"istiorevisions,deployments,daemonsets,services,serviceaccounts,configmaps,roles,rolebindings,clusterroles,"+
+				"clusterrolebindings,mutatingwebhookconfigurations,validatingwebhookconfigurations,"+
+				"validatingadmissionpolicies,poddisruptionbudgets,horizontalpodautoscalers,network-attachment-definitions")
 		if strings.Contains(out, "/") {
 			return errors.New(out)
 		}

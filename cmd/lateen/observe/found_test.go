@@ -75,15 +75,15 @@ func lines(f found) string {
 const (
 	head     = "---\napiVersion: sailoperator.io/v1\n"
 	webhooks = "---\napiVersion: admissionregistration.k8s.io/v1\nkind: MutatingWebhookConfiguration\n"
-	theIstio = head + "kind: Istio\nmetadata: {name: mesh}\nspec: {version: v1.28.3, namespace: i, updateStrategy: " +
-		"{type: RevisionBased}}\n"
+	theIstio = head + "kind: Istio\nmetadata: {name: mesh}\nspec: {version: v1.28.3, namespace: i, " +
+		"updateStrategy: {type: RevisionBased}}\n"
 	brokenMesh = head + "kind: Istio\nmetadata: {name: mesh}\nspec: {version: " +
-		"v1.28.3-with-a-name-that-no-service-can-have-because-it-is-too-long, namespace: i, updateStrategy: {type: " +
-		"RevisionBased}}\n"
-	particular = "webhooks: [{name: a.example.com, namespaceSelector: {matchExpressions: [{key: istio.io/rev, operator: " +
-		"In, values: [x]}]}}]\n"
-	everything = "webhooks: [{name: b.example.com, namespaceSelector: {matchExpressions: [{key: istio.io/rev, operator: " +
-		"DoesNotExist}]}, objectSelector: {}}]\n"
+		"v1.28.3-with-a-name-that-no-service-can-have-because-it-is-too-long, namespace: i, " +
+		"updateStrategy: {type: RevisionBased}}\n"
+	particular = "webhooks: [{name: a.example.com, namespaceSelector: {matchExpressions: [{key: istio.io/rev, " +
+		"operator: In, values: [x]}]}}]\n"
+	everything = "webhooks: [{name: b.example.com, namespaceSelector: {matchExpressions: [{key: istio.io/rev, " +
+		"operator: DoesNotExist}]}, objectSelector: {}}]\n"
 )
 
 func revision(name, metadata, values string) string {

@@ -284,13 +284,13 @@ func hostileCluster() show.Cluster {
 }
 
 var (
-	dotLine = regexp.MustCompile(`^ *(digraph usage \{|rankdir=LR;|(node|edge) \[[a-z0-9=", -]*\];|subgraph cluster_\d+ ` +
-		`\{|fontname="sans-serif";|\}|` +
+	dotLine = regexp.MustCompile(`^ *(digraph usage \{|rankdir=LR;|(node|edge) \[[a-z0-9=", -]*\];|` +
+		`subgraph cluster_\d+ \{|fontname="sans-serif";|\}|` +
 		`label="([^"\\]|\\[\\"n])*";|n\d+( -> n\d+)? \[label="([^"\\]|\\[\\"n])*"(, [a-z0-9=, ]*)?\];)$`)
 	mermaidText = `"(?:[\p{L}\p{Nd} ./=:-]|#\d+;|<br/>)*"`
-	mermaidLine = regexp.MustCompile(`^ *(flowchart LR|end|subgraph ` +
-		`s\d+\[T\]|n\d+(\[T\]|\(\[T\]\)|\[\[T\]\]|\{\{T\}\})|n\d+ -->\|T\| n\d+|classDef unused [a-z: 0-9-]*|class [n0-9,]+ ` +
-		`unused)$`)
+	mermaidLine = regexp.MustCompile(`^ *(flowchart LR|end|subgraph s\d+\[T\]|` +
+		`n\d+(\[T\]|\(\[T\]\)|\[\[T\]\]|\{\{T\}\})|n\d+ -->\|T\| n\d+|` +
+		`classDef unused [a-z: 0-9-]*|class [n0-9,]+ unused)$`)
 )
 
 // TestHostile shows for every format that no text of anybody becomes anything else than text.

@@ -262,10 +262,10 @@ func plural(kind schema.GroupVersionKind) string {
 	return resource.Resource
 }
 
-// ownResources are what the reconcilers do with resources of sailoperator.io. They read them from the cache, and
-// once more from the server before they do what cannot be undone. The right to update
-// finalizers is what the admission plugin OwnerReferencesPermissionEnforcement, which OpenShift has, asks of whoever
-// makes a resource the owner of an object.
+// ownResources are what the reconcilers do with resources of sailoperator.io. They read them from the cache, and once
+// more from the server before they do what cannot be undone. The right to update finalizers is what the admission
+// plugin OwnerReferencesPermissionEnforcement, which OpenShift has, asks of whoever makes a resource the owner of an
+// object.
 func ownResources() []rbacv1.PolicyRule {
 	group := v1.GroupVersion.Group
 	out := []rbacv1.PolicyRule{
