@@ -216,8 +216,8 @@ func Edited() predicate.Predicate {
 		}})
 }
 
-// another reports whether an event is that of an object that was deleted and created again: a cache that was without news
-// meanwhile tells of it as of a change.
+// another reports whether an event is that of an object that was deleted and created again: a cache that was without
+// news meanwhile tells of it as of a change.
 func another(e event.UpdateEvent) bool { return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() }
 
 // AsksForAnother selects the events of an Istio that may ask for another revision than before.

@@ -162,8 +162,8 @@ func TestCRDRefused(t *testing.T) {
 	}
 }
 
-// TestCRDsWhileWritten: an event about a CRD that comes while CRDs are written waits for nobody, and is not lost. What is
-// known of a revision goes with it.
+// TestCRDsWhileWritten: an event about a CRD that comes while CRDs are written waits for nobody, and is not lost. What
+// is known of a revision goes with it.
 func TestCRDsWhileWritten(t *testing.T) {
 	t.Parallel()
 	var crds *CRDs
