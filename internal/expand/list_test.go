@@ -237,8 +237,8 @@ func crdsOf(t *testing.T) []string {
 
 // TestUntouched: user's items come out byte for byte, comments and all.
 func TestUntouched(t *testing.T) {
-	item := "# head\nkind: Whatever # why\nmetadata:\n  name: \"x\"\n  annotations:\n    " +
-		"internal.config.kubernetes.io/path: 'x.yaml'\n    internal.config.kubernetes.io/index: '0'\nlist: [a,   b]\n" +
+	item := "# head\nkind: Whatever # why\nmetadata:\n  name: \"x\"\n  annotations:\n" +
+		"    internal.config.kubernetes.io/path: 'x.yaml'\n    internal.config.kubernetes.io/index: '0'\nlist: [a,   b]\n" +
 		"text: |2\n\n    x\n"
 	in := read(t, resourceList("", item, istio("default", "{}", inFile("istio.yaml"))))
 	before := write(t, &krm.List{Items: in.Items[:1]})

@@ -192,8 +192,8 @@ func TestPathOnce(t *testing.T) {
 }
 
 func TestWriteResults(t *testing.T) {
-	o := object(t, "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: default\n  annotations:\n    "+
-		"internal.config.kubernetes.io/path: a/b.yaml\n    internal.config.kubernetes.io/index: '2'\n")
+	o := object(t, "apiVersion: sailoperator.io/v1\nkind: Istio\nmetadata:\n  name: default\n  annotations:\n"+
+		"    internal.config.kubernetes.io/path: a/b.yaml\n    internal.config.kubernetes.io/index: '2'\n")
 	r := resource.Finding(o, finding.Error, []string{"spec", "values", "0"}, "message: with colon")
 	r.Current, r.Suggestion = "yes", 1
 	l := &krm.List{Findings: finding.List{r, {Message: "m", Severity: finding.Warning}}}

@@ -87,8 +87,8 @@ func TestParse(t *testing.T) {
 		},
 		"order and style": {
 			reason: "fields keep their order and text its form, so that the output reads like the chart",
-			text: "kind: ConfigMap\napiVersion: v1\nmetadata:\n    name: a\ndata:\n    z: |\n        line\n    a: \"1\"\n    " +
-				"l:\n        - 1\n",
+			text: "kind: ConfigMap\napiVersion: v1\nmetadata:\n    name: a\ndata:\n    z: |\n        line\n    a: \"1\"\n" +
+				"    l:\n        - 1\n",
 			want: "kind: ConfigMap\napiVersion: v1\nmetadata:\n  name: a\ndata:\n  z: |\n    line\n  a: \"1\"\n  l:\n  - 1\n",
 		},
 		"two objects": {

@@ -166,8 +166,8 @@ func TestStampContent(t *testing.T) {
 
 // TestStampEnv: of a variable that a container has twice the last entry stays.
 func TestStampEnv(t *testing.T) {
-	o := one(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - image: i\n    env:\n    - "+
-		"{name: A, value: '1'}\n"+
+	o := one(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - image: i\n    env:\n"+
+		"    - {name: A, value: '1'}\n"+
 		"    - {name: B, value: '2'}\n    - {name: A, value: '3'}\n  env:\n  - {name: A}\n  - {name: A}\n")
 	manifest.Stamp{Owner: "Istio/default"}.Apply(o)
 	spec, _ := reread(t, o)["spec"].(map[string]any)
