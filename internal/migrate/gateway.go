@@ -298,7 +298,7 @@ func (b *manifestBuilder) apply(key string, value *yaml.Node) bool {
 			b.variable(n)
 		}
 	case p.kind == "HorizontalPodAutoscaler":
-		setIn(b.scaler, value, p.path)
+		setIn(b.scaler, autoscalerV2(value), p.path)
 		b.scaled = true
 	case p.kind == "PodDisruptionBudget":
 		b.budget = fields("apiVersion", apiVersions[p.kind], "kind", p.kind, "metadata", bare(get(b.deployment, "metadata")),

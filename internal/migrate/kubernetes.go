@@ -292,6 +292,9 @@ func (m *migration) hpa(value *yaml.Node, at []string, w workload) {
 		to := map[string]string{
 			"minReplicas": "autoscaleMin", "maxReplicas": "autoscaleMax", "behavior": "autoscaleBehavior",
 		}[key]
+		if key == "metrics" {
+			v = metricsV2(v)
+		}
 		targets := utilization(v)
 		switch {
 		case isEmpty(v):
@@ -322,8 +325,8 @@ func utilization(metrics *yaml.Node) map[string]*yaml.Node {
 		resource := get(n, "resource")
 		name := textAt(resource, "name")
 		target := get(resource, "target", "averageUtilization")
-		if t := textAt(resource, "target", "type"); target == nil || t != "Utilization" && t != "" {
-			target = get(resource, "targetAverageUtilization") // autoscaling/v2beta1
+		if t := textAt(resource, "target", "type"); t != "Utilization" && t != "" {
+			return nil
 		}
 		if target == nil || name != "cpu" && name != "memory" || textAt(n, "type") != "Resource" || !isNumber(target) {
 			return nil

@@ -423,6 +423,20 @@ func TestFindings(t *testing.T) {
 			says:  []string{"kind: HorizontalPodAutoscaler"}, has: []string{"autoscaleMin: 2"},
 		},
 		{
+			reason: "the utilization of autoscaling/v2beta1 is a value as well", severity: finding.Info,
+			field: "spec.components.pilot.k8s.hpaSpec.metrics",
+			spec: quiet + "  components: {pilot: {k8s: {hpaSpec: {metrics: [{type: Resource, resource: {name: cpu, " +
+				"targetAverageUtilization: 61}}]}}}}\n",
+			says: []string{"pilot.cpu.targetAverageUtilization"}, has: []string{"targetAverageUtilization: 61"},
+		},
+		{
+			reason: "an overlay with one metric of autoscaling/v2beta1", severity: finding.Warning,
+			field: "spec.components.pilot.k8s.overlays.0",
+			spec: quiet + "  components: {pilot: {k8s: {overlays: [{kind: HorizontalPodAutoscaler, name: istiod, patches: " +
+				"[{path: 'spec.metrics.[0]', value: {type: Pods, pods: {metricName: rps, targetAverageValue: 7}}}]}]}}}\n",
+			says: []string{"path: /spec/metrics/0", "metric: {name: rps}", "averageValue: 7"},
+		},
+		{
 			reason: "a setting that istioctl does not know", spec: quiet + "  components: {pilot: {k8s: {hostNetwork: true}}}\n",
 			severity: finding.Warning,
 			field:    "spec.components.pilot.k8s.hostNetwork", says: []string{"had no effect"},

@@ -72,6 +72,9 @@ func (m *migration) overlayPatches(o *yaml.Node, at []string) (patches []*yaml.N
 			continue
 		}
 		value := overlayValue(get(p, "value"))
+		if kind == "HorizontalPodAutoscaler" {
+			value = autoscalerOverlay(steps, value)
+		}
 		if apiVersion != "" && mergeable(steps, kind, value) {
 			body := fields("apiVersion", apiVersion, "kind", kind, "metadata", fields("name", name))
 			merge(body, steps, value)
