@@ -3,6 +3,7 @@ package migrate
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
@@ -75,10 +76,9 @@ func (m *migration) profileAt() []string {
 
 // valuesInManifest are the values of a gateway that the manifest takes.
 var valuesInManifest = []string{
-	"autoscaleEnabled", "autoscaleMax", "autoscaleMin", "enabled", "env", "externalTrafficPolicy", "labels",
-	"loadBalancerIP", "loadBalancerSourceRanges",
-	"name", "nodeSelector", "podAnnotations", "ports", "replicaCount", "resources", "serviceAccount", "serviceAnnotations",
-	"tolerations", "type",
+	"autoscaleEnabled", "autoscaleMax", "autoscaleMin", "customService", "enabled", "env", "externalTrafficPolicy",
+	"labels", "loadBalancerIP", "loadBalancerSourceRanges", "name", "nodeSelector", "podAnnotations", "ports",
+	"replicaCount", "resources", "serviceAccount", "serviceAnnotations", "tolerations", "type",
 }
 
 // commonValues says where the values of all gateways of a kind are now.
@@ -109,6 +109,7 @@ func (m *migration) gateway(c component, kind gatewayKind, common *yaml.Node, im
 	name := orDefault(c.name, orDefault(textAt(common, "name"), kind.name))
 	b := m.builder(c, kind, common, name)
 	b.applyValues(common)
+	m.keepWhatThereIs(b, common)
 	extra, notes := m.applyComponent(b, c)
 	says := "an Istio has no gateways, so the gateway " + name + " becomes resources of your own"
 	if implied {
@@ -128,22 +129,49 @@ func (m *migration) byWhat() string {
 	return "profile " + m.profileKey
 }
 
-// manifestBuilder makes the manifest of a gateway with gateway injection.
+// manifestBuilder makes the manifest of a gateway with gateway injection. A service, scaler or budget that is nil is
+// not in it.
 type manifestBuilder struct {
 	account, role, binding, service, deployment, scaler, budget *yaml.Node
 	container                                                   *yaml.Node
-	scaled                                                      bool
 }
 
 func (b *manifestBuilder) objects() []*yaml.Node {
-	out := []*yaml.Node{b.account, b.role, b.binding, b.service, b.deployment}
-	if b.scaled {
-		out = append(out, b.scaler)
+	all := []*yaml.Node{b.account, b.role, b.binding, b.service, b.deployment, b.scaler, b.budget}
+	return slices.DeleteFunc(all, func(o *yaml.Node) bool { return o == nil })
+}
+
+// keepWhatThereIs takes out of a manifest what the chart of the gateway does not make with these values. istioctl lays
+// k8s settings over what the chart makes, so those of an object that there is not have no effect.
+func (m *migration) keepWhatThereIs(b *manifestBuilder, v *yaml.Node) {
+	scaled := m.profileKey != "demo"
+	if enabled := get(v, "autoscaleEnabled"); enabled != nil {
+		scaled = isTrue(enabled)
 	}
-	if b.budget != nil {
-		out = append(out, b.budget)
+	least, most := count(get(b.scaler, "spec", "minReplicas")), count(get(b.scaler, "spec", "maxReplicas"))
+	replicas := least
+	if !scaled {
+		replicas = count(get(v, "replicaCount"))
 	}
-	return out
+	if !scaled || least == 0 || most == 0 {
+		b.scaler = nil
+	}
+	wanted := get(m.values, "global", "defaultPodDisruptionBudget", "enabled")
+	if wanted != nil && !isTrue(wanted) || replicas < 2 && !m.before(28) {
+		b.budget = nil
+	}
+	if isTrue(get(v, "customService")) {
+		b.service = nil
+	}
+}
+
+// count reads a number of replicas; what is none is 0.
+func count(n *yaml.Node) int {
+	if n == nil {
+		return 0
+	}
+	i, _ := strconv.Atoi(n.Value) // 0 is what charts make of what is no number
+	return i
 }
 
 // builder starts with what istioctl's gateway has by default.
@@ -158,7 +186,7 @@ func (m *migration) builder(c component, kind gatewayKind, common *yaml.Node, na
 	meta := func(name string) *yaml.Node {
 		return fields("name", name, "namespace", namespace, "labels", bare(labels))
 	}
-	b := &manifestBuilder{scaled: m.profileKey != "demo"}
+	b := &manifestBuilder{}
 	account := name + "-service-account"
 	b.account = fields("apiVersion", "v1", "kind", "ServiceAccount", "metadata", meta(account))
 	b.role = fields("apiVersion", apiVersions["Role"], "kind", "Role", "metadata", meta(name+"-sds"),
@@ -192,14 +220,13 @@ func (m *migration) builder(c component, kind gatewayKind, common *yaml.Node, na
 			"scaleTargetRef", fields("apiVersion", "apps/v1", "kind", "Deployment", "name", name),
 			"metrics", sequence(fields("type", "Resource", "resource", fields("name", "cpu",
 				"target", fields("type", "Utilization", "averageUtilization", 80))))))
+	b.budget = fields("apiVersion", apiVersions["PodDisruptionBudget"], "kind", "PodDisruptionBudget", "metadata",
+		meta(name), "spec", fields("minAvailable", 1, "selector", fields("matchLabels", bare(labels))))
 	return b
 }
 
 // applyValues writes the values of the gateway's chart into the manifest.
 func (b *manifestBuilder) applyValues(v *yaml.Node) {
-	if enabled := get(v, "autoscaleEnabled"); enabled != nil {
-		b.scaled = isTrue(enabled)
-	}
 	for _, to := range []struct {
 		key  string
 		in   *yaml.Node
@@ -273,8 +300,8 @@ func (m *migration) applyComponent(b *manifestBuilder, c component) (extra, note
 			extra, left = more, append(left, open...)
 			continue
 		}
-		if !b.apply(key, value) {
-			left = append(left, key+": "+short(value))
+		if why, ok := b.apply(key, value); !ok {
+			left = append(left, key+": "+short(value)+why)
 		}
 	}
 	if len(left) > 0 {
@@ -283,33 +310,43 @@ func (m *migration) applyComponent(b *manifestBuilder, c component) (extra, note
 	return extra, notes
 }
 
-// apply writes one k8s setting.
-func (b *manifestBuilder) apply(key string, value *yaml.Node) bool {
+// apply writes one k8s setting. If it cannot, why says more than that, if there is more to say.
+func (b *manifestBuilder) apply(key string, value *yaml.Node) (why string, ok bool) {
 	p, ok := placements[key]
 	if !ok || isNull(value) {
-		return isNull(value)
+		return "", isNull(value)
 	}
+	if key == "env" {
+		return "", b.env(value)
+	}
+	into, path := b.deployment, p.path
 	switch {
-	case key == "env":
-		for _, n := range value.Content {
-			if textAt(n, "name") == "" {
-				return false
-			}
-			b.variable(n)
-		}
 	case p.kind == "HorizontalPodAutoscaler":
-		setIn(b.scaler, autoscalerV2(value), p.path)
-		b.scaled = true
+		into, value = b.scaler, autoscalerV2(value)
 	case p.kind == "PodDisruptionBudget":
-		b.budget = fields("apiVersion", apiVersions[p.kind], "kind", p.kind, "metadata", bare(get(b.deployment, "metadata")),
-			"spec", fields("selector", bare(get(b.deployment, "spec", "selector"))))
-		setIn(b.budget, value, p.path)
+		into = b.budget
+		if into != nil && get(value, "maxUnavailable") != nil { // there can be only one of them
+			take(into, "spec", "minAvailable")
+		}
 	case p.kind == "Service":
-		setIn(b.service, value, p.path)
+		into = b.service
 	case p.container:
-		setIn(b.container, value, keys(key))
-	default:
-		setIn(b.deployment, value, p.path)
+		into, path = b.container, keys(key)
+	}
+	if into == nil {
+		return " (there was no " + p.kind + " to patch, so it had no effect)", false
+	}
+	setIn(into, value, path)
+	return "", true
+}
+
+// env sets the environment variables of a list, and reports whether it is one.
+func (b *manifestBuilder) env(list *yaml.Node) bool {
+	for _, n := range list.Content {
+		if textAt(n, "name") == "" {
+			return false
+		}
+		b.variable(n)
 	}
 	return true
 }
