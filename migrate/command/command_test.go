@@ -7,7 +7,7 @@ import (
 
 	"github.com/lateen-io/lateen/internal/exit"
 	"github.com/lateen-io/lateen/internal/function"
-	"github.com/lateen-io/lateen/internal/migrate/command"
+	"github.com/lateen-io/lateen/migrate/command"
 )
 
 // TestExitCodes is the table of package exit for the migration, and its sentences about what is no IstioOperator.

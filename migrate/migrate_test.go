@@ -10,8 +10,8 @@ import (
 
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/migrate"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/migrate"
 )
 
 const head = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata:\n  name: default\n"

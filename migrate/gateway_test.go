@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/lateen-io/lateen/internal/migrate"
+	"github.com/lateen-io/lateen/migrate"
 )
 
 // TestGatewayObjects is the table of which of the Service, the HorizontalPodAutoscaler and the PodDisruptionBudget of a

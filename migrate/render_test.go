@@ -13,11 +13,11 @@ import (
 
 	"github.com/lateen-io/lateen/internal/expand"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/migrate"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/migrate"
 )
 
-const bundles = "../release/bundles"
+const bundles = "../internal/release/bundles"
 
 // render renders Istio and IstioCNI resources; the charts are those that Helm renders (internal/render tests that).
 func render(t testing.TB, text string) string {

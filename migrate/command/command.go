@@ -16,9 +16,9 @@ import (
 	"github.com/lateen-io/lateen/internal/function"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/migrate"
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/migrate"
 )
 
 const program = "migrate-istiooperator"

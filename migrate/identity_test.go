@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/lateen-io/lateen/internal/migrate"
+	"github.com/lateen-io/lateen/migrate"
 )
 
 // TestIdentity gives the patches of overlays on what an object is to the real kustomize, which ignores in silence what

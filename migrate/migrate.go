@@ -30,8 +30,8 @@ import (
 
 // What an IstioOperator is.
 const (
-	Group      = "install.istio.io"
-	APIVersion = Group + "/v1alpha1"
+	group      = "install.istio.io"
+	APIVersion = group + "/v1alpha1"
 	Kind       = "IstioOperator"
 )
 
@@ -46,8 +46,8 @@ const annotationVersion = "lateen.io/" + OptionVersion
 // annotationStrict is the option on the IstioOperator by which warnings are errors.
 const annotationStrict = "lateen.io/" + resource.OptionStrict
 
-// IsOperator tells whether an item is an IstioOperator.
-func IsOperator(o manifest.Object) bool { return o.Kind() == Kind && o.ID().Group == Group }
+// IsOperator reports whether an item is an IstioOperator.
+func IsOperator(o manifest.Object) bool { return o.Kind() == Kind && o.ID().Group == group }
 
 // Output is what an IstioOperator has become.
 type Output struct {

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
-	"github.com/lateen-io/lateen/internal/migrate"
+	"github.com/lateen-io/lateen/migrate"
 )
 
 // objectIn reads the object of a kind out of a finding: of the manifest in it, or of the patches.

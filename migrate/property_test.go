@@ -12,7 +12,7 @@ import (
 
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/migrate"
+	"github.com/lateen-io/lateen/migrate"
 )
 
 // TestNothingIsDropped migrates random IstioOperators and looks for every leaf of their spec: it is in a new resource

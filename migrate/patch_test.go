@@ -12,8 +12,8 @@ import (
 
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/migrate"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/migrate"
 )
 
 // kustomize finds the binary that `make test` builds.
@@ -22,7 +22,7 @@ func kustomize(t *testing.T) string {
 	if name := os.Getenv("LATEEN_KUSTOMIZE"); name != "" {
 		return name
 	}
-	const built = "../../bin/tools/kustomize"
+	const built = "../bin/tools/kustomize"
 	if _, err := os.Stat(built); err == nil {
 		return built
 	}
