@@ -97,8 +97,7 @@ var apiVersions = map[string]string{
 // kubernetes takes the k8s settings of istiod or the CNI plugin: to values where there are any that do the same, and
 // else to findings with the patch.
 func (m *migration) kubernetes(c component, w workload) {
-	for i := 0; i+1 < len(c.k8s.Content); i += 2 {
-		key, value := c.k8s.Content[i].Value, c.k8s.Content[i+1]
+	for key, value := range entries(c.k8s) {
 		at := append(slices.Clip(c.at), "k8s", key)
 		if isEmpty(value) {
 			continue
@@ -210,9 +209,8 @@ func alone(key string, value *yaml.Node) *yaml.Node {
 // env takes environment variables.
 func (m *migration) env(value *yaml.Node, at []string, w workload) {
 	if value.Kind == yaml.MappingNode { // not what the field is, but what it is meant to be is plain
-		for i := 0; i+1 < len(value.Content); i += 2 {
-			name := value.Content[i].Value
-			m.variable(fields("name", name, "value", value.Content[i+1]), append(slices.Clip(at), name), w)
+		for name, v := range entries(value) {
+			m.variable(fields("name", name, "value", v), append(slices.Clip(at), name), w)
 		}
 		return
 	}
@@ -286,8 +284,7 @@ func (m *migration) appendTo(w workload, key string, n *yaml.Node, at []string) 
 
 // hpa takes the settings of istiod's HorizontalPodAutoscaler.
 func (m *migration) hpa(value *yaml.Node, at []string, w workload) {
-	for i := 0; i+1 < len(value.Content); i += 2 {
-		key, v := value.Content[i].Value, value.Content[i+1]
+	for key, v := range entries(value) {
 		p := append(slices.Clip(at), key)
 		to := map[string]string{
 			"minReplicas": "autoscaleMin", "maxReplicas": "autoscaleMax", "behavior": "autoscaleBehavior",
@@ -346,13 +343,13 @@ func rollingUpdate(value *yaml.Node) *yaml.Node {
 	if r == nil || r.Kind != yaml.MappingNode || t != "" && t != "RollingUpdate" {
 		return nil
 	}
-	for i := 0; i+1 < len(r.Content); i += 2 {
-		if key := r.Content[i].Value; key != "maxSurge" && key != "maxUnavailable" {
+	for key := range entries(r) {
+		if key != "maxSurge" && key != "maxUnavailable" {
 			return nil
 		}
 	}
-	for i := 0; i+1 < len(value.Content); i += 2 {
-		if key := value.Content[i].Value; key != "type" && key != "rollingUpdate" {
+	for key := range entries(value) {
+		if key != "type" && key != "rollingUpdate" {
 			return nil
 		}
 	}

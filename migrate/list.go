@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"sigs.k8s.io/kustomize/kyaml/yaml"
-
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
@@ -67,10 +65,8 @@ func workOf(in *krm.List, options *config) ([]manifest.Object, finding.List) { /
 		return []manifest.Object{*config}, nil
 	case config.Kind() == "ConfigMap":
 		var findings finding.List
-		data := config.Field("data")
-		for i := 0; data != nil && data.Kind == yaml.MappingNode && i+1 < len(data.Content); i += 2 {
-			key := data.Content[i].Value
-			switch value := data.Content[i+1].Value; {
+		for key, n := range entries(config.Field("data")) {
+			switch value := n.Value; {
 			case key == OptionVersion:
 				options.version = value
 			case key == resource.OptionStrict && (value == "true" || value == "false"):

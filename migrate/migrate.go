@@ -165,11 +165,11 @@ func (m *migration) read() {
 		m.fail(nil, "%v", err)
 		return
 	}
-	for i := 0; i+1 < len(tree.Content); i += 2 {
-		switch key := tree.Content[i].Value; key {
+	for key, value := range entries(tree) {
+		switch key {
 		case "apiVersion", "kind", "metadata", "status":
 		case "spec":
-			m.spec = tree.Content[i+1]
+			m.spec = value
 		default:
 			m.warn(keys(key), "%s: not a field of an IstioOperator; nothing was made of it. Settings belong below spec", key)
 		}
@@ -378,9 +378,8 @@ func (m *migration) remember(root string, n *yaml.Node, from, to []string) {
 		m.origins[root+":"+dotted(to)] = slices.Clone(from)
 		return
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key := n.Content[i].Value
-		m.remember(root, n.Content[i+1], append(slices.Clip(from), key), append(slices.Clip(to), key))
+	for key, value := range entries(n) {
+		m.remember(root, value, append(slices.Clip(from), key), append(slices.Clip(to), key))
 	}
 }
 
@@ -606,8 +605,7 @@ var unknownFields = map[string]string{
 
 // takeRest names what no step has taken.
 func (m *migration) takeRest() {
-	for i := 0; i+1 < len(m.spec.Content); i += 2 {
-		key, value := m.spec.Content[i].Value, m.spec.Content[i+1]
+	for key, value := range entries(m.spec) {
 		why := unknownFields[key]
 		if why == "" {
 			why = "not a field of an IstioOperator, so nothing was made of it"
