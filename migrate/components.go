@@ -107,7 +107,7 @@ type component struct {
 	hub, tag, label, k8s *yaml.Node
 }
 
-// on tells whether a component is installed: an entry that does not say enabled: false is, since Istio 1.24 at the
+// on reports whether a component is installed: an entry that does not say enabled: false is, since Istio 1.24 at the
 // latest.
 func (c component) on() bool { return c.enabled || !c.set }
 

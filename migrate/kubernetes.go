@@ -124,7 +124,7 @@ func (m *migration) kubernetes(c component, w workload) {
 	}
 }
 
-// kindFits tells whether there is an object for a setting: a DaemonSet has no autoscaler, service or strategy.
+// kindFits reports whether there is an object for a setting: a DaemonSet has no autoscaler, service or strategy.
 func kindFits(key string, w workload) bool {
 	return w.kind == "Deployment" || placements[key].kind == "" &&
 		!slices.Contains([]string{"strategy", "replicaCount"}, key)
@@ -140,7 +140,7 @@ func (m *migration) notePlacement(key string, at []string, w workload) {
 	}
 }
 
-// knows tells whether the version's values have a field.
+// knows reports whether the version's values have a field.
 func (m *migration) knows(root string, at ...string) bool {
 	var v any
 	for _, key := range slices.Backward(at) {
@@ -415,7 +415,8 @@ func quoted(s string, was *yaml.Node) *yaml.Node {
 			n = text(s)
 			n.Style |= was.Style
 		}
-		n.HeadComment, n.LineComment, n.FootComment, n.Line, n.Column = was.HeadComment, was.LineComment, was.FootComment, was.Line, was.Column
+		n.HeadComment, n.LineComment, n.FootComment = was.HeadComment, was.LineComment, was.FootComment
+		n.Line, n.Column = was.Line, was.Column
 	}
 	return n
 }

@@ -48,7 +48,9 @@ type config struct {
 }
 
 // workOf finds out from the functionConfig which items are to be migrated, and to which version.
-func workOf(in *krm.List, options *config) ([]manifest.Object, finding.List) { //nolint:cyclop // one case a kind of input
+//
+//nolint:cyclop // one case a kind of input
+func workOf(in *krm.List, options *config) ([]manifest.Object, finding.List) {
 	var work []manifest.Object
 	for _, o := range in.Items {
 		if IsOperator(o) {
@@ -136,7 +138,7 @@ func (l *lister) add(operator manifest.Object, version string) {
 	l.retire(operator)
 }
 
-// judge tells whether a resource is to be added, and what there is to say.
+// judge reports whether a resource is to be added, and what there is to say.
 func (l *lister) judge(o, operator manifest.Object) (said finding.List, isNew bool) {
 	id := o.ID()
 	if i := slices.IndexFunc(l.fresh, func(f origin) bool { return f.object.ID() == id }); i >= 0 {

@@ -113,7 +113,7 @@ type migration struct {
 
 	// name and namespace are those of the Istio.
 	name, namespace string
-	// control tells whether there is a control plane, and plugin whether there is the CNI plugin.
+	// control reports whether there is a control plane, and plugin whether there is the CNI plugin.
 	control, plugin bool
 
 	meshConfig *yaml.Node
@@ -315,7 +315,7 @@ func (m *migration) versionAt() []string {
 	return at
 }
 
-// before tells whether the version is older than a minor of Istio 1.
+// before reports whether the version is older than a minor of Istio 1.
 func (m *migration) before(minor uint64) bool {
 	return release.Release{Version: m.version}.Before(1, minor)
 }
@@ -681,7 +681,7 @@ func (m *migration) blame(root string, pointer []string) []string {
 // index writes the position in a list as part of a pointer.
 func index(at []string, i int) []string { return append(slices.Clip(at), strconv.Itoa(i)) }
 
-// sameField tells whether a result is about a field.
+// sameField reports whether a result is about a field.
 func sameField(at []string) func(finding.Finding) bool {
 	return func(f finding.Finding) bool { return f.Field == dotted(at) }
 }

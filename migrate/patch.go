@@ -209,7 +209,7 @@ func mergeKey(list, kind string) string {
 	return ""
 }
 
-// mergeable tells whether a strategic merge patch can express a path.
+// mergeable reports whether a strategic merge patch can express a path.
 func mergeable(steps []step, kind string, value *yaml.Node) bool {
 	for i, s := range steps {
 		switch s.kind {

@@ -237,7 +237,8 @@ spec: {version: v1.28.3, profile: demo, values: {global: {hub: docker.io/istio, 
       hub: registry.example.com
       tag: 1.28.3-distroless
       k8s:
-        affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}
+        affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [
+          {matchExpressions: [{key: a, operator: Exists}]}]}}}
         env:
         - {name: PILOT_TRACE_SAMPLING, value: "5"}
         - {name: FROM, valueFrom: {secretKeyRef: {name: s, key: k}}}
@@ -266,7 +267,8 @@ spec:
     pilot:
       hub: registry.example.com
       tag: 1.28.3-distroless
-      affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}
+      affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [
+        {matchExpressions: [{key: a, operator: Exists}]}]}}}
       traceSampling: 5
       envVarFrom: [{name: FROM, valueFrom: {secretKeyRef: {name: s, key: k}}}]
       autoscaleMin: 2

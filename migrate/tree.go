@@ -316,12 +316,12 @@ func isText(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.ShortTag() == yaml.NodeTagString
 }
 
-// isTrue tells whether a field is the boolean true, also as text: IstioOperator's own reader is as generous.
+// isTrue reports whether a field is the boolean true, also as text: IstioOperator's own reader is as generous.
 func isTrue(n *yaml.Node) bool {
 	return n != nil && n.Kind == yaml.ScalarNode && strings.EqualFold(n.Value, "true")
 }
 
-// isEmpty tells whether there is nothing in a tree that a user could have meant.
+// isEmpty reports whether there is nothing in a tree that a user could have meant.
 func isEmpty(n *yaml.Node) bool {
 	return n == nil || isNull(n) || n.Kind != yaml.ScalarNode && len(n.Content) == 0
 }

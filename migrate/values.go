@@ -69,7 +69,8 @@ func (m *migration) ztunnelSettings(chart *yaml.Node, c component) string {
 	var left []string
 	for key, value := range entries(c.k8s) {
 		switch key {
-		case "affinity", "imagePullPolicy", "nodeSelector", "podAnnotations", "resources", "tolerations", "volumeMounts", "volumes":
+		case "affinity", "imagePullPolicy", "nodeSelector", "podAnnotations", "resources", "tolerations", "volumeMounts",
+			"volumes":
 			setIn(chart, value, keys(key))
 		case "env":
 			for _, n := range value.Content {
