@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/migrate"
 )
 
@@ -150,5 +151,196 @@ func TestGatewayObjects(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestGatewaySettings is the table of where values and k8s settings of a gateway go in its manifest.
+func TestGatewaySettings(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ reason, component, values, kind, path, want string }{
+		{"its type", "", "type: NodePort", "Service", "spec.type", "NodePort"},
+		{"its ports", "", "ports: [{port: 1}]", "Service", "spec.ports", "[{port: 1}]"},
+		{"its address", "", "loadBalancerIP: a", "Service", "spec.loadBalancerIP", "a"},
+		{"who may call", "", "loadBalancerSourceRanges: [a]", "Service", "spec.loadBalancerSourceRanges", "[a]"},
+		{"whose address it sees", "", "externalTrafficPolicy: Local", "Service", "spec.externalTrafficPolicy", "Local"},
+		{"notes on the service", "", "serviceAnnotations: {a: b}", "Service", "metadata.annotations", "{a: b}"},
+		{"the least", "", "autoscaleMin: 2", "HorizontalPodAutoscaler", "spec.minReplicas", "2"},
+		{"the most", "", "autoscaleMax: 9", "HorizontalPodAutoscaler", "spec.maxReplicas", "9"},
+		{"how many", "", "replicaCount: 3", "Deployment", "spec.replicas", "3"},
+		{
+			"notes on pods", "", "podAnnotations: {a: b}", "Deployment", "spec.template.metadata.annotations",
+			"{inject.istio.io/templates: gateway, a: b}",
+		},
+		{"nodes", "", "nodeSelector: {a: b}", "Deployment", "spec.template.spec.nodeSelector", "{a: b}"},
+		{"tolerations", "", "tolerations: [{key: a}]", "Deployment", "spec.template.spec.tolerations", "[{key: a}]"},
+		{
+			"resources", "", "resources: {limits: {cpu: 9}}", "Deployment", "spec.template.spec.containers.0.resources",
+			"{requests: {cpu: 100m, memory: 128Mi}, limits: {cpu: 9, memory: 1024Mi}}",
+		},
+		{
+			"variables", "", "env: {A: true, B: 1.50}", "Deployment", "spec.template.spec.containers.0.env",
+			`[{name: A, value: "true"}, {name: B, value: "1.5"}]`,
+		},
+		{"the account", "", "serviceAccount: {annotations: {a: b}}", "ServiceAccount", "metadata.annotations", "{a: b}"},
+		{"labels of the values", "", "labels: {a: b}", "Service", "spec.selector", "{app: APP, istio: ISTIO, a: b}"},
+		{"its name by the values", "", "name: x", "Service", "metadata.name", "x"},
+		{"its name by the component", "name: w", "name: x", "Service", "metadata.name", "w"},
+		{"its name otherwise", "", "", "Service", "metadata.name", "APP"},
+		{"a name that is no text to YAML", `name: "8"`, "", "Service", "metadata.name", `"8"`},
+		{"a name that is none", `name: "a\n---\nb"`, "", "Service", "metadata.name", `"a\n---\nb"`},
+		{"its account", "name: w", "", "RoleBinding", "subjects", "[{kind: ServiceAccount, name: w-service-account}]"},
+		{"its namespace", "namespace: n1", "", "Role", "metadata.namespace", "n1"},
+		{
+			"labels", "label: {app: b}", "labels: {app: c}", "Deployment", "spec.selector.matchLabels",
+			"{app: b, istio: ISTIO}",
+		},
+		{
+			"labels of its pods", "label: {a: b}", "", "Deployment", "spec.template.metadata.labels",
+			`{app: APP, istio: ISTIO, a: b, sidecar.istio.io/inject: "true", istio.io/rev: canary}`,
+		},
+		{"k8s: affinity", "k8s: {affinity: {a: b}}", "", "Deployment", "spec.template.spec.affinity", "{a: b}"},
+		{
+			"k8s: variables, over those of the values", "k8s: {env: [{name: A, value: c}, {name: B}]}", "env: {A: b}",
+			"Deployment", "spec.template.spec.containers.0.env", "[{name: A, value: c}, {name: B}]",
+		},
+		{
+			"k8s: image policy", "k8s: {imagePullPolicy: Always}", "", "Deployment",
+			"spec.template.spec.containers.0.imagePullPolicy", "Always",
+		},
+		{"k8s: nodes", "k8s: {nodeSelector: {a: b}}", "", "Deployment", "spec.template.spec.nodeSelector", "{a: b}"},
+		{
+			"k8s: notes on pods", "k8s: {podAnnotations: {a: b}}", "", "Deployment", "spec.template.metadata.annotations",
+			"{inject.istio.io/templates: gateway, a: b}",
+		},
+		{
+			"k8s: priority", "k8s: {priorityClassName: a}", "", "Deployment", "spec.template.spec.priorityClassName", "a",
+		},
+		{
+			"k8s: probe", "k8s: {readinessProbe: {periodSeconds: 1}}", "", "Deployment",
+			"spec.template.spec.containers.0.readinessProbe", "{periodSeconds: 1}",
+		},
+		{"k8s: how many", "k8s: {replicaCount: 4}", "replicaCount: 3", "Deployment", "spec.replicas", "4"},
+		{
+			"k8s: security context", "k8s: {securityContext: {a: b}}", "", "Deployment",
+			"spec.template.spec.securityContext", "{a: b}",
+		},
+		{"k8s: service", "k8s: {service: {type: NodePort}}", "type: x", "Service", "spec.type", "NodePort"},
+		{"k8s: notes", "k8s: {serviceAnnotations: {a: b}}", "", "Service", "metadata.annotations", "{a: b}"},
+		{"k8s: strategy", "k8s: {strategy: {type: a}}", "", "Deployment", "spec.strategy", "{type: a}"},
+		{
+			"k8s: tolerations", "k8s: {tolerations: [{key: a}]}", "", "Deployment", "spec.template.spec.tolerations",
+			"[{key: a}]",
+		},
+		{
+			"k8s: mounts", "k8s: {volumeMounts: [{name: a}]}", "", "Deployment",
+			"spec.template.spec.containers.0.volumeMounts", "[{name: a}]",
+		},
+		{"k8s: volumes", "k8s: {volumes: [{name: a}]}", "", "Deployment", "spec.template.spec.volumes", "[{name: a}]"},
+	} {
+		for kind, names := range map[string][2]string{
+			"ingressGateways": {"istio-ingressgateway", "ingressgateway"},
+			"egressGateways":  {"istio-egressgateway", "egressgateway"},
+		} {
+			t.Run(c.reason+"/"+kind, func(t *testing.T) {
+				t.Parallel()
+				out := migrate.Operator(object(t, head+"spec:\n  tag: 1.28.3\n  revision: canary\n  components: {"+kind+
+					": [{"+c.component+"}]}\n  values: {gateways: {"+names[0]+": {"+c.values+"}}}\n"), "")
+				message := said(out.Findings, finding.Warning, "spec.components."+kind+".0")
+				if strings.Contains(message, "Not in it") {
+					t.Errorf("something is not in the manifest: %s", message)
+				}
+				var got, want any
+				if !objectIn(t, message, c.kind, &got) {
+					t.Fatalf("no %s:\n%s", c.kind, message)
+				}
+				for key := range strings.SplitSeq(c.path, ".") {
+					if list, ok := got.([]any); ok {
+						got = list[0]
+						continue
+					}
+					if object, ok := got.(map[string]any); ok {
+						got = object[key]
+					}
+				}
+				read(t, strings.NewReplacer("APP", names[0], "ISTIO", names[1]).Replace(c.want), &want)
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("-want +got:\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+// TestGatewaysNoted lists what of a gateway is not in its manifest, and what is said about it.
+func TestGatewaysNoted(t *testing.T) {
+	t.Parallel()
+	const first = "spec.components.ingressGateways.0"
+	for _, c := range []struct{ reason, spec, field, says string }{
+		{
+			"an image", "components: {ingressGateways: [{hub: h, tag: 1.2}]}", first,
+			"the image h, which injection decides: the annotation sidecar.istio.io/proxyImage on the pods overrides it; the " +
+				"image 1.2",
+		},
+		{
+			"a setting that nobody knows", "components: {ingressGateways: [{k8s: {a: {b: c}}}]}", first,
+			"Not in it: a: {b: c}:\n",
+		},
+		{
+			"variables without a name", "components: {ingressGateways: [{k8s: {env: [{value: a}]}}]}", first,
+			"Not in it: env: [{value: a}]",
+		},
+		{
+			"an overlay that is none", "components: {ingressGateways: [{k8s: {overlays: [{kind: a}]}}]}", first,
+			"Not in it: overlay {kind: a}",
+		},
+		{
+			"an overlay", "components: {ingressGateways: [{name: g, k8s: {overlays: [{kind: Service, name: g, patches: " +
+				"[{path: 'spec.ports.[name:a].port', value: 1}]}]}}]}", first,
+			"# The overlays, as patches in the kustomization:\npatches:\n- target:\n    kind: Service\n    name: g\n",
+		},
+		{
+			"values that have no place", "values: {gateways: {istio-ingressgateway: {cpu: {a: 1}, type: b}}}",
+			"spec.values.gateways.istio-ingressgateway", "Add what is not: cpu: {a: 1}",
+		},
+		{
+			"values of all gateways", "values: {gateways: {securityContext: {a: b}}}", "spec.values.gateways.securityContext",
+			"({a: b}): an Istio has no gateways",
+		},
+		{
+			"a gateway that the default profile has", "{}", "spec",
+			"installs the gateway istio-ingressgateway (the profile default does)",
+		},
+		{
+			"one that the values ask for", "values: {gateways: {istio-egressgateway: {enabled: true}}}", "spec",
+			"installs the gateway istio-egressgateway",
+		},
+		{
+			"none, where the list is empty", "components: {ingressGateways: []}\n  values: {gateways: " +
+				"{istio-ingressgateway: {type: a}}}", "spec.values.gateways.istio-ingressgateway",
+			"no such gateway is enabled, so it had no effect",
+		},
+		{
+			"one that is off, by its default name", "components: {egressGateways: [{enabled: false}]}",
+			"spec.components.egressGateways.0", "the gateway istio-egressgateway is not enabled",
+		},
+		{
+			"values of two", "components: {ingressGateways: [{name: a}, {name: b}]}\n  values: {gateways: " +
+				"{istio-ingressgateway: {type: a}}}", "spec.values.gateways.istio-ingressgateway", "the manifest of a, b",
+		},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			t.Parallel()
+			spec := "  " + c.spec + "\n"
+			if c.spec == "{}" {
+				spec = ""
+			}
+			out := migrate.Operator(object(t, head+"spec:\n  tag: 1.28.3\n"+spec), "")
+			for _, f := range out.Findings {
+				if f.Field == c.field && strings.Contains(f.Message, c.says) {
+					return
+				}
+			}
+			t.Errorf("no finding %q about %s; there are: %v", c.says, c.field, out.Findings)
+		})
 	}
 }
