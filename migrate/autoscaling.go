@@ -63,7 +63,7 @@ func metricV2(metric *yaml.Node) {
 	for field, old := range metricFields {
 		source := get(metric, field)
 		isOld := func(key string) bool { return get(source, key) != nil }
-		if slices.ContainsFunc(old, isOld) || field == "object" && isReference(get(source, "target")) {
+		if slices.ContainsFunc(old, isOld) {
 			put(metric, sourceV2(source, old), field)
 		}
 	}
