@@ -14,7 +14,7 @@ import (
 
 	"github.com/lateen-io/lateen/internal/exit"
 	"github.com/lateen-io/lateen/internal/function"
-	"github.com/lateen-io/lateen/internal/migrate/command"
+	"github.com/lateen-io/lateen/migrate/command"
 )
 
 // told is the exit code of a command that has written its errors itself.

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lateen-io/lateen/internal/function"
-	"github.com/lateen-io/lateen/internal/migrate/command"
+	"github.com/lateen-io/lateen/migrate/command"
 )
 
 // result is what one call of the program gives.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/lateen-io/lateen/internal/function"
 	_ "github.com/lateen-io/lateen/internal/heap" // collects garbage later; see there
-	"github.com/lateen-io/lateen/internal/migrate/command"
+	"github.com/lateen-io/lateen/migrate/command"
 )
 
 func main() {

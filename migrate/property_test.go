@@ -12,7 +12,7 @@ import (
 
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/migrate"
+	"github.com/lateen-io/lateen/migrate"
 )
 
 // TestNothingIsDropped migrates random IstioOperators and looks for every leaf of their spec: it is in a new resource
@@ -104,15 +104,15 @@ func dropped(operator manifest.Object, out migrate.Output) []string {
 	return lost
 }
 
-// named tells whether a finding is about a field or about something above it; that the profile has gateways is about no
-// field.
+// named reports whether a finding is about a field or about something above it; that the profile has gateways is about
+// no field.
 func named(results finding.List, p string) bool {
 	return slices.ContainsFunc(results, func(r finding.Finding) bool {
 		return r.Field != "" && r.Field != "spec" && (p == r.Field || strings.HasPrefix(p, r.Field+"."))
 	})
 }
 
-// found tells whether a leaf is in the new resources.
+// found reports whether a leaf is in the new resources.
 func found(have []leaf, l leaf) bool {
 	last := l.path[len(l.path)-1]
 	names := append([]string{last}, renamed[last]...)

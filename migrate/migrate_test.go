@@ -10,8 +10,8 @@ import (
 
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/migrate"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/migrate"
 )
 
 const head = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata:\n  name: default\n"
@@ -421,6 +421,20 @@ func TestFindings(t *testing.T) {
 			field: "spec.components.pilot.k8s.hpaSpec.metrics",
 			spec:  quiet + "  components: {pilot: {k8s: {hpaSpec: {minReplicas: 2, metrics: [{type: Pods}]}}}}\n",
 			says:  []string{"kind: HorizontalPodAutoscaler"}, has: []string{"autoscaleMin: 2"},
+		},
+		{
+			reason: "the utilization of autoscaling/v2beta1 is a value as well", severity: finding.Info,
+			field: "spec.components.pilot.k8s.hpaSpec.metrics",
+			spec: quiet + "  components: {pilot: {k8s: {hpaSpec: {metrics: [{type: Resource, resource: {name: cpu, " +
+				"targetAverageUtilization: 61}}]}}}}\n",
+			says: []string{"pilot.cpu.targetAverageUtilization"}, has: []string{"targetAverageUtilization: 61"},
+		},
+		{
+			reason: "an overlay with one metric of autoscaling/v2beta1", severity: finding.Warning,
+			field: "spec.components.pilot.k8s.overlays.0",
+			spec: quiet + "  components: {pilot: {k8s: {overlays: [{kind: HorizontalPodAutoscaler, name: istiod, patches: " +
+				"[{path: 'spec.metrics.[0]', value: {type: Pods, pods: {metricName: rps, targetAverageValue: 7}}}]}]}}}\n",
+			says: []string{"path: /spec/metrics/0", "metric: {name: rps}", "averageValue: 7"},
 		},
 		{
 			reason: "a setting that istioctl does not know", spec: quiet + "  components: {pilot: {k8s: {hostNetwork: true}}}\n",

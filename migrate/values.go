@@ -67,10 +67,10 @@ func (m *migration) takeZtunnel() {
 // ztunnelSettings writes k8s settings as values of the chart, and says which have none.
 func (m *migration) ztunnelSettings(chart *yaml.Node, c component) string {
 	var left []string
-	for i := 0; c.k8s != nil && i+1 < len(c.k8s.Content); i += 2 {
-		key, value := c.k8s.Content[i].Value, c.k8s.Content[i+1]
+	for key, value := range entries(c.k8s) {
 		switch key {
-		case "affinity", "imagePullPolicy", "nodeSelector", "podAnnotations", "resources", "tolerations", "volumeMounts", "volumes":
+		case "affinity", "imagePullPolicy", "nodeSelector", "podAnnotations", "resources", "tolerations", "volumeMounts",
+			"volumes":
 			setIn(chart, value, keys(key))
 		case "env":
 			for _, n := range value.Content {
@@ -151,8 +151,7 @@ func (m *migration) fitCNI() {
 		return
 	}
 	global := get(m.values, "global")
-	for i := 0; global != nil && i+1 < len(global.Content); i += 2 {
-		key, value := global.Content[i].Value, global.Content[i+1]
+	for key, value := range entries(global) {
 		from := keys("global", key)
 		switch {
 		case slices.Contains(cniGlobals, key) && m.knows(rootCNI, from...):
@@ -229,13 +228,12 @@ func (m *migration) quoteEnv(n *yaml.Node, source func(pointer []string) []strin
 		}
 		return
 	}
-	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i].Value, n.Content[i+1]
+	for key, value := range entries(n) {
 		p := append(slices.Clip(in), key)
 		if key == "env" && value.Kind == yaml.SequenceNode {
 			if asMap := envMap(value); asMap != nil {
 				value = asMap
-				n.Content[i+1] = value
+				put(n, value, key)
 			}
 		}
 		if key != "env" && key != "proxyMetadata" || value.Kind != yaml.MappingNode {

@@ -97,8 +97,7 @@ var apiVersions = map[string]string{
 // kubernetes takes the k8s settings of istiod or the CNI plugin: to values where there are any that do the same, and
 // else to findings with the patch.
 func (m *migration) kubernetes(c component, w workload) {
-	for i := 0; i+1 < len(c.k8s.Content); i += 2 {
-		key, value := c.k8s.Content[i].Value, c.k8s.Content[i+1]
+	for key, value := range entries(c.k8s) {
 		at := append(slices.Clip(c.at), "k8s", key)
 		if isEmpty(value) {
 			continue
@@ -125,7 +124,7 @@ func (m *migration) kubernetes(c component, w workload) {
 	}
 }
 
-// kindFits tells whether there is an object for a setting: a DaemonSet has no autoscaler, service or strategy.
+// kindFits reports whether there is an object for a setting: a DaemonSet has no autoscaler, service or strategy.
 func kindFits(key string, w workload) bool {
 	return w.kind == "Deployment" || placements[key].kind == "" &&
 		!slices.Contains([]string{"strategy", "replicaCount"}, key)
@@ -141,7 +140,7 @@ func (m *migration) notePlacement(key string, at []string, w workload) {
 	}
 }
 
-// knows tells whether the version's values have a field.
+// knows reports whether the version's values have a field.
 func (m *migration) knows(root string, at ...string) bool {
 	var v any
 	for _, key := range slices.Backward(at) {
@@ -210,9 +209,8 @@ func alone(key string, value *yaml.Node) *yaml.Node {
 // env takes environment variables.
 func (m *migration) env(value *yaml.Node, at []string, w workload) {
 	if value.Kind == yaml.MappingNode { // not what the field is, but what it is meant to be is plain
-		for i := 0; i+1 < len(value.Content); i += 2 {
-			name := value.Content[i].Value
-			m.variable(fields("name", name, "value", value.Content[i+1]), append(slices.Clip(at), name), w)
+		for name, v := range entries(value) {
+			m.variable(fields("name", name, "value", v), append(slices.Clip(at), name), w)
 		}
 		return
 	}
@@ -286,12 +284,14 @@ func (m *migration) appendTo(w workload, key string, n *yaml.Node, at []string) 
 
 // hpa takes the settings of istiod's HorizontalPodAutoscaler.
 func (m *migration) hpa(value *yaml.Node, at []string, w workload) {
-	for i := 0; i+1 < len(value.Content); i += 2 {
-		key, v := value.Content[i].Value, value.Content[i+1]
+	for key, v := range entries(value) {
 		p := append(slices.Clip(at), key)
 		to := map[string]string{
 			"minReplicas": "autoscaleMin", "maxReplicas": "autoscaleMax", "behavior": "autoscaleBehavior",
 		}[key]
+		if key == "metrics" {
+			v = metricsV2(v)
+		}
 		targets := utilization(v)
 		switch {
 		case isEmpty(v):
@@ -322,8 +322,8 @@ func utilization(metrics *yaml.Node) map[string]*yaml.Node {
 		resource := get(n, "resource")
 		name := textAt(resource, "name")
 		target := get(resource, "target", "averageUtilization")
-		if t := textAt(resource, "target", "type"); target == nil || t != "Utilization" && t != "" {
-			target = get(resource, "targetAverageUtilization") // autoscaling/v2beta1
+		if t := textAt(resource, "target", "type"); t != "Utilization" && t != "" {
+			return nil
 		}
 		if target == nil || name != "cpu" && name != "memory" || textAt(n, "type") != "Resource" || !isNumber(target) {
 			return nil
@@ -343,13 +343,13 @@ func rollingUpdate(value *yaml.Node) *yaml.Node {
 	if r == nil || r.Kind != yaml.MappingNode || t != "" && t != "RollingUpdate" {
 		return nil
 	}
-	for i := 0; i+1 < len(r.Content); i += 2 {
-		if key := r.Content[i].Value; key != "maxSurge" && key != "maxUnavailable" {
+	for key := range entries(r) {
+		if key != "maxSurge" && key != "maxUnavailable" {
 			return nil
 		}
 	}
-	for i := 0; i+1 < len(value.Content); i += 2 {
-		if key := value.Content[i].Value; key != "type" && key != "rollingUpdate" {
+	for key := range entries(value) {
+		if key != "type" && key != "rollingUpdate" {
 			return nil
 		}
 	}
@@ -415,7 +415,8 @@ func quoted(s string, was *yaml.Node) *yaml.Node {
 			n = text(s)
 			n.Style |= was.Style
 		}
-		n.HeadComment, n.LineComment, n.FootComment, n.Line, n.Column = was.HeadComment, was.LineComment, was.FootComment, was.Line, was.Column
+		n.HeadComment, n.LineComment, n.FootComment = was.HeadComment, was.LineComment, was.FootComment
+		n.Line, n.Column = was.Line, was.Column
 	}
 	return n
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/lateen-io/lateen/internal/function"
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/migrate"
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/migrate"
 )
 
 const program = "migrate-istiooperator"
@@ -172,8 +172,8 @@ func (s *session) migrate(items []manifest.Object) (made []manifest.Object, foun
 func (s *session) usage() {
 	fmt.Fprintf(
 		s.Stdout, `%[1]s turns IstioOperator resources (install.istio.io/v1alpha1) into Istio and IstioCNI resources
-(sailoperator.io/v1), offline. Nothing is dropped silently: what has no equivalent is a finding with the kustomize patch or the
-manifest that replaces it.
+(sailoperator.io/v1), offline. Nothing is dropped silently: what has no equivalent is a finding with the kustomize patch
+or the manifest that replaces it.
 
 Usage:
   %[1]s -f operator.yaml [options]   print the new resources; findings go to standard error
@@ -198,12 +198,12 @@ Examples:
 Options:
   --istio-version VERSION
         Istio version of the new resources; without it that of the image tag (spec.tag), or else %[2]s.
-        Also annotation lateen.io/istio-version on the IstioOperator, key istio-version of a ConfigMap functionConfig, and
-        environment variable %[3]s; the annotation wins, then the ConfigMap, the flag, the environment
+        Also annotation lateen.io/istio-version on the IstioOperator, key istio-version of a ConfigMap functionConfig,
+        and environment variable %[3]s; the annotation wins, then the ConfigMap, the flag, the environment
 
   --strict
-        warnings are errors; also key strict of the ConfigMap and environment variable LATEEN_STRICT=true; it holds if any of them
-        says so
+        warnings are errors; also key strict of the ConfigMap and environment variable LATEEN_STRICT=true; it holds if
+        any of them says so
 
 Other flags:
   -f FILE

@@ -30,8 +30,8 @@ import (
 
 // What an IstioOperator is.
 const (
-	Group      = "install.istio.io"
-	APIVersion = Group + "/v1alpha1"
+	group      = "install.istio.io"
+	APIVersion = group + "/v1alpha1"
 	Kind       = "IstioOperator"
 )
 
@@ -46,8 +46,8 @@ const annotationVersion = "lateen.io/" + OptionVersion
 // annotationStrict is the option on the IstioOperator by which warnings are errors.
 const annotationStrict = "lateen.io/" + resource.OptionStrict
 
-// IsOperator tells whether an item is an IstioOperator.
-func IsOperator(o manifest.Object) bool { return o.Kind() == Kind && o.ID().Group == Group }
+// IsOperator reports whether an item is an IstioOperator.
+func IsOperator(o manifest.Object) bool { return o.Kind() == Kind && o.ID().Group == group }
 
 // Output is what an IstioOperator has become.
 type Output struct {
@@ -113,7 +113,7 @@ type migration struct {
 
 	// name and namespace are those of the Istio.
 	name, namespace string
-	// control tells whether there is a control plane, and plugin whether there is the CNI plugin.
+	// control reports whether there is a control plane, and plugin whether there is the CNI plugin.
 	control, plugin bool
 
 	meshConfig *yaml.Node
@@ -165,11 +165,11 @@ func (m *migration) read() {
 		m.fail(nil, "%v", err)
 		return
 	}
-	for i := 0; i+1 < len(tree.Content); i += 2 {
-		switch key := tree.Content[i].Value; key {
+	for key, value := range entries(tree) {
+		switch key {
 		case "apiVersion", "kind", "metadata", "status":
 		case "spec":
-			m.spec = tree.Content[i+1]
+			m.spec = value
 		default:
 			m.warn(keys(key), "%s: not a field of an IstioOperator; nothing was made of it. Settings belong below spec", key)
 		}
@@ -315,7 +315,7 @@ func (m *migration) versionAt() []string {
 	return at
 }
 
-// before tells whether the version is older than a minor of Istio 1.
+// before reports whether the version is older than a minor of Istio 1.
 func (m *migration) before(minor uint64) bool {
 	return release.Release{Version: m.version}.Before(1, minor)
 }
@@ -378,9 +378,8 @@ func (m *migration) remember(root string, n *yaml.Node, from, to []string) {
 		m.origins[root+":"+dotted(to)] = slices.Clone(from)
 		return
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key := n.Content[i].Value
-		m.remember(root, n.Content[i+1], append(slices.Clip(from), key), append(slices.Clip(to), key))
+	for key, value := range entries(n) {
+		m.remember(root, value, append(slices.Clip(from), key), append(slices.Clip(to), key))
 	}
 }
 
@@ -606,8 +605,7 @@ var unknownFields = map[string]string{
 
 // takeRest names what no step has taken.
 func (m *migration) takeRest() {
-	for i := 0; i+1 < len(m.spec.Content); i += 2 {
-		key, value := m.spec.Content[i].Value, m.spec.Content[i+1]
+	for key, value := range entries(m.spec) {
 		why := unknownFields[key]
 		if why == "" {
 			why = "not a field of an IstioOperator, so nothing was made of it"
@@ -683,7 +681,7 @@ func (m *migration) blame(root string, pointer []string) []string {
 // index writes the position in a list as part of a pointer.
 func index(at []string, i int) []string { return append(slices.Clip(at), strconv.Itoa(i)) }
 
-// sameField tells whether a result is about a field.
+// sameField reports whether a result is about a field.
 func sameField(at []string) func(finding.Finding) bool {
 	return func(f finding.Finding) bool { return f.Field == dotted(at) }
 }

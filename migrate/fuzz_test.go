@@ -8,8 +8,8 @@ import (
 
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/migrate"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/migrate"
 )
 
 // FuzzMigrate: whatever the IstioOperator is, migrating does not panic; either there are errors or what there is can be

@@ -3,6 +3,7 @@ package migrate
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"strconv"
@@ -122,6 +123,17 @@ func checkKeys(n *yaml.Node) error {
 	return nil
 }
 
+// entries are the fields of a mapping with their values, in their order; anything else has none.
+func entries(n *yaml.Node) iter.Seq2[string, *yaml.Node] {
+	return func(yield func(string, *yaml.Node) bool) {
+		for i := 0; n != nil && n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+			if !yield(n.Content[i].Value, n.Content[i+1]) {
+				return
+			}
+		}
+	}
+}
+
 // get returns the value at a path of keys, or nil.
 func get(n *yaml.Node, path ...string) *yaml.Node {
 	for _, key := range path {
@@ -132,12 +144,9 @@ func get(n *yaml.Node, path ...string) *yaml.Node {
 
 // field returns the value of a field of a mapping, or nil.
 func field(n *yaml.Node, key string) *yaml.Node {
-	if n == nil || n.Kind != yaml.MappingNode {
-		return nil
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i+1]
+	for have, value := range entries(n) {
+		if have == key {
+			return value
 		}
 	}
 	return nil
@@ -234,9 +243,9 @@ func equal(a, b *yaml.Node) bool {
 		return false
 	}
 	if a.Kind == yaml.MappingNode {
-		for i := 0; i+1 < len(a.Content); i += 2 {
-			other := get(b, a.Content[i].Value)
-			if other == nil || !equal(a.Content[i+1], other) {
+		for key, value := range entries(a) {
+			other := get(b, key)
+			if other == nil || !equal(value, other) {
 				return false
 			}
 		}
@@ -307,12 +316,12 @@ func isText(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.ShortTag() == yaml.NodeTagString
 }
 
-// isTrue tells whether a field is the boolean true, also as text: IstioOperator's own reader is as generous.
+// isTrue reports whether a field is the boolean true, also as text: IstioOperator's own reader is as generous.
 func isTrue(n *yaml.Node) bool {
 	return n != nil && n.Kind == yaml.ScalarNode && strings.EqualFold(n.Value, "true")
 }
 
-// isEmpty tells whether there is nothing in a tree that a user could have meant.
+// isEmpty reports whether there is nothing in a tree that a user could have meant.
 func isEmpty(n *yaml.Node) bool {
 	return n == nil || isNull(n) || n.Kind != yaml.ScalarNode && len(n.Content) == 0
 }
@@ -351,12 +360,12 @@ func toAny(n *yaml.Node) (any, error) {
 	switch n.Kind {
 	case yaml.MappingNode:
 		out := make(map[string]any, len(n.Content)/2)
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			v, err := toAny(n.Content[i+1])
+		for key, value := range entries(n) {
+			v, err := toAny(value)
 			if err != nil {
 				return nil, err
 			}
-			out[n.Content[i].Value] = v
+			out[key] = v
 		}
 		return out, nil
 	case yaml.SequenceNode:

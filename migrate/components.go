@@ -107,7 +107,7 @@ type component struct {
 	hub, tag, label, k8s *yaml.Node
 }
 
-// on tells whether a component is installed: an entry that does not say enabled: false is, since Istio 1.24 at the
+// on reports whether a component is installed: an entry that does not say enabled: false is, since Istio 1.24 at the
 // latest.
 func (c component) on() bool { return c.enabled || !c.set }
 
@@ -119,8 +119,7 @@ func (m *migration) readComponents() {
 	if all == nil {
 		all = mapping()
 	}
-	for i := 0; i+1 < len(all.Content); i += 2 {
-		key, value := all.Content[i].Value, all.Content[i+1]
+	for key, value := range entries(all) {
 		p := append(slices.Clip(at), key)
 		switch key {
 		case "base", "pilot", "cni", "ztunnel", "istiodRemote":
@@ -160,8 +159,7 @@ func (m *migration) gatewayList(key string, value *yaml.Node, at []string) {
 // component reads an entry.
 func (m *migration) component(n *yaml.Node, at []string) component {
 	c := component{at: at}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i].Value, n.Content[i+1]
+	for key, value := range entries(n) {
 		p := append(slices.Clip(at), key)
 		if isNull(value) {
 			continue
@@ -357,9 +355,9 @@ func (m *migration) noControlPlane(c component) {
 		at := keys("spec", "meshConfig")
 		m.warn(at, "%s (%s): %s", dotted(at), short(m.meshConfig), m.noIstio())
 	}
-	for i := 0; i+1 < len(m.values.Content); i += 2 {
-		if key := m.values.Content[i].Value; key != "global" || !m.plugin { // the plugin takes what it reads of these
-			m.nowhere(keys(key), m.values.Content[i+1])
+	for key, value := range entries(m.values) {
+		if key != "global" || !m.plugin { // the plugin takes what it reads of these
+			m.nowhere(keys(key), value)
 		}
 	}
 }
@@ -377,8 +375,8 @@ func (m *migration) nowhere(at []string, n *yaml.Node) {
 	prefix := rootIstio + ":" + dotted(at) + "."
 	for origin := range m.origins {
 		if n.Kind == yaml.MappingNode && strings.HasPrefix(origin, prefix) {
-			for i := 0; i+1 < len(n.Content); i += 2 {
-				m.nowhere(append(slices.Clip(at), n.Content[i].Value), n.Content[i+1])
+			for key, value := range entries(n) {
+				m.nowhere(append(slices.Clip(at), key), value)
 			}
 			return
 		}

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"sigs.k8s.io/kustomize/kyaml/yaml"
-
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/krm"
@@ -50,7 +48,9 @@ type config struct {
 }
 
 // workOf finds out from the functionConfig which items are to be migrated, and to which version.
-func workOf(in *krm.List, options *config) ([]manifest.Object, finding.List) { //nolint:cyclop // one case a kind of input
+//
+//nolint:cyclop // one case a kind of input
+func workOf(in *krm.List, options *config) ([]manifest.Object, finding.List) {
 	var work []manifest.Object
 	for _, o := range in.Items {
 		if IsOperator(o) {
@@ -67,10 +67,8 @@ func workOf(in *krm.List, options *config) ([]manifest.Object, finding.List) { /
 		return []manifest.Object{*config}, nil
 	case config.Kind() == "ConfigMap":
 		var findings finding.List
-		data := config.Field("data")
-		for i := 0; data != nil && data.Kind == yaml.MappingNode && i+1 < len(data.Content); i += 2 {
-			key := data.Content[i].Value
-			switch value := data.Content[i+1].Value; {
+		for key, n := range entries(config.Field("data")) {
+			switch value := n.Value; {
 			case key == OptionVersion:
 				options.version = value
 			case key == resource.OptionStrict && (value == "true" || value == "false"):
@@ -140,7 +138,7 @@ func (l *lister) add(operator manifest.Object, version string) {
 	l.retire(operator)
 }
 
-// judge tells whether a resource is to be added, and what there is to say.
+// judge reports whether a resource is to be added, and what there is to say.
 func (l *lister) judge(o, operator manifest.Object) (said finding.List, isNew bool) {
 	id := o.ID()
 	if i := slices.IndexFunc(l.fresh, func(f origin) bool { return f.object.ID() == id }); i >= 0 {

@@ -13,11 +13,11 @@ import (
 
 	"github.com/lateen-io/lateen/internal/expand"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/migrate"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/migrate"
 )
 
-const bundles = "../release/bundles"
+const bundles = "../internal/release/bundles"
 
 // render renders Istio and IstioCNI resources; the charts are those that Helm renders (internal/render tests that).
 func render(t testing.TB, text string) string {
@@ -237,7 +237,8 @@ spec: {version: v1.28.3, profile: demo, values: {global: {hub: docker.io/istio, 
       hub: registry.example.com
       tag: 1.28.3-distroless
       k8s:
-        affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}
+        affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [
+          {matchExpressions: [{key: a, operator: Exists}]}]}}}
         env:
         - {name: PILOT_TRACE_SAMPLING, value: "5"}
         - {name: FROM, valueFrom: {secretKeyRef: {name: s, key: k}}}
@@ -266,7 +267,8 @@ spec:
     pilot:
       hub: registry.example.com
       tag: 1.28.3-distroless
-      affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}
+      affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [
+        {matchExpressions: [{key: a, operator: Exists}]}]}}}
       traceSampling: 5
       envVarFrom: [{name: FROM, valueFrom: {secretKeyRef: {name: s, key: k}}}]
       autoscaleMin: 2

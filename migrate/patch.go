@@ -53,7 +53,7 @@ func (m *migration) overlays(list *yaml.Node, at []string) {
 
 // overlayPatches translates the patches of an overlay. istioctl makes missing fields on the way to a path, and so does
 // a strategic merge patch, which therefore stands for all paths but those with the index of a list element, which only
-// a JSON patch can express. notes say what remains to be filled in.
+// a JSON patch can express, and those of the object's identity. notes say what remains to be filled in.
 func (m *migration) overlayPatches(o *yaml.Node, at []string) (patches []*yaml.Node, notes []string) {
 	kind, name, list := textAt(o, "kind"), textAt(o, "name"), get(o, "patches")
 	if kind == "" || name == "" || list == nil || list.Kind != yaml.SequenceNode {
@@ -65,6 +65,7 @@ func (m *migration) overlayPatches(o *yaml.Node, at []string) (patches []*yaml.N
 		apiVersion = textAt(o, "apiVersion")
 	}
 	var operations []*yaml.Node
+	is := identity{}
 	for i, p := range list.Content {
 		steps := parsePath(textAt(p, "path"))
 		if len(steps) == 0 {
@@ -72,6 +73,20 @@ func (m *migration) overlayPatches(o *yaml.Node, at []string) (patches []*yaml.N
 			continue
 		}
 		value := overlayValue(get(p, "value"))
+		if kind == "HorizontalPodAutoscaler" {
+			value = autoscalerOverlay(steps, value)
+		}
+		field := fieldPath(steps)
+		if slices.Contains(identityFields, field) {
+			if !is.set(field, value) {
+				m.warn(append(slices.Clip(at), "patches", strconv.Itoa(i)), "no object is without its %s, or has one that is "+
+					"not text, so nothing was made of it: %s", field, short(p))
+			}
+			continue
+		}
+		if field == "metadata" {
+			value = is.metadata(name, value)
+		}
 		if apiVersion != "" && mergeable(steps, kind, value) {
 			body := fields("apiVersion", apiVersion, "kind", kind, "metadata", fields("name", name))
 			merge(body, steps, value)
@@ -87,7 +102,8 @@ func (m *migration) overlayPatches(o *yaml.Node, at []string) (patches []*yaml.N
 	if len(operations) > 0 {
 		patches = append(patches, fields("target", target, "patch", block(encode(sequence(operations...)))))
 	}
-	return patches, notes
+	last, more := is.patches(kind, name, apiVersion)
+	return append(patches, last...), append(notes, more...)
 }
 
 // overlayValue reads the value of a patch: absent means deletion, and text that is a YAML mapping is one.
@@ -193,7 +209,7 @@ func mergeKey(list, kind string) string {
 	return ""
 }
 
-// mergeable tells whether a strategic merge patch can express a path.
+// mergeable reports whether a strategic merge patch can express a path.
 func mergeable(steps []step, kind string, value *yaml.Node) bool {
 	for i, s := range steps {
 		switch s.kind {

@@ -10,9 +10,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/migrate"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/migrate"
 )
 
 // kustomize finds the binary that `make test` builds.
@@ -21,7 +22,7 @@ func kustomize(t *testing.T) string {
 	if name := os.Getenv("LATEEN_KUSTOMIZE"); name != "" {
 		return name
 	}
-	const built = "../../bin/tools/kustomize"
+	const built = "../bin/tools/kustomize"
 	if _, err := os.Stat(built); err == nil {
 		return built
 	}
@@ -66,37 +67,8 @@ func TestPatches(t *testing.T) {
           patches:
           - {path: 'spec.ports.[port:15010].name', value: xds}
 `), "")
-	dir := t.TempDir()
-	save := func(name, text string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var patches, manifests []string
-	for _, r := range out.Findings {
-		if _, pasted, ok := strings.Cut(r.Message, ":\npatches:\n"); ok {
-			patches = append(patches, pasted)
-		}
-		if _, pasted, ok := strings.Cut(r.Message, ":\napiVersion: v1\n"); ok {
-			manifests = append(manifests, "apiVersion: v1\n"+pasted)
-		}
-	}
-	all := strings.Join(patches, "")
-	save("rendered.yaml", render(t, write(t, out.Objects)))
-	save("gateway.yaml", strings.Join(manifests, "---\n"))
-	save("kustomization.yaml", "resources: [rendered.yaml, gateway.yaml]\npatches:\n"+all)
-	cmd := exec.CommandContext(t.Context(), tool, "build", dir)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	built, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v: %s\n%s", err, stderr.String(), all)
-	}
-	objects, err := resource.ParseDocuments(built)
-	if err != nil {
-		t.Fatal(err)
-	}
 	got := map[string]string{}
+	objects, all := paste(t, tool, out.Findings, render(t, write(t, out.Objects)))
 	for _, o := range objects {
 		what, is := look(t, o)
 		if what != "" {
@@ -104,14 +76,46 @@ func TestPatches(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"deployment": "high 1337 Always 9 first:--monitoringAddr=:9 last:--extra POD_NAME=fixed PILOT_ENABLE_ANALYSIS=maybe " +
-			"PLATFORM= cpu:3 annotation:b",
+		"deployment": "high 1337 Always 9 first:--monitoringAddr=:9 last:--extra POD_NAME=fixed " +
+			"PILOT_ENABLE_ANALYSIS=maybe PLATFORM= cpu:3 annotation:b",
 		"service": "Local xds", "webhook": "rev.namespace.sidecar-injector.istio.io Ignore",
 		"gateway Deployment": "is there", "gateway Service": "is there", "gateway HorizontalPodAutoscaler": "is there",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s\n%s", diff, all)
 	}
+}
+
+// paste builds a kustomization of objects, the manifests that findings have, and their patches, which it returns too.
+func paste(t *testing.T, tool string, findings finding.List, objects string) (built []manifest.Object, all string) {
+	t.Helper()
+	dir := t.TempDir()
+	save := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range findings {
+		_, patches, _ := strings.Cut(r.Message, "patches:\n")
+		all += patches
+		if _, manifest, ok := strings.Cut(r.Message, ":\napiVersion: v1\n"); ok {
+			manifest, _, _ = strings.Cut(manifest, "# The overlays, as patches")
+			objects += "---\napiVersion: v1\n" + manifest
+		}
+	}
+	save("objects.yaml", objects)
+	save("kustomization.yaml", "resources: [objects.yaml]\npatches:\n"+all)
+	cmd := exec.CommandContext(t.Context(), tool, "build", dir)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	text, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s\n%s", err, stderr.String(), all)
+	}
+	if built, err = resource.ParseDocuments(text); err != nil {
+		t.Fatal(err)
+	}
+	return built, all
 }
 
 // look reads from an object what the patches change, and says which it is; all others are "".
