@@ -292,7 +292,9 @@ func TestImportContractCovers(t *testing.T) {
 			}
 		}
 	}
-	for _, dir := range []string{"", "api/...", "cmd/...", "controller/...", "functions/...", "internal/...", "migrate/..."} {
+	for _, dir := range []string{
+		"", "api/...", "cmd/...", "controller/...", "functions/...", "internal/...", "migrate/...",
+	} {
 		for _, p := range g.match(dir) {
 			if !bound[p] {
 				t.Errorf("%s is in no row of the import contract: add it to the row whose promise it keeps", p)

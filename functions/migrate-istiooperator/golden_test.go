@@ -68,8 +68,8 @@ func TestGolden(t *testing.T) {
 // TestCalls covers the ways to call the program.
 func TestCalls(t *testing.T) {
 	t.Parallel()
-	const operator = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: a}\nspec:\n  profile: " +
-		"minimal\n"
+	const operator = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: a}\nspec:\n" +
+		"  profile: minimal\n"
 	const list = "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- apiVersion: " +
 		"install.istio.io/v1alpha1\n  kind: IstioOperator\n" +
 		"  metadata: {name: a}\n  spec: {profile: minimal, tag: 1.28.3, nonsense: 1}\n"
