@@ -257,7 +257,11 @@ func (m *migration) leftComponent(c component, why string) {
 		key   string
 		value *yaml.Node
 	}{
-		{"namespace", orNil(c.namespace)}, {"hub", c.hub}, {"tag", c.tag}, {"k8s", c.k8s}, {"name", orNil(c.name)},
+		{"namespace", orNil(c.namespace)},
+		{"hub", c.hub},
+		{"tag", c.tag},
+		{"k8s", c.k8s},
+		{"name", orNil(c.name)},
 		{"label", c.label},
 	} {
 		if f.value == nil || isEmpty(f.value) {

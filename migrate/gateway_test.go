@@ -128,7 +128,7 @@ func TestGatewayObjects(t *testing.T) {
 					t.Errorf("something is not in the manifest: %s", says)
 				}
 				is := map[string]string{"Service": none, "HorizontalPodAutoscaler": none, "PodDisruptionBudget": none}
-				for _, document := range strings.Split(manifest, "---\n") {
+				for document := range strings.SplitSeq(manifest, "---\n") {
 					for kind, want := range map[string]string{
 						"Service": c.service, "HorizontalPodAutoscaler": c.scaler, "PodDisruptionBudget": c.budget,
 					} {

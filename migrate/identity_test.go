@@ -69,11 +69,13 @@ spec: {replicas: 1}
 		},
 		{
 			"all of the metadata", "{path: metadata, value: {name: h, namespace: m, labels: {c: d}}}",
-			"apps/v1 Deployment m/h", []string{"allowNameChange: true", "path: /metadata/namespace", "c: d"},
+			"apps/v1 Deployment m/h",
+			[]string{"allowNameChange: true", "path: /metadata/namespace", "c: d"},
 		},
 		{
 			"metadata with the name and namespace that are there", "{path: metadata, value: {labels: {c: d}}}",
-			"apps/v1 Deployment gws/g", []string{"c: d"},
+			"apps/v1 Deployment gws/g",
+			[]string{"c: d"},
 		},
 		{"a label", "{path: metadata.labels.a, value: c}", "apps/v1 Deployment gws/g", []string{"a: c"}},
 	} {

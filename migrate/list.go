@@ -48,8 +48,6 @@ type config struct {
 }
 
 // workOf finds out from the functionConfig which items are to be migrated, and to which version.
-//
-//nolint:cyclop // one case a kind of input
 func workOf(in *krm.List, options *config) ([]manifest.Object, finding.List) {
 	var work []manifest.Object
 	for _, o := range in.Items {
@@ -87,9 +85,11 @@ func workOf(in *krm.List, options *config) ([]manifest.Object, finding.List) {
 		if wrong, found := resource.MistakeIn(*config, true); found {
 			return nil, finding.List{wrong}
 		}
-		return nil, finding.List{{Severity: finding.Error,
+		return nil, finding.List{{
+			Severity: finding.Error,
 			Message: fmt.Sprintf("functionConfig is a %s %q; migrate-istiooperator takes an IstioOperator, "+
-				"or a ConfigMap with the option %s", config.Kind(), config.ID().Name, OptionVersion)}}
+				"or a ConfigMap with the option %s", config.Kind(), config.ID().Name, OptionVersion),
+		}}
 	}
 }
 

@@ -95,15 +95,17 @@ func paste(t *testing.T, tool string, findings finding.List, objects string) (bu
 			t.Fatal(err)
 		}
 	}
+	documents, patches := []string{objects}, []string{}
 	for _, r := range findings {
-		_, patches, _ := strings.Cut(r.Message, "patches:\n")
-		all += patches
-		if _, manifest, ok := strings.Cut(r.Message, ":\napiVersion: v1\n"); ok {
-			manifest, _, _ = strings.Cut(manifest, "# The overlays, as patches")
-			objects += "---\napiVersion: v1\n" + manifest
+		_, pasted, _ := strings.Cut(r.Message, "patches:\n")
+		patches = append(patches, pasted)
+		if _, pasted, ok := strings.Cut(r.Message, ":\napiVersion: v1\n"); ok {
+			pasted, _, _ = strings.Cut(pasted, "# The overlays, as patches")
+			documents = append(documents, "apiVersion: v1\n"+pasted)
 		}
 	}
-	save("objects.yaml", objects)
+	all = strings.Join(patches, "")
+	save("objects.yaml", strings.Join(documents, "---\n"))
 	save("kustomization.yaml", "resources: [objects.yaml]\npatches:\n"+all)
 	cmd := exec.CommandContext(t.Context(), tool, "build", dir)
 	var stderr strings.Builder

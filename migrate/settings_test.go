@@ -183,7 +183,8 @@ func TestSettings(t *testing.T) {
 				got = map[string]any{}
 			}
 			if pilot, ok := got["pilot"].(map[string]any); ok {
-				if delete(pilot, "cni"); len(pilot) == 0 { // the plugin is there
+				delete(pilot, "cni") // the plugin is there
+				if len(pilot) == 0 {
 					delete(got, "pilot")
 				}
 			}
