@@ -28,7 +28,8 @@ func TestTargetOf(t *testing.T) {
 		{
 			"A URL keeps its host, and nothing of its path.",
 			admissionv1.WebhookClientConfig{URL: &address, CABundle: []byte("ca")},
-			Target{"https://istiod.example.com:15017/ready", "ca"}, "",
+			Target{"https://istiod.example.com:15017/ready", "ca"},
+			"",
 		},
 		{
 			"A Service listens on 443.", admissionv1.WebhookClientConfig{

@@ -78,8 +78,10 @@ func TestCompare(t *testing.T) {
 			1, false, "", nil,
 		},
 		{
-			"Those that are on their way out do not count.", []v1.IstioRevision{active(everything)},
-			[]v1.IstioRevision{gone, inactive}, 0, false, "", nil,
+			"Those that are on their way out do not count.",
+			[]v1.IstioRevision{active(everything)},
+			[]v1.IstioRevision{gone, inactive},
+			0, false, "", nil,
 		},
 		{
 			"Both can have a namespace.",

@@ -58,13 +58,15 @@ func TestReuse(t *testing.T) {
 		{"Its spec has.", objects(revision("a", 2, func(rev *v1.IstioRevision) {
 			rev.Spec.Namespace = "elsewhere"
 		})), 1, true},
-		{"It belongs to an Istio now, with which its objects are stamped.",
+		{
+			"It belongs to an Istio now, with which its objects are stamped.",
 			objects(revision("a", 2, func(rev *v1.IstioRevision) {
 				rev.Spec.Namespace = "elsewhere"
 				rev.OwnerReferences = []metav1.OwnerReference{
 					{APIVersion: v1.GroupVersion.String(), Kind: v1.KindIstio, Name: "mesh"},
 				}
-			})), 1, true},
+			})), 1, true,
+		},
 		{"Another revision has objects of its own.", objects(revision("b", 2, nil)), 1, true},
 		{"A tag has, too.", tag(revision("b", 2, nil)), 1, true},
 		{"A tag of the same revision.", tag(revision("b", 2, nil)), 0, false},

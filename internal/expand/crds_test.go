@@ -247,7 +247,8 @@ func TestCRDsLeave(t *testing.T) {
 				" To keep one, put its file back without the annotation lateen.io/owner",
 		},
 		{
-			"which the package has a resource of", "include", []string{gadget},
+			"which the package has a resource of", "include",
+			[]string{gadget},
 			"1 of Istio's CRDs leave the package, since no " +
 				"version of Istio in it has them any more: " + oneMore + "." + deleted + " To keep one, put its file back " +
 				"without the annotation lateen.io/owner; the package has Gadget app/a (extensions.istio.io)",

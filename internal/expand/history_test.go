@@ -306,9 +306,12 @@ func TestSkippedFromTheNewest(t *testing.T) {
 		{"newest last", []string{"v1.24.2", "v1.25.1", "v1.27.0"}, ""},
 		{"newest first", []string{"v1.27.0", "v1.25.1", "v1.24.2"}, ""},
 		{"newest between", []string{"v1.24.2", "v1.26.0", "v1.25.1"}, ""},
-		{"too far even from the newest", []string{"v1.23.2", "v1.25.1", "v1.24.2"},
+		{
+			"too far even from the newest",
+			[]string{"v1.23.2", "v1.25.1", "v1.24.2"},
 			"spec.version: from v1.25.1 to v1.28.3; by revisions, Istio supports " +
-				"two minor versions at a time. Go by way of v1.27-latest"},
+				"two minor versions at a time. Go by way of v1.27-latest",
+		},
 		{"by number, not by letter", []string{"v1.9.0", "v1.26.0", "v1.3.0"}, ""},
 	} {
 		list := []string{istio("default", "{version: v1.28.3, updateStrategy: {type: RevisionBased}}", inFile("istio.yaml"))}

@@ -628,18 +628,22 @@ func TestWarnings(t *testing.T) {
 		"RevisionBased without memory": {
 			reason: "nobody would remove the old revision",
 			in:     resourceList(istio("default", "{updateStrategy: {type: RevisionBased}}")),
-			want: []found{{"warning", "default", "spec.updateStrategy.type", "",
+			want: []found{{
+				"warning", "default", "spec.updateStrategy.type", "",
 				"RevisionBased without tracking: nothing here remembers older revisions, so nobody " +
 					`will remove the old one after an upgrade. Let the controller track it (generator: annotation lateen.io/track: ` +
-					`"true"; transformer: no local-config), or remove old revisions by hand`}},
+					`"true"; transformer: no local-config), or remove old revisions by hand`,
+			}},
 		},
 		"RevisionBased transformer": {
 			reason: "kustomize drops a local-config resource: no controller hears of it",
 			in:     resourceList("", istio("default", "{updateStrategy: {type: RevisionBased}}", local)),
-			want: []found{{"warning", "default", "spec.updateStrategy.type", "",
+			want: []found{{
+				"warning", "default", "spec.updateStrategy.type", "",
 				"RevisionBased without tracking: nothing here remembers older revisions, so nobody will remove the old " +
 					`one after an upgrade. Let the controller track it (generator: annotation lateen.io/track: "true"; transformer: ` +
-					`no local-config), or remove old revisions by hand`}},
+					`no local-config), or remove old revisions by hand`,
+			}},
 		},
 		"RevisionBased transformer, applied": {
 			reason: "the controller sees the resource",
@@ -758,7 +762,8 @@ func TestRenderedBy(t *testing.T) {
 		{"what stays in Git does not", expand.RenderIstio, []string{istio("mesh", "{}", local)}, "Istio", "", nil},
 		{
 			"what the user says stays", expand.RenderIstio,
-			[]string{istio("mesh", "{}", "annotations: {lateen.io/rendered-by: me}")}, "Istio", "me", nil,
+			[]string{istio("mesh", "{}", "annotations: {lateen.io/rendered-by: me}")},
+			"Istio", "me", nil,
 		},
 		{
 			"so does a user's file, and the user is told", expand.RenderIstio,

@@ -48,7 +48,8 @@ func TestElsewhere(t *testing.T) {
 			"",
 		},
 		{
-			"kpt, the Namespace of before", []string{remembered(mesh("mesh")), namespace("istio-system"), earlier},
+			"kpt, the Namespace of before",
+			[]string{remembered(mesh("mesh")), namespace("istio-system"), earlier},
 			moves + "; " + lacks,
 		},
 		{"kpt, both", []string{remembered(mesh("mesh")), namespace("istio-system"), namespace("mesh"), earlier}, moves},

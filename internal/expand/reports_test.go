@@ -34,27 +34,33 @@ func TestStrangers(t *testing.T) {
 		{"nobody has listed clusters", "", []string{mesh("a", ""), report("west", "a")}, nil},
 		{
 			"a cluster of another Istio", "",
-			[]string{mesh("a", west), mesh("b", east), report("west", "a"), report("east", "b")}, nil,
+			[]string{mesh("a", west), mesh("b", east), report("west", "a"), report("east", "b")},
+			nil,
 		},
 		{
-			"a cluster of nobody", "", []string{mesh("a", west), mesh("b", east), report("north", "a")},
+			"a cluster of nobody", "",
+			[]string{mesh("a", west), mesh("b", east), report("north", "a")},
 			[]string{"north the package is not applied"},
 		},
 		{
 			"a cluster of nobody, as long as one has not listed his", "",
-			[]string{mesh("a", west), mesh("b", ""), report("north", "b")}, nil,
+			[]string{mesh("a", west), mesh("b", ""), report("north", "b")},
+			nil,
 		},
 		{
 			"a cluster of an Istio that another mutator expands", mesh("a", west),
-			[]string{mesh("a", west), mesh("b", east), report("east", "b")}, nil,
+			[]string{mesh("a", west), mesh("b", east), report("east", "b")},
+			nil,
 		},
 		{
-			"of no revision", "", []string{mesh("a", ""), report("west", "x")},
+			"of no revision", "",
+			[]string{mesh("a", ""), report("west", "x")},
 			[]string{"west the usage report mentions no revision"},
 		},
 		{
 			"a list for the whole package", configMap + "data: {clusters: 'west, east'}\n",
-			[]string{mesh("a", ""), report("east", "a"), report("north", "a")}, []string{"north the package is not applied"},
+			[]string{mesh("a", ""), report("east", "a"), report("north", "a")},
+			[]string{"north the package is not applied"},
 		},
 	} {
 		out := expand.RenderIstio.List(read(t, resourceList(c.config, c.items...)), resource.Settings{})

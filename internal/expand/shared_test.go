@@ -35,7 +35,10 @@ func TestSharedStays(t *testing.T) {
 		want []string
 	}{
 		{
-			"The revision default brings it.", []string{mesh(place)}, []string{mesh(place)}, "",
+			"The revision default brings it.",
+			[]string{mesh(place)},
+			[]string{mesh(place)},
+			"",
 			[]string{"Istio/default default"},
 		},
 		{

@@ -135,9 +135,11 @@ func TestTagOptions(t *testing.T) {
 	t.Run("other charts of the same version", func(t *testing.T) {
 		text := resourceList("", istio("mesh", "{version: v1.26.0}", inFile("mesh.yaml")), tagFile)
 		out := pipeline(t, text, resource.Settings{"charts": brought(t, "1.26.0")}, resource.Settings{})
-		want := []found{{"warning", "prod", "spec.targetRef.name", "tag.yaml",
+		want := []found{{
+			"warning", "prod", "spec.targetRef.name", "tag.yaml",
 			"spec.targetRef: Istio/mesh was rendered with other charts of Istio v1.26.0 than those " +
-				"that the tag gets: give revision-tag the same option charts as render-istio"}}
+				"that the tag gets: give revision-tag the same option charts as render-istio",
+		}}
 		if diff := cmp.Diff(want, short(out.Findings)); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}

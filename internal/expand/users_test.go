@@ -55,14 +55,17 @@ func TestUsers(t *testing.T) {
 		{"a namespace", "old", []string{theNamespace(rev)}, "warning metadata.labels.istio.io/rev", true},
 		{
 			"istio-injection: disabled beside it selects nothing", "old",
-			[]string{theNamespace(rev + ", istio-injection: disabled")}, "", false,
+			[]string{theNamespace(rev + ", istio-injection: disabled")},
+			"", false,
 		},
 		{
-			"istio-injection: enabled beats it", "old", []string{theNamespace(rev + ", istio-injection: enabled")},
+			"istio-injection: enabled beats it", "old",
+			[]string{theNamespace(rev + ", istio-injection: enabled")},
 			"warning metadata.labels.istio-injection", false,
 		},
 		{
-			"istio-injection: enabled", "default", []string{theNamespace("istio-injection: enabled")},
+			"istio-injection: enabled", "default",
+			[]string{theNamespace("istio-injection: enabled")},
 			"warning metadata.labels.istio-injection", true,
 		},
 		{
@@ -72,7 +75,8 @@ func TestUsers(t *testing.T) {
 		},
 		{
 			"a tag of another group is none", "old",
-			[]string{strings.Replace(tagOf("x", "IstioRevision", "old"), "sailoperator.io", "example.com", 1)}, "", false,
+			[]string{strings.Replace(tagOf("x", "IstioRevision", "old"), "sailoperator.io", "example.com", 1)},
+			"", false,
 		},
 		{"a tag", "old", []string{tagOf("prod", "IstioRevision", "old")}, "", true},
 		{"a tag of the Istio follows the active revision", "mesh", []string{tagOf("prod", "Istio", "mesh")}, "", false},
@@ -81,14 +85,17 @@ func TestUsers(t *testing.T) {
 		{"Pods that opt out of a namespace not in the package", "old", []string{pods(rev + ", " + never)}, "", false},
 		{
 			"Pods in a namespace that has a label of its own", "old",
-			[]string{theNamespace("istio.io/rev: mesh-v1-28-3"), pods(rev)}, "", false,
-		},
-		{
-			"Pods in a namespace that is switched off", "old", []string{theNamespace("istio-injection: disabled"), pods(rev)},
+			[]string{theNamespace("istio.io/rev: mesh-v1-28-3"), pods(rev)},
 			"", false,
 		},
 		{
-			"Pods in a namespace that is not in the package", "old", []string{pods(rev)},
+			"Pods in a namespace that is switched off", "old",
+			[]string{theNamespace("istio-injection: disabled"), pods(rev)},
+			"", false,
+		},
+		{
+			"Pods in a namespace that is not in the package", "old",
+			[]string{pods(rev)},
 			"info spec.template.metadata.labels.istio.io/rev", true,
 		},
 		{
@@ -100,17 +107,21 @@ func TestUsers(t *testing.T) {
 			"warning spec.template.metadata.labels.istio.io/rev", true,
 		},
 		{
-			"Pods without a name", "default", []string{noLabels, pods(inject)},
+			"Pods without a name", "default",
+			[]string{noLabels, pods(inject)},
 			"warning spec.template.metadata.labels.sidecar.istio.io/inject", true,
 		},
 		{
-			"Pods with a name beside it", "default", []string{noLabels, pods(inject + ", istio.io/rev: mesh-v1-28-3")}, "",
+			"Pods with a name beside it", "default",
+			[]string{noLabels, pods(inject + ", istio.io/rev: mesh-v1-28-3")},
+			"",
 			false,
 		},
 		{"Pods without a name, in a namespace that is not in the package", "default", []string{pods(inject)}, "", true},
 		{
 			"Pods without a name, in a namespace with one", "default",
-			[]string{theNamespace("istio.io/rev: mesh-v1-28-3"), pods(inject)}, "", false,
+			[]string{theNamespace("istio.io/rev: mesh-v1-28-3"), pods(inject)},
+			"", false,
 		},
 		{
 			"a proxy that runs, by its annotation", "old",
@@ -119,7 +130,8 @@ func TestUsers(t *testing.T) {
 		},
 		{
 			"a label of the workload itself says nothing", "old",
-			[]string{noLabels, labelled("apps/v1", "Deployment", "web", rev)}, "", false,
+			[]string{noLabels, labelled("apps/v1", "Deployment", "web", rev)},
+			"", false,
 		},
 		{
 			"a StatefulSet", "old",
@@ -162,11 +174,14 @@ func TestUsers(t *testing.T) {
 			"", true,
 		},
 		{
-			"Istio configuration for one revision", "old", []string{labelled("networking.istio.io/v1", "Sidecar", "s", rev)}, "",
+			"Istio configuration for one revision", "old",
+			[]string{labelled("networking.istio.io/v1", "Sidecar", "s", rev)},
+			"",
 			true,
 		},
 		{
-			"a Gateway", "old", []string{noLabels, labelled(gate, "Gateway", "g", rev, "spec: {gatewayClassName: istio}")},
+			"a Gateway", "old",
+			[]string{noLabels, labelled(gate, "Gateway", "g", rev, "spec: {gatewayClassName: istio}")},
 			"warning metadata.labels.istio.io/rev", true,
 		},
 		{
@@ -179,15 +194,18 @@ func TestUsers(t *testing.T) {
 		},
 		{
 			"a Gateway without a name", "default",
-			[]string{noLabels, labelled(gate, "Gateway", "g", "", "spec: {gatewayClassName: istio-waypoint}")}, "", true,
+			[]string{noLabels, labelled(gate, "Gateway", "g", "", "spec: {gatewayClassName: istio-waypoint}")},
+			"", true,
 		},
 		{
 			"a Gateway without a name is not the named one's", "old",
-			[]string{noLabels, labelled(gate, "Gateway", "g", "", "spec: {gatewayClassName: istio}")}, "", false,
+			[]string{noLabels, labelled(gate, "Gateway", "g", "", "spec: {gatewayClassName: istio}")},
+			"", false,
 		},
 		{
 			"a Gateway of somebody else", "default",
-			[]string{noLabels, labelled(gate, "Gateway", "g", "", "spec: {gatewayClassName: nginx}")}, "", false,
+			[]string{noLabels, labelled(gate, "Gateway", "g", "", "spec: {gatewayClassName: nginx}")},
+			"", false,
 		},
 	}
 	const file = "annotations: {lateen.io/rendered-by: render-istio, lateen.io/crds: exclude, " +

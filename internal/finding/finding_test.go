@@ -73,8 +73,10 @@ func TestAt(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.reason, got, c.want)
 		}
 	}
-	if got, want := (finding.Finding{File: "a.yaml", Ref: ref, Message: "m",
-		Severity: finding.Error}).String(), "a.yaml: Istio/default: m"; got != want {
+	if got, want := (finding.Finding{
+		File: "a.yaml", Ref: ref, Message: "m",
+		Severity: finding.Error,
+	}).String(), "a.yaml: Istio/default: m"; got != want {
 		t.Errorf("String: %q, want %q", got, want)
 	}
 }

@@ -44,7 +44,8 @@ func TestIstiod(t *testing.T) {
 		{"it could not be read", health.Deployment{Err: "forbidden"}, "Unknown ReadinessCheckFailed: forbidden"},
 		{"it is not there", health.Deployment{}, "False IstiodNotReady: istiod Deployment not found"},
 		{
-			"scaled to zero", health.Deployment{Found: true},
+			"scaled to zero",
+			health.Deployment{Found: true},
 			"False IstiodNotReady: istiod Deployment is scaled to zero replicas",
 		},
 		{"scaled to zero, and its pods are still going", with(func(d *health.Deployment) {
@@ -75,7 +76,8 @@ func TestCNI(t *testing.T) {
 		{"it could not be read", health.DaemonSet{Err: "forbidden"}, "Unknown ReadinessCheckFailed: forbidden"},
 		{"it is not there", health.DaemonSet{}, "False DaemonSetNotReady: istio-cni-node DaemonSet not found"},
 		{
-			"just created: nobody has looked at it", health.DaemonSet{Found: true, Generation: 1},
+			"just created: nobody has looked at it",
+			health.DaemonSet{Found: true, Generation: 1},
 			"False DaemonSetNotReady: not all istio-cni-node pods are ready",
 		},
 		{
@@ -84,11 +86,13 @@ func TestCNI(t *testing.T) {
 			"False DaemonSetNotReady: not all istio-cni-node pods are ready",
 		},
 		{
-			"no node wants it", health.DaemonSet{Found: true, Generation: 1, ObservedGeneration: 1},
+			"no node wants it",
+			health.DaemonSet{Found: true, Generation: 1, ObservedGeneration: 1},
 			"False DaemonSetNotReady: no istio-cni-node pods are currently scheduled",
 		},
 		{
-			"a node is missing", health.DaemonSet{Found: true, Generation: 1, ObservedGeneration: 1, Scheduled: 3, Ready: 2},
+			"a node is missing",
+			health.DaemonSet{Found: true, Generation: 1, ObservedGeneration: 1, Scheduled: 3, Ready: 2},
 			"False DaemonSetNotReady: not all istio-cni-node pods are ready",
 		},
 	} {
@@ -106,11 +110,13 @@ func TestRemote(t *testing.T) {
 		{"it answers", health.Probe{Tried: true}, "True"},
 		{"nobody has asked", health.Probe{}, "Unknown ReadinessCheckFailed: remote istiod has not been asked yet"},
 		{
-			"it cannot be asked", health.Probe{Err: "the webhook has no CA bundle"},
+			"it cannot be asked",
+			health.Probe{Err: "the webhook has no CA bundle"},
 			"Unknown ReadinessCheckFailed: the webhook has no CA bundle",
 		},
 		{
-			"it does not answer", health.Probe{Tried: true, Err: "connection refused"},
+			"it does not answer",
+			health.Probe{Tried: true, Err: "connection refused"},
 			"False RemoteIstiodNotReady: remote istiod is not ready: connection refused",
 		},
 	} {
@@ -132,7 +138,8 @@ func TestDependencies(t *testing.T) {
 		{"it could not be read", true, health.IstioCNI{Err: "forbidden"}, "Unknown DependencyCheckFailed: forbidden"},
 		{"there is none", true, health.IstioCNI{}, "False IstioCNINotFound: IstioCNI resource does not exist"},
 		{
-			"nobody has looked at it", true, health.IstioCNI{Found: true},
+			"nobody has looked at it", true,
+			health.IstioCNI{Found: true},
 			"False IstioCNINotHealthy: IstioCNI resource has no state yet",
 		},
 		{
@@ -141,11 +148,13 @@ func TestDependencies(t *testing.T) {
 			"False IstioCNINotHealthy: IstioCNI resource is not healthy: its state is DaemonSetNotReady",
 		},
 		{
-			"of a version that does not work", true, health.IstioCNI{Found: true, State: v1.Healthy, Skew: "why"},
+			"of a version that does not work", true,
+			health.IstioCNI{Found: true, State: v1.Healthy, Skew: "why"},
 			"False VersionSkew: why",
 		},
 		{
-			"it does not work anyway", true, health.IstioCNI{Found: true, Skew: "why"},
+			"it does not work anyway", true,
+			health.IstioCNI{Found: true, Skew: "why"},
 			"False IstioCNINotHealthy: IstioCNI resource has no state yet",
 		},
 		{"of any version, and nothing needs it", false, health.IstioCNI{Found: true, State: v1.Healthy, Skew: "why"}, "True"},

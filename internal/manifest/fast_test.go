@@ -292,8 +292,10 @@ func randomTree(random *rand.Rand, depth int) *yaml.Node {
 		if random.IntN(3) == 0 {
 			n.Value += words[random.IntN(len(words))]
 		}
-		n.Style = []yaml.Style{0, 0, 0, yaml.DoubleQuotedStyle, yaml.SingleQuotedStyle, yaml.LiteralStyle,
-			yaml.FoldedStyle}[random.IntN(7)]
+		n.Style = []yaml.Style{
+			0, 0, 0, yaml.DoubleQuotedStyle, yaml.SingleQuotedStyle, yaml.LiteralStyle,
+			yaml.FoldedStyle,
+		}[random.IntN(7)]
 		n.Tag = []string{
 			yaml.NodeTagString, yaml.NodeTagString, yaml.NodeTagString, yaml.NodeTagInt, yaml.NodeTagBool, yaml.NodeTagNull,
 			yaml.NodeTagFloat, "",

@@ -53,12 +53,14 @@ func TestCollisions(t *testing.T) {
 	}{
 		{"one alone", []mesh.ControlPlane{plane("a", "x", false, none)}, nil},
 		{
-			"two in one namespace", []mesh.ControlPlane{plane("a", "x", false, none), plane("b", "x", false, none)},
+			"two in one namespace",
+			[]mesh.ControlPlane{plane("a", "x", false, none), plane("b", "x", false, none)},
 			[]found{here},
 		},
 		{
 			"only one of them may have another beside it",
-			[]mesh.ControlPlane{plane("a", "x", true, none), plane("b", "x", false, none)}, []found{here},
+			[]mesh.ControlPlane{plane("a", "x", true, none), plane("b", "x", false, none)},
+			[]found{here},
 		},
 		{"revisions beside each other", []mesh.ControlPlane{plane("a", "x", true, none), plane("b", "x", true, none)}, nil},
 		{
@@ -81,15 +83,18 @@ func TestCollisions(t *testing.T) {
 		},
 		{
 			"a remote one has its istiod elsewhere",
-			[]mesh.ControlPlane{plane("a", "x", false, none), plane("b", "x", false, remote)}, nil,
+			[]mesh.ControlPlane{plane("a", "x", false, none), plane("b", "x", false, remote)},
+			nil,
 		},
 		{
 			"of one that is wrong nothing is known",
-			[]mesh.ControlPlane{plane("a", "x", false, nil), plane("b", "x", false, none)}, nil,
+			[]mesh.ControlPlane{plane("a", "x", false, nil), plane("b", "x", false, none)},
+			nil,
 		},
 		{
 			"an external one watches another cluster",
-			[]mesh.ControlPlane{plane("a", "x", false, none), plane("b", "y", false, external("far"))}, nil,
+			[]mesh.ControlPlane{plane("a", "x", false, none), plane("b", "y", false, external("far"))},
+			nil,
 		},
 		{
 			"two external ones of one cluster",

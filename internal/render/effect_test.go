@@ -109,8 +109,10 @@ func TestCheckSelections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := render.RenderRevision(render.RevisionInput{Revision: rev,
-			Release: rel}); (err == nil) != (c.want == "") {
+		if _, err := render.RenderRevision(render.RevisionInput{
+			Revision: rev,
+			Release:  rel,
+		}); (err == nil) != (c.want == "") {
 			t.Errorf("%s: the charts say: %v", c.reason, err)
 		}
 	}

@@ -79,12 +79,14 @@ global: {meshID: mesh1, multiCluster: {clusterName: cluster1}, network: network1
 istiodRemote: {injectionPath: /inject/cluster/remote/net/network2}
 global: {remotePilotAddress: 172.18.0.200}
 `},
-	{name: "remote config cluster of an external control plane", namespace: "external-istiod", revision: "external-istiod",
+	{
+		name: "remote config cluster of an external control plane", namespace: "external-istiod", revision: "external-istiod",
 		values: `
 global: {remotePilotAddress: 172.18.0.200, configCluster: true}
 pilot: {configMap: true}
 istiodRemote: {injectionPath: /inject/cluster/cluster2/net/network1}
-`},
+`,
+	},
 	{name: "external control plane", namespace: "external-istiod", revision: "external-istiod", values: `
 meshConfig:
   rootNamespace: external-istiod

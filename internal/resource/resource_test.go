@@ -267,9 +267,11 @@ func TestDecodeErrors(t *testing.T) {
 		"namespace": {
 			"only a warning: kustomize's namespace: adds it",
 			strings.Replace(istio("{}"), "name: default", "name: default\n  namespace: ns", 1),
-			[]found{{finding.Warning, "metadata.namespace",
+			[]found{{
+				finding.Warning, "metadata.namespace",
 				`metadata.namespace is "ns", but Istio is cluster-scoped; what it installs goes to spec.namespace. ` +
-					"A namespace: in a kustomization would break the rendered objects the same way"}},
+					"A namespace: in a kustomization would break the rendered objects the same way",
+			}},
 		},
 	}
 	for name, tc := range cases {

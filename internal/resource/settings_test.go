@@ -118,16 +118,22 @@ func TestSettingsOfEnvironment(t *testing.T) {
 		err    string
 	}{
 		"others": {
-			"LATEEN_BIN and the like belong to somebody else", map[string]string{"LATEEN_BIN": "x", "PLATFORM": "y"},
-			resource.Settings{}, "",
+			"LATEEN_BIN and the like belong to somebody else",
+			map[string]string{"LATEEN_BIN": "x", "PLATFORM": "y"},
+			resource.Settings{},
+			"",
 		},
 		"empty": {"set to nothing is not set", map[string]string{"LATEEN_CRDS": ""}, resource.Settings{}, ""},
 		"dashes": {
-			"are underscores", map[string]string{"LATEEN_FAILURE_POLICY": "chart"}, resource.Settings{"failure-policy": "chart"},
+			"are underscores",
+			map[string]string{"LATEEN_FAILURE_POLICY": "chart"},
+			resource.Settings{"failure-policy": "chart"},
 			"",
 		},
 		"broken": {
-			"says which variable", map[string]string{"LATEEN_TRACK": "1"}, nil,
+			"says which variable",
+			map[string]string{"LATEEN_TRACK": "1"},
+			nil,
 			`environment variable LATEEN_TRACK: option track is "1"; possible are: false, true`,
 		},
 	}
@@ -181,15 +187,18 @@ func TestSettingsOf(t *testing.T) {
 		"reserved": {
 			"what Lateen writes itself is no option",
 			"{lateen.io/owner: a, lateen.io/rendered-by: a, lateen.io/version: a, lateen.io/chart-digest: a}",
-			resource.Settings{}, nil,
+			resource.Settings{},
+			nil,
 		},
 		"both": {
 			"kube-version is an option, and recorded under the same name", "{lateen.io/kube-version: v1.30.0}",
-			resource.Settings{"kube-version": "v1.30.0"}, nil,
+			resource.Settings{"kube-version": "v1.30.0"},
+			nil,
 		},
 		"unquoted": {
 			"a boolean that the API server would reject is clear enough in a file", "{lateen.io/track: true}",
-			resource.Settings{"track": "true"}, nil,
+			resource.Settings{"track": "true"},
+			nil,
 		},
 		"broken": {
 			"one result for each, in the order of names",
@@ -229,11 +238,13 @@ func TestSettingsOfConfig(t *testing.T) {
 	}{
 		"no data": {"nothing is set", "kind: ConfigMap", resource.Settings{}, nil},
 		"data": {
-			"kpt's configMap", "data: {crds: include, track: 'true'}", resource.Settings{"crds": "include", "track": "true"},
+			"kpt's configMap", "data: {crds: include, track: 'true'}",
+			resource.Settings{"crds": "include", "track": "true"},
 			nil,
 		},
 		"broken": {
-			"says where", "data: {crd: include}", resource.Settings{},
+			"says where", "data: {crd: include}",
+			resource.Settings{},
 			[]found{{finding.Error, "data.crd", `functionConfig: unknown option "crd"; did you mean crds?`}},
 		},
 	}

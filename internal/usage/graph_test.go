@@ -29,15 +29,18 @@ func TestMessages(t *testing.T) {
 	}{
 		{"nobody", usage.Use{InUse: usage.False}, v1.MessageNotInUse},
 		{
-			"a few", usage.Use{InUse: usage.True, Users: users[:3], Total: 3},
+			"a few",
+			usage.Use{InUse: usage.True, Users: users[:3], Total: 3},
 			v1.MessageInUse + ": Namespace bookinfo, IstioRevisionTag prod, Pod x/y",
 		},
 		{
-			"more than a few", usage.Use{InUse: usage.True, Users: users, Total: 4},
+			"more than a few",
+			usage.Use{InUse: usage.True, Users: users, Total: 4},
 			v1.MessageInUse + ": Namespace bookinfo, IstioRevisionTag prod, Pod x/y and 1 more",
 		},
 		{
-			"more than were asked for", usage.Use{InUse: usage.True, Users: users[:1], Total: 9},
+			"more than were asked for",
+			usage.Use{InUse: usage.True, Users: users[:1], Total: 9},
 			v1.MessageInUse + ": Namespace bookinfo and 8 more",
 		},
 		{"none was asked for", usage.Use{InUse: usage.True, Total: 9}, v1.MessageInUse},

@@ -427,7 +427,9 @@ func TestRemoteChart(t *testing.T) {
 			"a chart of its own, which fails on the profile", v123, "{profile: remote, a: 1}", "istiod-remote", "a: 1",
 		},
 		"neither": {
-			"charts without both: let the chart say so", charts{"istiod/Chart.yaml"}, "profile: remote", "istiod",
+			"charts without both: let the chart say so",
+			charts{"istiod/Chart.yaml"},
+			"profile: remote", "istiod",
 			"profile: remote",
 		},
 	}

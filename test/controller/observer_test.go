@@ -387,7 +387,8 @@ func TestQuestions(t *testing.T) {
 		{"It was there once more.", sighting{at: at(21), object: revision(12, true)}, at(20)},
 		{"It is not deleted.", sighting{at: at(21), object: revision(12, false)}, time.Time{}},
 		{
-			"Somebody else deleted it, before the controller would.", sighting{at: at(19), object: revision(12, true)},
+			"Somebody else deleted it, before the controller would.",
+			sighting{at: at(19), object: revision(12, true)},
 			time.Time{},
 		},
 	} {

@@ -30,23 +30,29 @@ func TestTakeOver(t *testing.T) {
 		// before is done to each object before it is created.
 		before func(e *env, o *unstructured.Unstructured)
 	}{
-		{name: "helm", reason: "helm install, and an Istio afterwards", manager: "helm",
+		{
+			name: "helm", reason: "helm install, and an Istio afterwards", manager: "helm",
 			before: func(_ *env, o *unstructured.Unstructured) {
 				labelled(o, "Helm")
 				annotated(o, "helm")
-			}},
-		{name: "istioctl", reason: "istioctl install, and an Istio afterwards", manager: "istio-operator", apply: true,
+			},
+		},
+		{
+			name: "istioctl", reason: "istioctl install, and an Istio afterwards", manager: "istio-operator", apply: true,
 			before: func(_ *env, o *unstructured.Unstructured) {
 				labelled(o, "")
-			}},
-		{name: "sail", reason: "the Sail Operator has left its resources, and objects that they own",
+			},
+		},
+		{
+			name: "sail", reason: "the Sail Operator has left its resources, and objects that they own",
 			manager: "sail-operator", before: func(e *env, o *unstructured.Unstructured) {
 				labelled(o, "sail-operator")
 				annotated(o, "sail")
 				o.SetOwnerReferences([]metav1.OwnerReference{
 					*metav1.NewControllerRef(e.get("revision", "sail"), kinds["revision"]),
 				})
-			}},
+			},
+		},
 	}
 	sailResources(e)
 	installed := map[string][]*unstructured.Unstructured{}

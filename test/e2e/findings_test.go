@@ -128,7 +128,8 @@ func TestFindings(t *testing.T) {
 		},
 		{
 			"a namespace that is switched off beside a name",
-			[]string{main, kubernetesNamespace("app", "istio-injection: disabled, istio.io/rev: canary")}, "", false,
+			[]string{main, kubernetesNamespace("app", "istio-injection: disabled, istio.io/rev: canary")},
+			"", false,
 		},
 		{
 			"a workload that asks for injection without a default revision",
@@ -155,7 +156,8 @@ func TestFindings(t *testing.T) {
 		},
 		{
 			"a namespace that names a tag",
-			[]string{main, tag("prod", "Istio", "default"), kubernetesNamespace("app", "istio.io/rev: prod")}, "", false,
+			[]string{main, tag("prod", "Istio", "default"), kubernetesNamespace("app", "istio.io/rev: prod")},
+			"", false,
 		},
 		{
 			"injection without a default revision",

@@ -474,35 +474,43 @@ func TestScenarioFields(t *testing.T) {
 	}{
 		{
 			"in-place-update/.expected/all", "Deployment istio-system/istiod",
-			[]string{"spec", "template", "spec", "containers", "discovery", "image"}, "docker.io/istio/pilot:1.27.0",
+			[]string{"spec", "template", "spec", "containers", "discovery", "image"},
+			"docker.io/istio/pilot:1.27.0",
 		},
 		{
 			"in-place-update/.expected/updated", "Deployment istio-system/istiod",
-			[]string{"spec", "template", "spec", "containers", "discovery", "image"}, "docker.io/istio/pilot:1.28.3",
+			[]string{"spec", "template", "spec", "containers", "discovery", "image"},
+			"docker.io/istio/pilot:1.28.3",
 		},
 		{
 			"revision-tag/.expected/all", "ValidatingWebhookConfiguration <nil>/istiod-default-validator",
-			[]string{"webhooks", "validation.istio.io", "clientConfig", "service", "name"}, "istiod-default-v1-27-0",
+			[]string{"webhooks", "validation.istio.io", "clientConfig", "service", "name"},
+			"istiod-default-v1-27-0",
 		},
 		{
 			"revision-tag/.expected/updated", "ValidatingWebhookConfiguration <nil>/istiod-default-validator",
-			[]string{"webhooks", "validation.istio.io", "clientConfig", "service", "name"}, "istiod-default-v1-28-3",
+			[]string{"webhooks", "validation.istio.io", "clientConfig", "service", "name"},
+			"istiod-default-v1-28-3",
 		},
 		{
-			"multiple-meshes/.expected/all", "ConfigMap istio-system2/istio-mesh2", []string{"data", "mesh"},
+			"multiple-meshes/.expected/all", "ConfigMap istio-system2/istio-mesh2",
+			[]string{"data", "mesh"},
 			"~discoverySelectors:\n- matchLabels:\n    mesh: mesh2\n",
 		},
 		{
-			"multi-primary/.expected/cluster2", "ConfigMap istio-system/istio-sidecar-injector", []string{"data", "values"},
+			"multi-primary/.expected/cluster2", "ConfigMap istio-system/istio-sidecar-injector",
+			[]string{"data", "values"},
 			`~"network": "network2"`,
 		},
 		{
 			"multi-primary/.expected/cluster2", "Deployment istio-system/istiod",
-			[]string{"spec", "template", "spec", "containers", "discovery", "env", "CLUSTER_ID", "value"}, "cluster2",
+			[]string{"spec", "template", "spec", "containers", "discovery", "env", "CLUSTER_ID", "value"},
+			"cluster2",
 		},
 		{
 			"primary-remote/.expected/cluster1", "Deployment istio-system/istiod",
-			[]string{"spec", "template", "spec", "containers", "discovery", "env", "EXTERNAL_ISTIOD", "value"}, "true",
+			[]string{"spec", "template", "spec", "containers", "discovery", "env", "EXTERNAL_ISTIOD", "value"},
+			"true",
 		},
 		{
 			"primary-remote/.expected/cluster2", "MutatingWebhookConfiguration <nil>/istio-sidecar-injector",
@@ -518,25 +526,30 @@ func TestScenarioFields(t *testing.T) {
 		// the guide's spec.global
 		{
 			"external-control-plane/.expected/cluster1", "ConfigMap istio-system/istio-sidecar-injector",
-			[]string{"data", "values"}, `~"network": "network1"`,
+			[]string{"data", "values"},
+			`~"network": "network1"`,
 		},
 		{
 			"external-control-plane/.expected/cluster1", "ConfigMap external-istiod/istio-external-istiod",
-			[]string{"data", "mesh"}, "~discoveryAddress: 192.0.2.20:15012",
+			[]string{"data", "mesh"},
+			"~discoveryAddress: 192.0.2.20:15012",
 		},
 		{"dual-stack/.expected/all", "Service istio-system/istiod", []string{"spec", "ipFamilyPolicy"}, "RequireDualStack"},
 		{
 			"dual-stack/.expected/all", "Deployment istio-system/istiod",
-			[]string{"spec", "template", "spec", "containers", "discovery", "env", "ISTIO_DUAL_STACK", "value"}, "true",
+			[]string{"spec", "template", "spec", "containers", "discovery", "env", "ISTIO_DUAL_STACK", "value"},
+			"true",
 		},
 		{"cni/.expected/all", "ConfigMap istio-cni/istio-cni-config", []string{"data", "CNI_NET_DIR"}, "/etc/cni/net.d"},
 		{"cni/.expected/all", "ConfigMap istio-cni/istio-cni-config", []string{"data", "EXCLUDED_NAMESPACES"}, "kube-system"},
 		{
 			"openshift/.expected/all", "DaemonSet istio-cni/istio-cni-node",
-			[]string{"spec", "template", "spec", "volumes", "cni-net-dir", "hostPath", "path"}, "/etc/cni/multus/net.d",
+			[]string{"spec", "template", "spec", "volumes", "cni-net-dir", "hostPath", "path"},
+			"/etc/cni/multus/net.d",
 		},
 		{
-			"tracing/.expected/all", "ConfigMap istio-system/istio", []string{"data", "mesh"},
+			"tracing/.expected/all", "ConfigMap istio-system/istio",
+			[]string{"data", "mesh"},
 			"~- name: otel-tracing\n  opentelemetry:\n    port: 4317\n" +
 				"    service: otel-collector.istio-system.svc.cluster.local\n",
 		},

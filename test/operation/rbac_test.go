@@ -248,7 +248,8 @@ func TestRoleAllowsNoMore(t *testing.T) {
 	}{
 		"write a Secret in a mesh": {
 			"istiod's Role has it, for its CA",
-			authorizationv1.ResourceAttributes{Verb: "create", Resource: "secrets", Namespace: "istio-system"}, true,
+			authorizationv1.ResourceAttributes{Verb: "create", Resource: "secrets", Namespace: "istio-system"},
+			true,
 		},
 		"patch a Secret": {
 			"no chart has one", authorizationv1.ResourceAttributes{
@@ -260,7 +261,8 @@ func TestRoleAllowsNoMore(t *testing.T) {
 		},
 		"delete a pod": {
 			"it prunes revisions, not workloads",
-			authorizationv1.ResourceAttributes{Verb: "delete", Resource: "pods", Namespace: "a"}, false,
+			authorizationv1.ResourceAttributes{Verb: "delete", Resource: "pods", Namespace: "a"},
+			false,
 		},
 		"enter a pod": {
 			"what for", authorizationv1.ResourceAttributes{
@@ -302,14 +304,16 @@ func TestRoleAllowsNoMore(t *testing.T) {
 			authorizationv1.ResourceAttributes{
 				Verb: "delete", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions",
 				Name: "gateways.networking.istio.io",
-			}, false,
+			},
+			false,
 		},
 		"patch Istio's CRDs": {
 			"a newer version has newer ones",
 			authorizationv1.ResourceAttributes{
 				Verb: "patch", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions",
 				Name: "gateways.networking.istio.io",
-			}, true,
+			},
+			true,
 		},
 		"patch other CRDs": {
 			"not its own either", authorizationv1.ResourceAttributes{

@@ -24,8 +24,10 @@ func (v View) DOT(w io.Writer, all bool) error {
 		fmt.Fprintf(&b, "  %s [label=%s];\n", box.id, dotText(box.lines...))
 	}
 	for _, box := range d.names {
-		style := map[boxKind]string{boxTag: "shape=ellipse", boxRevision: "shape=box3d",
-			boxUnresolved: "shape=octagon"}[box.kind]
+		style := map[boxKind]string{
+			boxTag: "shape=ellipse", boxRevision: "shape=box3d",
+			boxUnresolved: "shape=octagon",
+		}[box.kind]
 		if box.unused {
 			style += ", style=dashed"
 		}

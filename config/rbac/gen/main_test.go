@@ -163,7 +163,8 @@ func TestCompact(t *testing.T) {
 			[]rbacv1.PolicyRule{of([]string{"apps"}, []string{"daemonsets"}, []string{"x"}, []string{"get"})},
 		},
 		"all verbs": {
-			"the others are among them", []rbacv1.PolicyRule{rule("a", "b", "*", "get")},
+			"the others are among them",
+			[]rbacv1.PolicyRule{rule("a", "b", "*", "get")},
 			[]rbacv1.PolicyRule{rule("a", "b", "*")},
 		},
 		"URLs": {
