@@ -21,7 +21,7 @@ import (
 func (r *Reconciler) compare(ctx context.Context, s *scope) error {
 	i := slices.IndexFunc(s.revisions, s.isActive)
 	if s.Problem() != nil || i < 0 {
-		return nil
+		return nil //nolint:nilerr // the problem is noted
 	}
 	active := &s.revisions[i]
 	if s.written != nil || s.istio.Generation != s.istio.Status.ObservedGeneration {

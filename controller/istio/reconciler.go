@@ -128,7 +128,7 @@ func (r *Reconciler) plan(ctx context.Context, s *scope) error {
 // apply makes the IstioRevision as it is planned, unless a pipeline does.
 func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 	if s.planned == nil || s.Problem() != nil {
-		return nil
+		return nil //nolint:nilerr // the problem is noted
 	}
 	if s.live == nil {
 		if owned.PipelineRendered(s.istio) {
@@ -361,8 +361,8 @@ func (r *Reconciler) candidate(
 	if r.Usage.Synced() {
 		c.InUse = r.Usage.Index().Revision(istiorevision.Info(rev, all), tags, 0).InUse
 	}
-	if status := said(rev); status != usage.False {
-		c.InUse = status
+	if inUse := said(rev); inUse != usage.False {
+		c.InUse = inUse
 	} else {
 		c.UnusedSince = rev.Status.Conditions.Get(v1.ConditionInUse).LastTransitionTime.Time
 		for _, name := range countedFor(rev, tags) {

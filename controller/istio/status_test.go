@@ -19,10 +19,10 @@ var (
 
 // condition of a resource that has had it since a while.
 func condition(
-	t v1.ConditionType, status metav1.ConditionStatus, reason v1.ConditionReason, message string,
+	t v1.ConditionType, is metav1.ConditionStatus, reason v1.ConditionReason, message string,
 ) v1.Condition {
 	return v1.Condition{
-		Type: t, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(before),
+		Type: t, Status: is, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(before),
 	}
 }
 

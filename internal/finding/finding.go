@@ -108,11 +108,17 @@ func (l List) Sort() {
 // Merge adds findings to others, each that is there already only once.
 func (l List) Merge(more List) List {
 	for _, f := range more {
-		if !slices.ContainsFunc(l, func(other Finding) bool { return reflect.DeepEqual(f, other) }) {
+		if !slices.ContainsFunc(l, f.same) {
 			l = append(l, f)
 		}
 	}
 	return l
+}
+
+// same reports whether two findings say the same: what the error is, the message says.
+func (f Finding) same(other Finding) bool {
+	f.Err, other.Err = nil, nil
+	return reflect.DeepEqual(f, other) //nolint:govet // there are no errors in them now
 }
 
 // String is the finding in one line: where, which resource, what.

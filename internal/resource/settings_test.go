@@ -365,15 +365,18 @@ func TestUpon(t *testing.T) {
 	}{
 		"nothing": {"what says nothing changes nothing", nil, lower},
 		"charts": {
-			"a directory that is named takes the place of charts that were opened", resource.Settings{"charts": "dir"},
+			"a directory that is named takes the place of charts that were opened",
+			resource.Settings{"charts": "dir"},
 			without(func(o *resource.Options) { o.Charts, o.Brought = "dir", nil }),
 		},
 		"kube-version": {
-			"wins", resource.Settings{"kube-version": "v1.31.0"},
+			"wins",
+			resource.Settings{"kube-version": "v1.31.0"},
 			without(func(o *resource.Options) { o.KubeVersion = "v1.31.0" }),
 		},
 		"platform": {
-			"set to nothing is set", resource.Settings{"platform": ""},
+			"set to nothing is set",
+			resource.Settings{"platform": ""},
 			without(func(o *resource.Options) { o.Platform = "" }),
 		},
 		"decisions": {
@@ -387,12 +390,14 @@ func TestUpon(t *testing.T) {
 			}),
 		},
 		"clusters": {
-			"a list takes the place of the other", resource.Settings{"clusters": "b,c"},
+			"a list takes the place of the other",
+			resource.Settings{"clusters": "b,c"},
 			without(func(o *resource.Options) { o.Clusters = []string{"b", "c"} }),
 		},
 		"strict": {"nobody takes it back", resource.Settings{"strict": "false"}, lower},
 		"allow-removal": {
-			"what either allows", resource.Settings{"allow-removal": "Istio/b"},
+			"what either allows",
+			resource.Settings{"allow-removal": "Istio/b"},
 			without(func(o *resource.Options) { o.AllowRemoval = []string{"Istio/b", "Istio/a"} }),
 		},
 	}

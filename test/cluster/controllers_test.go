@@ -387,6 +387,12 @@ func TestWrites(t *testing.T) {
 	if diff := cmp.Diff(with(func(w *Write) { w.Verb = "get" }), got); diff != "" {
 		t.Errorf("what was read: -want +got:\n%s", diff)
 	}
+	changing(t, c, api, written.UserAgent)
+}
+
+// changing applies a webhook configuration, the same again, and another one.
+func changing(t *testing.T, c *Cluster, api client.Client, agent string) {
+	t.Helper()
 	before := len(c.Writes(t))
 	for _, path := range []string{"/first", "/first", "/second"} {
 		hook := `{apiVersion: admissionregistration.k8s.io/v1, kind: MutatingWebhookConfiguration,
@@ -401,9 +407,9 @@ clientConfig: {service: {name: nobody, namespace: nowhere, path: ` + path + `}}}
 			}
 		}
 	}
-	all := slices.DeleteFunc(c.Writes(t), func(w Write) bool { return w.UserAgent != written.UserAgent })
+	all := slices.DeleteFunc(c.Writes(t), func(w Write) bool { return w.UserAgent != agent })
 	applied := slices.DeleteFunc(c.Writes(t)[before:], func(w Write) bool {
-		return w.UserAgent != written.UserAgent || w.DryRun
+		return w.UserAgent != agent || w.DryRun
 	})
 	if len(applied) != 3 {
 		t.Fatalf("of three writes, these are found: %v", applied)
