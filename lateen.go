@@ -104,7 +104,7 @@ func Render(resources []byte, o Options) (*Result, error) {
 		expanded := f.With(options).Items(items, items, nil, false)
 		if !expanded.Findings.HasError() {
 			objects, err := expanded.Plain()
-			expanded.Findings = append(expanded.Findings, failure(err)...)
+			expanded.Findings = append(expanded.Findings, finding.Of(err)...)
 			r.objects = append(r.objects, objects...)
 		}
 		found = found.Merge(expanded.Findings) // what concerns no function in particular every one of them finds
@@ -117,7 +117,7 @@ func Render(resources []byte, o Options) (*Result, error) {
 		}
 	}
 	if id, twice := manifest.Duplicate(r.objects); twice {
-		found = append(found, failure(fmt.Errorf("two resources both generate %s", id))...)
+		found = append(found, finding.Of(fmt.Errorf("two resources both generate %s", id))...)
 	}
 	found = found.Strictly(strict)
 	if r.Findings = public(found); found.HasError() {
@@ -125,14 +125,6 @@ func Render(resources []byte, o Options) (*Result, error) {
 	}
 	manifest.Sort(r.objects)
 	return r, nil
-}
-
-// failure is an error about several resources, or about none in particular, as a finding; none if there is no error.
-func failure(err error) finding.List {
-	if err == nil {
-		return nil
-	}
-	return finding.List{{Severity: finding.Error, Message: err.Error()}}
 }
 
 // Transform is the KRM functions render-istio, render-cni and revision-tag in one: it reads a ResourceList and writes

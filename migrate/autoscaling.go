@@ -87,8 +87,8 @@ func sourceV2(source *yaml.Node, old []string) *yaml.Node {
 	for _, key := range old {
 		take(source, key)
 	}
-	overlay(out, source, nil, func([]string, *yaml.Node) {})
-	overlay(out, fields("metric", metric, "target", target), nil, func([]string, *yaml.Node) {})
+	overlay(out, source, nil, nil)
+	overlay(out, fields("metric", metric, "target", target), nil, nil)
 	return out
 }
 

@@ -95,7 +95,7 @@ func (m *migration) valuesProfile() (at []string, name string) {
 
 func profileNames() string {
 	names := slices.Sorted(maps.Keys(profiles))
-	return joinWords(names)
+	return strings.Join(names, ", ")
 }
 
 // component is one entry of spec.components.

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,7 +42,7 @@ func (m *migration) takeGateways() {
 		var names []string
 		for _, c := range list {
 			if c.set && !c.enabled {
-				m.info(c.at, "the gateway %s is not enabled, so there is nothing to replace", orDefault(c.name, kind.name))
+				m.info(c.at, "the gateway %s is not enabled, so there is nothing to replace", cmp.Or(c.name, kind.name))
 				continue
 			}
 			g := m.gateway(c, kind, common, !given)
@@ -56,13 +57,6 @@ func (m *migration) takeGateways() {
 				"(https://istio.io/latest/docs/setup/additional-setup/gateway/); set this there",
 			short(value))
 	}
-}
-
-func orDefault(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // profileAt is where to look for what the profile brings.
@@ -96,7 +90,8 @@ func (m *migration) commonValues(kind gatewayKind, common *yaml.Node, names []st
 			missing = append(missing, key+": "+short(value))
 		}
 	}
-	says := "an Istio has no gateways; the values are in the manifest of " + joinWords(names) + ", in the finding about it"
+	says := "an Istio has no gateways; the values are in the manifest of " + strings.Join(names, ", ") +
+		", in the finding about it"
 	if len(missing) > 0 {
 		says += ". Add what is not: " + strings.Join(missing, "; ")
 	}
@@ -105,7 +100,7 @@ func (m *migration) commonValues(kind gatewayKind, common *yaml.Node, names []st
 
 // gateway makes the finding of one gateway.
 func (m *migration) gateway(c component, kind gatewayKind, common *yaml.Node, implied bool) string {
-	name := orDefault(c.name, orDefault(textAt(common, "name"), kind.name))
+	name := cmp.Or(c.name, cmp.Or(textAt(common, "name"), kind.name))
 	manifest, err := m.defaults(c, kind, common, name).manifest()
 	if err != nil {
 		m.fail(c.at, "the manifest of the gateway %s: %v", name, err)
@@ -137,7 +132,7 @@ func (m *migration) defaults(c component, kind gatewayKind, common *yaml.Node, n
 	labels := fields("app", kind.name, "istio", kind.label)
 	for _, more := range []*yaml.Node{get(common, "labels"), c.label} {
 		if more != nil && more.Kind == yaml.MappingNode {
-			overlay(labels, bare(more), nil, func([]string, *yaml.Node) {})
+			overlay(labels, bare(more), nil, nil)
 		}
 	}
 	podLabels := bare(labels)
@@ -146,7 +141,7 @@ func (m *migration) defaults(c component, kind gatewayKind, common *yaml.Node, n
 		put(podLabels, text(m.name), "istio.io/rev")
 	}
 	return gatewayDefaults{
-		Name: name, Namespace: orDefault(c.namespace, m.istioNamespace()), ServiceType: kind.serviceType, Ports: kind.ports,
+		Name: name, Namespace: cmp.Or(c.namespace, m.istioNamespace()), ServiceType: kind.serviceType, Ports: kind.ports,
 		Labels: labels, PodLabels: podLabels,
 	}
 }
@@ -194,6 +189,3 @@ func (m *migration) gatewayOverlays(list *yaml.Node, at []string) (extra string,
 	return fmt.Sprintf("# The overlays, as patches in the kustomization:\n%s%s", kustomization(patches...),
 		strings.Join(notes, "")), left
 }
-
-// joinWords lists words as a sentence does.
-func joinWords(words []string) string { return strings.Join(words, ", ") }

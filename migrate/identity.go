@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
@@ -61,7 +62,7 @@ func (d identity) patches(kind, name, apiVersion string) (patches []*yaml.Node, 
 	if len(operations) > 0 {
 		patches = append(patches, fields("target", target, "patch", block(encode(sequence(operations...)))))
 	}
-	body := fields("apiVersion", orDefault(apiVersion, "v1"), // which kustomize takes from the target
+	body := fields("apiVersion", cmp.Or(apiVersion, "v1"), // which kustomize takes from the target
 		"kind", kind, "metadata", fields("name", name))
 	options := mapping()
 	for _, o := range []struct{ field, option string }{

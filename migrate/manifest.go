@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -222,7 +223,7 @@ func setIn(o, value *yaml.Node, at []string) {
 	for _, key := range slices.Backward(at) {
 		wrapped = fields(key, wrapped)
 	}
-	overlay(o, wrapped, nil, func([]string, *yaml.Node) {})
+	overlay(o, wrapped, nil, nil)
 }
 
 // variable sets an environment variable.
@@ -281,7 +282,7 @@ func (g gatewayManifest) apply(key string, value *yaml.Node) (why string, ok boo
 	if key == "env" {
 		return "", g.env(value)
 	}
-	kind := orDefault(p.kind, "Deployment")
+	kind := cmp.Or(p.kind, "Deployment")
 	into, path := g.object(kind), p.path
 	if into == nil {
 		return " (there was no " + kind + " to patch, so it had no effect)", false

@@ -255,7 +255,7 @@ func merge(n *yaml.Node, steps []step, value *yaml.Node) {
 		case value == nil:
 			put(element, text("delete"), "$patch")
 		default:
-			overlay(element, value, nil, func([]string, *yaml.Node) {})
+			overlay(element, value, nil, nil)
 		}
 	default:
 		next := get(n, s.field)

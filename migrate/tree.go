@@ -216,7 +216,7 @@ func put(n, value *yaml.Node, path ...string) {
 }
 
 // overlay lays src over dst: mappings merge, all else is replaced. replaced hears the path of everything in dst that
-// had another value.
+// had another value; it may be nil.
 func overlay(dst, src *yaml.Node, path []string, replaced func(path []string, old *yaml.Node)) {
 	for i := 0; i+1 < len(src.Content); i += 2 {
 		key, value := src.Content[i], src.Content[i+1]
@@ -228,7 +228,7 @@ func overlay(dst, src *yaml.Node, path []string, replaced func(path []string, ol
 		case old.Kind == yaml.MappingNode && value.Kind == yaml.MappingNode:
 			overlay(old, value, at, replaced)
 		default:
-			if !equal(old, value) {
+			if replaced != nil && !equal(old, value) {
 				replaced(at, old)
 			}
 			put(dst, value, key.Value)

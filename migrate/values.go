@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -53,7 +54,7 @@ func (m *migration) takeZtunnel() {
 	if m.name != "default" {
 		put(chart, text(m.name), "revision")
 	}
-	namespace := orDefault(c.namespace, orDefault(m.profile.cniNamespace, m.istioNamespace()))
+	namespace := cmp.Or(c.namespace, cmp.Or(m.profile.cniNamespace, m.istioNamespace()))
 	m.warn(at, "ztunnel is not part of an Istio; install Istio's chart ztunnel beside it%s:\n"+
 		"# helm upgrade --install ztunnel oci://gcr.io/istio-release/charts/ztunnel --version %s --namespace %s --values "+
 		"ztunnel.yaml\n"+
@@ -142,7 +143,7 @@ func (m *migration) takeCNI() {
 
 // cniNamespace is where the CNI plugin is.
 func (m *migration) cniNamespace() string {
-	return orDefault(m.components["cni"].namespace, orDefault(m.profile.cniNamespace, m.istioNamespace()))
+	return cmp.Or(m.components["cni"].namespace, cmp.Or(m.profile.cniNamespace, m.istioNamespace()))
 }
 
 // fitCNI gives the IstioCNI the settings that concern all components, and makes it fit.

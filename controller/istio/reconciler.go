@@ -424,7 +424,7 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 		err = fmt.Errorf("IstioRevision %s is kept, since it cannot be said whether anything uses it: %w", rev.Name, err)
 		r.Events.Eventf(s.istio, rev, corev1.EventTypeWarning, string(v1.ReasonUsageCheckFailed), "Prune", "%s",
 			status.Note(err.Error()))
-		return status.Temporary("", err)
+		return status.Unreported(err)
 	}
 	if use.InUse != usage.False {
 		log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name, "reason", use.Message())
@@ -435,7 +435,7 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 		// To look for users may take long, and what is deleted now only the pipeline can bring back.
 		same, err := r.same(ctx, s, rev)
 		if err != nil {
-			return status.Temporary("", fmt.Errorf(
+			return status.Unreported(fmt.Errorf(
 				"IstioRevision %s is kept, since it cannot be said whether it has changed: %w", rev.Name, err))
 		}
 		if !same {
@@ -445,7 +445,7 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 			return nil
 		}
 		if err := istiorevision.RemoveObjects(ctx, r.Applier, r.Events, s.istio, rev, s.all); err != nil {
-			return status.Temporary("", fmt.Errorf("removing the objects of the unused IstioRevision %s: %w", rev.Name, err))
+			return status.Unreported(fmt.Errorf("removing the objects of the unused IstioRevision %s: %w", rev.Name, err))
 		}
 	}
 	err = r.Client.Delete(ctx, rev, client.Preconditions{UID: &rev.UID, ResourceVersion: &rev.ResourceVersion})

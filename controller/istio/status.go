@@ -98,7 +98,7 @@ func stalled(problem *status.Problem, active *v1.IstioRevision) *status.Problem 
 		return status.Permanent(c.Reason, fmt.Errorf("IstioRevision %s: %s", active.Name, c.Message))
 	}
 	if c := active.Status.Conditions.Get(v1.ConditionReconciling); c != nil {
-		return status.Temporary(c.Reason, fmt.Errorf("IstioRevision %s: %s", active.Name, c.Message))
+		return status.Awaited(c.Reason, fmt.Errorf("IstioRevision %s: %s", active.Name, c.Message))
 	}
 	return nil
 }

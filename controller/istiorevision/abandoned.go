@@ -48,7 +48,7 @@ func (r *Reconciler) abandon(ctx context.Context, s *scope) error {
 	switch {
 	case verdict.Delete:
 		if err := r.remove(ctx, s, missing, verdict.Reason); err != nil {
-			return status.Temporary("", err)
+			return status.Unreported(err)
 		}
 	case !verdict.Due.IsZero():
 		s.Wake(max(verdict.Due.Sub(now), time.Millisecond))

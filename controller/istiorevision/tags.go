@@ -30,9 +30,6 @@ func ListsTag(rev *v1.IstioRevision, tag string) bool {
 	})
 }
 
-// Precedes reports whether a resource may take what another one has.
-type Precedes func(o, holder client.Object) (bool, error)
-
 // TagClash says why a resource may not bring a revision tag, or "": a revision of the cluster has the name, or a
 // resource with precedence brings the tag. Wherever the two control planes are, both would inject what has the tag's
 // label, and the objects need not have one name: it has the namespace in it. o is an IstioRevisionTag, or a revision
@@ -40,13 +37,14 @@ type Precedes func(o, holder client.Object) (bool, error)
 //
 // A revision that has come after the tag does not take its name; see TagOfTheName.
 func TagClash(
-	precedes Precedes, o client.Object, tag string, tags []v1.IstioRevisionTag, revisions []v1.IstioRevision,
+	ctx context.Context, objects owned.Objects, o client.Object, tag string,
+	tags []v1.IstioRevisionTag, revisions []v1.IstioRevision,
 ) (string, error) {
 	if own, ok := o.(*v1.IstioRevision); ok && nameIsTaken(own, tag, revisions) {
 		return values.TagOfRevision(tag, "rename the tag"), nil
 	}
 	for _, holder := range tagHolders(o, tag, tags, revisions) {
-		takes, err := precedes(o, holder)
+		takes, err := objects.Precedes(ctx, o, holder)
 		if err != nil {
 			return "", err
 		}
@@ -110,9 +108,4 @@ func TagOfTheName(rev *v1.IstioRevision, revisions []v1.IstioRevision) string {
 		}
 	}
 	return ""
-}
-
-// precedes is the rule of the cluster: the older resource has what both want.
-func (r *Reconciler) precedes(ctx context.Context) Precedes {
-	return func(o, holder client.Object) (bool, error) { return r.objects().Precedes(ctx, o, holder) }
 }

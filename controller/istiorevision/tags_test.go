@@ -141,9 +141,7 @@ func TestTagClash(t *testing.T) {
 		k := owned.Objects{Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(
 			&v1.Istio{ObjectMeta: aged("old", 10)}, &v1.Istio{ObjectMeta: aged("young", 100)},
 			&v1.Istio{ObjectMeta: aged("stable", 100)}).Build()}
-		got, err := TagClash(func(o, holder client.Object) (bool, error) {
-			return k.Precedes(t.Context(), o, holder)
-		}, c.o, "stable", c.tags, c.revisions)
+		got, err := TagClash(t.Context(), k, c.o, "stable", c.tags, c.revisions)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -70,22 +70,22 @@ func carrier(claimants []claimant) string {
 // shared takes the objects of those tags out of what a revision should have that another revision of the same Istio
 // carries.
 func (r *Reconciler) shared(ctx context.Context, s *scope, objects rendering.Objects) (owned.Desired, error) {
-	request := owned.Desired{Objects: objects, Takes: func(holder client.Object) (bool, error) {
+	desired := owned.Desired{Objects: objects, Takes: func(holder client.Object) (bool, error) {
 		if other, ok := holder.(*v1.IstioRevision); ok && s.istio != "" && owned.OwningIstio(other) == s.istio {
 			return !s.facts.inactive, nil
 		}
 		return r.objects().Precedes(ctx, s.rev, holder)
 	}}
 	tags := ValueTags(s.rev)
-	if err := r.clashing(ctx, s, tags, &request); err != nil || len(tags) == 0 || s.istio == "" {
-		return request, err
+	if err := r.clashing(ctx, s, tags, &desired); err != nil || len(tags) == 0 || s.istio == "" {
+		return desired, err
 	}
 	siblings := s.siblings()
 	elsewhere := map[string]bool{}
 	for _, tag := range tags {
 		claimants, err := r.claimants(ctx, s, siblings, tag, objects.List)
 		if err != nil {
-			return request, err
+			return desired, err
 		}
 		if name := carrier(claimants); name != s.rev.Name {
 			elsewhere[tag] = true
@@ -96,27 +96,27 @@ func (r *Reconciler) shared(ctx context.Context, s *scope, objects rendering.Obj
 		}
 	}
 	if len(elsewhere) == 0 {
-		return request, nil
+		return desired, nil
 	}
-	all := request.Objects.List
-	request.Objects.List = nil // what is left of it is of the same content, so the digest stays
+	all := desired.Objects.List
+	desired.Objects.List = nil // what is left of it is of the same content, so the digest stays
 	for _, o := range all {
 		if elsewhere[o.GetLabels()[labelChartTag]] {
-			request.Left = append(request.Left, v1.ObjectReference{
+			desired.Left = append(desired.Left, v1.ObjectReference{
 				APIVersion: o.GetAPIVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName(),
 			})
 			continue
 		}
-		request.Objects.List = append(request.Objects.List, o)
+		desired.Objects.List = append(desired.Objects.List, o)
 	}
-	return request, nil
+	return desired, nil
 }
 
 // clashing takes the objects of those tags out of what a revision should have that another resource brings, or whose
 // name another revision has, and notes why.
-func (r *Reconciler) clashing(ctx context.Context, s *scope, tags []string, request *owned.Desired) error {
+func (r *Reconciler) clashing(ctx context.Context, s *scope, tags []string, desired *owned.Desired) error {
 	for _, tag := range tags {
-		why, err := TagClash(r.precedes(ctx), s.rev, tag, s.tags, s.all)
+		why, err := TagClash(ctx, r.objects(), s.rev, tag, s.tags, s.all)
 		if err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func (r *Reconciler) clashing(ctx context.Context, s *scope, tags []string, requ
 		if !s.facts.inactive && s.clash == "" {
 			s.clash = why
 		}
-		request.Objects.List = slices.DeleteFunc(slices.Clone(request.Objects.List),
+		desired.Objects.List = slices.DeleteFunc(slices.Clone(desired.Objects.List),
 			func(o *unstructured.Unstructured) bool { return o.GetLabels()[labelChartTag] == tag })
 	}
 	return nil

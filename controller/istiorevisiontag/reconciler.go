@@ -206,9 +206,7 @@ func (r *Reconciler) clash(ctx context.Context, tag *v1.IstioRevisionTag) (strin
 	if err := r.Client.List(ctx, &all); err != nil {
 		return "", err
 	}
-	return istiorevision.TagClash(func(o, holder client.Object) (bool, error) {
-		return r.objects().Precedes(ctx, o, holder)
-	}, tag, tag.Name, nil, all.Items)
+	return istiorevision.TagClash(ctx, r.objects(), tag, tag.Name, nil, all.Items)
 }
 
 // stays reports whether the tag has to stay on its revision for now: that one works, and the other one does not yet.

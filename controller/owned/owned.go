@@ -179,12 +179,12 @@ func (k Objects) notify(o client.Object, result apply.Result) {
 func (k Objects) Withdraw(ctx context.Context, o client.Object, inventory v1.Inventory) (v1.Inventory, error) {
 	inventory, err := k.handOver(ctx, o, inventory)
 	if err != nil {
-		return append(v1.Inventory{}, inventory...), status.Temporary("", err)
+		return append(v1.Inventory{}, inventory...), status.Unreported(err)
 	}
 	left, changes, err := k.Applier.Delete(ctx, o, inventory)
 	Record(k.Events, o, changes)
 	if err != nil {
-		return append(v1.Inventory{}, left...), status.Temporary("", err)
+		return append(v1.Inventory{}, left...), status.Unreported(err)
 	}
 	return append(v1.Inventory{}, left...), nil
 }

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/reconcilertest"
 	"github.com/lateen-io/lateen/internal/render"
 )
 
@@ -215,7 +216,7 @@ func TestHandOver(t *testing.T) {
 		if diff := cmp.Diff(c.left, left); diff != "" {
 			t.Errorf("%s left to delete: -want +got:\n%s", c.reason, diff)
 		}
-		if diff := cmp.Diff(c.events, notified(recorder)); diff != "" {
+		if diff := cmp.Diff(c.events, reconcilertest.Events(recorder)); diff != "" {
 			t.Errorf("%s events: -want +got:\n%s", c.reason, diff)
 		}
 		var after corev1.ServiceAccount
@@ -230,16 +231,3 @@ func TestHandOver(t *testing.T) {
 }
 
 var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
-
-// notified are the events of a recorder so far.
-func notified(recorder *events.FakeRecorder) []string {
-	var out []string
-	for {
-		select {
-		case e := <-recorder.Events:
-			out = append(out, e)
-		default:
-			return out
-		}
-	}
-}

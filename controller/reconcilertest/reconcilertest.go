@@ -182,9 +182,18 @@ var applied = regexp.MustCompile(`(Applied \d+ objects changed): .*`)
 
 // notified are the events since the last call.
 func (w *World) notified() []string {
+	out := Events(w.Events)
+	for i, e := range out {
+		out[i] = applied.ReplaceAllString(e, "$1")
+	}
+	return out
+}
+
+// Events are those of a recorder since the last call.
+func Events(recorder *events.FakeRecorder) []string {
 	var out []string
-	for len(w.Events.Events) > 0 {
-		out = append(out, applied.ReplaceAllString(<-w.Events.Events, "$1"))
+	for len(recorder.Events) > 0 {
+		out = append(out, <-recorder.Events)
 	}
 	return out
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/events"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/reconcilertest"
 )
 
 // TestLogged is what becomes of events in the log.
@@ -53,7 +54,7 @@ func TestLogged(t *testing.T) {
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s -want +got:\n%s", c.reason, diff)
 		}
-		if diff := cmp.Diff([]string{"Normal " + c.why + " removed 1 %"}, notified(recorder)); diff != "" {
+		if diff := cmp.Diff([]string{"Normal " + c.why + " removed 1 %"}, reconcilertest.Events(recorder)); diff != "" {
 			t.Errorf("%s The event, -want +got:\n%s", c.reason, diff)
 		}
 	}

@@ -48,6 +48,9 @@ func Temporary(reason v1.ConditionReason, err error) *Problem {
 	return &Problem{Reason: reason, Err: err, Retry: true}
 }
 
+// Unreported is a problem that may be gone the next time, and that no condition tells of.
+func Unreported(err error) *Problem { return Temporary("", err) }
+
 // Run is what one run of a reconciler has come to. The zero value is one that has just begun.
 type Run struct {
 	problems []*Problem

@@ -121,7 +121,7 @@ func TestRun(t *testing.T) {
 		},
 		{
 			"What no condition tells is tried again all the same, and another problem is told.",
-			[]error{Temporary("", broken), wrong},
+			[]error{Unreported(broken), wrong},
 			2, wrong,
 			reconcile.Result{},
 			broken,

@@ -16,22 +16,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
+	"github.com/lateen-io/lateen/controller/reconcilertest"
 )
 
 var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
-
-// notified are the events of a recorder so far.
-func notified(recorder *events.FakeRecorder) []string {
-	var out []string
-	for {
-		select {
-		case e := <-recorder.Events:
-			out = append(out, e)
-		default:
-			return out
-		}
-	}
-}
 
 // with are conditions of all kinds' statuses, each since a moment.
 func with(all ...v1.Condition) v1.Conditions { return all }
@@ -119,7 +107,7 @@ func TestEvents(t *testing.T) {
 		before.Status.Conditions, after.Status.Conditions = c.before, c.after
 		recorder := events.NewFakeRecorder(10)
 		(&Reporter{}).notify(recorder, noon, before, after)
-		if diff := cmp.Diff(c.want, notified(recorder)); diff != "" {
+		if diff := cmp.Diff(c.want, reconcilertest.Events(recorder)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.reason, diff)
 		}
 	}
@@ -164,7 +152,7 @@ func TestWarnings(t *testing.T) {
 			recorder := events.NewFakeRecorder(10)
 			before, after := resource(step.before), resource(step.after)
 			again := r.notify(recorder, at(step.now), before, after)
-			if diff := cmp.Diff(step.want, notified(recorder)); diff != "" || again != step.again {
+			if diff := cmp.Diff(step.want, reconcilertest.Events(recorder)); diff != "" || again != step.again {
 				t.Errorf("%T: %s: again after %s, want %s; events, -want +got:\n%s", after, step.reason, again,
 					step.again, diff)
 			}
@@ -189,7 +177,7 @@ func TestReport(t *testing.T) {
 	if _, err := (&Reporter{}).Report(t.Context(), c, recorder, noon, before, after); err == nil {
 		t.Error("somebody else has changed the resource, and the report says nothing of it")
 	}
-	if got := notified(recorder); got != nil {
+	if got := reconcilertest.Events(recorder); got != nil {
 		t.Errorf("told of a status that was not written: %v", got)
 	}
 	if err := c.Get(context.Background(), client.ObjectKey{Name: "a"}, before); err != nil {
@@ -199,7 +187,7 @@ func TestReport(t *testing.T) {
 	if _, err := (&Reporter{}).Report(t.Context(), c, recorder, noon, before, after); err != nil {
 		t.Fatal(errors.Join(err, errors.New("the status can be written")))
 	}
-	if diff := cmp.Diff([]string{"Normal RefNotFound x"}, notified(recorder)); diff != "" {
+	if diff := cmp.Diff([]string{"Normal RefNotFound x"}, reconcilertest.Events(recorder)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -199,14 +199,10 @@ func (f Function) newTask(in *krm.List, options resource.Settings) (task, findin
 		if wrong, found := resource.MistakeIn(*config, false); found {
 			return t, finding.List{wrong}
 		}
-		return t, failure(fmt.Errorf("functionConfig is a %s %q; %s takes %s of %s, or a ConfigMap with options",
+		return t, finding.Of(fmt.Errorf("functionConfig is a %s %q; %s takes %s of %s, or a ConfigMap with options",
 			config.Kind(), config.ID().Name, f.Name, strings.Join(f.Kinds, " or "), v1.GroupVersion))
 	}
 	return t, nil
-}
-
-func failure(err error) finding.List {
-	return finding.List{{Message: err.Error(), Severity: finding.Error}}
 }
 
 // run expands the resources and puts what they give among the items.
@@ -230,7 +226,7 @@ func (t task) run() ([]manifest.Object, finding.List) { //nolint:cyclop // the p
 	if t.generator {
 		objects, err := e.Plain()
 		if err != nil {
-			return nil, failure(err)
+			return nil, finding.Of(err)
 		}
 		expansions = []ownership.Expansion{{Source: t.work[0], Owner: e.Outputs[0].Owner, Objects: objects}}
 	} else {
@@ -245,7 +241,7 @@ func (t task) run() ([]manifest.Object, finding.List) { //nolint:cyclop // the p
 			if e.Sources[i].Istio != nil {
 				rev, err := RevisionObject(o, x.Source)
 				if err != nil {
-					return nil, failure(err)
+					return nil, finding.Of(err)
 				}
 				x.Objects = append([]manifest.Object{rev}, o.Objects...)
 				u := upgrade{source: e.Sources[i], output: o, items: t.items, reports: seen, clusters: e.options[i].Clusters}
@@ -275,7 +271,7 @@ func (t task) run() ([]manifest.Object, finding.List) { //nolint:cyclop // the p
 	}
 	items, err := ownership.Replace(kept, t.scope, expansions)
 	if err != nil {
-		return nil, failure(err)
+		return nil, finding.Of(err)
 	}
 	leaving := t.removal(&e, items, seen, expansions)
 	findings := leaving.findings(t.function.Kinds)

@@ -115,6 +115,14 @@ func (l List) Merge(more List) List {
 	return l
 }
 
+// Of is an error about several resources, or about none in particular, as a finding; none if there is no error.
+func Of(err error) List {
+	if err == nil {
+		return nil
+	}
+	return List{{Severity: Error, Message: err.Error()}}
+}
+
 // same reports whether two findings say the same: what the error is, the message says.
 func (f Finding) same(other Finding) bool {
 	f.Err, other.Err = nil, nil
