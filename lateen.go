@@ -101,7 +101,7 @@ func Render(resources []byte, o Options) (*Result, error) {
 	var found finding.List
 	strict := false
 	for _, f := range functions {
-		expanded := f.With(options).Items(items, items, nil, false)
+		expanded := f.With(options).Items(items, nil)
 		if !expanded.Findings.HasError() {
 			objects, err := expanded.Plain()
 			expanded.Findings = append(expanded.Findings, finding.Of(err)...)
@@ -112,7 +112,7 @@ func Render(resources []byte, o Options) (*Result, error) {
 		if f.Name != expand.RenderIstio.Name {
 			continue
 		}
-		for _, out := range expanded.Outputs {
+		for _, out := range expanded.Outputs() {
 			r.Revisions = append(r.Revisions, out.Revision)
 		}
 	}

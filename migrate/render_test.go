@@ -28,7 +28,7 @@ func render(t testing.TB, text string) string {
 	}
 	var all []manifest.Object
 	for _, f := range []expand.Function{expand.RenderIstio, expand.RenderCNI} {
-		expanded := f.Items(items, items, resource.Settings{}, true)
+		expanded := f.Items(items, nil)
 		if expanded.Findings.HasError() {
 			t.Fatalf("%v in:\n%s", expanded.Findings, text)
 		}

@@ -31,6 +31,7 @@ import (
 	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/revision"
+	"github.com/lateen-io/lateen/internal/values"
 )
 
 // Reconciler reconciles IstioRevisions.
@@ -279,7 +280,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 		v = nil // the CRD has made sure that it is an object
 	}
 	var cni health.IstioCNI
-	needs := health.NeedsCNI(v, r.Renderer.OpenShift())
+	needs := values.NeedsCNI(v, r.Renderer.OpenShift())
 	if needs {
 		cni = r.cni(ctx, s)
 	}
@@ -341,14 +342,18 @@ func (r *Reconciler) skew(cni *v1.IstioCNI, rev *v1.IstioRevision) string {
 
 // ControlPlane is a revision as package mesh sees it, called by what a person can change: its Istio, if it has one.
 func ControlPlane(rev *v1.IstioRevision, version string, coexists bool) mesh.ControlPlane {
-	c := mesh.ControlPlane{
-		Ref:     resource.Ref(v1.KindIstioRevision, rev.Name),
-		Version: version, Namespace: rev.Spec.Namespace, Values: valuesOf(rev), Coexists: coexists,
+	return mesh.ControlPlane{
+		Ref: refOf(rev), Name: rev.Name, Version: version, Namespace: rev.Spec.Namespace, Values: valuesOf(rev),
+		Coexists: coexists,
 	}
+}
+
+// refOf is the resource that a person can change about a revision: its Istio, if it has one.
+func refOf(rev *v1.IstioRevision) finding.Ref {
 	if owner := owned.OwningIstio(rev); owner != "" {
-		c.Ref = resource.Ref(v1.KindIstio, owner)
+		return resource.Ref(v1.KindIstio, owner)
 	}
-	return c
+	return resource.Ref(v1.KindIstioRevision, rev.Name)
 }
 
 // use finds out who uses the revision.

@@ -9,6 +9,8 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/controller/owned"
+	"github.com/lateen-io/lateen/internal/mesh"
+	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/values"
 )
 
@@ -41,7 +43,7 @@ func TagClash(
 	tags []v1.IstioRevisionTag, revisions []v1.IstioRevision,
 ) (string, error) {
 	if own, ok := o.(*v1.IstioRevision); ok && nameIsTaken(own, tag, revisions) {
-		return values.TagOfRevision(tag, "rename the tag"), nil
+		return mesh.TakenByRevision(tagOf(o, tag), mesh.RenameTag).Message, nil
 	}
 	for _, holder := range tagHolders(o, tag, tags, revisions) {
 		takes, err := objects.Precedes(ctx, o, holder)
@@ -49,7 +51,7 @@ func TagClash(
 			return "", err
 		}
 		if !takes {
-			return values.SameTag(tagSource(o), tagSource(holder), tag), nil
+			return mesh.TakenByTag(tagOf(o, tag), tagOf(holder, tag)).Message, nil
 		}
 	}
 	return "", nil
@@ -81,16 +83,13 @@ func tagHolders(o client.Object, tag string, tags []v1.IstioRevisionTag, revisio
 	return out
 }
 
-// tagSource is where a user has written a tag.
-func tagSource(o client.Object) string {
-	rev, ok := o.(*v1.IstioRevision)
-	switch {
-	case !ok:
-		return v1.KindIstioRevisionTag + "/" + o.GetName()
-	case owned.OwningIstio(rev) != "":
-		return "spec.values.revisionTags of " + v1.KindIstio + "/" + owned.OwningIstio(rev)
+// tagOf is a tag for package mesh, by the resource that a person can change.
+func tagOf(o client.Object, tag string) mesh.Tag {
+	t := mesh.Tag{Ref: resource.Ref(v1.KindIstioRevisionTag, o.GetName()), Name: tag}
+	if rev, ok := o.(*v1.IstioRevision); ok {
+		t.Ref = refOf(rev)
 	}
-	return "spec.values.revisionTags of " + v1.KindIstioRevision + "/" + rev.Name
+	return t
 }
 
 // TagOfTheName says why a revision that has no objects yet may not have its name, or "": the values of another one have
@@ -104,7 +103,7 @@ func TagOfTheName(rev *v1.IstioRevision, revisions []v1.IstioRevision) string {
 		if other.UID != rev.UID && other.DeletionTimestamp == nil && slices.Contains(ValueTags(other), rev.Name) &&
 			ListsTag(other, rev.Name) {
 			return fmt.Sprintf("%s is there already, as a tag: %s; a revision and a tag cannot have the same name",
-				rev.Name, tagSource(other))
+				rev.Name, tagOf(other, rev.Name))
 		}
 	}
 	return ""

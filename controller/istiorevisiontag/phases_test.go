@@ -66,11 +66,11 @@ func TestPhases(t *testing.T) {
 		service   = "Service istio-system/istiod-revision-tag-prod" // since 1.28
 
 		fine    = "Reconciled=True"
-		missing = "spec.targetRef: IstioRevision a: it does not exist"
+		missing = "spec.targetRef: IstioRevision/a does not exist"
 		invalid = " apply failed: Service \"istiod-revision-tag-prod\" is invalid"
 		refused = service + ": Service/istio-system/istiod-revision-tag-prod" + invalid + "\n" +
 			webhook + ": MutatingWebhookConfiguration/istio-revision-tag-prod" + invalid
-		remote = "spec.targetRef: IstioRevision far is a remote control plane; a tag can only point at one in the same " +
+		remote = "spec.targetRef: IstioRevision/far is a remote control plane; a tag can only point at one in the same " +
 			"cluster"
 		typo    = "IstioRevision/typo: spec.values.pilto: unknown field in v1.28.3; did you mean pilot?"
 		unknown = reconcilertest.UseUnknown

@@ -5,7 +5,6 @@ package istiorevisiontag
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -22,8 +21,11 @@ import (
 	"github.com/lateen-io/lateen/controller/owned"
 	"github.com/lateen-io/lateen/controller/rendering"
 	"github.com/lateen-io/lateen/controller/status"
+	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/mesh"
 	"github.com/lateen-io/lateen/internal/render"
+	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
@@ -78,12 +80,12 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	if ref.Kind == v1.TargetIstio {
 		istio := &v1.Istio{}
 		if err := r.Client.Get(ctx, client.ObjectKey{Name: ref.Name}, istio); err != nil {
-			s.unresolved = refNotFound(ref, "it does not exist")
+			s.unresolved = s.noTarget("does not exist")
 			return client.IgnoreNotFound(err)
 		}
 		if name, err = render.RevisionName(istio); err != nil {
-			s.unresolved = refNotFound(ref, err.Error())
-			return nil
+			s.unresolved = s.noTarget("has no revision: " + err.Error())
+			return nil //nolint:nilerr // the Istio says so as well
 		}
 	}
 	if s.target, err = r.revision(ctx, name); err != nil {
@@ -92,23 +94,32 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	switch {
 	case s.target == nil && ref.Kind == v1.TargetIstio:
 		// The Istio makes it, if it can, and says why if it cannot: that is nothing to mend in the tag.
-		s.unresolved = refNotFound(ref, "its active revision "+name+" does not exist")
+		s.unresolved = s.noTarget("has no revision yet: IstioRevision/" + name + " does not exist")
 		s.unresolved.Permanent = false
 	case s.target == nil:
-		s.unresolved = refNotFound(ref, "it does not exist")
+		s.unresolved = s.noTarget("does not exist")
 	case ref.Kind == v1.TargetIstio && owned.OwningIstio(s.target) != ref.Name:
-		s.unresolved = refNotFound(ref, "the IstioRevision "+name+" does not belong to it")
+		s.unresolved = s.noTarget("has no revision: IstioRevision/" + name + " does not belong to it")
 		s.target = nil
 	case render.Remote(s.target):
-		s.unresolved = status.Permanent(v1.ReasonReconcileError, fmt.Errorf(
-			"spec.targetRef: IstioRevision %s is a remote control plane; a tag can only point at one in the same cluster", name))
+		s.unresolved = status.Permanent(v1.ReasonReconcileError, errors.New(mesh.RemoteTarget(s.typed()).Message))
 		s.target = nil
 	}
 	return nil
 }
 
-func refNotFound(ref v1.IstioRevisionTagTarget, why string) *status.Problem {
-	return status.Permanent(v1.ReasonRefNotFound, fmt.Errorf("spec.targetRef: %s %s: %s", ref.Kind, ref.Name, why))
+// noTarget says why there is no target, as what follows its name in a sentence.
+func (s *scope) noTarget(why string) *status.Problem {
+	return status.Permanent(v1.ReasonRefNotFound, errors.New(mesh.NoTarget(s.typed(), why).Message))
+}
+
+// typed is the tag for package mesh.
+func (s *scope) typed() mesh.Tag {
+	ref := s.tag.Spec.TargetRef
+	return mesh.Tag{
+		Ref: resource.Ref(v1.KindIstioRevisionTag, s.tag.Name), Name: s.tag.Name,
+		Target: finding.Ref{Kind: string(ref.Kind), Name: ref.Name},
+	}
 }
 
 func (r *Reconciler) revision(ctx context.Context, name string) (*v1.IstioRevision, error) {
@@ -143,8 +154,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 		return err
 	}
 	if same != nil && !owned.Older(s.tag, same) {
-		return r.yield(ctx, s, fmt.Errorf(
-			"an IstioRevision with the name %s exists already; a revision and a tag cannot have the same name", s.tag.Name))
+		return r.yield(ctx, s, errors.New(mesh.TakenByRevision(s.typed(), mesh.RenameTag).Message))
 	}
 	why, err := r.clash(ctx, s.tag)
 	if err != nil {

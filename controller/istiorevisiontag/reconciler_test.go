@@ -30,11 +30,11 @@ func TestBeforeItsTarget(t *testing.T) {
 		{
 			"An Istio makes its revision by itself: nothing is to be mended.",
 			[]client.Object{istio},
-			"spec.targetRef: Istio prod: its active revision prod does not exist", false,
+			"spec.targetRef: Istio/prod has no revision yet: IstioRevision/prod does not exist", false,
 		},
 		{
 			"The name may be wrong, which only a person can mend.", nil,
-			"spec.targetRef: Istio prod: it does not exist", true,
+			"spec.targetRef: Istio/prod does not exist", true,
 		},
 	} {
 		tag := &v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "stable"}}

@@ -2,8 +2,6 @@ package expand
 
 import (
 	"fmt"
-	"iter"
-	"slices"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
@@ -14,16 +12,16 @@ import (
 // mark makes the resources that go to a cluster say that their objects are rendered here: a controller there would
 // render them too, and undo what the pipeline patches afterwards. kpt writes the mark into the user's file, so there it
 // is told. The mark is never taken off: on a resource that stays in Git it does no harm.
-func (e *Expanded) mark(items []manifest.Object, memory bool) finding.List {
+func (e *Expanded) mark(items []manifest.Object) finding.List {
 	var findings finding.List
-	for _, r := range e.Sources {
+	for _, r := range e.jobs {
 		if r.Object.Annotation(resource.AnnotationLocalConfig) == "true" ||
 			r.Object.Annotation(manifest.AnnotationRenderedBy) != "" {
 			continue
 		}
 		marked := r.Object.Copy() // the input stays as it came
 		marked.SetAnnotation(manifest.AnnotationRenderedBy, e.function.Name)
-		if memory {
+		if e.around.mode.remembers() {
 			if r.Revision != nil {
 				marked.SetAnnotation(manifest.AnnotationReleasedBy, manifest.ReleasedByPackage)
 			}
@@ -46,7 +44,7 @@ func (e *Expanded) mark(items []manifest.Object, memory bool) finding.List {
 // of earlier revisions that an older Lateen has written: what a controller removed, the next sync would bring back.
 func (e *Expanded) releasedByPackage(items []manifest.Object) {
 	owners := map[string]bool{}
-	for _, out := range e.Outputs {
+	for _, out := range e.Outputs() {
 		owners[out.Owner] = true
 	}
 	for i, o := range items {
@@ -70,11 +68,11 @@ func (e *Expanded) releasedByPackage(items []manifest.Object) {
 // but a comment by which it leaves out a file as a whole.
 func (e *Expanded) unskipped(items []manifest.Object) finding.List {
 	var found []manifest.Object
-	for _, r := range e.Sources {
-		found = append(found, r.Object)
+	for _, j := range e.jobs {
+		found = append(found, j.Object)
 	}
 	if e.function.Name == RenderIstio.Name {
-		found = append(found, slices.Collect(reportsOf(items))...)
+		found = append(found, e.around.reports...)
 	}
 	files := map[string]bool{} // with the comment, on whichever resource
 	for _, o := range items {
@@ -105,17 +103,6 @@ func (e *Expanded) unskipped(items []manifest.Object) finding.List {
 		}
 	}
 	return findings
-}
-
-// reportsOf are the usage reports among items.
-func reportsOf(items []manifest.Object) iter.Seq[manifest.Object] {
-	return func(yield func(manifest.Object) bool) {
-		for _, item := range items {
-			if isReport(item) && !yield(item) {
-				return
-			}
-		}
-	}
 }
 
 // beside finds an object that is to be applied in the file of another one.

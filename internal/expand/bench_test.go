@@ -23,7 +23,7 @@ func BenchmarkOne(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		expanded := expand.RenderIstio.Items(items, items, nil, false)
+		expanded := expand.RenderIstio.Items(items, nil)
 		objects, err := expanded.Plain()
 		if err != nil || len(objects) < 15 {
 			b.Fatal(err, len(objects))

@@ -9,7 +9,6 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/ownership"
 	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/resource"
 )
@@ -49,14 +48,14 @@ func crds(jobs []*job) {
 	}
 }
 
-func (j *job) asksForCRDs() bool { return j.Options.CRDs == resource.Included }
+func (j *job) asksForCRDs() bool { return j.options.CRDs == resource.Included }
 
 // byVersion are the jobs of control planes, those of the newest version first, and of one version those that ask for
 // CRDs.
 func byVersion(jobs []*job) []*job {
 	var out []*job
 	for _, j := range jobs {
-		if j.output.Revision != nil && j.Resource.Tag == nil {
+		if j.output.Revision != nil && j.Tag == nil {
 			out = append(out, j)
 		}
 	}
@@ -79,12 +78,10 @@ func byVersion(jobs []*job) []*job {
 
 // retainCRDs adds to the expansions those of Istio's CRDs that an earlier run has generated and this one does not, as
 // long as a revision stays in the package whose version has them: a CRD goes with all resources of its kind.
-func (e *Expanded) retainCRDs( //nolint:cyclop // one pass over the items
-	items []manifest.Object, scope ownership.Scope, expansions []ownership.Expansion,
-) {
+func (t *task) retainCRDs() {
 	fresh := map[manifest.ID]bool{}
 	asked := -1
-	for i, x := range expansions {
+	for i, x := range t.expansions {
 		for _, o := range x.Objects {
 			if o.Kind() == kindCRD {
 				fresh[o.ID()], asked = true, i
@@ -94,56 +91,48 @@ func (e *Expanded) retainCRDs( //nolint:cyclop // one pass over the items
 	// If nobody asks for CRDs any more, because who did is no longer there, they go to another control plane. If who
 	// did does not ask any more, they leave; see withoutCRDs.
 	asks := asked >= 0
-	for i, x := range expansions {
-		if !asks && asked < 0 && x.Active != "" && e.options[i].CRDs != resource.Excluded {
-			asked = i
-		}
+	if !asks {
+		asked = slices.IndexFunc(t.jobs, func(j *job) bool {
+			return j.output.Revision != nil && j.Tag == nil && j.options.CRDs != resource.Excluded
+		})
 	}
 	if asked < 0 {
 		return
 	}
-	sources := map[string]bool{}
-	for _, item := range items {
-		if resource.IsResource(item, v1.KindIstio, v1.KindIstioRevision) {
-			sources[nameOf(item)] = true
-		}
-	}
-	var staying []plane
-	for _, item := range items {
+	sources := t.before.has(v1.KindIstio, v1.KindIstioRevision)
+	staying := t.staying(sources)
+	for _, item := range t.before.crds {
 		owner := item.Annotation(manifest.AnnotationOwner)
-		if item.Kind() != kindCRD || owner == "" || !scope(owner) || fresh[item.ID()] || !asks && sources[owner] {
+		if owner == "" || !t.scope(owner) || fresh[item.ID()] || !asks && sources[owner] {
 			continue
 		}
-		if staying == nil {
-			staying = e.staying(expansions)
-		}
-		if slices.ContainsFunc(staying, func(p plane) bool { return p.hasCRD(item.ID().Name) }) {
+		if slices.ContainsFunc(staying, func(c controlPlane) bool { return c.hasCRD(item.ID().Name) }) {
 			kept := item.Copy()
-			kept.SetAnnotation(manifest.AnnotationOwner, expansions[asked].Owner)
-			expansions[asked].Objects = append(expansions[asked].Objects, kept)
+			kept.SetAnnotation(manifest.AnnotationOwner, t.expansions[asked].Owner)
+			t.expansions[asked].Objects = append(t.expansions[asked].Objects, kept)
 		}
 	}
 }
 
-// staying are the control planes of the package that are there after this run as well.
-func (e *Expanded) staying(expansions []ownership.Expansion) []plane {
-	sources := map[string]bool{}
-	for _, item := range e.around.items {
-		if resource.IsResource(item, v1.KindIstio, v1.KindIstioRevision) {
-			sources[nameOf(item)] = true
+// staying are the control planes of the package that are there after this run as well. sources are those that users
+// wrote.
+func (t *task) staying(sources map[string]bool) []controlPlane {
+	released := t.released()
+	var out []controlPlane
+	for _, c := range t.around.controlPlanes() {
+		if c.Owner == "" || sources[c.Owner] && !released[c.Owner+" "+c.Name] {
+			out = append(out, c)
 		}
 	}
-	released := map[string]bool{}
-	for _, x := range expansions {
+	return out
+}
+
+// released are the revisions that usage reports have released, as "owner name".
+func (t *task) released() map[string]bool {
+	out := map[string]bool{}
+	for _, x := range t.expansions {
 		for _, name := range x.Released {
-			released[x.Owner+" "+name] = true
-		}
-	}
-	out := []plane{}
-	for _, p := range e.around.controlPlanes() {
-		owner := p.item.Annotation(manifest.AnnotationOwner)
-		if owner == "" || sources[owner] && !released[owner+" "+p.name] {
-			out = append(out, p)
+			out[x.Owner+" "+name] = true
 		}
 	}
 	return out
@@ -151,27 +140,22 @@ func (e *Expanded) staying(expansions []ownership.Expansion) []plane {
 
 // hasCRD reports whether the version of a control plane has one of Istio's CRDs. If its charts are not at hand, nobody
 // can say that it has not.
-func (p plane) hasCRD(name string) bool {
-	if p.plan.Release.Version == "" {
+func (c controlPlane) hasCRD(name string) bool {
+	if c.plan.Release.Version == "" {
 		return true
 	}
-	names, err := render.CRDNames(p.plan.Release)
+	names, err := render.CRDNames(c.plan.Release)
 	return err != nil || names[name]
 }
 
 // withoutCRDs warns if Istio's CRDs leave a package: because nobody asks for them any more, or because no version in it
 // has them any more.
-func withoutCRDs(before, after []manifest.Object) finding.List {
-	left := map[manifest.ID]bool{}
-	stays, asked := false, false // a control plane; others of the CRDs
-	for _, o := range after {
-		left[o.ID()] = true
-		stays = stays || resource.IsRevision(o)
-		asked = asked || isGeneratedCRD(o)
-	}
+func (t *task) withoutCRDs() finding.List {
+	asked := slices.ContainsFunc(t.after.crds, isGenerated) // others of the CRDs
+	stays := slices.ContainsFunc(t.after.resources, resource.IsRevision)
 	var gone []manifest.Object
-	for _, o := range before {
-		if isGeneratedCRD(o) && !left[o.ID()] {
+	for _, o := range t.before.crds {
+		if isGenerated(o) && !t.after.ids[o.ID()] {
 			gone = append(gone, o)
 		}
 	}
@@ -190,7 +174,7 @@ func withoutCRDs(before, after []manifest.Object) finding.List {
 				return o.ID().Name
 			}), deleted, manifest.AnnotationOwner)
 	}
-	if used := ofKinds(gone, after); len(used) > 0 {
+	if used := t.after.ofKinds(gone); len(used) > 0 {
 		message += "; the package has " + enumerate(used, func(o manifest.Object) string { return o.ID().String() })
 	}
 	return finding.List{{
@@ -199,18 +183,16 @@ func withoutCRDs(before, after []manifest.Object) finding.List {
 	}}
 }
 
-func isGeneratedCRD(o manifest.Object) bool {
-	return o.Kind() == kindCRD && o.Annotation(manifest.AnnotationOwner) != ""
-}
+func isGenerated(o manifest.Object) bool { return o.Annotation(manifest.AnnotationOwner) != "" }
 
 // ofKinds are the items of the kinds that CRDs define.
-func ofKinds(crds, items []manifest.Object) []manifest.Object {
+func (c *contents) ofKinds(crds []manifest.Object) []manifest.Object {
 	kinds := map[[2]string]bool{}
 	for _, o := range crds {
 		kinds[[2]string{resource.Text(o, "spec", "group"), resource.Text(o, "spec", "names", "kind")}] = true
 	}
 	var out []manifest.Object
-	for _, item := range items {
+	for _, item := range c.items {
 		if kinds[[2]string{item.ID().Group, item.Kind()}] {
 			out = append(out, item)
 		}
@@ -235,27 +217,24 @@ func istioGroup(group string) bool {
 // crdsUndecided warns of resources of Istio in a package in which nobody has decided where their CRDs come from: on an
 // empty cluster they are not found, whoever applies them.
 func (e *Expanded) crdsUndecided() finding.List {
-	groups := map[string]bool{}
-	for _, item := range e.around.items {
-		group := item.ID().Group
-		switch {
-		case item.Kind() == kindCRD && istioCRD(item.ID().Name):
-			return nil
-		case istioGroup(group) && item.Annotation(resource.AnnotationLocalConfig) != "true":
-			groups[group] = true
-		}
-	}
-	if len(groups) == 0 || len(e.Sources) == 0 {
+	if slices.ContainsFunc(e.around.crds, func(o manifest.Object) bool { return istioCRD(o.ID().Name) }) {
 		return nil
 	}
-	for _, item := range e.around.items {
-		if resource.IsResource(item, v1.KindIstio, v1.KindIstioRevision) {
-			if options, _ := resource.SettingsOf(item); options.Upon(e.around.options).CRDs != resource.Undecided {
-				return nil
-			}
+	groups := map[string]bool{}
+	for _, w := range e.around.written {
+		if istioGroup(w.id.Group) && w.Annotation(resource.AnnotationLocalConfig) != "true" {
+			groups[w.id.Group] = true
 		}
 	}
-	return finding.List{resource.Finding(e.Sources[0].Object, finding.Warning, nil,
+	if len(groups) == 0 || len(e.jobs) == 0 {
+		return nil
+	}
+	for _, item := range e.around.of(v1.KindIstio, v1.KindIstioRevision) {
+		if options, _ := resource.SettingsOf(item); options.Upon(e.around.options).CRDs != resource.Undecided {
+			return nil
+		}
+	}
+	return finding.List{resource.Finding(e.jobs[0].Object, finding.Warning, nil,
 		fmt.Sprintf("the package has resources of %s, and nothing says where Istio's "+
 			"CRDs come from: set %s: include to render them, or exclude if the cluster has them from somewhere else",
 			strings.Join(slices.Sorted(maps.Keys(groups)), " and "), resource.OptionPrefix+resource.OptionCRDs))}

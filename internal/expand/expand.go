@@ -6,15 +6,12 @@ package expand
 import (
 	"fmt"
 	"runtime"
-	"strings"
 	"sync"
 
-	"sigs.k8s.io/kustomize/kyaml/yaml"
-
 	v1 "github.com/lateen-io/lateen/api/v1"
-	"github.com/lateen-io/lateen/internal/chart"
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/mesh"
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/resource"
@@ -43,20 +40,7 @@ var (
 	RevisionTag = Function{Name: "revision-tag", Kinds: []string{v1.KindIstioRevisionTag}}
 )
 
-// Request is one resource to expand.
-type Request struct {
-	Resource resource.Resource
-	// Options are in force for it, those of its annotations included.
-	Options resource.Options
-	// Protect says that nothing remembers older revisions (kustomize): the objects of a RevisionBased control plane ask
-	// Argo CD and Flux to leave them in the cluster when they are no longer rendered. Those of any other do so if the
-	// option protect says it.
-	Protect bool
-
-	around *around
-}
-
-// Output is what became of a Request.
+// Output is what became of one resource.
 type Output struct {
 	// Owner is the stamp on the objects: "Istio/default".
 	Owner string
@@ -71,29 +55,14 @@ type Output struct {
 	Protected bool
 }
 
-// Package expands resources, each on its own and in parallel. The outputs are in the order of the requests and
-// incomplete if any result is an error.
-func Package(requests []Request) ([]Output, finding.List) {
-	jobs := make([]*job, len(requests))
-	dirs := directories{}
-	for i, r := range requests {
-		jobs[i] = &job{Request: r, output: Output{Owner: r.Resource.Name()}}
-		jobs[i].plan(dirs)
-	}
-	crds(jobs)
-	each(jobs, (*job).render)
-	outputs := make([]Output, len(jobs))
-	var findings finding.List
-	for i, j := range jobs {
-		outputs[i] = j.output
-		findings = append(findings, j.findings...)
-	}
-	return outputs, findings
-}
-
+// job is one resource on its way to its objects.
 type job struct {
-	Request
-	output Output
+	// Resource is as it was read, with the options in force for it, those of its annotations included.
+	resource.Resource
+
+	options resource.Options
+	around  *snapshot
+	output  Output
 	// crds selects, by name, the CRDs of Istio that come with this one; nil selects none.
 	crds     func(name string) bool
 	findings finding.List
@@ -101,23 +70,39 @@ type job struct {
 	planned  render.Plan
 }
 
+// do plans and renders all jobs, the latter in parallel. It adds what they have planned to what is known of the
+// package.
+func (s *snapshot) do(jobs []*job) finding.List {
+	for _, j := range jobs {
+		j.plan()
+	}
+	crds(jobs)
+	each(jobs, (*job).render)
+	var findings finding.List
+	for _, j := range jobs {
+		findings = append(findings, j.findings...)
+	}
+	s.plan(jobs)
+	return findings
+}
+
 func (j *job) fail(pointer []string, format string, args ...any) *finding.Finding {
 	return j.add(finding.Error, pointer, fmt.Sprintf(format, args...))
 }
 
 func (j *job) add(s finding.Severity, pointer []string, message string) *finding.Finding {
-	return j.findings.Add(resource.Finding(j.Resource.Object, s, pointer, message))
+	return j.findings.Add(resource.Finding(j.Object, s, pointer, message))
 }
 
 // plan decides everything but the objects.
-func (j *job) plan(dirs directories) {
+func (j *job) plan() {
 	j.in = render.Input{
-		Istio: j.Resource.Istio, Revision: j.Resource.Revision, CNI: j.Resource.CNI, Tag: j.Resource.Tag,
-		Options: j.Options, Owner: j.output.Owner, Installed: j.installed(),
-		Written: func(pointer []string) (string, bool) { return resource.Written(j.Resource.Object, pointer) },
+		Istio: j.Istio, Revision: j.Revision, CNI: j.CNI, Tag: j.Tag,
+		Options: j.options, Owner: j.output.Owner, Installed: j.around.installed(j.Resource),
+		Written: func(pointer []string) (string, bool) { return resource.Written(j.Object, pointer) },
 	}
-	if j.Resource.Tag == nil {
-		charts, err := dirs.open(j.Options)
+	if j.Tag == nil {
+		charts, err := j.around.dirs.open(j.options)
 		if err != nil {
 			j.fail(nil, "option charts: %v", err).Err = err
 			return
@@ -130,21 +115,30 @@ func (j *job) plan(dirs directories) {
 	j.planned, found = render.Prepare(j.in)
 	j.found(found)
 	j.output.Release, j.output.Revision = j.planned.Release, j.planned.Planned
-	if j.Resource.CNI != nil && !j.findings.HasError() {
+	if j.CNI != nil && !j.findings.HasError() {
 		j.skew()
+	}
+}
+
+// skew warns of a CNI plugin that does not go with a control plane of the package.
+func (j *job) skew() {
+	for _, c := range j.around.mesh().ControlPlanes {
+		if f, skewed := mesh.Skew(resource.RefOf(j.Object), j.output.Release.Version, c); skewed {
+			j.found(finding.List{f})
+		}
 	}
 }
 
 // found adds what was found about the resource.
 func (j *job) found(list finding.List) {
-	j.findings = append(j.findings, resource.About(j.Resource.Object, list)...)
+	j.findings = append(j.findings, resource.About(j.Object, list)...)
 }
 
 func (j *job) render() {
 	if j.findings.HasError() || len(j.output.Objects) > 0 { // keep has them
 		return
 	}
-	if r := j.Resource; r.CNI == nil && r.Tag == nil {
+	if j.CNI == nil && j.Tag == nil {
 		j.protect()
 	}
 	j.planned.Protected, j.planned.CRDs = j.output.Protected, j.crds
@@ -153,10 +147,11 @@ func (j *job) render() {
 	j.output.Objects = out.Objects
 }
 
-// protect decides whether the objects ask GitOps tools not to prune them.
+// protect decides whether the objects ask GitOps tools not to prune them: those of a control plane that is updated by
+// revisions do where nothing remembers older ones, those of any other if the option says so.
 func (j *job) protect() {
-	based := j.Protect && j.Resource.Istio != nil && j.Resource.Istio.Spec.RevisionBased()
-	j.output.Protected = j.Options.Protect == resource.ProtectAll || based && j.Options.Protect != resource.ProtectNone
+	based := !j.around.mode.remembers() && j.Istio != nil && j.Istio.Spec.RevisionBased()
+	j.output.Protected = j.options.Protect == resource.ProtectAll || based && j.options.Protect != resource.ProtectNone
 	if based && !j.output.Protected {
 		_ = j.add(finding.Warning, nil, "option protect is teardown: GitOps tools prune the objects as soon as "+
 			"they are no longer rendered. That is the "+
@@ -203,102 +198,4 @@ func (d directories) open(options resource.Options) (*release.Directory, error) 
 		d[name] = dir
 	}
 	return dir, err
-}
-
-// RevisionObject is the planned IstioRevision of an Istio as an item of a package: stamped like all generated objects,
-// marked as rendered by a pipeline, and staying in Git if its Istio does.
-func RevisionObject(out Output, source manifest.Object) (manifest.Object, error) {
-	v, err := out.Revision.Spec.Values.Map()
-	if err != nil {
-		return manifest.Object{}, err
-	}
-	annotations := map[string]any{}
-	for k, val := range out.Revision.Annotations {
-		annotations[k] = val
-	}
-	annotations[manifest.AnnotationRenderedBy] = "render-istio"
-	annotations[manifest.AnnotationOwner] = out.Owner
-	if out.Protected {
-		for k, val := range manifest.Protection() {
-			annotations[k] = val
-		}
-	}
-	local := source.Annotation(resource.AnnotationLocalConfig)
-	if local != "" {
-		annotations[resource.AnnotationLocalConfig] = local
-	}
-	spec := &yaml.Node{Kind: yaml.MappingNode, Tag: yaml.NodeTagMap}
-	n := &yaml.Node{Kind: yaml.MappingNode, Tag: yaml.NodeTagMap}
-	for _, f := range []struct {
-		in    *yaml.Node
-		key   string
-		value any
-	}{
-		{n, "apiVersion", out.Revision.APIVersion},
-		{n, "kind", out.Revision.Kind},
-		{n, "metadata", map[string]any{
-			"name": out.Revision.Name,
-			"labels": map[string]any{
-				manifest.LabelRevision: out.Revision.Name, manifest.LabelManagedBy: manifest.ManagedBy,
-			},
-			"annotations": annotations,
-		}},
-		{spec, "version", string(out.Revision.Spec.Version)},
-		{spec, "namespace", out.Revision.Spec.Namespace},
-		{spec, "values", v},
-		{n, "spec", nil},
-	} {
-		value := spec
-		if f.value != nil {
-			value = &yaml.Node{}
-			if err := value.Encode(f.value); err != nil {
-				return manifest.Object{}, fmt.Errorf("IstioRevision %s: %s: %w", out.Revision.Name, f.key, err)
-			}
-		}
-		f.in.Content = append(f.in.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: f.key}, value)
-	}
-	o, err := manifest.FromNode(n)
-	if err == nil && local == "true" {
-		o.AddComment(manifest.CommentArgoSkip)
-	}
-	return o, err
-}
-
-// recordRelease notes on an object what the rendering depended on.
-func recordRelease(o manifest.Object, rel release.Release, options resource.Options) {
-	o.SetAnnotation(manifest.AnnotationVersion, rel.Version)
-	o.SetAnnotation(manifest.AnnotationChartDigest, rel.Digest)
-	if kube, err := chart.ParseKubeVersion(options.KubeVersion); err == nil { // plan has looked at the error
-		o.SetAnnotation(manifest.AnnotationKubeVersion, kube.Version)
-	}
-}
-
-// SourceObject is an Istio that came as a functionConfig, as an item to be applied: without what kustomize needs to
-// call the function and what it notes on items.
-func SourceObject(source manifest.Object) manifest.Object {
-	o := source.Copy()
-	if o.Field("metadata", "uid") != nil {
-		withoutLife(o)
-	}
-	for key := range o.Annotations() {
-		if key == resource.AnnotationFunction || key == resource.AnnotationLocalConfig ||
-			strings.HasPrefix(key, "internal.config.kubernetes.io/") ||
-			strings.HasPrefix(key, "config.k8s.io/") || key == "config.kubernetes.io/index" ||
-			key == "config.kubernetes.io/path" {
-			o.DeleteAnnotation(key)
-		}
-	}
-	return o
-}
-
-// withoutLife takes out of an object that kubectl get has printed what its cluster wrote into it.
-func withoutLife(o manifest.Object) {
-	o.Remove("status")
-	for _, field := range []string{
-		"creationTimestamp", "finalizers", "generation", "managedFields", "ownerReferences", "resourceVersion",
-		"selfLink", "uid",
-	} {
-		o.Remove("metadata", field)
-	}
-	o.DeleteAnnotation("kubectl.kubernetes.io/last-applied-configuration")
 }

@@ -16,13 +16,13 @@ import (
 func (e *Expanded) unprotectedNamespaces() finding.List {
 	var findings finding.List
 	told := map[string]bool{}
-	for _, out := range e.Outputs {
+	for _, out := range e.Outputs() {
 		if !out.Protected || out.Revision == nil || told[out.Revision.Spec.Namespace] {
 			continue
 		}
 		name := out.Revision.Spec.Namespace
-		for _, item := range e.around.items {
-			if id := item.ID(); id.Kind != "Namespace" || id.Group != "" || id.Name != name || isProtected(item) {
+		for _, item := range e.around.namespaces {
+			if item.ID().Name != name || isProtected(item) {
 				continue
 			}
 			told[name] = true
@@ -51,29 +51,28 @@ func isProtected(o manifest.Object) bool {
 // elsewhere warns of a control plane that moves to another namespace: what is connected to it in the one before loses
 // it. A Namespace that is not in the package, while that of before is, has probably been forgotten. A package without
 // memory knows only where a control plane is by default.
-func (e *Expanded) elsewhere(leaving *removal) finding.List {
+func (t *task) elsewhere() finding.List {
 	there, used := map[string]bool{}, map[string]bool{}
-	for _, item := range e.around.items {
-		if id := item.ID(); id.Kind == "Namespace" && id.Group == "" {
-			there[id.Name] = true
-		}
+	for _, item := range t.before.namespaces {
+		there[item.ID().Name] = true
 	}
-	for _, p := range e.around.controlPlanes() {
-		if p.plan.Planned != nil {
-			used[p.plan.Planned.Spec.Namespace] = true
+	for _, c := range t.around.controlPlanes() {
+		if c.plan.Planned != nil {
+			used[c.plan.Planned.Spec.Namespace] = true
 		}
 	}
 	var findings finding.List
-	for i, out := range e.Outputs {
-		if out.Revision == nil || e.Sources[i].Tag != nil {
+	for _, j := range t.jobs {
+		out := j.output
+		if out.Revision == nil || j.Tag != nil {
 			continue
 		}
-		now, from := out.Revision.Spec.Namespace, movedFrom(leaving.before, out)
+		now, from := out.Revision.Spec.Namespace, t.before.movedFrom(out)
 		var says []string
 		if from != "" {
 			says = append(says, fmt.Sprintf("the control plane moves from the namespace %s to %s: the istiod that proxies "+
 				"are connected to goes when this is applied", from, now))
-			if why := leaving.namedIn(out.Revision.Name, true); why != "" {
+			if why := t.around.mesh().ConsumedBy(out.Revision.Name, false); why != "" {
 				says[0] += ", and " + why
 			}
 		} else if from = v1.DefaultIstioNamespace; used[from] {
@@ -84,7 +83,7 @@ func (e *Expanded) elsewhere(leaving *removal) finding.List {
 				"else creates it", now, from))
 		}
 		if len(says) > 0 {
-			findings = append(findings, resource.Finding(e.Sources[i].Object, finding.Warning, []string{"spec", "namespace"},
+			findings = append(findings, resource.Finding(j.Object, finding.Warning, []string{"spec", "namespace"},
 				strings.Join(says, "; ")))
 		}
 	}
@@ -92,16 +91,15 @@ func (e *Expanded) elsewhere(leaving *removal) finding.List {
 }
 
 // movedFrom is the namespace in which an earlier run has put the control plane of an output, if it is another one.
-func movedFrom(before []manifest.Object, out Output) string {
+func (c *contents) movedFrom(out Output) string {
 	key, from := out.Owner+" "+out.Revision.Name, ""
-	for _, o := range before {
-		id := o.ID()
+	for _, g := range c.generated {
 		switch {
-		case id.Kind != "Deployment" && id.Kind != "Service" || revisionKey(o) != key:
-		case id.Namespace == out.Revision.Spec.Namespace:
+		case g.id.Kind != "Deployment" && g.id.Kind != "Service" || g.key() != key:
+		case g.id.Namespace == out.Revision.Spec.Namespace:
 			return ""
 		default:
-			from = id.Namespace
+			from = g.id.Namespace
 		}
 	}
 	return from

@@ -7,12 +7,9 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/health"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/ownership"
 	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/usage"
-	"github.com/lateen-io/lateen/internal/values"
 )
 
 // departure is a resource whose objects a run would remove, because it is not in the package any more: one that a user
@@ -31,40 +28,34 @@ func (d departure) owner() string { return d.kind + "/" + d.name }
 
 // removal looks at what a run of a function removes from a package.
 type removal struct {
-	before, after []manifest.Object
-	around        *around
-	reports       []usage.Report
-	options       resource.Options
+	*task
+
+	// gone are the generated items that are not in the package any more.
+	gone []generated
 	// released are the revisions that usage reports have released, as "owner name".
 	released map[string]bool
 	// allowed are the resources whose removal the user has allowed, by "kind/name".
 	allowed []string
 
-	ids      map[manifest.ID]bool
 	sources  map[string]bool // what users wrote, by owner stamp
 	provided map[string]bool // the names that workloads can use afterwards
 }
 
-// removal compares the items before a run with those after it.
-func (t task) removal(
-	e *Expanded, after []manifest.Object, reports []usage.Report, expansions []ownership.Expansion,
-) *removal {
+// removal compares the package before a run with that after it.
+func (t *task) removal() *removal {
 	r := &removal{
-		before: t.items, after: after, around: e.around, reports: reports, options: e.around.options,
-		released: map[string]bool{},
-		allowed:  slices.Clone(e.around.options.AllowRemoval), ids: map[manifest.ID]bool{}, sources: map[string]bool{},
-		provided: tagNames(after),
+		task: t, released: t.released(), allowed: slices.Clone(t.around.options.AllowRemoval),
+		sources: map[string]bool{}, provided: t.after.tagNames(),
 	}
-	for _, names := range annotated(t.items, resource.OptionAllowRemoval) {
+	for _, names := range t.before.annotated(resource.OptionAllowRemoval) {
 		r.allowed = append(r.allowed, resource.Names(names)...)
 	}
-	for _, x := range expansions {
-		for _, name := range x.Released {
-			r.released[x.Owner+" "+name] = true
+	for _, g := range t.before.generated {
+		if !t.after.ids[g.id] {
+			r.gone = append(r.gone, g)
 		}
 	}
-	for _, o := range after {
-		r.ids[o.ID()] = true
+	for _, o := range t.after.resources {
 		if o.Annotation(manifest.AnnotationOwner) == "" {
 			r.sources[nameOf(o)] = true
 		}
@@ -72,9 +63,9 @@ func (t task) removal(
 			r.provided[o.ID().Name] = true
 		}
 	}
-	for _, p := range e.around.controlPlanes() {
-		if p.istio != "" && p.name != "" {
-			r.provided[p.name] = true
+	for _, c := range t.around.controlPlanes() {
+		if c.Istio != "" && c.Name != "" {
+			r.provided[c.Name] = true
 		}
 	}
 	return r
@@ -107,9 +98,8 @@ func (d departure) ref() finding.Ref { return resource.Ref(d.kind, d.name) }
 // needless warns of a removal that is allowed although the resource is there: it would let the next mistake through.
 func (r *removal) needless(kinds []string) finding.List {
 	var out finding.List
-	for _, item := range r.after {
-		if name := nameOf(item); item.ID().Group == v1.GroupVersion.Group && slices.Contains(kinds, item.Kind()) &&
-			slices.Contains(r.allowed, name) {
+	for _, item := range r.after.resources {
+		if name := nameOf(item); slices.Contains(kinds, item.Kind()) && slices.Contains(r.allowed, name) {
 			out = append(out, resource.Finding(item, finding.Warning, nil,
 				fmt.Sprintf("option %s allows the removal of %s, which is in the package: take it out of "+
 					"the option, which would let a mistake through", resource.OptionAllowRemoval, name)))
@@ -122,19 +112,14 @@ func (r *removal) needless(kinds []string) finding.List {
 func (r *removal) departures() []departure {
 	var out []departure
 	index := map[string]int{}
-	for _, o := range r.before {
-		owner := o.Annotation(manifest.AnnotationOwner)
-		if owner == "" || r.ids[o.ID()] {
-			continue
-		}
-		kind, name, _ := strings.Cut(owner, "/")
+	for _, g := range r.gone {
+		kind, name, _ := strings.Cut(g.owner, "/")
 		d := departure{kind: kind, name: name, whole: true}
-		revision := revisionName(o)
-		if r.sources[owner] {
-			if revision == "" || r.provided[revision] || r.released[owner+" "+revision] {
+		if r.sources[g.owner] {
+			if g.revision == "" || r.provided[g.revision] || r.released[g.key()] {
 				continue
 			}
-			d = departure{kind: v1.KindIstioRevision, name: revision}
+			d = departure{kind: v1.KindIstioRevision, name: g.revision}
 		}
 		i, seen := index[d.owner()]
 		if !seen {
@@ -145,11 +130,11 @@ func (r *removal) departures() []departure {
 			}
 			out = append(out, d)
 		}
-		if o.Kind() != v1.KindIstioRevision {
+		if g.id.Kind != v1.KindIstioRevision {
 			out[i].objects++
 		}
-		if kind != v1.KindIstioRevisionTag && revision != "" && !slices.Contains(out[i].revisions, revision) {
-			out[i].revisions = append(out[i].revisions, revision)
+		if g.revision != "" && !slices.Contains(out[i].revisions, g.revision) {
+			out[i].revisions = append(out[i].revisions, g.revision)
 		}
 	}
 	return out
@@ -158,24 +143,25 @@ func (r *removal) departures() []departure {
 // heldBy says why something must not go without being asked for by name, or "".
 func (r *removal) heldBy(d departure) string {
 	if d.kind == v1.KindIstioCNI {
-		return r.needsPlugin()
+		return r.around.mesh().NeedsPlugin()
 	}
 	gone := slices.DeleteFunc(slices.Clone(d.revisions), func(name string) bool { return r.provided[name] })
 	if len(gone) == 0 { // another resource has taken over under the same name
 		return ""
 	}
 	for _, name := range gone {
-		if why := r.namedBy(name); why != "" {
+		if why := r.around.mesh().NamedBy(name, r.provided[name]); why != "" {
 			return why
 		}
 	}
 	if d.kind == v1.KindIstioRevisionTag {
 		return ""
 	}
-	for _, item := range r.before {
-		if resource.IsRevision(item) && slices.Contains(gone, item.ID().Name) {
-			if why := heldByItself(item, r.provided); why != "" {
-				return "the revision " + item.ID().Name + " " + why
+	for _, item := range r.before.resources {
+		name := item.ID().Name
+		if resource.IsRevision(item) && slices.Contains(gone, name) {
+			if why := r.around.controlPlane(item).HoldsItself(r.provided[name]); why != "" {
+				return "the revision " + name + " " + why
 			}
 		}
 	}
@@ -185,73 +171,29 @@ func (r *removal) heldBy(d departure) string {
 	return ""
 }
 
-// needsPlugin is why the CNI plugin cannot go: a control plane leaves the network of its pods to it.
-func (r *removal) needsPlugin() string {
-	for _, p := range r.around.controlPlanes() {
-		if p.err != nil {
-			return fmt.Sprintf("whether %s needs the CNI plugin cannot be told: %v", nameOf(p.item), p.err)
-		}
-		v, err := p.plan.Planned.Spec.Values.Map()
-		switch {
-		case err != nil:
-			return fmt.Sprintf("whether %s needs the CNI plugin cannot be told: %v", nameOf(p.item), err)
-		case strings.Contains(values.String(v, "profile"), "ambient"):
-			return nameOf(p.item) + " needs the CNI plugin (profile " + values.String(v, "profile") + ")"
-		case health.NeedsCNI(v, false):
-			return nameOf(p.item) + " needs the CNI plugin (pilot.cni.enabled)"
-		}
-	}
-	return ""
-}
-
-// namedBy is what in the package asks for a revision or tag.
-func (r *removal) namedBy(name string) string {
-	for _, item := range r.after {
-		ref := resource.Text(item, "spec", "targetRef", "name")
-		if resource.IsResource(item, v1.KindIstioRevisionTag) && ref == name &&
-			resource.Text(item, "spec", "targetRef", "kind") == v1.KindIstioRevision {
-			return "the tag " + item.ID().Name + " in the package points at it"
-		}
-	}
-	return r.namedIn(name, !r.provided[name])
-}
-
-// namedIn is what in the package names a revision, or "": whatever does, or only what means the revision and no tag of
-// its name.
-func (r *removal) namedIn(name string, all bool) string {
-	for _, use := range usesOf(r.after) {
-		if use.name == name && (all || use.past) {
-			return fmt.Sprintf("%s in the package names %s (%s)", use.item.ID(), name, use.reason)
-		}
-	}
-	return ""
-}
-
 // last reports whether no control plane stays that an earlier run has rendered. A new one in its place does not count:
 // nothing is connected to that.
 func (r *removal) last() bool {
 	before := map[string]bool{}
-	for _, o := range r.before {
-		if name := revisionName(o); name != "" && o.Annotation(manifest.AnnotationOwner) != "" {
-			before[name] = true
+	for _, g := range r.before.generated {
+		if g.revision != "" {
+			before[g.revision] = true
 		}
 	}
-	return !slices.ContainsFunc(r.after, func(o manifest.Object) bool {
-		return o.Annotation(manifest.AnnotationOwner) != "" && before[revisionName(o)]
-	})
+	return !slices.ContainsFunc(r.after.generated, func(g generated) bool { return before[g.revision] })
 }
 
 // unused reports whether usage reports say that nothing uses any of the revisions.
 func (r *removal) unused(revisions []string) bool {
 	for _, name := range revisions {
 		var stale []string
-		for _, item := range r.before {
+		for _, item := range r.before.resources {
 			if resource.IsRevision(item) && item.ID().Name == name {
 				stale = strings.Fields(item.Annotation(manifest.AnnotationStaleReports))
 			}
 		}
 		// No other revision comes after it, so that a report need not have seen one.
-		q := usage.Question{Revision: name, Active: name, Stale: stale, Clusters: r.options.Clusters}
+		q := usage.Question{Revision: name, Active: name, Stale: stale, Clusters: r.around.options.Clusters}
 		if !usage.Decide(r.reports, q).Unused {
 			return false
 		}
@@ -269,16 +211,12 @@ func (r *removal) removed() finding.List {
 		departures[d.owner()] = d
 	}
 	revisions := map[string]bool{} // those that are in the package still
-	for _, o := range r.after {
-		revisions[revisionKey(o)] = true
+	for _, g := range r.after.generated {
+		revisions[g.key()] = true
 	}
-	for _, o := range r.before {
-		owner := o.Annotation(manifest.AnnotationOwner)
-		if owner == "" || r.ids[o.ID()] {
-			continue
-		}
-		key := revisionKey(o)
-		d, left := departures[owner]
+	for _, g := range r.gone {
+		key := g.key()
+		d, left := departures[g.owner]
 		switch {
 		case key != "" && !revisions[key]:
 			if !told[key] {
@@ -286,18 +224,18 @@ func (r *removal) removed() finding.List {
 				findings = append(findings, r.revisionGone(key))
 			}
 		case left && key == "" && d.kind != v1.KindIstio && d.kind != v1.KindIstioRevision:
-			if !told[owner] {
-				told[owner] = true
+			if !told[g.owner] {
+				told[g.owner] = true
 				findings = append(findings, finding.Finding{
-					Severity: r.severity(owner), Ref: d.ref(),
+					Severity: r.severity(g.owner), Ref: d.ref(),
 					Message: fmt.Sprintf(
 						"is not in the package any more, and the %d objects that were generated for it were removed",
 						d.objects),
 				})
 			}
 		default:
-			findings = append(findings, resource.Finding(o, finding.Info, nil,
-				"removed: "+owner+" does not generate it any more"))
+			findings = append(findings, resource.Finding(g.Object, finding.Info, nil,
+				"removed: "+g.owner+" does not generate it any more"))
 		}
 	}
 	return findings
@@ -306,7 +244,7 @@ func (r *removal) removed() finding.List {
 // severity is that of a result about the removal of a resource: what the user has allowed by name is no warning that
 // option strict could make an error.
 func (r *removal) severity(owner string) finding.Severity {
-	if slices.Contains(r.allowed, owner) && isStrict(r.options, r.before) {
+	if slices.Contains(r.allowed, owner) && r.before.strict(r.around.options) {
 		return finding.Info
 	}
 	return finding.Warning
@@ -317,11 +255,13 @@ func (r *removal) revisionGone(key string) finding.Finding {
 	owner, name, _ := strings.Cut(key, " ")
 	n := 0
 	var record *manifest.Object
-	for _, o := range r.before {
-		switch {
-		case o.Kind() == v1.KindIstioRevision && o.ID().Name == name:
+	for _, o := range r.before.resources {
+		if o.Kind() == v1.KindIstioRevision && o.ID().Name == name {
 			record = &o
-		case revisionKey(o) == key && !r.ids[o.ID()]:
+		}
+	}
+	for _, g := range r.gone {
+		if g.key() == key && g.id.Kind != v1.KindIstioRevision {
 			n++
 		}
 	}
@@ -349,20 +289,27 @@ func (r *removal) revisionGone(key string) finding.Finding {
 	}
 }
 
-// revisionName is the revision of a control plane that an item belongs to, or "".
-func revisionName(o manifest.Object) string {
-	_, name, _ := strings.Cut(revisionKey(o), " ")
-	return name
+// withoutDefault warns if the revision default leaves the package of an Istio that stays: some things of a cluster are
+// there only once, and come with the default revision or tag.
+func (t *task) withoutDefault() finding.List {
+	var findings finding.List
+	for _, j := range t.jobs {
+		owner := j.output.Owner
+		if j.Istio == nil || !t.before.hasDefault(owner) || t.after.hasDefault(owner) || t.after.tagNames()["default"] {
+			continue
+		}
+		findings = append(findings, resource.Finding(j.Object, finding.Warning, nil,
+			"the revision default leaves the package, and there is no tag named default to take over: the validator "+
+				"istiod-default-validator goes, which only a default revision or tag has, and istio-injection: enabled means "+
+				"nothing any more. Add an IstioRevisionTag named default, unless nothing needs them. The ServiceAccount "+
+				"istio-reader-service-account stays: other revisions rely on it"))
+	}
+	return findings
 }
 
-// revisionKey tells the revisions of control planes apart, by owner and name; "" for what belongs to none.
-func revisionKey(o manifest.Object) string {
-	owner, name := o.Annotation(manifest.AnnotationOwner), o.Label(manifest.LabelRevision)
-	if resource.IsRevision(o) {
-		name = o.ID().Name
-	}
-	if kind, _, _ := strings.Cut(owner, "/"); name == "" || kind != v1.KindIstio && kind != v1.KindIstioRevision {
-		return ""
-	}
-	return owner + " " + name
+// hasDefault reports whether there is anything of the revision default of a resource.
+func (c *contents) hasDefault(owner string) bool {
+	return slices.ContainsFunc(c.generated, func(g generated) bool {
+		return g.owner == owner && g.Label(manifest.LabelRevision) == "default"
+	})
 }

@@ -12,15 +12,12 @@ import (
 	"github.com/lateen-io/lateen/internal/usage"
 )
 
-// reports reads the usage reports of a package. Where nothing remembers earlier revisions there is nothing that they
-// could release, and that is all there is to say of them.
-func reports(items []manifest.Object, memory bool) ([]usage.Report, finding.List) {
+// usageReports reads the usage reports of a package. Where nothing remembers earlier revisions there is nothing that
+// they could release, and that is all there is to say of them.
+func (c *contents) usageReports(memory bool) ([]usage.Report, finding.List) {
 	var out []usage.Report
 	var findings finding.List
-	for _, item := range items {
-		if !isReport(item) {
-			continue
-		}
+	for _, item := range c.reports {
 		if item.Annotation(resource.AnnotationLocalConfig) != "true" {
 			findings = append(findings, resource.Finding(item, finding.Warning, []string{"metadata", "annotations"},
 				fmt.Sprintf("the usage report would be applied to "+
@@ -43,9 +40,9 @@ func reports(items []manifest.Object, memory bool) ([]usage.Report, finding.List
 	return out, findings
 }
 
-func isReport(item manifest.Object) bool {
+func isReport(id manifest.ID) bool {
 	group, _, _ := strings.Cut(usage.APIVersion, "/")
-	return item.Kind() == usage.Kind && item.ID().Group == group
+	return id.Kind == usage.Kind && id.Group == group
 }
 
 func report(item manifest.Object) (usage.Report, error) {
@@ -63,23 +60,21 @@ func report(item manifest.Object) (usage.Report, error) {
 // to, or without any of its revisions.
 func (e *Expanded) strangers(reports []usage.Report) finding.List {
 	var listed, revisions []string
-	all := true                           // whether every Istio lists its clusters
-	for _, item := range e.around.items { // another run may be the one that expands it
-		if resource.IsResource(item, v1.KindIstio) {
-			options, _ := resource.SettingsOf(item)
-			clusters := options.Upon(e.around.options).Clusters
-			listed, all = append(listed, clusters...), all && len(clusters) > 0
-		}
+	all := true                                      // whether every Istio lists its clusters
+	for _, item := range e.around.of(v1.KindIstio) { // another run may be the one that expands it
+		options, _ := resource.SettingsOf(item)
+		clusters := options.Upon(e.around.options).Clusters
+		listed, all = append(listed, clusters...), all && len(clusters) > 0
 	}
-	for _, p := range e.around.controlPlanes() {
-		if p.name != "" {
-			revisions = append(revisions, p.name)
+	for _, c := range e.around.controlPlanes() {
+		if c.Name != "" {
+			revisions = append(revisions, c.Name)
 		}
 	}
 	var findings finding.List
 	for _, r := range reports {
-		item := e.around.items[slices.IndexFunc(e.around.items, func(o manifest.Object) bool {
-			return isReport(o) && o.ID().Name == r.Name
+		item := e.around.reports[slices.IndexFunc(e.around.reports, func(o manifest.Object) bool {
+			return o.ID().Name == r.Name
 		})]
 		mentioned := slices.ContainsFunc(r.Revisions, func(rev usage.Revision) bool {
 			return slices.Contains(revisions, rev.Name)

@@ -223,7 +223,7 @@ func (s *session) standAlone() int {
 		}
 		items = append(items, objects...)
 	}
-	expanded := s.Items(items, items, s.options, false)
+	expanded := s.Items(items, s.options)
 	for _, item := range items {
 		if says := s.leftOut(item); says != "" {
 			expanded.Findings = append(expanded.Findings, resource.Finding(item, finding.Warning, nil, says))
@@ -240,7 +240,7 @@ func (s *session) standAlone() int {
 	switch code := expanded.Findings.ExitCode(); {
 	case code != exit.OK:
 		return code
-	case len(expanded.Outputs) == 0:
+	case len(expanded.Outputs()) == 0:
 		return s.finish(fmt.Errorf("%s: no %s of %s in it", strings.Join(s.files, ", "), strings.Join(s.Kinds, " or "),
 			v1.GroupVersion))
 	case err != nil:

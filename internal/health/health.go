@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
-	"github.com/lateen-io/lateen/internal/values"
 )
 
 // Deployment is what was seen of the Deployment of istiod.
@@ -131,18 +130,6 @@ func Dependencies(needsCNI bool, cni IstioCNI) v1.Condition {
 		return not(v1.ConditionDependenciesHealthy, v1.ReasonVersionSkew, cni.Skew)
 	}
 	return is(v1.ConditionDependenciesHealthy)
-}
-
-// NeedsCNI tells whether a revision with these values leaves its pods' network to the CNI plugin: pilot.cni.enabled. On
-// OpenShift that is so unless the values say false. openshift is what is known of the cluster; the values may say it as
-// well.
-func NeedsCNI(v map[string]any, openshift bool) bool {
-	if enabled, _ := values.Get(v, "pilot", "cni", "enabled"); enabled != nil {
-		return enabled == true
-	}
-	profile := values.String(v, "profile")
-	return openshift || values.String(v, "global", "platform") == "openshift" || profile == "openshift" ||
-		profile == "openshift-ambient"
 }
 
 func is(t v1.ConditionType) v1.Condition {

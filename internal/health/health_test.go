@@ -162,30 +162,3 @@ func TestDependencies(t *testing.T) {
 		check(t, c.reason, v1.ConditionDependenciesHealthy, c.want, health.Dependencies(c.needs, c.in))
 	}
 }
-
-func TestNeedsCNI(t *testing.T) {
-	t.Parallel()
-	type m = map[string]any
-	enabled := func(v any) m { return m{"pilot": m{"cni": m{"enabled": v}}} }
-	for _, c := range []struct {
-		reason    string
-		values    m
-		openshift bool
-		want      bool
-	}{
-		{"no values", nil, false, false},
-		{"asked for", enabled(true), false, true},
-		{"not wanted", enabled(false), false, false},
-		{"OpenShift", nil, true, true},
-		{"OpenShift, not wanted", enabled(false), true, false},
-		{"OpenShift, left to the charts", enabled(nil), true, true},
-		{"OpenShift by the values, which the controller wrote", m{"global": m{"platform": "openshift"}}, false, true},
-		{"OpenShift by the profile", m{"profile": "openshift"}, false, true},
-		{"OpenShift by the profile, in 1.23", m{"profile": "openshift-ambient"}, false, true},
-		{"another platform", m{"global": m{"platform": "gke"}, "profile": "ambient"}, false, false},
-	} {
-		if got := health.NeedsCNI(c.values, c.openshift); got != c.want {
-			t.Errorf("%s: %t, want %t", c.reason, got, c.want)
-		}
-	}
-}

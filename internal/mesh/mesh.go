@@ -1,8 +1,10 @@
 // Package mesh decides about what several resources have to do with each other: control planes that get in each other's
-// way, versions that do not work together, steps that are too long. It sees typed things, wherever they come from: a
-// package in Git, or a cluster; whoever has them says what is found.
+// way, versions that do not work together, steps that are too long, what a tag points at and who has it, who holds a
+// revision. It sees typed things, wherever they come from: a package in Git, or a cluster; whoever has them says what
+// is found.
 //
-// Who uses a revision is the job of package usage, and which revisions may go that of package prune.
+// The rules of who uses a revision are the job of package usage, and which revisions of a cluster may go that of
+// package prune.
 package mesh
 
 import (
@@ -12,15 +14,37 @@ import (
 	"github.com/Masterminds/semver/v3"
 
 	"github.com/lateen-io/lateen/internal/finding"
-	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/selector"
 	"github.com/lateen-io/lateen/internal/values"
 )
+
+// Snapshot is a mesh at one moment, as far as it can be seen from somewhere.
+type Snapshot struct {
+	// ControlPlanes are there once each: Istios first, with their active revisions, then the other revisions.
+	ControlPlanes []ControlPlane
+	// Tags are the revision tags, by whoever brings them: IstioRevisionTags first.
+	Tags []Tag
+	// Consumers are who names a revision or a tag.
+	Consumers []Consumer
+	// Enrolled is one of those who are in ambient, "Namespace shop"; empty if there is none.
+	Enrolled string
+	// WithoutAny is what to say to a person who misses a control plane when there is none at all: a sentence.
+	WithoutAny string
+	// Forgets says that earlier revisions may be there without being seen: a package under kustomize has only what it
+	// renders now.
+	Forgets bool
+}
 
 // ControlPlane is the planned revision of an Istio, or an IstioRevision.
 type ControlPlane struct {
 	// Ref is the resource that a person can change: the Istio, or the IstioRevision.
 	Ref finding.Ref
+	// Istio is the name of the Istio whose active revision it is; empty for any other IstioRevision.
+	Istio string
+	// Name is that of the revision; empty if it is not known.
+	Name string
+	// Owner is the Istio that an earlier revision was generated for, as "Istio/default"; empty for what a user wrote.
+	Owner string
 	// Version is the resolved Istio version, such as v1.28.3; empty if it is not known.
 	Version string
 	// Namespace is where it runs.
@@ -30,7 +54,15 @@ type ControlPlane struct {
 	// Coexists says that other revisions may stand beside it in its namespace: an Istio that is updated by revisions, or
 	// an IstioRevision.
 	Coexists bool
+	// ByRevisions says that it is of an Istio that is updated by revisions.
+	ByRevisions bool
+	// Unusable says why nothing can be made with it, as what follows its name in a sentence: "cannot be rendered: ...".
+	// Empty if it can.
+	Unusable string
 }
+
+// Remote reports whether its istiod is in another cluster.
+func (c ControlPlane) Remote() bool { return values.String(c.Values, "profile") == "remote" }
 
 func (c ControlPlane) String() string { return c.Ref.Kind + "/" + c.Ref.Name }
 
@@ -50,12 +82,13 @@ func (c ControlPlane) cluster() string {
 
 // Collisions warns of control planes that get in each other's way: two in one namespace, and two whose
 // discoverySelectors can select one namespace, so that both would write there. Each is named once, with the first that
-// it collides with; remote ones, whose istiod is elsewhere, are in nobody's way.
+// it collides with; remote ones, whose istiod is elsewhere, are in nobody's way, and earlier revisions of an Istio are
+// on their way out.
 func Collisions(planes []ControlPlane) finding.List {
 	var seen []ControlPlane
 	var found finding.List
 	for _, c := range planes {
-		if c.Values == nil || values.String(c.Values, "profile") == "remote" {
+		if c.Values == nil || c.Unusable != "" || c.Owner != "" || c.Remote() {
 			continue
 		}
 		for _, other := range seen {
@@ -111,62 +144,4 @@ func Skew(ref finding.Ref, cni string, c ControlPlane) (f finding.Finding, skewe
 			"versions before, at and after its own", cni, c, c.Version)
 	near := istiod.Major() == plugin.Major() && istiod.Minor() <= plugin.Minor()+1 && istiod.Minor()+1 >= plugin.Minor()
 	return f, !near
-}
-
-// Step is an upgrade, or a way back.
-type Step struct {
-	// Ref is the resource whose version has changed.
-	Ref finding.Ref
-	// From and To are resolved versions.
-	From, To string
-	// InPlace says that the control plane is replaced; otherwise a second one comes beside it.
-	InPlace bool
-	// Available are the versions that can be had.
-	Available []string
-}
-
-// Skipped warns of a step over more minor versions than Istio supports: one in place, two by revisions
-// (https://istio.io/latest/docs/setup/upgrade/). Going back counts the same way.
-func Skipped(s Step) (f finding.Finding, skipped bool) {
-	from, errFrom := semver.NewVersion(s.From)
-	to, errTo := semver.NewVersion(s.To)
-	if errFrom != nil || errTo != nil || from.Major() != to.Major() {
-		return f, false
-	}
-	most, how, atATime := int64(2), "by revisions", "two minor versions"
-	if s.InPlace {
-		most, how, atATime = 1, "in place", "one minor version"
-	}
-	steps := int64(to.Minor()) - int64(from.Minor()) //nolint:gosec // minor versions are small numbers
-	if steps <= most && steps >= -most {
-		return f, false
-	}
-	next, way := s.between(from, to, most)
-	f = finding.Finding{
-		Severity: finding.Warning, Ref: s.Ref, Field: "spec.version", Current: s.To,
-		Message: fmt.Sprintf("spec.version: from %s to %s; %s, Istio supports %s at a time. Go by way of %s",
-			s.From, s.To, how, atATime, way),
-	}
-	if next != "" {
-		f.Suggestion = next
-	}
-	return f, true
-}
-
-// between is the farthest version between two that is no more than so many minors away from the first: one that can be
-// had, or else what to bring, in words.
-func (s Step) between(from, to *semver.Version, most int64) (next, way string) {
-	direction := int64(1)
-	if to.LessThan(from) {
-		direction = -1
-	}
-	for steps := most; steps > 0; steps-- {
-		minor := from.Minor() + uint64(direction*steps) //nolint:gosec // it is between two versions that there are
-		if release.Newest(from.Major(), minor, s.Available) != "" {
-			next = fmt.Sprintf("v%d.%d-latest", from.Major(), minor)
-			return next, next
-		}
-	}
-	minor := from.Minor() + uint64(direction*most) //nolint:gosec // the same
-	return "", fmt.Sprintf("Istio %d.%d, whose charts are not here: bring them (option charts)", from.Major(), minor)
 }

@@ -81,8 +81,11 @@ func Bool(v map[string]any, path ...string) bool {
 	return b
 }
 
-// External tells whether the values make a control plane whose users are in other clusters.
-func External(v map[string]any) bool { return String(v, "pilot", "env", "EXTERNAL_ISTIOD") == "true" }
+// External reports whether the values make a control plane whose users are in other clusters.
+func External(v map[string]any) bool {
+	external, _ := Get(v, "pilot", "env", "EXTERNAL_ISTIOD")
+	return fmt.Sprint(external) == "true"
+}
 
 // Ambient reports whether values make a control plane that serves ambient.
 func Ambient(v map[string]any) bool {
@@ -103,17 +106,16 @@ func Tags(v map[string]any) []string {
 	return out
 }
 
-// SameTag says that two sources, as a user has written them, ask for one revision tag. It is said in packages and in
-// clusters.
-func SameTag(one, other, tag string) string {
-	return fmt.Sprintf("%s and %s are the same revision tag, %s: namespaces with the label istio.io/rev=%[3]s would be "+
-		"injected by both; remove one of the two", one, other, tag)
-}
-
-// TagOfRevision says that a tag among values has the name of a revision, and what to do.
-func TagOfRevision(tag, remedy string) string {
-	return fmt.Sprintf("spec.values.revisionTags: a revision has the name of the tag, %s: workloads with the label "+
-		"istio.io/rev=%[1]s would be injected twice; %s", tag, remedy)
+// NeedsCNI reports whether a revision with these values leaves its pods' network to the CNI plugin: pilot.cni.enabled.
+// On OpenShift that is so unless the values say false. openshift is what is known of the cluster; the values may say it
+// as well.
+func NeedsCNI(v map[string]any, openshift bool) bool {
+	if enabled, _ := Get(v, "pilot", "cni", "enabled"); enabled != nil {
+		return enabled == true
+	}
+	profile := String(v, "profile")
+	return openshift || String(v, "global", "platform") == "openshift" || profile == "openshift" ||
+		profile == "openshift-ambient"
 }
 
 // Set puts a value at a path, making the maps on the way. What stands in the way and is not a map is replaced.

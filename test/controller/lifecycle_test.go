@@ -188,13 +188,13 @@ func sameName(e *env, _ *daemon) {
 	tag := func(name string) string {
 		return resource("IstioRevisionTag", name, "targetRef: {kind: Istio, name: same}")
 	}
-	const why = " with the name %s exists already; a revision and a tag cannot have the same name"
 
 	e.apply(revision("same-a"))
 	e.healthy("revision", "same-a")
 	e.later("revision", "same-a")
 	e.apply(tag("same-a"))
-	e.says(fmt.Sprintf("False NameAlreadyExists: an IstioRevision"+why, "same-a"), "tag", "same-a", "Reconciled")
+	e.says("False NameAlreadyExists: a revision has the name of the tag, same-a: workloads with the label "+
+		"istio.io/rev=same-a would be injected twice; rename the tag", "tag", "same-a", "Reconciled")
 	e.shows(`
 NAME     STATUS              IN USE   REVISION   AGE
 same-a   NameAlreadyExists   False               5s`, "get", "istiorevisiontag", "same-a")
@@ -208,7 +208,8 @@ same-a   NameAlreadyExists   False               5s`, "get", "istiorevisiontag",
 	e.says("True", "tag", "same-b", "Reconciled")
 	e.later("tag", "same-b")
 	e.apply(revision("same-b"))
-	e.says(fmt.Sprintf("False NameAlreadyExists: an IstioRevisionTag"+why, "same-b"), "revision", "same-b", "Reconciled")
+	e.says("False NameAlreadyExists: an IstioRevisionTag with the name same-b exists already; a revision and a tag "+
+		"cannot have the same name", "revision", "same-b", "Reconciled")
 	e.is("NameAlreadyExists", "{.status.state}", "istiorevision", "same-b")
 	e.says("True", "tag", "same-b", "Reconciled")
 	e.must("delete", "istiorevisiontag", "same-b")
@@ -242,8 +243,8 @@ func targets(e *env, _ *daemon) {
 	e.must("create", "namespace", "target-other")
 	e.apply(resource("IstioRevisionTag", "target-a", "targetRef: {kind: Istio, name: target}"))
 	e.apply(resource("IstioRevisionTag", "target-b", "targetRef: {kind: IstioRevision, name: target-by-hand}"))
-	e.says("False RefNotFound: spec.targetRef: Istio target: it does not exist", "tag", "target-a", "Reconciled")
-	e.says("False RefNotFound: spec.targetRef: IstioRevision target-by-hand: it does not exist", "tag", "target-b",
+	e.says("False RefNotFound: spec.targetRef: Istio/target does not exist", "tag", "target-a", "Reconciled")
+	e.says("False RefNotFound: spec.targetRef: IstioRevision/target-by-hand does not exist", "tag", "target-b",
 		"Reconciled")
 	e.shows(`
 NAME       STATUS        IN USE   REVISION   AGE
@@ -274,7 +275,7 @@ target-a   NotReferencedByAnything   False    target-by-hand   5s`, "get", "isti
 	e.says("False NotReferencedByAnything: Not referenced by any pod or namespace", "revision", "target", "InUse")
 
 	e.must("delete", "istiorevision", "target-by-hand")
-	e.says("False RefNotFound: spec.targetRef: IstioRevision target-by-hand: it does not exist", "tag", "target-a",
+	e.says("False RefNotFound: spec.targetRef: IstioRevision/target-by-hand does not exist", "tag", "target-a",
 		"Reconciled")
 	e.must("delete", "istiorevisiontag", "target-a", "target-b")
 	e.gone("mutating", "istio-revision-tag-target-a-target-other")
