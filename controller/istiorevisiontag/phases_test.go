@@ -2,6 +2,7 @@ package istiorevisiontag_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -159,6 +160,75 @@ func TestPhases(t *testing.T) {
 			Reason: "It is deleted, and so is what is its own.",
 			Do:     reconcilertest.Delete(&v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{Name: "prod"}}),
 			Writes: []string{"delete " + webhook, finalizer}, Events: []string{reconcilertest.Changed(1)},
+		},
+	})
+}
+
+// TestNames: a tag has its name only if no revision and no other tag of that name has precedence.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	const (
+		finalizer = "patch IstioRevisionTag prod"
+		status    = "status IstioRevisionTag prod"
+		webhook   = "MutatingWebhookConfiguration istio-revision-tag-prod"
+		fine      = "Reconciled=True"
+		unknown   = reconcilertest.UseUnknown
+		taken     = "a revision has the name of the tag, prod: workloads with the label istio.io/rev=prod would be " +
+			"injected twice; rename the tag"
+		same = "IstioRevisionTag/prod and spec.values.revisionTags of IstioRevision/other are the same revision tag, " +
+			"prod: namespaces with the label istio.io/rev=prod would be injected by both; remove one of the two"
+	)
+	old := func(rev *v1.IstioRevision) *v1.IstioRevision {
+		rev.CreationTimestamp = metav1.NewTime(reconcilertest.Now.Add(-time.Hour))
+		return rev
+	}
+	is := func(why string) []string {
+		return []string{"Reconciled=False NameAlreadyExists: " + why, unknown, "Stalled=True NameAlreadyExists: " + why}
+	}
+	reconciled := reconcilertest.IsTrue("Reconciled")
+	tag := &v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{
+		Name: "prod", CreationTimestamp: metav1.NewTime(reconcilertest.Now),
+	}}
+	tag.Spec.TargetRef = v1.IstioRevisionTagTarget{Kind: v1.TargetIstioRevision, Name: "a"}
+	w := reconcilertest.New(t, tag, reconcilertest.Namespace("istio-system"), revision("a", "v1.27.0", "{}", true),
+		old(revision("prod", "v1.27.0", "{}", true)))
+	r := &istiorevisiontag.Reconciler{
+		Client: w.Client, Live: w.Client, Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"}, Applier: w.Applier,
+		Events: w.Events,
+		Usage:  cluster.NewUsage(nil), Now: func() time.Time { return reconcilertest.Now },
+	}
+	w.Run(r, tag, []reconcilertest.Step{
+		{
+			Reason: "An older revision has the name.",
+			Writes: []string{finalizer, status}, Events: []string{"Warning NameAlreadyExists " + taken},
+			Conditions: is(taken),
+		},
+		{
+			Reason: "It goes.", Do: reconcilertest.Delete(&v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "prod"}}),
+			Writes: []string{status, "apply " + webhook, status}, Events: []string{reconcilertest.Changed(1), reconciled},
+			Conditions: []string{fine, unknown},
+		},
+		{
+			Reason: "One of the name comes later: the tag keeps it.",
+			Do: reconcilertest.Create(func() client.Object {
+				rev := revision("prod", "v1.27.0", "{}", true)
+				rev.CreationTimestamp = metav1.NewTime(reconcilertest.Now.Add(time.Hour))
+				return rev
+			}()),
+			Conditions: []string{fine, unknown},
+		},
+		{
+			Reason: "A revision whose values have had the tag for longer.",
+			Do: func(ctx context.Context, c client.Client) error {
+				gone := &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "prod"}}
+				return errors.Join(c.Delete(ctx, gone),
+					c.Create(ctx, old(revision("other", "v1.27.0", `{"revisionTags":["prod"]}`, true))))
+			},
+			Writes: []string{"delete " + webhook, status},
+			Events: []string{reconcilertest.Changed(1), "Warning NameAlreadyExists " + same}, Conditions: is(same),
+		},
+		{
+			Reason: "Nothing happens.", Conditions: is(same),
 		},
 	})
 }

@@ -1,6 +1,6 @@
-// Package expand renders the resources of one package: it resolves their versions, checks their values, plans and
-// renders each, and settles what concerns several of them together: Istio's CRDs, which a package has once, and the
-// targets of tags.
+// Package expand renders the resources of one package. It reads the items once, plans and renders each resource, shows
+// package mesh a snapshot of the whole, and puts what comes out among the items: which generated ones go, which stay,
+// and who brings Istio's CRDs, which a package has once.
 package expand
 
 import (

@@ -103,12 +103,8 @@ func (c *contents) with(work []manifest.Object) *contents {
 // tagClashes refuses the tags of the resources that have been expanded which another resource has. Who expands that one
 // says so as well.
 func (e *Expanded) tagClashes() finding.List {
-	mine := map[finding.Ref]bool{}
-	for _, j := range e.jobs {
-		mine[resource.RefOf(j.Object)] = true
-	}
 	return e.around.about(slices.DeleteFunc(e.around.mesh().TagClashes(), func(f finding.Finding) bool {
-		return !mine[f.Ref]
+		return !slices.ContainsFunc(e.jobs, func(j *job) bool { return j.output.Owner == f.Ref.Kind+"/"+f.Ref.Name })
 	}))
 }
 
