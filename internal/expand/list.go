@@ -176,7 +176,7 @@ func (f Function) newTask(in *krm.List, options resource.Settings) (task, findin
 	switch {
 	case config == nil:
 	case config.Kind() == "ConfigMap":
-		fromConfig, findings := resource.SettingsOfConfig(*config)
+		fromConfig, findings := resource.SettingsOfConfig(resource.AllOptions, *config)
 		t.options = fromConfig.Over(options)
 		return t, findings
 	case resource.IsResource(*config, f.Kinds...):

@@ -16,7 +16,9 @@ import (
 )
 
 // of is a resource of a kind with the given lines below spec:.
-func of(kind, spec string) string { return strings.Replace(istio(spec), "kind: Istio", "kind: "+kind, 1) }
+func of(kind, spec string) string {
+	return strings.Replace(istio(spec), "kind: Istio", "kind: "+kind, 1)
+}
 
 // TestFieldsOfKinds is what people get wrong in the spec of each kind: the field, and the whole sentence.
 func TestFieldsOfKinds(t *testing.T) {
@@ -60,7 +62,10 @@ func TestFieldsOfKinds(t *testing.T) {
 			strategy + ".updateWorkloads: must be a boolean, is an integer",
 		},
 		{"twice", v1.KindIstio, "\n  profile: a\n  profile: b", "", `line 7: the field "profile" is there twice`},
-		{"twice below", v1.KindIstio, "\n  updateStrategy: {type: a, type: b}", "", `line 6: the field "type" is there twice`},
+		{
+			"twice below", v1.KindIstio, "\n  updateStrategy: {type: a, type: b}", "",
+			`line 6: the field "type" is there twice`,
+		},
 		{"null", v1.KindIstio, "{version: , namespace: ~, profile: null, updateStrategy: , values: , meshConfig: }", "", ""},
 		{
 			"null below", v1.KindIstio,
@@ -78,7 +83,10 @@ func TestFieldsOfKinds(t *testing.T) {
 		},
 		{"a type", v1.KindIstioRevision, "[]", "spec", "spec: must be an object, is an array"},
 		{"a type", v1.KindIstioRevision, "{version: 1.28}", "spec.version", "spec.version: must be a string, is a number"},
-		{"a type", v1.KindIstioRevision, "{namespace: 1}", "spec.namespace", "spec.namespace: must be a string, is an integer"},
+		{
+			"a type", v1.KindIstioRevision, "{namespace: 1}", "spec.namespace",
+			"spec.namespace: must be a string, is an integer",
+		},
 		{"a type", v1.KindIstioRevision, "{values: []}", "spec.values", "spec.values: must be an object, is an array"},
 		{"twice", v1.KindIstioRevision, "\n  version: a\n  version: b", "", `line 7: the field "version" is there twice`},
 		{
@@ -92,7 +100,10 @@ func TestFieldsOfKinds(t *testing.T) {
 			"unknown below", v1.KindIstioRevisionTag, "{targetRef: {kind: Istio, nam: a}}", "spec.targetRef.nam",
 			"spec.targetRef.nam: unknown field; did you mean name?",
 		},
-		{"a type", v1.KindIstioRevisionTag, "{targetRef: a}", "spec.targetRef", "spec.targetRef: must be an object, is a string"},
+		{
+			"a type", v1.KindIstioRevisionTag, "{targetRef: a}", "spec.targetRef",
+			"spec.targetRef: must be an object, is a string",
+		},
 		{
 			"a type below", v1.KindIstioRevisionTag, "{targetRef: {kind: [Istio], name: a}}", "spec.targetRef.kind",
 			"spec.targetRef.kind: must be a string, is an array",
@@ -244,7 +255,8 @@ func TestNewFields(t *testing.T) {
 			}, nil,
 		},
 		{
-			"all are wrong", map[string]any{
+			"all are wrong",
+			map[string]any{
 				"inlined": 1.0, "parts": list(map[string]any{"share": "x", "shar": 1.0}), "named": list(), "count": 1.5,
 				"Ignored": "x", "-": "x",
 			},
