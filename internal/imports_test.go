@@ -132,7 +132,7 @@ var contract = []rule{
 		},
 		mayImport: []string{
 			"github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml", "go.yaml.in/yaml",
-			"k8s.io/api", "k8s.io/apimachinery", "sigs.k8s.io/kustomize/kyaml",
+			"k8s.io/api", "k8s.io/apimachinery", "sigs.k8s.io/kustomize/kyaml", "sigs.k8s.io/json",
 			"github.com/GoogleContainerTools/kpt-functions-sdk/go/fn",
 		},
 		// These have no business below the chart package, so client-go is forbidden as a whole.

@@ -62,8 +62,8 @@ func FuzzMigrate(f *testing.F) {
 			t.Fatalf("the second time: %s", diff)
 		}
 		list := &krm.List{Items: []manifest.Object{objects[0]}}
-		once := migrate.List(list, "", false)
-		twice := migrate.List(once, "", false)
+		once := migrate.List(list, nil)
+		twice := migrate.List(once, nil)
 		if diff := cmp.Diff(write(t, once.Items), write(t, twice.Items)); diff != "" {
 			t.Fatalf("a second run changes the package: %s", diff)
 		}

@@ -15,14 +15,15 @@ import (
 
 // List is the KRM function: it adds to a list what its IstioOperators become. These are the user's from then on:
 // nothing marks them as generated, and one that is in the package already is left as it is. The IstioOperator stays, as
-// a resource that is not applied any more. On an error the items are what they were. strict says that warnings are
-// errors; a resource or the functionConfig can say so as well.
-func List(in *krm.List, version string, strict bool) *krm.List {
+// a resource that is not applied any more. On an error the items are what they were. An IstioOperator and the
+// functionConfig can set options as well.
+func List(in *krm.List, options resource.Settings) *krm.List {
 	out := *in
 	out.Config = nil
 	l := lister{items: slices.Clone(in.Items), used: map[string]bool{}}
-	options := config{version, strict}
-	work, findings := workOf(in, &options)
+	work, fromConfig, findings := workOf(in)
+	options = fromConfig.Over(options)
+	strict := options.Strict()
 	l.findings = slices.Concat(findings, resource.Mistakes(in.Items, true))
 	for _, o := range in.Items {
 		if p := resource.LocationOf(o).Path; p != "" {
@@ -31,24 +32,18 @@ func List(in *krm.List, version string, strict bool) *krm.List {
 	}
 	if !l.findings.HasError() {
 		for _, o := range work {
-			l.add(o, options.version)
-			options.strict = options.strict || o.Annotation(annotationStrict) == "true"
+			l.add(o, options[OptionVersion])
+			strict = strict || IsStrict(o)
 		}
 	}
-	if out.Findings = l.findings.Strictly(options.strict); !out.Findings.HasError() {
+	if out.Findings = l.findings.Strictly(strict); !out.Findings.HasError() {
 		out.Items = l.items
 	}
 	return &out
 }
 
-// config is what a ConfigMap can say.
-type config struct {
-	version string
-	strict  bool
-}
-
-// workOf finds out from the functionConfig which items are to be migrated, and to which version.
-func workOf(in *krm.List, options *config) ([]manifest.Object, finding.List) {
+// workOf finds out from the functionConfig which items are to be migrated, and the options that it sets.
+func workOf(in *krm.List) ([]manifest.Object, resource.Settings, finding.List) {
 	var work []manifest.Object
 	for _, o := range in.Items {
 		if IsOperator(o) {
@@ -57,35 +52,20 @@ func workOf(in *krm.List, options *config) ([]manifest.Object, finding.List) {
 	}
 	switch config := in.Config; {
 	case config == nil:
-		return work, nil
+		return work, nil, nil
 	case IsOperator(*config): // kustomize's generator; the item itself may be in the list as well
 		if i := slices.IndexFunc(work, func(o manifest.Object) bool { return o.ID() == config.ID() }); i >= 0 {
-			return work[i : i+1], nil
+			return work[i : i+1], nil, nil
 		}
-		return []manifest.Object{*config}, nil
+		return []manifest.Object{*config}, nil, nil
 	case config.Kind() == "ConfigMap":
-		var findings finding.List
-		for key, n := range entries(config.Field("data")) {
-			switch value := n.Value; {
-			case key == OptionVersion:
-				options.version = value
-			case key == resource.OptionStrict && (value == "true" || value == "false"):
-				options.strict = options.strict || value == "true"
-			case key == resource.OptionStrict:
-				findings = append(findings, resource.Finding(*config, finding.Error, []string{"data", key},
-					fmt.Sprintf("functionConfig: option %s is %q; possible are: false, true", key, value)))
-			default:
-				findings = append(findings, resource.Finding(*config, finding.Error, []string{"data", key},
-					fmt.Sprintf("functionConfig: unknown option %q; options are: %s, %s", key, OptionVersion,
-						resource.OptionStrict)))
-			}
-		}
-		return work, findings
+		options, findings := resource.SettingsOfConfig(Options, *config)
+		return work, options, findings
 	default:
 		if wrong, found := resource.MistakeIn(*config, true); found {
-			return nil, finding.List{wrong}
+			return nil, nil, finding.List{wrong}
 		}
-		return nil, finding.List{{
+		return nil, nil, finding.List{{
 			Severity: finding.Error,
 			Message: fmt.Sprintf("functionConfig is a %s %q; migrate-istiooperator takes an IstioOperator, "+
 				"or a ConfigMap with the option %s", config.Kind(), config.ID().Name, OptionVersion),

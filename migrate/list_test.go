@@ -49,7 +49,7 @@ func resourceList(t *testing.T, config string, items ...string) *krm.List {
 func TestList(t *testing.T) {
 	t.Parallel()
 	in := resourceList(t, "", operatorItem)
-	once := migrate.List(in, "", false)
+	once := migrate.List(in, nil)
 	want := `apiVersion: install.istio.io/v1alpha1
 kind: IstioOperator
 metadata:
@@ -95,7 +95,7 @@ spec:
 	if diff := cmp.Diff(operatorItem, write(t, in.Items)); diff != "" {
 		t.Errorf("the input was changed:\n%s", diff)
 	}
-	twice := migrate.List(once, "", false)
+	twice := migrate.List(once, nil)
 	if diff := cmp.Diff(write(t, once.Items), write(t, twice.Items)); diff != "" {
 		t.Errorf("a second run changes something:\n%s", diff)
 	}
@@ -199,7 +199,7 @@ func TestLists(t *testing.T) {
 			t.Parallel()
 			in := resourceList(t, c.config, c.items...)
 			before := write(t, in.Items)
-			out := migrate.List(in, "", false)
+			out := migrate.List(in, nil)
 			if failed := len(says(out.Findings, finding.Error)) > 0; failed != c.fails {
 				t.Errorf("failed: %v; %v", failed, out.Findings)
 			}

@@ -40,11 +40,21 @@ const (
 // is not called version, since --version asks for that of the program.
 const OptionVersion = "istio-version"
 
+// Options are those of the migration.
+var Options = append([]resource.Option{{
+	Name: OptionVersion, Placeholder: "VERSION",
+	Help:    "Istio version of the new resources",
+	Without: "default that of the image tag, spec.tag, or else the newest that is bundled",
+}}, resource.Named(resource.OptionStrict)...)
+
 // annotationVersion is the option on the IstioOperator itself.
 const annotationVersion = "lateen.io/" + OptionVersion
 
 // annotationStrict is the option on the IstioOperator by which warnings are errors.
 const annotationStrict = "lateen.io/" + resource.OptionStrict
+
+// IsStrict reports whether an IstioOperator says that warnings are errors.
+func IsStrict(o manifest.Object) bool { return o.Annotation(annotationStrict) == "true" }
 
 // IsOperator reports whether an item is an IstioOperator.
 func IsOperator(o manifest.Object) bool { return o.Kind() == Kind && o.ID().Group == group }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -38,12 +37,10 @@ func Main(p function.Process) int {
 	case errors.As(err, &code):
 		return int(code)
 	}
-	fmt.Fprintf(p.Stderr, "%s: %v\n", calledAs(p.Args[0]), err)
 	if running {
-		return exit.Wrong
+		return p.Finish(calledAs(p.Args[0]), err)
 	}
-	fmt.Fprintf(p.Stderr, "Run '%s --help' for usage.\n", calledAs(p.Args[0]))
-	return exit.Usage
+	return p.WrongCall(calledAs(p.Args[0]), err)
 }
 
 // calledAs is what a person types to call the program: kubectl finds plugins by their name.
@@ -57,48 +54,51 @@ func calledAs(program string) string {
 
 func newRoot(p function.Process) *cobra.Command {
 	name := calledAs(p.Args[0])
+	version := false
 	root := &cobra.Command{
-		Use:           "lateen",
-		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: name},
-		Short:         "Istio revisions: who uses them, which versions there are",
-		Args:          cobra.NoArgs,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		Use:         "lateen",
+		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: name},
+		Short:       "Istio revisions: who uses them, which versions there are",
+		Args:        cobra.NoArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if version {
+				return printVersion(c, args)
+			}
+			return c.Help()
+		},
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.Flags().BoolVar(&version, "version", false, "print the version of this program")
 	root.SetArgs(p.Args[1:])
 	root.SetIn(p.Stdin)
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
-	root.AddCommand(newUsage(p, name), newDeleteRevision(p, name), newVersions(), newMigrate(p, name), &cobra.Command{
-		Use:   "version",
-		Short: "Print the version of this program",
-		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(c.OutOrStdout(), "lateen %s\n", version())
-			return err
-		},
-	})
+	root.AddCommand(
+		newUsage(p, name), newDeleteRevision(p, name), newVersions(),
+		newFunction(p, name, "migrate", "-f FILE", "Turn IstioOperators into Istio and IstioCNI resources, offline",
+			command.Program),
+		&cobra.Command{
+			Use: "version", Short: "Print the version of this program", Args: cobra.NoArgs, RunE: printVersion,
+		})
 	return root
 }
 
-// version is that of the program.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && function.Version == "devel" && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return function.Version
+func printVersion(c *cobra.Command, _ []string) error {
+	_, err := fmt.Fprintf(c.OutOrStdout(), "lateen %s\n", function.BuildVersion())
+	return err
 }
 
-// newMigrate is the function migrate-istiooperator as a command: it reads its flags itself.
-func newMigrate(p function.Process, name string) *cobra.Command {
+// newFunction is the program of a function as a command: it reads its flags itself.
+func newFunction(p function.Process, parent, name, args, short string, prog function.Program) *cobra.Command {
 	return &cobra.Command{
-		Use:                "migrate -f FILE",
-		Short:              "Turn IstioOperators into Istio and IstioCNI resources, offline",
+		Use:                name + " " + args,
+		Short:              short,
 		DisableFlagParsing: true,
 		RunE: func(_ *cobra.Command, args []string) error {
-			p.Args = append([]string{name + " migrate"}, args...)
-			if code := command.Named(name+" migrate", p); code != exit.OK {
+			prog.Name = parent + " " + name
+			p.Args = append([]string{prog.Name}, args...)
+			if code := prog.Main(p); code != exit.OK {
 				return told(code)
 			}
 			return nil

@@ -124,13 +124,14 @@ func TestCalls(t *testing.T) {
 		},
 		{
 			reason: "migrate has its own errors, once", args: []string{"migrate", "--nonsense"}, code: 2,
-			stderr: "lateen migrate: flag provided but not defined: -nonsense\nRun 'lateen migrate --help' for usage.\n",
+			stderr: "lateen migrate: unknown flag: --nonsense\nRun 'lateen migrate --help' for usage.\n",
 		},
 		{
 			reason: "migrate of nothing", stdin: "kind: x\n", args: []string{"migrate", "-f", "-"}, code: 1,
 			stderr: "no IstioOperator",
 		},
 		{reason: "version", args: []string{"version"}, stdout: "lateen "},
+		{reason: "version as a flag", args: []string{"--version"}, stdout: "lateen "},
 		{reason: "versions", args: []string{"versions"}, stdout: "v1.28.3   yes       -             v1.28-latest\n"},
 		{
 			reason: "versions: only the newest of a minor has the alias", args: []string{"versions"},
@@ -171,7 +172,9 @@ func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on 
 // TestCannotWrite: what cannot be written is no wrong call.
 func TestCannotWrite(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"versions"}, {"versions", "-o", "json"}, {"version"}, {"completion", "bash"}} {
+	for _, args := range [][]string{
+		{"versions"}, {"versions", "-o", "json"}, {"version"}, {"--version"}, {"completion", "bash"},
+	} {
 		var stderr bytes.Buffer
 		code := Main(function.Process{
 			Args: append([]string{"/bin/lateen"}, args...), Stdin: strings.NewReader(""), Stdout: full{}, Stderr: &stderr,

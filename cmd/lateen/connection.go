@@ -8,6 +8,8 @@ import (
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // clusters that are logged in to through a provider
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/lateen-io/lateen/internal/function"
 )
 
 // connection is how a cluster is reached, and for how long.
@@ -60,7 +62,7 @@ func (c *connection) config() (*rest.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	config.UserAgent = "lateen/" + version()
+	config.UserAgent = "lateen/" + function.BuildVersion()
 	config.QPS = -1 // the server's priority and fairness see to it
 	config.WarningHandler = rest.NoWarnings{}
 	return config, nil

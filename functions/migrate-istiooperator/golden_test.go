@@ -21,7 +21,7 @@ type result struct {
 
 func call(stdin string, env map[string]string, args ...string) result {
 	var stdout, stderr bytes.Buffer
-	code := command.Main(function.Process{
+	code := command.Program.Main(function.Process{
 		Args: append([]string{"migrate-istiooperator"}, args...), Stdin: strings.NewReader(stdin), Stdout: &stdout,
 		Stderr: &stderr,
 		Getenv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
@@ -82,7 +82,7 @@ func TestCalls(t *testing.T) {
 	}{
 		{reason: "help has examples", args: []string{"--help"}, stdout: "kpt fn eval . --exec migrate-istiooperator"},
 		{reason: "version lists what is bundled", args: []string{"--version"}, stdout: "v1.28.3"},
-		{reason: "an unknown flag", args: []string{"--crds"}, code: 2, stderr: "flag provided but not defined"},
+		{reason: "an unknown flag", args: []string{"--crds"}, code: 2, stderr: "unknown flag: --crds"},
 		{reason: "a missing file", args: []string{"-f", "/does/not/exist.yaml"}, code: 1, stderr: "no such file"},
 		{reason: "no YAML", stdin: "a: [", args: []string{"-f", "-"}, code: 1, stderr: "standard input: not YAML"},
 		{reason: "empty standard input", code: 1, stderr: "a ResourceList is expected"},

@@ -11,5 +11,5 @@ import (
 )
 
 func main() {
-	os.Exit(command.Main(function.This()))
+	os.Exit(command.Program.Main(function.This()))
 }

@@ -70,7 +70,7 @@ func (f Function) newTask(in *krm.List, settings resource.Settings) (task, findi
 	switch {
 	case config == nil:
 	case config.Kind() == "ConfigMap":
-		fromConfig, findings := resource.SettingsOfConfig(*config)
+		fromConfig, findings := resource.SettingsOfConfig(resource.AllOptions, *config)
 		t.settings = fromConfig.Over(settings)
 		return t, findings
 	case resource.IsResource(*config, f.Kinds...):

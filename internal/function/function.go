@@ -1,24 +1,19 @@
-// Package function is the outside of a function binary: it finds out how it was called - with a ResourceList, as a
-// kustomize exec plugin, or by a person with files - gathers the options, and writes objects, findings and errors the
-// way that caller reads them.
+// Package function is the outside of a function, whatever it does: it finds out how it was called - with a
+// ResourceList, as a kustomize exec plugin, or by a person with files - gathers the options, and writes objects,
+// findings and errors the way that caller reads them. What a function does is in its Program.
 package function
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"strings"
 
-	v1 "github.com/lateen-io/lateen/api/v1"
-	"github.com/lateen-io/lateen/internal/chart"
+	"golang.org/x/term"
+
 	"github.com/lateen-io/lateen/internal/exit"
 	"github.com/lateen-io/lateen/internal/expand"
 	"github.com/lateen-io/lateen/internal/finding"
@@ -34,7 +29,7 @@ type Process struct {
 	Args           []string
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	// Terminal tells whether Stdin is a terminal.
+	// Terminal reports whether Stdin is a terminal.
 	Terminal bool
 	// Getenv looks up environment variables.
 	Getenv func(string) (string, bool)
@@ -44,247 +39,128 @@ type Process struct {
 
 // This is the Process that the program runs in.
 func This() Process {
-	p := Process{
+	return Process{
 		Args: os.Args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.LookupEnv, Environ: os.Environ(),
+		Terminal: term.IsTerminal(int(os.Stdin.Fd())),
 	}
-	if info, err := os.Stdin.Stat(); err == nil {
-		p.Terminal = info.Mode()&os.ModeCharDevice != 0 && info.Mode()&os.ModeDevice != 0 && !isNull(info)
-	}
-	return p
 }
 
-// isNull tells whether a file is the null device, which is a character device like a terminal.
-func isNull(info fs.FileInfo) bool {
-	null, err := os.Stat(os.DevNull)
-	return err == nil && os.SameFile(info, null)
+// WrongCall tells a person what is wrong with the call of a program, and returns the exit code.
+func (p Process) WrongCall(program string, err error) int {
+	fmt.Fprintf(p.Stderr, "%s: %v\nRun '%[1]s --help' for usage.\n", program, err)
+	return exit.Usage
+}
+
+// Finish tells a person which error a program ends with, if any, and returns the exit code.
+func (p Process) Finish(program string, err error) int {
+	if err != nil {
+		fmt.Fprintf(p.Stderr, "%s: %v\n", program, err)
+		return exit.Wrong
+	}
+	return exit.OK
 }
 
 // Version is the version of Lateen; the build sets it.
 var Version = "devel"
 
+// BuildVersion is the version of Lateen, also in a program that `go install` has built.
+func BuildVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && Version == "devel" {
+		return cmp.Or(info.Main.Version, Version)
+	}
+	return Version
+}
+
 // Main runs the program in a process and returns the exit code.
 func (prog Program) Main(p Process) int {
 	s := session{Program: prog, Process: p}
-	err := s.parse()
+	var err error
+	s.call, err = prog.parse(p)
 	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return exit.OK
 	case err != nil:
-		fmt.Fprintf(p.Stderr, "%s: %v\nRun '%[1]s --help' for usage.\n", s.Name, err)
-		return exit.Usage
+		return p.WrongCall(s.Name, err)
 	case s.version:
-		return s.finish(s.writeVersions())
+		_, err = io.WriteString(p.Stdout, s.versions())
+	case s.help, len(s.files) == 0 && p.Terminal:
+		s.usage(p.Stdout)
 	case len(s.files) > 0:
 		return s.standAlone()
-	case p.Terminal:
-		s.usage()
-		return exit.OK
+	default:
+		return s.resourceList()
 	}
-	return s.resourceList()
+	return p.Finish(s.Name, err)
 }
 
 // session is one run of a program.
 type session struct {
 	Program
 	Process
-	files   []string
-	options resource.Settings
-	version bool
+	call
 }
 
-func (s *session) finish(err error) int {
-	if err != nil {
-		fmt.Fprintf(s.Stderr, "%s: %v\n", s.Name, err)
-		return exit.Wrong
-	}
-	return exit.OK
+// say prints a finding as a sentence. at is where its field stands, if that is known.
+func (s *session) say(f finding.Finding, at string) {
+	fmt.Fprintf(s.Stderr, "%s: %s\n", s.Name, strings.TrimRight(f.At(at), "\n"))
 }
 
-// parse reads arguments and environment.
-func (s *session) parse() error {
-	flags := flag.NewFlagSet(s.Name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	fromFlags := resource.Settings{}
-	for _, opt := range s.Program.options() {
-		flags.Func(opt.Name, "", func(value string) error {
-			return cmp.Or(fromFlags.Set(opt.Name, value), isKubeVersion(opt.Name, value))
-		})
-	}
-	flags.Func("f", "", func(file string) error { s.files = append(s.files, file); return nil })
-	flags.BoolVar(&s.version, "version", false, "")
-	err := flags.Parse(bareSwitches(s.Args[1:]))
-	if errors.Is(err, flag.ErrHelp) {
-		s.usage()
-	}
-	if err != nil {
-		return err
-	}
-	// A file as a plain argument is how kustomize calls its exec plugins.
-	s.files = append(s.files, flags.Args()...)
-	if err := resource.CheckEnvironment(s.Environ); err != nil {
-		return err
-	}
-	fromEnv, err := resource.SettingsOfEnvironment(s.Getenv)
-	if err := isKubeVersion(resource.OptionKubeVersion, fromEnv[resource.OptionKubeVersion]); err != nil {
-		return fmt.Errorf("environment variable LATEEN_KUBE_VERSION: %w", err)
-	}
-	s.options = fromFlags.Over(fromEnv)
-	return err
-}
-
-// isKubeVersion checks the value of the option kube-version where it is part of a call; that of a resource is a fault
-// of the resource.
-func isKubeVersion(option, value string) error {
-	if option != resource.OptionKubeVersion {
-		return nil
-	}
-	_, err := chart.ParseKubeVersion(value)
-	return err
-}
-
-// bareSwitches gives flags such as --crds and --strict their value when they stand alone: include and true.
-func bareSwitches(args []string) []string {
-	bare := map[string]string{
-		resource.OptionCRDs: "include", resource.OptionTrack: "true", resource.OptionProtect: "true",
-		resource.OptionStrict:         "true",
-		resource.OptionFluxSubstitute: "true",
-	}
-	var out []string
-	for i, a := range args {
-		out = append(out, a)
-		opt := strings.TrimLeft(a, "-")
-		value, ok := bare[opt]
-		if !ok || opt == a {
-			continue
-		}
-		if i+1 == len(args) || !slices.Contains(option(opt).Values, args[i+1]) {
-			out = append(out, value)
-		}
-	}
-	return out
-}
-
-// option describes the option of a name.
-func option(name string) resource.Option {
-	return resource.AllOptions[slices.IndexFunc(resource.AllOptions, func(o resource.Option) bool {
-		return o.Name == name
-	})]
-}
-
-// resourceList runs as a KRM function.
+// resourceList runs as a KRM function, from standard input to standard output. What is wrong with the resources is in
+// the findings.
 func (s *session) resourceList() int {
-	return s.ResourceList(s.Name, func(in *krm.List) *krm.List { return s.List(in, s.options) })
-}
-
-// ResourceList runs a KRM function from standard input to standard output and returns the exit code. What is wrong with
-// the resources is in the findings, which are reported.
-func (p Process) ResourceList(program string, f func(*krm.List) *krm.List) int {
-	code, err := p.resourceList(program, f)
+	in, err := krm.Read(s.Stdin)
 	if err != nil {
-		fmt.Fprintf(p.Stderr, "%s: %v\n", program, err)
-		return exit.Wrong
+		return s.Finish(s.Name, err)
 	}
-	return code
-}
-
-func (p Process) resourceList(program string, f func(*krm.List) *krm.List) (code int, err error) {
-	list, err := krm.Read(p.Stdin)
-	if err != nil {
-		return 0, err
-	}
-	out := f(list)
-	p.Report(program, out.Findings, list)
-	return out.Findings.ExitCode(), out.Write(p.Stdout)
-}
-
-// Report prints the findings of a KRM function, one sentence each, as far as the caller does not: kpt shows findings
-// and standard error both, kustomize shows neither findings nor the reason of a failure.
-func (p Process) Report(program string, findings finding.List, in *krm.List) {
+	out := s.List(in, s.options)
+	// kpt shows findings and standard error both; kustomize shows neither findings nor the reason of a failure, and from
+	// its second transformer on it gives items paths of files that do not exist.
 	shown := expand.Remembers(in.Items)
-	for _, r := range findings {
-		if r.Severity != finding.Error && shown {
-			continue
+	for _, f := range out.Findings {
+		switch {
+		case !shown:
+			s.say(f, "")
+		case f.Severity == finding.Error:
+			s.say(f, f.File)
 		}
-		file := r.File
-		if !shown {
-			file = "" // from its second transformer on, kustomize gives items paths of files that do not exist
-		}
-		fmt.Fprintf(p.Stderr, "%s: %s\n", program, r.At(file))
 	}
+	if err := out.Write(s.Stdout); err != nil {
+		return s.Finish(s.Name, err)
+	}
+	return out.Findings.ExitCode()
 }
 
-// standAlone renders files for a person, or for kustomize's exec plugin.
+// standAlone runs on files, for a person or as kustomize's exec plugin.
 func (s *session) standAlone() int {
 	var items []manifest.Object
 	for _, file := range s.files {
-		objects, err := s.ReadFile(file)
+		objects, err := s.readFile(file)
 		if err != nil {
-			return s.finish(err)
+			return s.Finish(s.Name, err)
 		}
 		items = append(items, objects...)
 	}
-	expanded := s.Items(items, s.options)
-	for _, item := range items {
-		if says := s.leftOut(item); says != "" {
-			expanded.Findings = append(expanded.Findings, resource.Finding(item, finding.Warning, nil, says))
-		}
+	out, err := s.Expand(items, s.options)
+	for _, f := range out.Findings {
+		s.say(f, s.position(f, items))
 	}
-	objects, err := s.plain(&expanded)
-	for _, r := range expanded.Findings {
-		at := ""
-		if !s.plugin() {
-			at = position(r, items)
-		}
-		fmt.Fprintf(s.Stderr, "%s: %s\n", s.Name, r.At(at))
-	}
-	switch code := expanded.Findings.ExitCode(); {
+	switch code := out.Findings.ExitCode(); {
 	case code != exit.OK:
 		return code
-	case len(expanded.Outputs()) == 0:
-		return s.finish(fmt.Errorf("%s: no %s of %s in it", strings.Join(s.files, ", "), strings.Join(s.Kinds, " or "),
-			v1.GroupVersion))
-	case err != nil:
-		return s.finish(err)
+	case out.Taken == 0:
+		err = fmt.Errorf("%s: no %s in it", strings.Join(s.files, ", "), s.Takes)
+	case err == nil:
+		err = manifest.Write(s.Stdout, out.Objects)
 	}
-	return s.finish(manifest.Write(s.Stdout, objects))
+	return s.Finish(s.Name, err)
 }
 
-// plain gives the objects of what has been expanded, if nothing is wrong with it. The findings are complete then.
-func (s *session) plain(e *expand.Expanded) ([]manifest.Object, error) {
-	if e.Findings.HasError() {
-		return nil, nil
-	}
-	objects, err := e.Plain()
-	e.Findings = e.Findings.Strictly(e.Strict)
-	return objects, err
-}
-
-// leftOut says why a resource in a file gives nothing, or "" if it does.
-func (s *session) leftOut(item manifest.Object) string {
-	// the former is reported as such
-	if _, wrong := resource.MistakeIn(item, false); wrong || resource.IsResource(item, s.Kinds...) {
-		return ""
-	}
-	for _, other := range []expand.Function{expand.RenderIstio, expand.RenderCNI, expand.RevisionTag} {
-		switch {
-		case !resource.IsResource(item, other.Kinds...):
-		case s.Name == expand.RevisionTag.Name && other.Name == expand.RenderIstio.Name:
-			return "" // it is there for a tag to point at
-		default:
-			return "was left out; " + other.Name + " expands it"
-		}
-	}
-	return "is not an " + strings.Join(s.Kinds, " or ") + " and was left out"
-}
-
-// ReadFile reads the resources of a file, or of standard input, which is called "-".
-func (p Process) ReadFile(file string) ([]manifest.Object, error) {
+// readFile reads the resources of a file, or of standard input, which is called "-".
+func (s *session) readFile(file string) ([]manifest.Object, error) {
 	var data []byte
 	var err error
 	name := filepath.ToSlash(file)
 	if file == "-" {
 		name = "standard input"
-		data, err = io.ReadAll(io.LimitReader(p.Stdin, resource.MaxInput+1))
+		data, err = io.ReadAll(io.LimitReader(s.Stdin, resource.MaxInput+1))
 	} else {
 		data, err = os.ReadFile(file)
 	}
@@ -301,109 +177,39 @@ func (p Process) ReadFile(file string) ([]manifest.Object, error) {
 	return objects, nil
 }
 
-// Position is where the field of a finding stands in the file that its resource was read from: file:line:column.
-func Position(o manifest.Object, f finding.Finding) string {
-	n := o.Node()
-	if f.Field != "" {
-		n = resource.Locate(o, f.Field)
-	}
-	return fmt.Sprintf("%s:%d:%d", o.Place().File, n.Line, n.Column)
-}
-
-// plugin reports whether kustomize calls the program as one of its exec plugins, with a temporary file, which is gone
-// when somebody reads a message that names it.
-func (s *session) plugin() bool {
-	_, set := s.Getenv("KUSTOMIZE_PLUGIN_CONFIG_STRING")
-	return set
-}
-
-// position finds where the field of a finding stands: file:line:column, or the file alone if it cannot be told.
-func position(f finding.Finding, items []manifest.Object) string {
-	if f.File == "" {
+// position is where the field of a finding stands: file:line:column, or the file alone if it cannot be told. kustomize
+// calls its exec plugins with a temporary file, which is gone when somebody reads a message that names it.
+func (s *session) position(f finding.Finding, items []manifest.Object) string {
+	if _, plugin := s.Getenv("KUSTOMIZE_PLUGIN_CONFIG_STRING"); plugin || f.File == "" {
 		return ""
 	}
 	for _, o := range items {
 		if p := o.Place(); p.File == f.File && p.Index == f.Index {
-			return Position(o, f)
+			n := o.Node()
+			if f.Field != "" {
+				n = resource.Locate(o, f.Field)
+			}
+			return fmt.Sprintf("%s:%d:%d", p.File, n.Line, n.Column)
 		}
 	}
 	return f.File
 }
 
-func (s *session) writeVersions() error {
-	var b bytes.Buffer
-	version := Version
-	if info, ok := debug.ReadBuildInfo(); ok && version == "devel" && info.Main.Version != "" {
-		version = info.Main.Version
-	}
-	fmt.Fprintf(&b, "%s %s\n\nBundled Istio versions and the digests of their charts:\n", s.Name, version)
-	catalogue := release.Bundled()
-	for _, e := range catalogue.Releases {
+// versions are that of the program and those of Istio.
+func (s *session) versions() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s\n\nBundled Istio versions and the digests of their charts:\n", s.Name, BuildVersion())
+	for _, v := range release.Bundled().List() {
 		note := ""
-		if e.Version == catalogue.Default() {
+		if v.Default {
 			note = "  (default)"
 		}
-		r, err := catalogue.Resolve(e.Version, nil)
-		if err != nil {
+		if v.Missing {
 			note += "  (not in this build)"
-		} else if r.EndOfLife != "" {
-			note += "  (end of life: " + r.EndOfLife + ")"
+		} else if v.EndOfLife != "" {
+			note += "  (end of life: " + v.EndOfLife + ")"
 		}
-		fmt.Fprintf(&b, "  %-9s %s%s\n", e.Version, e.Digest, note)
+		fmt.Fprintf(&b, "  %-9s %s%s\n", v.Version, v.Digest, note)
 	}
-	_, err := s.Stdout.Write(b.Bytes())
-	return err
-}
-
-func (s *session) usage() {
-	w := s.Stdout
-	file, _, _ := strings.Cut(s.resource, " ")
-	fmt.Fprintf(w, `%[1]s %[2]s
-
-Usage:
-  %[1]s -f %[3]s [options]     print the objects
-  %[1]s < resourcelist.yaml         run as a KRM function (kustomize, kpt)
-
-Examples:
-  # What a resource gives
-  %[1]s -f %[3]s
-
-  # What an upgrade changes
-  diff <(%[1]s -f %[3]s) <(sed s/v1.27.0/v1.28.3/ %[4]s | %[1]s -f -)
-%[5]s
-  # A version that is not bundled, from charts in a directory
-  %[1]s -f %[3]s --charts ./charts
-
-  # In a kustomization: generators: [%[4]s], and in %[4]s the annotation
-  #   config.kubernetes.io/function: "exec: {path: %[1]s}"
-  kustomize build --enable-alpha-plugins --enable-exec .
-
-  # In a Kptfile: pipeline: {mutators: [{exec: %[1]s}]}
-  kpt fn render --allow-exec
-
-Options, each also as annotation lateen.io/<option> on the resource, as key of a ConfigMap
-functionConfig and as environment variable LATEEN_<OPTION>; the annotation wins, then the ConfigMap,
-the flag, the environment:
-`, s.Name, s.what, s.resource, file, s.examples)
-	for _, opt := range s.Program.options() {
-		value, help := opt.Placeholder, opt.Help
-		if len(opt.Values) > 0 {
-			value = strings.Join(opt.Values, "|")
-			help += " (" + cmp.Or(opt.Without, "default "+opt.Values[0]) + ")"
-		}
-		if opt.Name == resource.OptionKubeVersion {
-			help += " (default " + chart.DefaultKubeVersion + ")"
-		}
-		fmt.Fprintf(w, "  --%s %s\n        %s\n", opt.Name, value, help)
-	}
-	fmt.Fprintf(w, `
-Other flags:
-  -f FILE
-        file with resources, - for standard input; may be repeated
-  --version
-        print the version and the bundled Istio versions with their digests
-
-Bundled Istio versions: %s
-
-%s`, strings.Join(release.Bundled().Versions(), ", "), exit.Table)
+	return b.String()
 }

@@ -177,7 +177,7 @@ func TestCalls(t *testing.T) {
 		{reason: "version lists what is bundled, with digests", args: []string{"--version"}, stdout: "v1.28.3   h1:"},
 		{
 			reason: "an unknown flag is a usage error", args: []string{"--chart", "x"}, code: 2,
-			stderr: "flag provided but not defined",
+			stderr: "unknown flag: --chart\nRun 'render-istio --help' for usage.\n",
 		},
 		{
 			reason: "a bad option value is a usage error", args: []string{"--crds=all"}, code: 2,
@@ -208,7 +208,7 @@ func TestCalls(t *testing.T) {
 		},
 		{
 			reason: "a Kubernetes version that is none", stdin: head, args: []string{"--kube-version", "x", "-f", "-"}, code: 2,
-			stderr: `invalid value "x" for flag -kube-version: kube-version "x" is not a Kubernetes version`,
+			stderr: `invalid argument "x" for "--kube-version" flag: kube-version "x" is not a Kubernetes version`,
 		},
 		{
 			reason: "one in the environment", stdin: head, env: map[string]string{"LATEEN_KUBE_VERSION": "x"},

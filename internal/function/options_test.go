@@ -43,7 +43,7 @@ func TestEveryOption(t *testing.T) {
 		help, _ := run("--help")
 		for _, opt := range resource.AllOptions {
 			want := !slices.Contains(c.without, opt.Name)
-			if got := strings.Contains(help, "\n  --"+opt.Name+" "); got != want {
+			if got := strings.Contains(help, "\n      --"+opt.Name+" "); got != want {
 				t.Errorf("%s --help names %s: %t, want %t", c.program.Name, opt.Name, got, want)
 			}
 			if got := strings.Contains(readme, "`"+opt.Name+"`"); got != want {

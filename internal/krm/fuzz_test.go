@@ -43,7 +43,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		if l.Config != nil {
-			_, _ = resource.SettingsOfConfig(*l.Config) // must not panic; that is all
+			_, _ = resource.SettingsOfConfig(resource.AllOptions, *l.Config) // must not panic; that is all
 		}
 		first := write(t, l)
 		again, err := krm.Parse([]byte(first))

@@ -5,19 +5,21 @@ package resource
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	strictjson "sigs.k8s.io/json"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
-	"github.com/lateen-io/lateen/internal/values"
 )
 
 // Resource is a resource of sailoperator.io/v1 that a user wrote, read strictly.
@@ -59,40 +61,6 @@ func Revisions(items []manifest.Object, owner string) []manifest.Object {
 	return out
 }
 
-// specFields are the fields of each kind's spec and their JSON types. Values are checked elsewhere, against the schema
-// of the Istio version that the resource asks for.
-var specFields = map[string]map[string]string{
-	v1.KindIstio: {
-		"version": "string", "namespace": "string", "profile": "string", "updateStrategy": "object", "values": "object",
-		"meshConfig": "object", "updateStrategy.type": "string",
-		"updateStrategy.inactiveRevisionDeletionGracePeriodSeconds": "integer", "updateStrategy.updateWorkloads": "boolean",
-	},
-	v1.KindIstioRevision:    {"version": "string", "namespace": "string", "values": "object"},
-	v1.KindIstioRevisionTag: {"targetRef": "object", "targetRef.kind": "string", "targetRef.name": "string"},
-	v1.KindIstioCNI:         {"version": "string", "namespace": "string", "profile": "string", "values": "object"},
-}
-
-// instead says for fields that people bring along from elsewhere what to write.
-var instead = map[string]string{
-	"components": "spec.components belongs to IstioOperator; an Istio is the control plane only. Switch parts of it " +
-		"with spec.values.<component>.enabled, install the CNI plugin with an IstioCNI resource, and gateways by gateway " +
-		"injection or the Gateway API; migrate-istiooperator does all that",
-	"hub": "spec.hub belongs to IstioOperator; write spec.values.global.hub",
-	"tag": "spec.tag belongs to IstioOperator; spec.version selects the release, spec.values.global.tag only the " +
-		"image tag",
-	"revision": "spec.revision belongs to IstioOperator; the name of the Istio and spec.updateStrategy decide the " +
-		"revision",
-}
-
-// insteadValues does the same below spec.values.
-var insteadValues = map[string]string{
-	"gateways": "spec.values.gateways: gateways are not part of an Istio resource; deploy them by gateway injection or " +
-		"the Gateway API (https://istio.io/latest/docs/setup/additional-setup/gateway/)",
-	"cni": "spec.values.cni: the CNI plugin is not part of an Istio resource; put this below spec.values.cni of an " +
-		"IstioCNI. Whether this control plane uses the plugin is spec.values.pilot.cni.enabled",
-	"ztunnel": "spec.values.ztunnel: ztunnel is not part of an Istio resource; install the chart ztunnel beside it",
-}
-
 // Decode reads a resource. What is wrong with it is returned as findings of severity error, and resources that have any
 // must not be rendered.
 func Decode(o manifest.Object) (Resource, finding.List) {
@@ -111,31 +79,30 @@ func (d *decoder) errorf(pointer []string, format string, args ...any) *finding.
 
 func (d *decoder) decode() Resource {
 	o, kind := d.object, d.object.Kind()
-	r := Resource{Object: o}
 	if wrong, found := MistakeIn(o, false); found {
 		d.findings.Add(wrong)
-		return r
+		return Resource{Object: o}
 	}
 	budget := maxFields
 	tree, err := toJSON(o.Node(), &budget)
 	if err != nil {
 		d.errorf(nil, "%v", err)
+		return Resource{Object: o}
+	}
+	r := Resource{Object: o}
+	target := r.target()
+	if target == nil {
+		d.errorf(nil, "is no resource of %s", v1.GroupVersion)
 		return r
 	}
+	d.check(nil, tree, reflect.TypeOf(target))
 	top, _ := tree.(map[string]any) // FromNode has seen to it that it is one
-	for _, key := range sorted(top) {
-		if !slices.Contains([]string{"apiVersion", "kind", "metadata", "spec", "status"}, key) {
-			d.unknown([]string{key}, key, []string{"spec", "metadata", "status"})
-		}
+	spec, _ := top["spec"].(map[string]any)
+	if kind == v1.KindIstio || kind == v1.KindIstioRevision {
+		d.checkValues(spec)
 	}
-	spec, ok := top["spec"].(map[string]any)
-	if !ok && top["spec"] != nil {
-		d.errorf([]string{"spec"}, "spec must be an object")
-		return r
-	}
-	d.checkSpec(kind, spec)
 	if len(d.findings) > 0 {
-		return r
+		return Resource{Object: o}
 	}
 	r.Settings, d.findings = SettingsOf(o)
 	if kind != v1.KindIstioRevision && o.Annotation(manifest.AnnotationOwner) != "" {
@@ -143,132 +110,59 @@ func (d *decoder) decode() Resource {
 			"annotation %s: no function generates an %s; remove it",
 			manifest.AnnotationOwner, kind)
 	}
-	d.typed(&r, spec)
+	d.read(spec, target)
 	return r
 }
 
-// typed reads the spec into the Go type and applies what the CRD would.
-func (d *decoder) typed(r *Resource, spec map[string]any) {
-	raw, err := json.Marshal(spec)
+// target makes the value that a resource is read into, by its kind; nil for a kind that is not Lateen's.
+func (r *Resource) target() validated {
+	switch r.Object.Kind() {
+	case v1.KindIstio:
+		r.Istio = &v1.Istio{}
+		return r.Istio
+	case v1.KindIstioRevision:
+		r.Revision = &v1.IstioRevision{}
+		return r.Revision
+	case v1.KindIstioRevisionTag:
+		r.Tag = &v1.IstioRevisionTag{}
+		return r.Tag
+	case v1.KindIstioCNI:
+		r.CNI = &v1.IstioCNI{}
+		return r.CNI
+	}
+	return nil
+}
+
+// validated is a resource of api/v1.
+type validated interface{ Validate() field.ErrorList }
+
+// read reads the spec into the Go type and applies what the CRD would.
+func (d *decoder) read(spec map[string]any, target validated) {
+	id := d.object.ID()
+	raw, err := json.Marshal(map[string]any{
+		"apiVersion": d.object.APIVersion(), "kind": id.Kind, "metadata": map[string]any{"name": id.Name}, "spec": spec,
+	})
+	if err == nil {
+		var strict []error
+		strict, err = strictjson.UnmarshalStrict(raw, target)
+		err = errors.Join(append(strict, err)...)
+	}
 	if err != nil {
 		d.errorf([]string{"spec"}, "spec: %v", err)
 		return
 	}
-	id := r.Object.ID()
-	meta := func(apiVersion, kind, name *string) {
-		*apiVersion, *kind, *name = r.Object.APIVersion(), id.Kind, id.Name
+	if t, ok := target.(interface{ Default() }); ok {
+		t.Default()
 	}
-	var invalid field.ErrorList
-	switch id.Kind {
-	case v1.KindIstio:
-		r.Istio = &v1.Istio{}
-		meta(&r.Istio.APIVersion, &r.Istio.Kind, &r.Istio.Name)
-		err = json.Unmarshal(raw, &r.Istio.Spec)
-		r.Istio.Default()
-		invalid = r.Istio.Validate()
-	case v1.KindIstioRevision:
-		r.Revision = &v1.IstioRevision{}
-		meta(&r.Revision.APIVersion, &r.Revision.Kind, &r.Revision.Name)
-		err = json.Unmarshal(raw, &r.Revision.Spec)
-		invalid = r.Revision.Validate()
-	case v1.KindIstioRevisionTag:
-		r.Tag = &v1.IstioRevisionTag{}
-		meta(&r.Tag.APIVersion, &r.Tag.Kind, &r.Tag.Name)
-		err = json.Unmarshal(raw, &r.Tag.Spec)
-		invalid = r.Tag.Validate()
-	case v1.KindIstioCNI:
-		r.CNI = &v1.IstioCNI{}
-		meta(&r.CNI.APIVersion, &r.CNI.Kind, &r.CNI.Name)
-		err = json.Unmarshal(raw, &r.CNI.Spec)
-		r.CNI.Default()
-		invalid = r.CNI.Validate()
-	}
-	for _, e := range invalid {
+	for _, e := range target.Validate() {
 		d.errorf(strings.Split(e.Field, "."), "%s", e.Error())
 	}
-	if err != nil {
-		d.errorf([]string{"spec"}, "spec: %v", err)
-	}
 	if id.Namespace != "" {
-		w := Finding(r.Object, finding.Warning, []string{"metadata", "namespace"}, fmt.Sprintf(
+		w := Finding(d.object, finding.Warning, []string{"metadata", "namespace"}, fmt.Sprintf(
 			"metadata.namespace is %q, but %s is cluster-scoped; what it installs goes to spec.namespace. A namespace: "+
 				"in a kustomization would break the rendered objects the same way", id.Namespace, id.Kind))
 		d.findings.Add(w)
 	}
-}
-
-func (d *decoder) checkSpec(kind string, spec map[string]any) {
-	fields := specFields[kind]
-	var walk func(prefix string, m map[string]any)
-	walk = func(prefix string, m map[string]any) {
-		for _, key := range sorted(m) {
-			path := prefix + key
-			pointer := append([]string{"spec"}, strings.Split(path, ".")...)
-			want, known := fields[path]
-			known = known && !strings.Contains(key, ".")
-			switch {
-			case !known && kind == v1.KindIstio && prefix == "" && instead[key] != "":
-				d.errorf(pointer, "%s", instead[key])
-			case !known && kind != v1.KindIstioRevisionTag && prefix == "" && isValue(kind, key):
-				d.errorf(pointer, "spec.%[1]s: Helm values belong under spec.values; write spec.values.%[1]s", key).
-					Suggestion = "spec.values." + key
-			case !known:
-				d.unknown(pointer, "spec."+path, below(fields, prefix))
-			case m[key] == nil:
-				delete(m, key) // a null is as good as absent
-			case typeOf(m[key]) != want:
-				d.errorf(pointer, "spec.%s: must be %s, is %s", path, article(want), article(typeOf(m[key]))).Current = m[key]
-			case path == "updateStrategy", path == "targetRef":
-				inner, _ := m[key].(map[string]any)
-				walk(path+".", inner)
-			}
-		}
-	}
-	walk("", spec)
-	if kind == v1.KindIstio || kind == v1.KindIstioRevision {
-		d.checkValues(spec)
-	}
-}
-
-// checkValues rejects values that belong to other resources.
-func (d *decoder) checkValues(spec map[string]any) {
-	v, _ := spec["values"].(map[string]any)
-	for _, key := range sorted(v) {
-		if insteadValues[key] != "" {
-			d.errorf([]string{"spec", "values", key}, "%s", insteadValues[key])
-		}
-	}
-}
-
-// isValue tells whether a field that stands directly below spec is a top-level key of the Helm values.
-func isValue(kind, key string) bool {
-	if kind == v1.KindIstioCNI {
-		return key == "cni" || key == "global"
-	}
-	return slices.Contains([]string{
-		"global", "pilot", "base", "telemetry", "sidecarInjectorWebhook", "istiodRemote", "istio_cni",
-		"revision", "revisionTags", "defaultRevision", "compatibilityVersion", "experimental", "ownerName",
-	}, key)
-}
-
-func (d *decoder) unknown(pointer []string, path string, known []string) {
-	r := d.errorf(pointer, "%s: unknown field", path)
-	if best := values.Closest(pointer[len(pointer)-1], known); best != "" {
-		r.Message += "; did you mean " + best + "?"
-		r.Suggestion = best
-	}
-}
-
-// below lists the field names directly below a prefix.
-func below(fields map[string]string, prefix string) []string {
-	var out []string
-	for path := range fields {
-		if rest, ok := strings.CutPrefix(path, prefix); ok && !strings.Contains(rest, ".") {
-			out = append(out, rest)
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 // Finding makes a finding about a field of a resource. pointer is the path of the field, list indexes as numbers; nil
@@ -412,35 +306,6 @@ func scalarToJSON(n *yaml.Node) (any, error) {
 		return f, nil
 	}
 	return n.Value, nil
-}
-
-func typeOf(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return "null"
-	case bool:
-		return "boolean"
-	case string:
-		return "string"
-	case float64:
-		if v == math.Trunc(v) {
-			return "integer"
-		}
-		return "number"
-	case []any:
-		return "array"
-	}
-	return "object"
-}
-
-func article(t string) string {
-	switch t {
-	case "integer", "object", "array":
-		return "an " + t
-	case "null":
-		return t
-	}
-	return "a " + t
 }
 
 func sorted(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }

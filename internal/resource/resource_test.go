@@ -113,7 +113,7 @@ func TestDecodeErrors(t *testing.T) {
 			"indented too little", istio("{}") + "values: {}\nspce: {}\n",
 			[]found{{e, "spce", "spce: unknown field; did you mean spec?"}, {e, "values", "values: unknown field"}},
 		},
-		"spec": {"is an object", istio("[]"), []found{{e, "spec", "spec must be an object"}}},
+		"spec": {"is an object", istio("[]"), []found{{e, "spec", "spec: must be an object, is an array"}}},
 		"components": {
 			"of an IstioOperator", istio("{components: {}}"),
 			[]found{{e, "spec.components", "spec.components belongs to IstioOperator; an Istio is the control plane only. " +

@@ -27,6 +27,21 @@ type Option struct {
 	Help, Placeholder string
 	// Without says what holds without the option, if that is not the first of the values.
 	Without string
+	// Alone is what the flag means without a value; empty if it needs one.
+	Alone string
+	// Check says what is wrong with a value, beyond that it is none of Values; nil if any text is right.
+	Check func(value string) error
+}
+
+// check says what is wrong with a value.
+func (o Option) check(value string) error {
+	if len(o.Values) > 0 && !slices.Contains(o.Values, value) {
+		return fmt.Errorf("option %s is %q; possible are: %s", o.Name, value, strings.Join(o.Values, ", "))
+	}
+	if o.Check == nil {
+		return nil
+	}
+	return o.Check(value)
 }
 
 // The names of the options.
@@ -62,11 +77,11 @@ var AllOptions = []Option{
 		Help: "kind of cluster, such as openshift or gke; a pipeline cannot find it out, except gke by kube-version",
 	},
 	{
-		Name: OptionCRDs, Values: []string{"exclude", "include"},
+		Name: OptionCRDs, Values: []string{"exclude", "include"}, Alone: "include",
 		Help: "whether to render Istio's own CRDs as well, once, in the newest version",
 	},
 	{
-		Name: OptionTrack, Values: []string{"false", "true"},
+		Name: OptionTrack, Values: []string{"false", "true"}, Alone: "true",
 		Help: "kustomize generator: also emit the Istio and its IstioRevision, for the controller to track",
 	},
 	{
@@ -74,7 +89,7 @@ var AllOptions = []Option{
 		Help: "failurePolicy of validating webhooks: leave it to istiod, or write what the chart says",
 	},
 	{
-		Name: OptionProtect, Values: []string{"false", "true", "teardown"},
+		Name: OptionProtect, Values: []string{"false", "true", "teardown"}, Alone: "true",
 		Help: "ask Argo CD and Flux not to prune the objects of an InPlace control plane or IstioRevision either, a " +
 			"step before RevisionBased; teardown: not to protect those of a RevisionBased one any more, the step " +
 			"before it is taken down",
@@ -84,15 +99,17 @@ var AllOptions = []Option{
 		Help: "clusters that the package is applied to; an old revision is released only if there is a usage report of each",
 	},
 	{
-		Name: OptionStrict, Values: []string{"false", "true"},
+		Name: OptionStrict, Values: []string{"false", "true"}, Alone: "true",
 		Help: "warnings are errors; it holds if any of the forms says so",
 	},
 	{
 		Name: OptionAllowRemoval, Placeholder: "KIND/NAME,KIND/NAME",
-		Help: "resources that have left the package and whose objects may go, although something may depend on them",
+		Help:  "resources that have left the package and whose objects may go, although something may depend on them",
+		Check: checkOwners,
 	},
 	{
-		Name: OptionFluxSubstitute, Values: []string{"false", "true"}, Without: "no default: a value with one is a warning",
+		Name: OptionFluxSubstitute, Values: []string{"false", "true"}, Alone: "true",
+		Without: "no default: a value with one is a warning",
 		Help: "whether Flux replaces ${name} in your values after rendering (postBuild.substitute); with false " +
 			"they are literal",
 	},
@@ -108,27 +125,29 @@ var reserved = []string{
 	manifest.AnnotationActivation, manifest.AnnotationStaleReports, manifest.AnnotationReleasedBy,
 }
 
-// Set checks and sets one option.
-func (s Settings) Set(name, value string) error {
-	i := slices.IndexFunc(AllOptions, func(opt Option) bool { return opt.Name == name })
+// Set checks and sets one of the options.
+func (s Settings) Set(options []Option, name, value string) error {
+	i := slices.IndexFunc(options, func(opt Option) bool { return opt.Name == name })
 	if i < 0 {
-		names := optionNames()
+		names := namesOf(options)
 		if best := values.Closest(name, names); best != "" {
 			return fmt.Errorf("unknown option %q; did you mean %s?", name, best)
 		}
 		return fmt.Errorf("unknown option %q; options are: %s", name, strings.Join(names, ", "))
 	}
-	if possible := AllOptions[i].Values; len(possible) > 0 && !slices.Contains(possible, value) {
-		return fmt.Errorf("option %s is %q; possible are: %s", name, value, strings.Join(possible, ", "))
-	}
-	if name == OptionAllowRemoval {
-		for _, owner := range Names(value) {
-			if err := CheckOwner(owner); err != nil {
-				return fmt.Errorf("option %s: %w", name, err)
-			}
-		}
+	if err := options[i].check(value); err != nil {
+		return err
 	}
 	s[name] = value
+	return nil
+}
+
+func checkOwners(list string) error {
+	for _, owner := range Names(list) {
+		if err := CheckOwner(owner); err != nil {
+			return fmt.Errorf("option %s: %w", OptionAllowRemoval, err)
+		}
+	}
 	return nil
 }
 
@@ -182,7 +201,7 @@ func SettingsOf(o manifest.Object) (Settings, finding.List) {
 		if !ok || slices.Contains(reserved, key) {
 			continue
 		}
-		if err := out.Set(name, annotations[key]); err != nil {
+		if err := out.Set(AllOptions, name, annotations[key]); err != nil {
 			findings = append(findings, Finding(o, finding.Error, []string{"metadata", "annotations", key},
 				"annotation "+key+": "+err.Error()))
 		}
@@ -199,22 +218,27 @@ func misprefixed(key string) string {
 	if prefix == ours || !values.Near(prefix, ours, 2) && !values.Near(prefix, bare, 1) {
 		return ""
 	}
-	if best := values.Closest(name, optionNames()); best != "" {
+	if best := values.Closest(name, namesOf(AllOptions)); best != "" {
 		return OptionPrefix + best
 	}
 	return ""
 }
 
-func optionNames() []string {
-	names := make([]string, len(AllOptions))
-	for i, opt := range AllOptions {
+// Named are the options of the names, in the order of all.
+func Named(names ...string) []Option {
+	return slices.DeleteFunc(slices.Clone(AllOptions), func(o Option) bool { return !slices.Contains(names, o.Name) })
+}
+
+func namesOf(options []Option) []string {
+	names := make([]string, len(options))
+	for i, opt := range options {
 		names[i] = opt.Name
 	}
 	return names
 }
 
-// SettingsOfConfig reads the options in a ConfigMap functionConfig.
-func SettingsOfConfig(config manifest.Object) (Settings, finding.List) {
+// SettingsOfConfig reads those of the options that a ConfigMap functionConfig sets.
+func SettingsOfConfig(options []Option, config manifest.Object) (Settings, finding.List) {
 	out := Settings{}
 	var findings finding.List
 	data := map[string]string{}
@@ -224,7 +248,7 @@ func SettingsOfConfig(config manifest.Object) (Settings, finding.List) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(data)) {
-		if err := out.Set(name, data[name]); err != nil {
+		if err := out.Set(options, name, data[name]); err != nil {
 			findings = append(findings, Finding(config, finding.Error, []string{"data", name}, "functionConfig: "+err.Error()))
 		}
 	}
@@ -237,30 +261,31 @@ func environmentName(option string) string {
 	return environmentPrefix + strings.ReplaceAll(strings.ToUpper(option), "-", "_")
 }
 
-// CheckEnvironment finds a variable, of those in the form NAME=value, that is nearly one of an option: LATEEN_PROTEC.
+// CheckEnvironment finds a variable, of those in the form NAME=value, that is nearly that of an option: LATEEN_PROTEC.
 // It is an error, as the annotation is: what protects a mesh must not be off by a typing error. Names that are near
 // none are left alone; tests and builds have some.
-func CheckEnvironment(variables []string) error {
+func CheckEnvironment(options []Option, variables []string) error {
 	for _, variable := range slices.Sorted(slices.Values(variables)) {
 		name, _, _ := strings.Cut(variable, "=")
 		option, ours := strings.CutPrefix(name, environmentPrefix)
-		if best := values.Closest(option, optionNames()); ours && best != "" && name != environmentName(best) {
+		if best := values.Closest(option, namesOf(options)); ours && best != "" && name != environmentName(best) {
 			return fmt.Errorf("environment variable %s: no option has this name; did you mean %s?", name, environmentName(best))
 		}
 	}
 	return nil
 }
 
-// SettingsOfEnvironment reads LATEEN_<NAME> variables. The kustomize and kpt of a developer share the environment with
-// other tools, so names that are no option are left alone; see CheckEnvironment.
-func SettingsOfEnvironment(lookup func(string) (string, bool)) (Settings, error) {
+// SettingsOfEnvironment reads the LATEEN_<NAME> variables of the options. The kustomize and kpt of a developer share
+// the environment with other tools, so names that are no option are left alone; see CheckEnvironment.
+func SettingsOfEnvironment(options []Option, lookup func(string) (string, bool)) (Settings, error) {
 	out := Settings{}
-	for _, opt := range AllOptions {
+	for _, opt := range options {
 		env := environmentName(opt.Name)
 		if value, set := lookup(env); set && value != "" {
-			if err := out.Set(opt.Name, value); err != nil {
+			if err := opt.check(value); err != nil {
 				return nil, fmt.Errorf("environment variable %s: %w", env, err)
 			}
+			out[opt.Name] = value
 		}
 	}
 	return out, nil

@@ -45,7 +45,7 @@ func TestSet(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			o := resource.Settings{}
-			err := o.Set(tc.name, tc.value)
+			err := o.Set(resource.AllOptions, tc.name, tc.value)
 			if diff := cmp.Diff(tc.want, message(err)); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
@@ -59,9 +59,9 @@ func TestSet(t *testing.T) {
 // TestPrecedence lays all forms over each other: annotation, ConfigMap, flag, environment.
 func TestPrecedence(t *testing.T) {
 	annotations, results := resource.SettingsOf(object(t, "metadata: {annotations: {lateen.io/platform: annotation}}"))
-	config, more := resource.SettingsOfConfig(object(t, "data: {platform: config, charts: config}"))
+	config, more := resource.SettingsOfConfig(resource.AllOptions, object(t, "data: {platform: config, charts: config}"))
 	flags := resource.Settings{"platform": "flag", "charts": "flag", "kube-version": "v1.31.0"}
-	environment, err := resource.SettingsOfEnvironment(lookup(map[string]string{
+	environment, err := resource.SettingsOfEnvironment(resource.AllOptions, lookup(map[string]string{
 		"LATEEN_PLATFORM": "env", "LATEEN_CHARTS": "env", "LATEEN_KUBE_VERSION": "v1.30.0", "LATEEN_CRDS": "include",
 	}))
 	if err != nil || len(results)+len(more) > 0 {
@@ -139,7 +139,7 @@ func TestSettingsOfEnvironment(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := resource.SettingsOfEnvironment(lookup(tc.env))
+			got, err := resource.SettingsOfEnvironment(resource.AllOptions, lookup(tc.env))
 			if diff := cmp.Diff(tc.err, message(err)); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
@@ -250,7 +250,7 @@ func TestSettingsOfConfig(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, results := resource.SettingsOfConfig(object(t, tc.config))
+			got, results := resource.SettingsOfConfig(resource.AllOptions, object(t, tc.config))
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", tc.reason, diff)
 			}
@@ -307,7 +307,7 @@ func TestNearOptions(t *testing.T) {
 			name, _, _ := strings.Cut(variable, "=")
 			want = "environment variable " + name + ": no option has this name; did you mean " + want + "?"
 		}
-		if got := message(resource.CheckEnvironment([]string{"PATH=/bin", variable})); got != want {
+		if got := message(resource.CheckEnvironment(resource.AllOptions, []string{"PATH=/bin", variable})); got != want {
 			t.Errorf("%s: got %q, want %q", variable, got, want)
 		}
 	}
@@ -322,7 +322,7 @@ func TestOptions(t *testing.T) {
 		"protect":        "teardown", "clusters": "a, b", "strict": "true", "allow-removal": "Istio/a,IstioCNI/b",
 		"flux-substitute": "false",
 	} {
-		if err := all.Set(name, value); err != nil {
+		if err := all.Set(resource.AllOptions, name, value); err != nil {
 			t.Fatal(err)
 		}
 	}

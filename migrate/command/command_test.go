@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 
@@ -47,6 +48,12 @@ func TestExitCodes(t *testing.T) {
 			exit.Warnings, "",
 		},
 		{
+			"a warning, and an annotation",
+			strings.Replace(operator, "name: m", `name: m, annotations: {lateen.io/strict: "true"}`, 1) + file, nil,
+			[]string{"-f", "-"},
+			exit.Warnings, "",
+		},
+		{
 			"nothing to migrate", file, nil,
 			[]string{"-f", "-"},
 			exit.Wrong,
@@ -68,7 +75,7 @@ func TestExitCodes(t *testing.T) {
 		{"a wrong call", operator, nil, []string{"-f", "-", "--nonsense"}, exit.Usage, ""},
 	} {
 		var stdout, stderr bytes.Buffer
-		code := command.Main(function.Process{
+		code := command.Program.Main(function.Process{
 			Args: append([]string{"migrate-istiooperator"}, c.args...), Stdin: strings.NewReader(c.stdin),
 			Stdout: &stdout, Stderr: &stderr,
 			Getenv: func(name string) (string, bool) { v, ok := c.env[name]; return v, ok },
@@ -98,7 +105,7 @@ func TestCalls(t *testing.T) {
 	}{
 		{reason: "help", args: []string{"--help"}, stdout: "Usage:\n  other -f operator.yaml"},
 		{reason: "a person without files", terminal: true, stdout: "Usage:\n  other -f operator.yaml"},
-		{reason: "its version", args: []string{"--version"}, stdout: "\nBundled Istio versions: "},
+		{reason: "its version", args: []string{"--version"}, stdout: "\nBundled Istio versions and the digests"},
 		{reason: "a list", stdin: list, stdout: "kind: Istio\n", stderr: "an IstioOperator installs the version"},
 		{
 			reason: "a list and a version", stdin: list, args: []string{"--istio-version", "1.27.0"}, stdout: "version: v1.27.0",
@@ -124,13 +131,18 @@ func TestCalls(t *testing.T) {
 			code: exit.Usage, stderr: "LATEEN_STRICTT",
 		},
 		{
+			reason: "one that is nearly its own", stdin: operator, args: []string{"-"},
+			env:  map[string]string{"LATEEN_ISTIO_VERSIO": "1.26.0"},
+			code: exit.Usage, stderr: "did you mean LATEEN_ISTIO_VERSION?",
+		},
+		{
 			reason: "a value that is none", stdin: operator, args: []string{"-"},
 			env:  map[string]string{"LATEEN_STRICT": "perhaps"},
 			code: exit.Usage, stderr: "other: environment variable LATEEN_STRICT: option strict",
 		},
 		{
 			reason: "a flag that there is not", args: []string{"--nonsense"}, code: exit.Usage,
-			stderr: "-nonsense\nRun 'other --help' for usage.\n",
+			stderr: "unknown flag: --nonsense\nRun 'other --help' for usage.\n",
 		},
 		{
 			reason: "two of one name", stdin: operator + "---\n" + operator, args: []string{"-"}, code: exit.Wrong,
@@ -142,7 +154,9 @@ func TestCalls(t *testing.T) {
 		for name, value := range c.env {
 			environ = append(environ, name+"="+value)
 		}
-		code := command.Named("other", function.Process{
+		other := command.Program
+		other.Name = "other"
+		code := other.Main(function.Process{
 			Args: append([]string{"program"}, c.args...), Stdin: strings.NewReader(c.stdin), Terminal: c.terminal,
 			Stdout: &stdout, Stderr: &stderr,
 			Getenv:  func(name string) (string, bool) { v, ok := c.env[name]; return v, ok },
@@ -157,6 +171,20 @@ func TestCalls(t *testing.T) {
 			if s.want == "" && s.got != "" || !strings.Contains(s.got, s.want) {
 				t.Errorf("%s: standard %s is to contain %q:\n%s", c.reason, s.name, s.want, s.got)
 			}
+		}
+	}
+}
+
+// TestOptionsInReadme: the README has every option.
+func TestOptionsInReadme(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../functions/migrate-istiooperator/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, opt := range command.Program.Options {
+		if !strings.Contains(string(readme), "\n| `"+opt.Name+"` |") {
+			t.Errorf("the README does not name %s", opt.Name)
 		}
 	}
 }
