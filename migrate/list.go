@@ -11,6 +11,7 @@ import (
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // List is the KRM function: it adds to a list what its IstioOperators become. These are the user's from then on:
@@ -65,7 +66,7 @@ func workOf(in *krm.List, options *config) ([]manifest.Object, finding.List) {
 		return []manifest.Object{*config}, nil
 	case config.Kind() == "ConfigMap":
 		var findings finding.List
-		for key, n := range entries(config.Field("data")) {
+		for key, n := range yamltree.Fields(config.Field("data")) {
 			switch value := n.Value; {
 			case key == OptionVersion:
 				options.version = value
@@ -142,7 +143,7 @@ func (l *lister) add(operator manifest.Object, version string) {
 func (l *lister) judge(o, operator manifest.Object) (said finding.List, isNew bool) {
 	id := o.ID()
 	if i := slices.IndexFunc(l.fresh, func(f origin) bool { return f.object.ID() == id }); i >= 0 {
-		if id.Kind == v1.KindIstioCNI && equal(l.fresh[i].object.Field("spec"), o.Field("spec")) {
+		if id.Kind == v1.KindIstioCNI && yamltree.Equal(l.fresh[i].object.Field("spec"), o.Field("spec")) {
 			return nil, false
 		}
 		return finding.List{resource.Finding(operator, finding.Error, nil,

@@ -18,6 +18,7 @@ import (
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // Function is one of Lateen's functions.
@@ -114,7 +115,7 @@ func (j *job) plan(dirs directories) {
 	j.in = render.Input{
 		Istio: j.Resource.Istio, Revision: j.Resource.Revision, CNI: j.Resource.CNI, Tag: j.Resource.Tag,
 		Options: j.Options, Owner: j.output.Owner, Installed: j.installed(),
-		Written: func(pointer []string) (string, bool) { return resource.Written(j.Resource.Object, pointer) },
+		Written: func(pointer []string) (string, bool) { return yamltree.Written(j.Resource.Object.Node(), pointer) },
 	}
 	if j.Resource.Tag == nil {
 		charts, err := dirs.open(j.Options)

@@ -26,6 +26,7 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // Process is what the operating system gives to a process.
@@ -305,7 +306,7 @@ func (p Process) ReadFile(file string) ([]manifest.Object, error) {
 func Position(o manifest.Object, f finding.Finding) string {
 	n := o.Node()
 	if f.Field != "" {
-		n = resource.Locate(o, f.Field)
+		n = yamltree.Locate(n, f.Field)
 	}
 	return fmt.Sprintf("%s:%d:%d", o.Place().File, n.Line, n.Column)
 }

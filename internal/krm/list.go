@@ -17,6 +17,7 @@ import (
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // List is a ResourceList.
@@ -90,7 +91,7 @@ func Parse(data []byte) (*List, error) {
 		if err != nil {
 			return nil, wrong(n.Line, "items[%d] (line %d): %w", i, n.Line, err)
 		}
-		changed, err := manifest.Detach(n)
+		changed, err := yamltree.Detach(n)
 		if err != nil {
 			return nil, wrong(n.Line, "items[%d] (line %d): %w", i, n.Line, err)
 		}

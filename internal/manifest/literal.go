@@ -180,3 +180,15 @@ func paste(docs []*yaml.Node, blocks []string) bool {
 	}
 	return next == len(blocks)
 }
+
+// isName tells whether a text has only letters, digits, and the marks of names.
+func isName(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; !isLetter(c) && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
