@@ -8,7 +8,7 @@ import (
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
-	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/fastyaml"
 	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
@@ -104,7 +104,7 @@ func encode(docs ...*yaml.Node) string {
 		if i > 0 {
 			b.WriteString("---\n")
 		}
-		if err := manifest.EncodeNode(&b, d); err != nil {
+		if err := fastyaml.Write(&b, d); err != nil {
 			// What came out of a parser can be written, except for a comment or a style that does not fit where it is now.
 			return fmt.Sprintf("# cannot be written as YAML: %v\n", err)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/lateen-io/lateen/internal/fastyaml"
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/resource"
@@ -134,7 +135,7 @@ func (l *List) Write(w io.Writer) error {
 		if err := n.Encode(map[string]any{"results": results(l.Findings)}); err != nil {
 			return fmt.Errorf("writing results: %w", err)
 		}
-		if err := manifest.EncodeNode(&buf, n); err != nil {
+		if err := fastyaml.Write(&buf, n); err != nil {
 			return fmt.Errorf("writing results: %w", err)
 		}
 	}

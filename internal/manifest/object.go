@@ -13,6 +13,7 @@ import (
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/lateen-io/lateen/internal/fastyaml"
 	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
@@ -105,13 +106,13 @@ func (o Object) Pack() Object {
 	if o.raw != nil || len(o.tail) > 0 || head == 0 || head == n || o.node.Style != 0 {
 		return o
 	}
-	var tail writer
 	below, above := *o.node, *o.node
 	below.Content, above.Content = o.node.Content[head:], slices.Clone(o.node.Content[:head])
-	if !tail.document(&below) {
+	var tail bytes.Buffer
+	if yamltree.IsMarked(&below) || fastyaml.Write(&tail, &below) != nil {
 		return o
 	}
-	return Object{node: &above, tail: slices.Clip(tail.out)}
+	return Object{node: &above, tail: bytes.Clone(tail.Bytes())}
 }
 
 // whole returns the object with its tail parsed.
@@ -154,37 +155,10 @@ func (o Object) Node() *yaml.Node { return o.node }
 // Parse reads all objects of a rendered text: YAML documents separated by ---. Empty documents are skipped, comments
 // are dropped and aliases are expanded, since the callers of a function break on both in generated objects.
 func Parse(text string) ([]Object, error) {
-	if short, blocks := cut(text); len(blocks) > 0 {
-		if docs, err := documents(short); err == nil && paste(docs, blocks) {
-			if out, err := objectsOf(docs); err == nil {
-				return out, nil
-			}
-		}
-	}
-	docs, err := documents(text) // anything wrong is told with the lines of the whole text
+	docs, err := fastyaml.Parse(text)
 	if err != nil {
 		return nil, err
 	}
-	return objectsOf(docs)
-}
-
-// documents reads all YAML documents of a text.
-func documents(text string) ([]*yaml.Node, error) {
-	var docs []*yaml.Node
-	for dec := yaml.NewDecoder(strings.NewReader(text)); ; {
-		doc := &yaml.Node{}
-		err := dec.Decode(doc)
-		if errors.Is(err, io.EOF) {
-			return docs, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		docs = append(docs, doc)
-	}
-}
-
-func objectsOf(docs []*yaml.Node) ([]Object, error) {
 	var out []Object
 	for _, doc := range docs {
 		if len(doc.Content) != 1 || yamltree.IsNull(doc.Content[0]) {
@@ -315,30 +289,11 @@ func (o Object) Encode(w io.Writer) error {
 		_, err := w.Write(o.raw.text)
 		return err
 	}
-	if err := EncodeNode(w, o.node); err != nil {
+	if err := fastyaml.Write(w, o.node); err != nil {
 		return err
 	}
 	_, err := w.Write(o.tail)
 	return err
-}
-
-// EncodeNode writes any node the way objects are written: two spaces, sequences not indented below their key.
-func EncodeNode(w io.Writer, n *yaml.Node) error {
-	if fast := (writer{}); fast.document(n) {
-		_, err := w.Write(fast.out)
-		return err
-	}
-	return encode(w, n)
-}
-
-func encode(w io.Writer, n *yaml.Node) error {
-	enc := yaml.NewEncoder(w)
-	enc.SetIndent(2)
-	enc.CompactSeqIndent()
-	if err := enc.Encode(n); err != nil {
-		return err
-	}
-	return enc.Close()
 }
 
 // Write writes the objects as a stream of YAML documents, as kubectl apply reads it.

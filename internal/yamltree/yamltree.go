@@ -155,6 +155,12 @@ func Walk(n *yaml.Node, each func(n *yaml.Node)) {
 	}
 }
 
+// IsMarked reports whether there are comments, anchors or aliases in a tree: what stands elsewhere may depend on them.
+func IsMarked(n *yaml.Node) bool {
+	return n.Kind == yaml.AliasNode || n.Anchor != "" || n.HeadComment != "" || n.LineComment != "" ||
+		n.FootComment != "" || slices.ContainsFunc(n.Content, IsMarked)
+}
+
 // Strip takes all comments and the names of anchors out of a tree, whose aliases must be expanded.
 func Strip(n *yaml.Node) {
 	Walk(n, func(n *yaml.Node) { n.Anchor, n.HeadComment, n.LineComment, n.FootComment = "", "", "", "" })

@@ -1,4 +1,4 @@
-package manifest
+package fastyaml
 
 import (
 	"bytes"
@@ -16,32 +16,7 @@ import (
 
 const meta = "apiVersion: v1\nkind: K\nmetadata:\n  name: a\n"
 
-// byLibrary is Parse without anything of our own.
-func byLibrary(text string) ([]Object, error) {
-	docs, err := documents(text)
-	if err != nil {
-		return nil, err
-	}
-	return objectsOf(docs)
-}
-
-// trees are objects as values that can be compared; where something stood in the text does not matter.
-func trees(objects []Object) []*yaml.Node {
-	var forget func(n *yaml.Node)
-	forget = func(n *yaml.Node) {
-		n.Line, n.Column = 0, 0
-		for _, c := range n.Content {
-			forget(c)
-		}
-	}
-	var out []*yaml.Node
-	for _, o := range objects {
-		forget(o.node)
-		out = append(out, o.node)
-	}
-	return out
-}
-
+// long is longer than shortLiteral.
 var long = strings.Repeat("some text that nobody has to understand\n", 10)
 
 // indented puts spaces before each line.
@@ -117,14 +92,14 @@ func TestParseBlocks(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			want, wantErr := byLibrary(tc.text)
+			want, wantErr := documents(tc.text)
 			got, err := Parse(tc.text)
 			if diff := cmp.Diff(wantErr, err, cmp.Comparer(func(a, b error) bool {
 				return a == nil && b == nil || a != nil && b != nil && a.Error() == b.Error()
 			})); diff != "" {
 				t.Fatalf("%s: another error (-library +ours)\n%s", tc.reason, diff)
 			}
-			if diff := cmp.Diff(trees(want), trees(got)); diff != "" {
+			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("%s: another tree (-library +ours)\n%s", tc.reason, diff)
 			}
 			if _, blocks := cut(tc.text); len(blocks) != tc.cut {
@@ -205,7 +180,7 @@ func TestWriteLikeTheLibrary(t *testing.T) {
 				t.Fatal(err)
 			}
 			n := docs[0].Content[0]
-			if diff := cmp.Diff(encoded(t, encode, n), encoded(t, EncodeNode, n)); diff != "" {
+			if diff := cmp.Diff(encoded(t, byLibrary, n), encoded(t, Write, n)); diff != "" {
 				t.Errorf("%s (-library +ours)\n%s", tc.reason, diff)
 			}
 			if ours := (&writer{}).document(n); ours != tc.ours {
@@ -238,25 +213,19 @@ func FuzzParseAndWrite(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if len(text) > 1<<12 || strings.Count(text, "*") > 1 {
-			t.Skip("inputs are bounded; what many aliases cost is a case of TestParse")
+			t.Skip("inputs are bounded")
 		}
-		want, wantErr := byLibrary(text)
+		want, wantErr := documents(text)
 		got, err := Parse(text)
 		if (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
 			t.Fatalf("Parse says %v, the library %v", err, wantErr)
 		}
-		if diff := cmp.Diff(trees(want), trees(got)); diff != "" {
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("another tree (-library +ours)\n%s", diff)
 		}
-		for _, o := range got {
-			whole := encoded(t, encode, o.node)
-			if diff := cmp.Diff(whole, encoded(t, EncodeNode, o.node)); diff != "" {
+		for _, n := range got {
+			if diff := cmp.Diff(encoded(t, byLibrary, n), encoded(t, Write, n)); diff != "" {
 				t.Fatalf("written in another way (-library +ours)\n%s", diff)
-			}
-			if diff := cmp.Diff(whole, encoded(t, func(w io.Writer, _ *yaml.Node) error {
-				return o.Pack().Encode(w)
-			}, nil)); diff != "" {
-				t.Fatalf("packed, it is written in another way (-library +ours)\n%s", diff)
 			}
 		}
 	})
@@ -324,13 +293,13 @@ func TestRandomTrees(t *testing.T) {
 		trials = 400
 	}
 	for range trials {
-		n := &yaml.Node{Kind: yaml.MappingNode, Tag: yaml.NodeTagMap, Content: slices.Clone(head[0].node.Content)}
+		n := &yaml.Node{Kind: yaml.MappingNode, Tag: yaml.NodeTagMap, Content: slices.Clone(head[0].Content[0].Content)}
 		for _, key := range []string{"data", "spec"} {
 			n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: key},
 				randomTree(random, 4))
 		}
 		var library, own bytes.Buffer
-		libraryErr, ownErr := encode(&library, n), EncodeNode(&own, n)
+		libraryErr, ownErr := byLibrary(&library, n), Write(&own, n)
 		if (libraryErr == nil) != (ownErr == nil) {
 			t.Fatalf("the library says %v, we say %v", libraryErr, ownErr)
 		}
@@ -343,12 +312,12 @@ func TestRandomTrees(t *testing.T) {
 		if (&writer{}).document(n) {
 			ours++
 		}
-		want, wantErr := byLibrary(own.String())
+		want, wantErr := documents(own.String())
 		got, err := Parse(own.String())
 		if (err == nil) != (wantErr == nil) {
 			t.Fatalf("the library reads %v, we read %v:\n%s", wantErr, err, own.String())
 		}
-		if diff := cmp.Diff(trees(want), trees(got)); diff != "" {
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("another tree (-library +ours)\n%s\nof\n%s", diff, own.String())
 		}
 		_, cut := cut(own.String())
@@ -387,55 +356,8 @@ func TestOtherTags(t *testing.T) {
 			n := &yaml.Node{
 				Kind: yaml.MappingNode, Tag: yaml.NodeTagMap, Content: []*yaml.Node{scalar(yaml.NodeTagString, "a"), tc.value},
 			}
-			if diff := cmp.Diff(encoded(t, encode, n), encoded(t, EncodeNode, n)); diff != "" {
+			if diff := cmp.Diff(encoded(t, byLibrary, n), encoded(t, Write, n)); diff != "" {
 				t.Errorf("%s (-library +ours)\n%s", tc.reason, diff)
-			}
-		})
-	}
-}
-
-func TestPack(t *testing.T) {
-	cases := map[string]struct {
-		reason, text string
-		head         int // fields that are left as a tree
-	}{
-		"object":             {"what is below metadata is text", meta + "data:\n  a: b\nspec: {}\n", 3},
-		"head in the middle": {"stays a tree as a whole", "data: {}\n" + meta, 4},
-		"nothing below":      {"nothing to pack", meta, 3},
-		"comment below":      {"the library writes it with all around it", meta + "data: # b\n  a: b\n", 3},
-		"anchor":             {"copied when it was read", meta + "a: &x [b]\nc: *x\n", 3},
-		"text of YAML 1.1":   {"asks the library for one line", meta + "a: 12:30\n", 3},
-		"empty block":        {"is written in quotes", meta + "data:\n  a: |\n", 3},
-		"list of lists":      {"stays a tree", meta + "a:\n- - b\n", 4},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			objects, err := Parse(tc.text)
-			if err != nil {
-				t.Fatal(err)
-			}
-			o := objects[0]
-			packed := o.Pack()
-			if got := len(packed.node.Content) / 2; got != tc.head {
-				t.Errorf("%s: %d fields are a tree, not %d", tc.reason, got, tc.head)
-			}
-			packed.SetLabel("l", "m")
-			o.SetLabel("l", "m")
-			want := encoded(t, encode, o.node)
-			if diff := cmp.Diff(want, encoded(t, func(w io.Writer, _ *yaml.Node) error {
-				return packed.Encode(w)
-			}, nil)); diff != "" {
-				t.Errorf("%s: with a label (-tree +packed)\n%s", tc.reason, diff)
-			}
-			var a, b map[string]any
-			if err := packed.Decode(&a); err != nil {
-				t.Fatal(err)
-			}
-			if err := o.Decode(&b); err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(b, a); diff != "" {
-				t.Errorf("%s: decoded (-tree +packed)\n%s", tc.reason, diff)
 			}
 		})
 	}

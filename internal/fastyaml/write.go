@@ -1,4 +1,4 @@
-package manifest
+package fastyaml
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 // The YAML library queues, copies and analyzes each scalar as an event of three hundred bytes. What a chart gives is
 // nearly always of the simplest kind: block mappings and lists of short words. writer writes these, to the letter as
 // the library does, asks the library for a scalar or a list in brackets that needs a second thought, and gives up on
-// all else, for the library to write the document. A fuzz test compares the two. docs/adr/0012 has the reasoning.
+// all else, for the library to write the document. docs/adr/0012 has the reasoning, docs/performance.md the figure.
 type writer struct {
 	out []byte
 }
@@ -25,7 +25,7 @@ func (w *writer) document(n *yaml.Node) bool {
 		w.mapping(n, 0, true)
 }
 
-// bare tells whether a node has nothing but its content: no comment, no anchor.
+// bare reports whether a node has nothing but its content: no comment, no anchor.
 func bare(n *yaml.Node) bool {
 	return n.Anchor == "" && n.HeadComment == "" && n.LineComment == "" && n.FootComment == ""
 }
@@ -114,7 +114,7 @@ func (w *writer) line(n *yaml.Node) bool {
 		return false // a block of another tag, or nothing behind the colon: neither stands on this line
 	}
 	var buf bytes.Buffer
-	if err := encode(&buf, n); err != nil {
+	if err := byLibrary(&buf, n); err != nil {
 		return false
 	}
 	if line, ended := bytes.CutSuffix(buf.Bytes(), []byte("\n")); !ended ||
@@ -203,7 +203,7 @@ func (w *writer) spaces(n int) {
 	}
 }
 
-// plainBlock tells whether the library writes a text in a literal block as it is, line by line: there are further rules
+// plainBlock reports whether the library writes a text in a literal block as it is, line by line: there are further rules
 // for text that starts with a space or a line break, has spaces at the ends of lines, several line breaks at its end,
 // or characters that are not printed.
 func plainBlock(text string) bool {
@@ -212,7 +212,7 @@ func plainBlock(text string) bool {
 		!strings.Contains(text, " \n") && printable(text)
 }
 
-// isASCII tells whether a text has printable ASCII only.
+// isASCII reports whether a text has printable ASCII only.
 func isASCII(text string) bool {
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {
@@ -222,7 +222,7 @@ func isASCII(text string) bool {
 	return true
 }
 
-// isPlain tells whether a scalar without style is certain to be written as it is: a word that cannot be read as
+// isPlain reports whether a scalar without style is certain to be written as it is: a word that cannot be read as
 // anything but text, or a number or a word of YAML with the tag that it is read with.
 func isPlain(tag, v string) bool {
 	if v == "" || !isASCII(v) {
@@ -243,7 +243,7 @@ func isPlain(tag, v string) bool {
 	return false
 }
 
-// isText tells whether a plain word is text by how it begins, and means nothing in YAML.
+// isText reports whether a plain word is text by how it begins, and means nothing in YAML.
 func isText(v string) bool {
 	switch c := v[0]; {
 	case isLetter(c):
@@ -260,3 +260,5 @@ func isText(v string) bool {
 	}
 	return false
 }
+
+func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
