@@ -1,7 +1,6 @@
 package fastyaml
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
@@ -10,8 +9,8 @@ import (
 
 // The YAML library queues, copies and analyzes each scalar as an event of three hundred bytes. What a chart gives is
 // nearly always of the simplest kind: block mappings and lists of short words. writer writes these, to the letter as
-// the library does, asks the library for a scalar or a list in brackets that needs a second thought, and gives up on
-// all else, for the library to write the document. docs/adr/0012 has the reasoning, docs/performance.md the figure.
+// the library does, and gives up on all else, for the library to write the document. docs/adr/0012 has the reasoning,
+// docs/performance.md the figure.
 type writer struct {
 	out []byte
 }
@@ -104,25 +103,17 @@ func (w *writer) list(n *yaml.Node, indent int) bool {
 	return true
 }
 
-// line writes what stands on one line: a scalar, or something in brackets.
+// line writes what stands on one line: a scalar, a list in brackets, or an empty mapping.
 func (w *writer) line(n *yaml.Node) bool {
+	if n.Kind == yaml.MappingNode && n.Tag == yaml.NodeTagMap && len(n.Content) == 0 {
+		w.out = append(w.out, "{}\n"...)
+		return true
+	}
 	if n.Kind == yaml.ScalarNode && w.simple(n) || n.Kind == yaml.SequenceNode && w.brackets(n) {
 		w.out = append(w.out, '\n')
 		return true
 	}
-	if n.Kind == yaml.AliasNode || n.Style == 0 && (len(n.Content) > 0 || n.Kind == yaml.ScalarNode && n.Value == "") {
-		return false // a block of another tag, or nothing behind the colon: neither stands on this line
-	}
-	var buf bytes.Buffer
-	if err := byLibrary(&buf, n); err != nil {
-		return false
-	}
-	if line, ended := bytes.CutSuffix(buf.Bytes(), []byte("\n")); !ended ||
-		bytes.ContainsAny(line, "\n\r\u0085\u2028\u2029") {
-		return false // how it goes on depends on where it stands
-	}
-	w.out = append(w.out, buf.Bytes()...)
-	return true
+	return false
 }
 
 // brackets writes a list of quoted words in brackets.
@@ -130,14 +121,12 @@ func (w *writer) brackets(n *yaml.Node) bool {
 	if n.Tag != yaml.NodeTagSeq || n.Style != yaml.FlowStyle && len(n.Content) > 0 {
 		return false
 	}
-	start := len(w.out)
 	w.out = append(w.out, '[')
 	for i, item := range n.Content {
 		if i > 0 {
 			w.out = append(w.out, ',', ' ')
 		}
 		if item.Kind != yaml.ScalarNode || item.Style == 0 || !bare(item) || !w.simple(item) {
-			w.out = w.out[:start]
 			return false
 		}
 	}
