@@ -75,7 +75,7 @@ func metricV2(metric *yaml.Node) {
 func sourceV2(source *yaml.Node, old []string) *yaml.Node {
 	source = yaml.CopyYNode(source)
 	out := yamltree.NewMapping()
-	if object := yamltree.Get(source, "target"); isReference(object) { // of v2beta1, where this is the object and no target
+	if object := yamltree.Get(source, "target"); isReference(object) { // of v2beta1, where this is the object
 		yamltree.Take(source, "target")
 		yamltree.Put(out, object, "describedObject")
 	}

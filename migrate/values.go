@@ -254,7 +254,8 @@ func envMap(list *yaml.Node) *yaml.Node {
 	out := yamltree.NewMapping()
 	for _, n := range list.Content {
 		name, value := yamltree.Text(n, "name"), yamltree.Get(n, "value")
-		if name == "" || value == nil || value.Kind != yaml.ScalarNode || len(n.Content) != 4 || yamltree.Get(out, name) != nil {
+		if name == "" || value == nil || value.Kind != yaml.ScalarNode || len(n.Content) != 4 ||
+			yamltree.Get(out, name) != nil {
 			return nil
 		}
 		yamltree.Put(out, value, name)

@@ -73,8 +73,8 @@ func (e *expander) copy(n *yaml.Node) (*yaml.Node, error) {
 }
 
 // Detach makes a tree one that can be written by itself and comes back the same: aliases whose anchors stand outside of
-// it are replaced by what they stand for, and folded text with empty lines at its end becomes a literal block, since the
-// library adds a line to it each time. It reports whether the first was necessary.
+// it are replaced by what they stand for, and folded text with empty lines at its end becomes a literal block, since
+// the library adds a line to it each time. It reports whether the first was necessary.
 func Detach(n *yaml.Node) (changed bool, err error) {
 	anchors := map[*yaml.Node]bool{}
 	var aliases []*yaml.Node
@@ -140,8 +140,8 @@ func plain(n *yaml.Node, left *int, depth int) error {
 	return nil
 }
 
-// merge puts what << stands for in its place, behind the fields of the mapping itself, and sees to it that each field is
-// there once.
+// merge puts what << stands for in its place, behind the fields of the mapping itself, and sees to it that each field
+// is there once.
 func merge(n *yaml.Node) error {
 	var own, merged []*yaml.Node
 	have := map[string]bool{}

@@ -30,8 +30,8 @@ func Locate(n *yaml.Node, path string) *yaml.Node {
 	return at
 }
 
-// Written is the scalar at a path of fields and list indexes as its author wrote it: 1.20, where the value is 1.2. known
-// says whether there is one.
+// Written is the scalar at a path of fields and list indexes as its author wrote it: 1.20, where the value is 1.2.
+// known says whether there is one.
 func Written(n *yaml.Node, path []string) (text string, known bool) {
 	for _, key := range path {
 		if n, _ = step(n, key); n == nil {

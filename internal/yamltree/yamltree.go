@@ -2,8 +2,8 @@
 // finding the node at a path, and saying what a scalar means. Nothing in it knows Kubernetes objects; what is made of a
 // tree is the job of its callers.
 //
-// A tree is a yaml.Node of kyaml, so that what a user wrote stays as it was written. What it means is what kubectl reads
-// in it, by sigs.k8s.io/yaml: there on and y are booleans, oN is text, and so it is in every package of Lateen.
+// A tree is a yaml.Node of kyaml, so that what a user wrote stays as it was written. What it means is what kubectl
+// reads in it, by sigs.k8s.io/yaml: there on and y are booleans, oN is text, and so it is in every package of Lateen.
 package yamltree
 
 import (
@@ -149,7 +149,7 @@ func NewText(value string) *yaml.Node {
 
 // isWord reports whether a value is certain to be text in any YAML: it starts with a letter, has nothing but letters,
 // digits and the marks of names, and is longer than all words that mean something else. Labels are, nearly all; to ask
-// kyaml, which parses each, takes a tenth of the CPU time of a package of a hundred control planes.
+// kyaml, which parses each, takes 9 % of the CPU time of a package of a hundred control planes.
 func isWord(value string) bool {
 	return len(value) > len("false") && strings.Trim(value[:1], letters) == "" &&
 		strings.Trim(value, letters+"0123456789./-_") == ""
