@@ -192,9 +192,9 @@ func (w *writer) spaces(n int) {
 	}
 }
 
-// plainBlock reports whether the library writes a text in a literal block as it is, line by line: there are further
-// rules for text that starts with a space or a line break, has spaces at the ends of lines, several line breaks at its end,
-// or characters that are not printed.
+// plainBlock reports whether the library writes a text in a literal block as it is, line by line. There are further
+// rules for text that starts with a space or a line break, has spaces at the ends of lines, several line breaks at its
+// end, or characters that are not printed.
 func plainBlock(text string) bool {
 	return text != "" && text[0] != ' ' && text[0] != '\n' && !strings.HasSuffix(text, " ") &&
 		!strings.HasSuffix(text, "\n\n") &&
