@@ -38,7 +38,7 @@ func words() []string {
 		}
 	}
 	list = append(list, "2001-12-14 21:59:43", "1 2", "a b", "no way", "on #comment", "")
-	for _, w := range strings.Fields("on off yes no y n true false null t f yea ok none") {
+	for w := range strings.FieldsSeq("on off yes no y n true false null t f yea ok none") {
 		for mask := range 1 << len(w) {
 			letters := []byte(w)
 			for i := range letters {
