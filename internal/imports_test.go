@@ -128,7 +128,7 @@ var contract = []rule{
 		name: "objects and packages of objects",
 		packages: []string{
 			"internal/manifest", "internal/resource", "internal/ownership", "internal/health", "internal/krm", "internal/heap",
-			"migrate",
+			"internal/yamltree", "internal/fastyaml", "migrate",
 		},
 		mayImport: []string{
 			"github.com/Masterminds/semver/v3", "sigs.k8s.io/yaml", "go.yaml.in/yaml",

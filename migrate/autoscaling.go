@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // metricFields are the fields of a metric that say where it comes from, and the fields of each in autoscaling/v2beta1
@@ -31,12 +33,12 @@ func metricsV2(metrics *yaml.Node) *yaml.Node {
 
 // autoscalerV2 does so with the spec of a HorizontalPodAutoscaler.
 func autoscalerV2(spec *yaml.Node) *yaml.Node {
-	metrics := get(spec, "metrics")
+	metrics := yamltree.Get(spec, "metrics")
 	if metrics == nil {
 		return spec
 	}
 	out := yaml.CopyYNode(spec)
-	put(out, metricsV2(metrics), "metrics")
+	yamltree.Put(out, metricsV2(metrics), "metrics")
 	return out
 }
 
@@ -61,10 +63,10 @@ func autoscalerOverlay(steps []step, value *yaml.Node) *yaml.Node {
 // metricV2 converts one metric in its place.
 func metricV2(metric *yaml.Node) {
 	for field, old := range metricFields {
-		source := get(metric, field)
-		isOld := func(key string) bool { return get(source, key) != nil }
+		source := yamltree.Get(metric, field)
+		isOld := func(key string) bool { return yamltree.Get(source, key) != nil }
 		if slices.ContainsFunc(old, isOld) {
-			put(metric, sourceV2(source, old), field)
+			yamltree.Put(metric, sourceV2(source, old), field)
 		}
 	}
 }
@@ -72,20 +74,20 @@ func metricV2(metric *yaml.Node) {
 // sourceV2 converts the source of a metric: which one it is, what it is of, and the target.
 func sourceV2(source *yaml.Node, old []string) *yaml.Node {
 	source = yaml.CopyYNode(source)
-	out := mapping()
-	if object := get(source, "target"); isReference(object) { // of v2beta1, where this is the object and no target
-		take(source, "target")
-		put(out, object, "describedObject")
+	out := yamltree.NewMapping()
+	if object := yamltree.Get(source, "target"); isReference(object) { // of v2beta1, where this is the object
+		yamltree.Take(source, "target")
+		yamltree.Put(out, object, "describedObject")
 	}
-	metric := fields("name", take(source, "metricName"))
+	metric := fields("name", yamltree.Take(source, "metricName"))
 	for _, key := range []string{"selector", "metricSelector"} {
-		if selector := take(source, key); selector != nil {
-			put(metric, selector, "selector")
+		if selector := yamltree.Take(source, key); selector != nil {
+			yamltree.Put(metric, selector, "selector")
 		}
 	}
 	target := targetV2(source)
 	for _, key := range old {
-		take(source, key)
+		yamltree.Take(source, key)
 	}
 	overlay(out, source, nil, nil)
 	overlay(out, fields("metric", metric, "target", target), nil, nil)
@@ -95,15 +97,15 @@ func sourceV2(source *yaml.Node, old []string) *yaml.Node {
 // targetV2 reads the target of a source in v2beta1: a part of what is asked for, an amount for each pod, or an amount.
 // Of an object, targetValue is required there, and has no effect beside averageValue.
 func targetV2(source *yaml.Node) *yaml.Node {
-	average := get(source, "averageValue")
+	average := yamltree.Get(source, "averageValue")
 	if average == nil {
-		average = get(source, "targetAverageValue")
+		average = yamltree.Get(source, "targetAverageValue")
 	}
-	utilization, value := get(source, "targetAverageUtilization"), get(source, "targetValue")
+	utilization, value := yamltree.Get(source, "targetAverageUtilization"), yamltree.Get(source, "targetValue")
 	switch {
 	case utilization != nil:
 		return fields("type", "Utilization", "averageUtilization", utilization, "averageValue", average)
-	case average != nil && get(source, "averageValue") != nil:
+	case average != nil && yamltree.Get(source, "averageValue") != nil:
 		return fields("type", "AverageValue", "averageValue", average)
 	case average != nil:
 		return fields("type", "AverageValue", "averageValue", average, "value", value)
@@ -114,4 +116,6 @@ func targetV2(source *yaml.Node) *yaml.Node {
 }
 
 // isReference reports whether a node names an object, as target does in v2beta1; in v2, a target says how much.
-func isReference(n *yaml.Node) bool { return get(n, "kind") != nil && get(n, "name") != nil }
+func isReference(n *yaml.Node) bool {
+	return yamltree.Get(n, "kind") != nil && yamltree.Get(n, "name") != nil
+}

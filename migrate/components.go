@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/lateen-io/lateen/internal/values"
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // profile is what a profile of istioctl switches on, and what it is called in an Istio.
@@ -81,7 +82,7 @@ func (m *migration) valuesProfile() (at []string, name string) {
 		return nil, ""
 	}
 	for _, field := range []string{"values", "unvalidatedValues"} { // the latter win
-		n := take(m.spec, field, "profile")
+		n := yamltree.Take(m.spec, field, "profile")
 		if n == nil {
 			continue
 		}
@@ -115,11 +116,11 @@ func (c component) on() bool { return c.enabled || !c.set }
 func (m *migration) readComponents() {
 	at := keys("spec", "components")
 	m.components, m.gateways = map[string]component{}, map[string][]component{}
-	all := m.object(take(m.spec, "components"), at)
+	all := m.object(yamltree.Take(m.spec, "components"), at)
 	if all == nil {
-		all = mapping()
+		all = yamltree.NewMapping()
 	}
-	for key, value := range entries(all) {
+	for key, value := range yamltree.Fields(all) {
 		p := append(slices.Clip(at), key)
 		switch key {
 		case "base", "pilot", "cni", "ztunnel", "istiodRemote":
@@ -141,7 +142,7 @@ func (m *migration) readComponents() {
 }
 
 func (m *migration) gatewayList(key string, value *yaml.Node, at []string) {
-	if isNull(value) {
+	if yamltree.IsNull(value) {
 		return
 	}
 	if value.Kind != yaml.SequenceNode {
@@ -159,9 +160,9 @@ func (m *migration) gatewayList(key string, value *yaml.Node, at []string) {
 // component reads an entry.
 func (m *migration) component(n *yaml.Node, at []string) component {
 	c := component{at: at}
-	for key, value := range entries(n) {
+	for key, value := range yamltree.Fields(n) {
 		p := append(slices.Clip(at), key)
-		if isNull(value) {
+		if yamltree.IsNull(value) {
 			continue
 		}
 		switch key {
@@ -194,7 +195,7 @@ func (m *migration) textNode(n *yaml.Node, at []string) *yaml.Node {
 	if m.scalar(n, at) == "" {
 		return nil
 	}
-	if !isText(n) {
+	if !yamltree.IsText(n) {
 		n.Tag, n.Style = yaml.NodeTagString, yaml.DoubleQuotedStyle
 	}
 	return n
@@ -223,7 +224,7 @@ func (m *migration) decide() {
 			"1.24, so there is an IstioCNI",
 			dotted(c.at))
 	}
-	if on := take(m.cniValues, "enabled"); isTrue(on) && !m.plugin {
+	if on := yamltree.Take(m.cniValues, "enabled"); isTrue(on) && !m.plugin {
 		if ok {
 			m.warnAll(m.places(rootIstio, keys("cni", "enabled")),
 				"%s is true, but spec.components.cni.enabled is false, which wins: no IstioCNI")
@@ -290,7 +291,7 @@ func (m *migration) takeBase() {
 			"option crds: include")
 	}
 	if c.k8s != nil {
-		if overlays := take(c.k8s, "overlays"); overlays != nil {
+		if overlays := yamltree.Take(c.k8s, "overlays"); overlays != nil {
 			m.overlays(overlays, append(slices.Clip(c.at), "k8s", "overlays"))
 		}
 		m.leftComponent(component{at: c.at, k8s: c.k8s}, "the component base has overlays only")
@@ -359,7 +360,7 @@ func (m *migration) noControlPlane(c component) {
 		at := keys("spec", "meshConfig")
 		m.warn(at, "%s (%s): %s", dotted(at), short(m.meshConfig), m.noIstio())
 	}
-	for key, value := range entries(m.values) {
+	for key, value := range yamltree.Fields(m.values) {
 		if key != "global" || !m.plugin { // the plugin takes what it reads of these
 			m.nowhere(keys(key), value)
 		}
@@ -379,7 +380,7 @@ func (m *migration) nowhere(at []string, n *yaml.Node) {
 	prefix := rootIstio + ":" + dotted(at) + "."
 	for origin := range m.origins {
 		if n.Kind == yaml.MappingNode && strings.HasPrefix(origin, prefix) {
-			for key, value := range entries(n) {
+			for key, value := range yamltree.Fields(n) {
 				m.nowhere(append(slices.Clip(at), key), value)
 			}
 			return
@@ -390,7 +391,7 @@ func (m *migration) nowhere(at []string, n *yaml.Node) {
 
 // usePlugin tells istiod whether pods get their traffic redirected by the CNI plugin, as istioctl does.
 func (m *migration) usePlugin() {
-	if get(m.values, "pilot", "cni", "enabled") == nil && get(m.values, "istio_cni", "enabled") == nil {
-		put(m.values, boolean(m.plugin), "pilot", "cni", "enabled")
+	if yamltree.Get(m.values, "pilot", "cni", "enabled") == nil && yamltree.Get(m.values, "istio_cni", "enabled") == nil {
+		yamltree.Put(m.values, boolean(m.plugin), "pilot", "cni", "enabled")
 	}
 }

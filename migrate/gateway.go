@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // gatewayKind is what the two kinds of gateways have by default.
@@ -32,11 +34,11 @@ func (m *migration) takeGateways() {
 	for _, kind := range gatewayKinds {
 		list, given := m.gateways[kind.list]
 		byProfile := map[string]bool{"ingressGateways": m.profile.ingress, "egressGateways": m.profile.egress}[kind.list]
-		common := m.object(take(m.gatewayValues, kind.name), keys("spec", "values", "gateways", kind.name))
+		common := m.object(yamltree.Take(m.gatewayValues, kind.name), keys("spec", "values", "gateways", kind.name))
 		if common == nil {
-			common = mapping()
+			common = yamltree.NewMapping()
 		}
-		if !given && (byProfile || isTrue(get(common, "enabled"))) {
+		if !given && (byProfile || isTrue(yamltree.Get(common, "enabled"))) {
 			list = []component{{at: m.profileAt(), name: kind.name}}
 		}
 		var names []string
@@ -50,7 +52,7 @@ func (m *migration) takeGateways() {
 		}
 		m.commonValues(kind, common, names)
 	}
-	for key, value := range entries(m.gatewayValues) {
+	for key, value := range yamltree.Fields(m.gatewayValues) {
 		m.warnAll(m.places(rootIstio, keys("gateways", key)),
 			"%s (%s): an Istio has no gateways. A gateway of your own is a Deployment with gateway injection or a Gateway of "+
 				"the Gateway API "+
@@ -85,7 +87,7 @@ func (m *migration) commonValues(kind gatewayKind, common *yaml.Node, names []st
 		return
 	}
 	var missing []string
-	for key, value := range entries(common) {
+	for key, value := range yamltree.Fields(common) {
 		if !slices.Contains(valuesInManifest, key) {
 			missing = append(missing, key+": "+short(value))
 		}
@@ -100,7 +102,7 @@ func (m *migration) commonValues(kind gatewayKind, common *yaml.Node, names []st
 
 // gateway makes the finding of one gateway.
 func (m *migration) gateway(c component, kind gatewayKind, common *yaml.Node, implied bool) string {
-	name := cmp.Or(c.name, cmp.Or(textAt(common, "name"), kind.name))
+	name := cmp.Or(c.name, cmp.Or(yamltree.Text(common, "name"), kind.name))
 	manifest, err := m.defaults(c, kind, common, name).manifest()
 	if err != nil {
 		m.fail(c.at, "the manifest of the gateway %s: %v", name, err)
@@ -130,15 +132,15 @@ func (m *migration) byWhat() string {
 // defaults are what istioctl's gateway has by default.
 func (m *migration) defaults(c component, kind gatewayKind, common *yaml.Node, name string) gatewayDefaults {
 	labels := fields("app", kind.name, "istio", kind.label)
-	for _, more := range []*yaml.Node{get(common, "labels"), c.label} {
+	for _, more := range []*yaml.Node{yamltree.Get(common, "labels"), c.label} {
 		if more != nil && more.Kind == yaml.MappingNode {
 			overlay(labels, bare(more), nil, nil)
 		}
 	}
 	podLabels := bare(labels)
-	put(podLabels, quoted("true", nil), "sidecar.istio.io/inject")
+	yamltree.Put(podLabels, quoted("true", nil), "sidecar.istio.io/inject")
 	if m.name != "default" {
-		put(podLabels, text(m.name), "istio.io/rev")
+		yamltree.Put(podLabels, yamltree.NewText(m.name), "istio.io/rev")
 	}
 	return gatewayDefaults{
 		Name: name, Namespace: cmp.Or(c.namespace, m.istioNamespace()), ServiceType: kind.serviceType, Ports: kind.ports,
@@ -156,7 +158,7 @@ func (m *migration) applyComponent(g gatewayManifest, c component) (extra, notes
 				", which injection decides: the annotation sidecar.istio.io/proxyImage on the pods overrides it")
 		}
 	}
-	for key, value := range entries(c.k8s) {
+	for key, value := range yamltree.Fields(c.k8s) {
 		if key == "overlays" {
 			more, open := m.gatewayOverlays(value, append(slices.Clip(c.at), "k8s", key))
 			extra, left = more, append(left, open...)

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // identityFields say which object an object is.
@@ -19,7 +21,7 @@ type identity map[string]*yaml.Node
 func (d identity) set(field string, value *yaml.Node) bool {
 	switch {
 	case value != nil && value.Kind == yaml.ScalarNode:
-		d[field] = text(value.Value)
+		d[field] = yamltree.NewText(value.Value)
 	case value == nil && field == "metadata.namespace":
 		d[field] = null()
 	default:
@@ -36,11 +38,11 @@ func (d identity) metadata(name string, value *yaml.Node) *yaml.Node {
 	}
 	rest := bare(value)
 	for _, key := range []string{"name", "namespace"} {
-		if v := take(rest, key); v != nil && !isNull(v) {
+		if v := yamltree.Take(rest, key); v != nil && !yamltree.IsNull(v) {
 			d.set("metadata."+key, v)
 		}
 	}
-	put(rest, text(name), "name")
+	yamltree.Put(rest, yamltree.NewText(name), "name")
 	return rest
 }
 
@@ -53,7 +55,7 @@ func (d identity) patches(kind, name, apiVersion string) (patches []*yaml.Node, 
 	for _, f := range []struct{ field, path string }{
 		{"apiVersion", "/apiVersion"}, {"metadata.namespace", "/metadata/namespace"},
 	} {
-		if value := d[f.field]; value != nil && isNull(value) {
+		if value := d[f.field]; value != nil && yamltree.IsNull(value) {
 			operations = append(operations, fields("op", "remove", "path", f.path))
 		} else if value != nil {
 			operations = append(operations, fields("op", "add", "path", f.path, "value", value))
@@ -64,13 +66,13 @@ func (d identity) patches(kind, name, apiVersion string) (patches []*yaml.Node, 
 	}
 	body := fields("apiVersion", cmp.Or(apiVersion, "v1"), // which kustomize takes from the target
 		"kind", kind, "metadata", fields("name", name))
-	options := mapping()
+	options := yamltree.NewMapping()
 	for _, o := range []struct{ field, option string }{
 		{"kind", "allowKindChange"}, {"metadata.name", "allowNameChange"},
 	} {
 		if d[o.field] != nil {
-			put(body, d[o.field], strings.Split(o.field, ".")...)
-			put(options, boolean(true), o.option)
+			yamltree.Put(body, d[o.field], strings.Split(o.field, ".")...)
+			yamltree.Put(options, boolean(true), o.option)
 		}
 	}
 	if len(options.Content) > 0 {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // workload is what the k8s settings of a component are about: the object that istioctl patches, and the values that do
@@ -97,7 +99,7 @@ var apiVersions = map[string]string{
 // kubernetes takes the k8s settings of istiod or the CNI plugin: to values where there are any that do the same, and
 // else to findings with the patch.
 func (m *migration) kubernetes(c component, w workload) {
-	for key, value := range entries(c.k8s) {
+	for key, value := range yamltree.Fields(c.k8s) {
 		at := append(slices.Clip(c.at), "k8s", key)
 		if isEmpty(value) {
 			continue
@@ -132,7 +134,7 @@ func kindFits(key string, w workload) bool {
 
 // notePlacement tells of a setting that values express, but with a condition.
 func (m *migration) notePlacement(key string, at []string, w workload) {
-	enabled := get(m.values, "pilot", "autoscaleEnabled")
+	enabled := yamltree.Get(m.values, "pilot", "autoscaleEnabled")
 	off := enabled != nil && !isTrue(enabled) || enabled == nil && m.profileKey == "demo"
 	if key == "replicaCount" && w.root == rootIstio && !off {
 		m.info(at, "pilot.replicaCount counts with pilot.autoscaleEnabled: false only; otherwise the "+
@@ -172,9 +174,9 @@ func (w workload) object(key string, value *yaml.Node) *yaml.Node {
 		fields("name", w.name, "namespace", w.namespace))
 	value = alone(key, value)
 	if p.container {
-		put(o, sequence(fields("name", w.container, key, value)), "spec", "template", "spec", "containers")
+		yamltree.Put(o, sequence(fields("name", w.container, key, value)), "spec", "template", "spec", "containers")
 	} else {
-		put(o, value, p.path...)
+		yamltree.Put(o, value, p.path...)
 	}
 	return o
 }
@@ -193,15 +195,15 @@ var exclusive = map[string]struct {
 func alone(key string, value *yaml.Node) *yaml.Node {
 	out := bare(value)
 	remove := ""
-	if e, ok := exclusive[key]; ok && get(out, e.charts) == nil &&
-		slices.ContainsFunc(e.others, func(other string) bool { return get(out, other) != nil }) {
+	if e, ok := exclusive[key]; ok && yamltree.Get(out, e.charts) == nil &&
+		slices.ContainsFunc(e.others, func(other string) bool { return yamltree.Get(out, other) != nil }) {
 		remove = e.charts
 	}
-	if key == "strategy" && textAt(out, "type") == "Recreate" && get(out, "rollingUpdate") == nil {
+	if key == "strategy" && yamltree.Text(out, "type") == "Recreate" && yamltree.Get(out, "rollingUpdate") == nil {
 		remove = "rollingUpdate"
 	}
 	if remove != "" {
-		put(out, null(), remove)
+		yamltree.Put(out, null(), remove)
 	}
 	return out
 }
@@ -209,7 +211,7 @@ func alone(key string, value *yaml.Node) *yaml.Node {
 // env takes environment variables.
 func (m *migration) env(value *yaml.Node, at []string, w workload) {
 	if value.Kind == yaml.MappingNode { // not what the field is, but what it is meant to be is plain
-		for name, v := range entries(value) {
+		for name, v := range yamltree.Fields(value) {
 			m.variable(fields("name", name, "value", v), append(slices.Clip(at), name), w)
 		}
 		return
@@ -227,7 +229,7 @@ func (m *migration) env(value *yaml.Node, at []string, w workload) {
 
 // variable takes one environment variable.
 func (m *migration) variable(n *yaml.Node, at []string, w workload) {
-	name, value, from := textAt(n, "name"), get(n, "value"), get(n, "valueFrom")
+	name, value, from := yamltree.Text(n, "name"), yamltree.Get(n, "value"), yamltree.Get(n, "valueFrom")
 	switch {
 	case name == "":
 		m.warn(at, "%s (%s): an environment variable without a name had no effect", dotted(at), short(n))
@@ -260,8 +262,8 @@ func null() *yaml.Node {
 func instead(n *yaml.Node) *yaml.Node {
 	out := bare(n)
 	for have, other := range map[string]string{"value": "valueFrom", "valueFrom": "value"} {
-		if get(n, have) != nil && get(n, other) == nil {
-			put(out, null(), other)
+		if yamltree.Get(n, have) != nil && yamltree.Get(n, other) == nil {
+			yamltree.Put(out, null(), other)
 		}
 	}
 	return out
@@ -273,10 +275,10 @@ func (m *migration) appendTo(w workload, key string, n *yaml.Node, at []string) 
 	if w.root == rootCNI {
 		dst = m.istioCNI
 	}
-	list := get(dst, w.values, key)
+	list := yamltree.Get(dst, w.values, key)
 	if list == nil || list.Kind != yaml.SequenceNode {
 		list = sequence()
-		put(dst, list, w.values, key)
+		yamltree.Put(dst, list, w.values, key)
 	}
 	m.origins[w.root+":"+dotted(keys(w.values, key, strconv.Itoa(len(list.Content))))] = at
 	list.Content = append(list.Content, n)
@@ -284,7 +286,7 @@ func (m *migration) appendTo(w workload, key string, n *yaml.Node, at []string) 
 
 // hpa takes the settings of istiod's HorizontalPodAutoscaler.
 func (m *migration) hpa(value *yaml.Node, at []string, w workload) {
-	for key, v := range entries(value) {
+	for key, v := range yamltree.Fields(value) {
 		p := append(slices.Clip(at), key)
 		to := map[string]string{
 			"minReplicas": "autoscaleMin", "maxReplicas": "autoscaleMax", "behavior": "autoscaleBehavior",
@@ -319,13 +321,13 @@ func utilization(metrics *yaml.Node) map[string]*yaml.Node {
 		return nil
 	}
 	for _, n := range metrics.Content {
-		resource := get(n, "resource")
-		name := textAt(resource, "name")
-		target := get(resource, "target", "averageUtilization")
-		if t := textAt(resource, "target", "type"); t != "Utilization" && t != "" {
+		resource := yamltree.Get(n, "resource")
+		name := yamltree.Text(resource, "name")
+		target := yamltree.Get(resource, "target", "averageUtilization")
+		if t := yamltree.Text(resource, "target", "type"); t != "Utilization" && t != "" {
 			return nil
 		}
-		if target == nil || name != "cpu" && name != "memory" || textAt(n, "type") != "Resource" || !isNumber(target) {
+		if target == nil || name != "cpu" && name != "memory" || yamltree.Text(n, "type") != "Resource" || !isNumber(target) {
 			return nil
 		}
 		out[name] = target
@@ -338,17 +340,17 @@ func utilization(metrics *yaml.Node) map[string]*yaml.Node {
 
 // rollingUpdate reads a strategy that the chart's values can express; nil is any other.
 func rollingUpdate(value *yaml.Node) *yaml.Node {
-	t := textAt(value, "type")
-	r := get(value, "rollingUpdate")
+	t := yamltree.Text(value, "type")
+	r := yamltree.Get(value, "rollingUpdate")
 	if r == nil || r.Kind != yaml.MappingNode || t != "" && t != "RollingUpdate" {
 		return nil
 	}
-	for key := range entries(r) {
+	for key := range yamltree.Fields(r) {
 		if key != "maxSurge" && key != "maxUnavailable" {
 			return nil
 		}
 	}
-	for key := range entries(value) {
+	for key := range yamltree.Fields(value) {
 		if key != "type" && key != "rollingUpdate" {
 			return nil
 		}
@@ -357,11 +359,11 @@ func rollingUpdate(value *yaml.Node) *yaml.Node {
 }
 
 func (m *migration) strategy(r, value *yaml.Node, at []string, w workload) {
-	if get(value, "type") != nil {
+	if yamltree.Get(value, "type") != nil {
 		m.info(append(slices.Clip(at), "type"), "RollingUpdate is the strategy of the chart")
 	}
 	for _, key := range []string{"maxSurge", "maxUnavailable"} {
-		if v := get(r, key); v != nil {
+		if v := yamltree.Get(r, key); v != nil {
 			m.lay(w.root, v, append(slices.Clip(at), "rollingUpdate", key),
 				keys(w.values, "rolling"+strings.ToUpper(key[:1])+key[1:]))
 		}
@@ -408,11 +410,11 @@ func plainText(n *yaml.Node) string {
 
 // quoted is a text in the place of a scalar, with its comments. What was text keeps its quotes.
 func quoted(s string, was *yaml.Node) *yaml.Node {
-	n := text(s)
+	n := yamltree.NewText(s)
 	n.Style = yaml.DoubleQuotedStyle
 	if was != nil {
-		if isText(was) {
-			n = text(s)
+		if yamltree.IsText(was) {
+			n = yamltree.NewText(s)
 			n.Style |= was.Style
 		}
 		n.HeadComment, n.LineComment, n.FootComment = was.HeadComment, was.LineComment, was.FootComment

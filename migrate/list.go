@@ -11,6 +11,7 @@ import (
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // List is the KRM function: it adds to a list what its IstioOperators become. These are the user's from then on:
@@ -122,7 +123,7 @@ func (l *lister) add(operator manifest.Object, version string) {
 func (l *lister) judge(o, operator manifest.Object) (said finding.List, isNew bool) {
 	id := o.ID()
 	if i := slices.IndexFunc(l.fresh, func(f origin) bool { return f.object.ID() == id }); i >= 0 {
-		if id.Kind == v1.KindIstioCNI && equal(l.fresh[i].object.Field("spec"), o.Field("spec")) {
+		if id.Kind == v1.KindIstioCNI && yamltree.Equal(l.fresh[i].object.Field("spec"), o.Field("spec")) {
 			return nil, false
 		}
 		return finding.List{resource.Finding(operator, finding.Error, nil,

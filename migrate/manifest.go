@@ -8,6 +8,8 @@ import (
 	"text/template"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // gatewayManifest is what takes over from the objects of a gateway: an object each, for gateway injection.
@@ -27,7 +29,7 @@ type gatewayPort struct {
 
 var gatewayTemplate = template.Must(template.New("gateway").Funcs(template.FuncMap{
 	"text": func(parts ...string) string {
-		n := text(strings.Join(parts, ""))
+		n := yamltree.NewText(strings.Join(parts, ""))
 		if strings.Contains(n.Value, "\n") { // no name, but it must not break the rest
 			n.Style = yaml.DoubleQuotedStyle
 		}
@@ -174,7 +176,7 @@ func (d gatewayDefaults) manifest() (gatewayManifest, error) {
 // object is the object of a kind, nil if there is none.
 func (g gatewayManifest) object(kind string) *yaml.Node {
 	for _, o := range g {
-		if textAt(o, "kind") == kind {
+		if yamltree.Text(o, "kind") == kind {
 			return o
 		}
 	}
@@ -183,7 +185,7 @@ func (g gatewayManifest) object(kind string) *yaml.Node {
 
 // container is that of the proxy.
 func (g gatewayManifest) container() *yaml.Node {
-	return get(g.object("Deployment"), "spec", "template", "spec", "containers").Content[0]
+	return yamltree.Get(g.object("Deployment"), "spec", "template", "spec", "containers").Content[0]
 }
 
 // applyValues writes the values of the gateway's chart into the manifest.
@@ -205,11 +207,11 @@ func (g gatewayManifest) applyValues(v *yaml.Node) {
 		{"nodeSelector", "Deployment", keys("spec", "template", "spec", "nodeSelector")},
 		{"tolerations", "Deployment", keys("spec", "template", "spec", "tolerations")},
 	} {
-		setIn(g.object(to.kind), get(v, to.key), to.path)
+		setIn(g.object(to.kind), yamltree.Get(v, to.key), to.path)
 	}
-	setIn(g.container(), get(v, "resources"), keys("resources"))
-	setIn(g.object("ServiceAccount"), get(v, "serviceAccount", "annotations"), keys("metadata", "annotations"))
-	for name, value := range entries(get(v, "env")) {
+	setIn(g.container(), yamltree.Get(v, "resources"), keys("resources"))
+	setIn(g.object("ServiceAccount"), yamltree.Get(v, "serviceAccount", "annotations"), keys("metadata", "annotations"))
+	for name, value := range yamltree.Fields(yamltree.Get(v, "env")) {
 		g.variable(fields("name", name, "value", quoted(plainText(value), nil)))
 	}
 }
@@ -228,13 +230,13 @@ func setIn(o, value *yaml.Node, at []string) {
 
 // variable sets an environment variable.
 func (g gatewayManifest) variable(n *yaml.Node) {
-	list := get(g.container(), "env")
+	list := yamltree.Get(g.container(), "env")
 	if list == nil {
 		list = sequence()
-		put(g.container(), list, "env")
+		yamltree.Put(g.container(), list, "env")
 	}
 	for i, have := range list.Content {
-		if textAt(have, "name") == textAt(n, "name") {
+		if yamltree.Text(have, "name") == yamltree.Text(n, "name") {
 			list.Content[i] = bare(n)
 			return
 		}
@@ -246,22 +248,22 @@ func (g gatewayManifest) variable(n *yaml.Node) {
 // over what the chart makes, so those of an object that there is not have no effect.
 func (m *migration) onlyWhatThereIs(g gatewayManifest, v *yaml.Node) gatewayManifest {
 	scaled := m.profileKey != "demo"
-	if enabled := get(v, "autoscaleEnabled"); enabled != nil {
+	if enabled := yamltree.Get(v, "autoscaleEnabled"); enabled != nil {
 		scaled = isTrue(enabled)
 	}
-	scaler := get(g.object("HorizontalPodAutoscaler"), "spec")
-	least, most := count(get(scaler, "minReplicas")), count(get(scaler, "maxReplicas"))
+	scaler := yamltree.Get(g.object("HorizontalPodAutoscaler"), "spec")
+	least, most := count(yamltree.Get(scaler, "minReplicas")), count(yamltree.Get(scaler, "maxReplicas"))
 	replicas := least
 	if !scaled {
-		replicas = count(get(v, "replicaCount"))
+		replicas = count(yamltree.Get(v, "replicaCount"))
 	}
-	wanted := get(m.values, "global", "defaultPodDisruptionBudget", "enabled")
+	wanted := yamltree.Get(m.values, "global", "defaultPodDisruptionBudget", "enabled")
 	not := map[string]bool{
 		"HorizontalPodAutoscaler": !scaled || least == 0 || most == 0,
 		"PodDisruptionBudget":     wanted != nil && !isTrue(wanted) || replicas < 2 && !m.before(28),
-		"Service":                 isTrue(get(v, "customService")),
+		"Service":                 isTrue(yamltree.Get(v, "customService")),
 	}
-	return slices.DeleteFunc(g, func(o *yaml.Node) bool { return not[textAt(o, "kind")] })
+	return slices.DeleteFunc(g, func(o *yaml.Node) bool { return not[yamltree.Text(o, "kind")] })
 }
 
 // count reads a number of replicas; what is none is 0.
@@ -276,8 +278,8 @@ func count(n *yaml.Node) int {
 // apply writes one k8s setting. If it cannot, why says more than that, if there is more to say.
 func (g gatewayManifest) apply(key string, value *yaml.Node) (why string, ok bool) {
 	p, ok := placements[key]
-	if !ok || isNull(value) {
-		return "", isNull(value)
+	if !ok || yamltree.IsNull(value) {
+		return "", yamltree.IsNull(value)
 	}
 	if key == "env" {
 		return "", g.env(value)
@@ -292,8 +294,8 @@ func (g gatewayManifest) apply(key string, value *yaml.Node) (why string, ok boo
 		into, path = g.container(), keys(key)
 	case key == "hpaSpec":
 		value = autoscalerV2(value)
-	case key == "podDisruptionBudget" && get(value, "maxUnavailable") != nil: // there can be only one of them
-		take(into, "spec", "minAvailable")
+	case key == "podDisruptionBudget" && yamltree.Get(value, "maxUnavailable") != nil: // there can be only one of them
+		yamltree.Take(into, "spec", "minAvailable")
 	}
 	setIn(into, value, path)
 	return "", true
@@ -302,7 +304,7 @@ func (g gatewayManifest) apply(key string, value *yaml.Node) (why string, ok boo
 // env sets the environment variables of a list, and reports whether it is one.
 func (g gatewayManifest) env(list *yaml.Node) bool {
 	for _, n := range list.Content {
-		if textAt(n, "name") == "" {
+		if yamltree.Text(n, "name") == "" {
 			return false
 		}
 		g.variable(n)

@@ -26,6 +26,7 @@ import (
 	"github.com/lateen-io/lateen/internal/resource"
 	"github.com/lateen-io/lateen/internal/revision"
 	"github.com/lateen-io/lateen/internal/values"
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // What an IstioOperator is.
@@ -70,7 +71,7 @@ type Output struct {
 // Operator migrates one IstioOperator. version is the Istio version to migrate to; empty means that of the image tag,
 // or else the catalogue's default. The annotation on the item wins over it.
 func Operator(item manifest.Object, version string) Output {
-	m := migration{item: item, origins: map[string][]string{}, istioCNI: mapping()}
+	m := migration{item: item, origins: map[string][]string{}, istioCNI: yamltree.NewMapping()}
 	for _, step := range []func(){
 		m.read,
 		func() { m.findVersion(version) },
@@ -171,11 +172,11 @@ func (m *migration) read() {
 		return
 	}
 	tree := m.item.Copy().Node()
-	if err := settle(tree); err != nil {
+	if err := yamltree.Plain(tree); err != nil {
 		m.fail(nil, "%v", err)
 		return
 	}
-	for key, value := range entries(tree) {
+	for key, value := range yamltree.Fields(tree) {
 		switch key {
 		case "apiVersion", "kind", "metadata", "status":
 		case "spec":
@@ -184,8 +185,8 @@ func (m *migration) read() {
 			m.warn(keys(key), "%s: not a field of an IstioOperator; nothing was made of it. Settings belong below spec", key)
 		}
 	}
-	if m.spec == nil || isNull(m.spec) {
-		m.spec = mapping()
+	if m.spec == nil || yamltree.IsNull(m.spec) {
+		m.spec = yamltree.NewMapping()
 	}
 	if m.spec.Kind != yaml.MappingNode {
 		m.fail(keys("spec"), "spec must be an object")
@@ -195,12 +196,14 @@ func (m *migration) read() {
 }
 
 // text takes a scalar out of the spec.
-func (m *migration) text(key string) string { return m.scalar(take(m.spec, key), keys("spec", key)) }
+func (m *migration) text(key string) string {
+	return m.scalar(yamltree.Take(m.spec, key), keys("spec", key))
+}
 
 // scalar reads a scalar; anything else is an error.
 func (m *migration) scalar(n *yaml.Node, at []string) string {
 	switch {
-	case n == nil || isNull(n):
+	case n == nil || yamltree.IsNull(n):
 		return ""
 	case n.Kind != yaml.ScalarNode:
 		m.fail(at, "%s must be text", dotted(at))
@@ -212,7 +215,7 @@ func (m *migration) scalar(n *yaml.Node, at []string) string {
 // object takes a mapping out of a tree; null counts as absent, and anything else is an error.
 func (m *migration) object(n *yaml.Node, at []string) *yaml.Node {
 	switch {
-	case n == nil || isNull(n):
+	case n == nil || yamltree.IsNull(n):
 		return nil
 	case n.Kind != yaml.MappingNode:
 		m.fail(at, "%s must be an object", dotted(at))
@@ -278,10 +281,10 @@ func (m *migration) noteVersion() {
 
 // imageTag is the tag in force, and where it stands. The values win over spec.tag.
 func (m *migration) imageTag() (at []string, tag string) {
-	if tag := textAt(m.spec, "values", "global", "tag"); tag != "" {
+	if tag := yamltree.Text(m.spec, "values", "global", "tag"); tag != "" {
 		return keys("spec", "values", "global", "tag"), tag
 	}
-	if tag := textAt(m.spec, "tag"); tag != "" {
+	if tag := yamltree.Text(m.spec, "tag"); tag != "" {
 		return keys("spec", "tag"), tag
 	}
 	return keys("spec"), ""
@@ -289,14 +292,14 @@ func (m *migration) imageTag() (at []string, tag string) {
 
 // dropTag takes out a tag that says no more than the version, and spec.tag with that of the values, which wins over it.
 func (m *migration) dropTag() {
-	if own := take(m.spec, "values", "global", "tag"); own != nil {
+	if own := yamltree.Take(m.spec, "values", "global", "tag"); own != nil {
 		prune(m.spec, "values", "global")
-		if other := textAt(m.spec, "tag"); other != "" && other != own.Value {
+		if other := yamltree.Text(m.spec, "tag"); other != "" && other != own.Value {
 			m.warn(keys("spec", "tag"), "spec.tag is %s, but spec.values.global.tag is %s, which wins, as it does with istioctl",
 				other, own.Value)
 		}
 	}
-	take(m.spec, "tag")
+	yamltree.Take(m.spec, "tag")
 }
 
 // findSchema reads the schema of the version, or of the nearest one.
@@ -333,21 +336,21 @@ func (m *migration) before(minor uint64) bool {
 // splitValues takes the values apart: those of the control plane, the CNI plugin, ztunnel and the gateways.
 func (m *migration) splitValues() {
 	at := keys("spec", "values")
-	m.values = m.object(take(m.spec, "values"), at)
+	m.values = m.object(yamltree.Take(m.spec, "values"), at)
 	if m.values == nil {
-		m.values = mapping()
+		m.values = yamltree.NewMapping()
 	}
 	atMore := keys("spec", "unvalidatedValues")
-	if more := m.object(take(m.spec, "unvalidatedValues"), atMore); more != nil {
+	if more := m.object(yamltree.Take(m.spec, "unvalidatedValues"), atMore); more != nil {
 		m.lay(rootIstio, more, atMore, nil)
 	}
 	for _, part := range []struct {
 		key  string
 		into **yaml.Node
 	}{{"gateways", &m.gatewayValues}, {"cni", &m.cniValues}, {"ztunnel", &m.ztunnelValues}} {
-		n := m.object(take(m.values, part.key), append(at, part.key))
+		n := m.object(yamltree.Take(m.values, part.key), append(at, part.key))
 		if n == nil {
-			n = mapping()
+			n = yamltree.NewMapping()
 		}
 		*part.into = n
 	}
@@ -388,7 +391,7 @@ func (m *migration) remember(root string, n *yaml.Node, from, to []string) {
 		m.origins[root+":"+dotted(to)] = slices.Clone(from)
 		return
 	}
-	for key, value := range entries(n) {
+	for key, value := range yamltree.Fields(n) {
 		m.remember(root, value, append(slices.Clip(from), key), append(slices.Clip(to), key))
 	}
 }
@@ -453,36 +456,36 @@ func short(n *yaml.Node) string {
 
 // topToValue moves a field of the spec to the values, unless they have it: the values win.
 func (m *migration) topToValue(key string, to ...string) {
-	n := take(m.spec, key)
-	if n == nil || isNull(n) {
+	n := yamltree.Take(m.spec, key)
+	if n == nil || yamltree.IsNull(n) {
 		return
 	}
 	at := keys("spec", key)
 	if m.scalar(n, at) == "" {
 		return
 	}
-	if have := get(m.values, to...); have != nil && !isNull(have) {
+	if have := yamltree.Get(m.values, to...); have != nil && !yamltree.IsNull(have) {
 		if have.Value != n.Value || have.Kind != yaml.ScalarNode {
 			m.warn(at, "spec.%s is %s, but %s is %s, which wins, as it does with istioctl", key, n.Value,
 				dotted(m.source(rootIstio, to)), short(have))
 		}
 		return
 	}
-	if !isText(n) { // a tag like 1.27
+	if !yamltree.IsText(n) { // a tag like 1.27
 		n = &yaml.Node{
 			Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: n.Value, Style: yaml.DoubleQuotedStyle,
 			HeadComment: n.HeadComment, LineComment: n.LineComment, FootComment: n.FootComment,
 		}
 	}
 	m.origins[rootIstio+":"+dotted(to)] = at
-	put(m.values, n, to...)
+	yamltree.Put(m.values, n, to...)
 }
 
 // findName decides the name of the Istio, which is the name of its revision: the one of the IstioOperator, or default.
 func (m *migration) findName() {
 	named := m.text("revision")
 	at := keys("spec", "revision")
-	if own := take(m.values, "revision"); own != nil {
+	if own := yamltree.Take(m.values, "revision"); own != nil {
 		in := m.source(rootIstio, keys("revision"))
 		if r := m.scalar(own, in); r != "" {
 			if named != "" && named != r {
@@ -505,7 +508,7 @@ func (m *migration) findName() {
 		m.info(keys("metadata", "name"), "the Istio is not named %s but %s: the name of an Istio is the name of its revision",
 			own, m.name)
 	}
-	if n := take(m.values, "defaultRevision"); n != nil {
+	if n := yamltree.Take(m.values, "defaultRevision"); n != nil {
 		if r := m.scalar(n, m.source(rootIstio, keys("defaultRevision"))); r != "" {
 			m.warnAll(m.places(rootIstio, keys("defaultRevision")),
 				"%s is decided by the Istio named default; if that is another "+
@@ -534,7 +537,7 @@ func revisionTag(istio string) *yaml.Node {
 func (m *migration) findNamespace() {
 	m.namespace = m.text("namespace")
 	at := m.source(rootIstio, keys("global", "istioNamespace"))
-	if own := take(m.values, "global", "istioNamespace"); own != nil {
+	if own := yamltree.Take(m.values, "global", "istioNamespace"); own != nil {
 		prune(m.values, "global")
 		if n := m.scalar(own, at); n != "" {
 			if m.namespace != "" && m.namespace != n {
@@ -568,14 +571,14 @@ func (m *migration) istioNamespace() string {
 // takeMeshConfig takes spec.meshConfig. Where spec.values.meshConfig says otherwise, the values win.
 func (m *migration) takeMeshConfig() {
 	at := keys("spec", "meshConfig")
-	m.meshConfig = m.object(take(m.spec, "meshConfig"), at)
+	m.meshConfig = m.object(yamltree.Take(m.spec, "meshConfig"), at)
 	if m.meshConfig != nil {
 		m.respell(values.RootMeshConfig, m.meshConfig, nil, func(p []string) []string {
 			return append(slices.Clip(at), p...)
 		})
 	}
 	m.respell(rootIstio, m.values, keys("meshConfig"), func(p []string) []string { return m.source(rootIstio, p) })
-	if own := get(m.values, "meshConfig"); own != nil && m.meshConfig != nil &&
+	if own := yamltree.Get(m.values, "meshConfig"); own != nil && m.meshConfig != nil &&
 		m.object(own, keys("spec", "values", "meshConfig")) != nil {
 		m.yield(m.meshConfig, own, at)
 	}
@@ -585,16 +588,16 @@ func (m *migration) takeMeshConfig() {
 func (m *migration) yield(n, wins *yaml.Node, at []string) {
 	for i := 0; i+1 < len(n.Content); {
 		key, value := n.Content[i].Value, n.Content[i+1]
-		other := get(wins, key)
+		other := yamltree.Get(wins, key)
 		p := append(slices.Clip(at), key)
 		switch {
-		case other == nil || equal(value, other):
+		case other == nil || yamltree.Equal(value, other):
 		case value.Kind == yaml.MappingNode && other.Kind == yaml.MappingNode:
 			m.yield(value, other, p)
 		default:
 			m.warn(p, "%s is %s, but spec.values.%s is %s, which wins, as it does with istioctl", dotted(p), short(value),
 				dotted(p[1:]), short(other))
-			take(n, key)
+			yamltree.Take(n, key)
 			continue
 		}
 		i += 2
@@ -615,7 +618,7 @@ var unknownFields = map[string]string{
 
 // takeRest names what no step has taken.
 func (m *migration) takeRest() {
-	for key, value := range entries(m.spec) {
+	for key, value := range yamltree.Fields(m.spec) {
 		why := unknownFields[key]
 		if why == "" {
 			why = "not a field of an IstioOperator, so nothing was made of it"
@@ -641,7 +644,7 @@ func (m *migration) assemble() {
 	if m.plugin {
 		profile := m.profile.as
 		if profile == "" {
-			profile = textAt(m.values, "profile") // since 1.24 charts select a profile by this value
+			profile = yamltree.Text(m.values, "profile") // since 1.24 charts select a profile by this value
 		}
 		cni := fields("apiVersion", v1.GroupVersion.String(), "kind", v1.KindIstioCNI, "metadata", fields("name", "default"),
 			"spec", fields("version", m.version, "namespace", m.cniNamespace(), "profile", orNil(profile), "values", m.istioCNI))
@@ -654,7 +657,7 @@ func orNil(s string) *yaml.Node {
 	if s == "" {
 		return nil
 	}
-	return text(s)
+	return yamltree.NewText(s)
 }
 
 // add takes a resource into the output; what is wrong with it is traced back to the IstioOperator.

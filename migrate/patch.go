@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // kustomization writes entries of patches as they stand in a kustomization.
@@ -55,24 +57,24 @@ func (m *migration) overlays(list *yaml.Node, at []string) {
 // a strategic merge patch, which therefore stands for all paths but those with the index of a list element, which only
 // a JSON patch can express, and those of the object's identity. notes say what remains to be filled in.
 func (m *migration) overlayPatches(o *yaml.Node, at []string) (patches []*yaml.Node, notes []string) {
-	kind, name, list := textAt(o, "kind"), textAt(o, "name"), get(o, "patches")
+	kind, name, list := yamltree.Text(o, "kind"), yamltree.Text(o, "name"), yamltree.Get(o, "patches")
 	if kind == "" || name == "" || list == nil || list.Kind != yaml.SequenceNode {
 		return nil, nil
 	}
 	target := fields("kind", kind, "name", name)
 	apiVersion := apiVersions[kind]
 	if apiVersion == "" {
-		apiVersion = textAt(o, "apiVersion")
+		apiVersion = yamltree.Text(o, "apiVersion")
 	}
 	var operations []*yaml.Node
 	is := identity{}
 	for i, p := range list.Content {
-		steps := parsePath(textAt(p, "path"))
+		steps := parsePath(yamltree.Text(p, "path"))
 		if len(steps) == 0 {
 			m.warn(append(slices.Clip(at), "patches", strconv.Itoa(i)), "a patch without a path had no effect: %s", short(p))
 			continue
 		}
-		value := overlayValue(get(p, "value"))
+		value := overlayValue(yamltree.Get(p, "value"))
 		if kind == "HorizontalPodAutoscaler" {
 			value = autoscalerOverlay(steps, value)
 		}
@@ -108,14 +110,14 @@ func (m *migration) overlayPatches(o *yaml.Node, at []string) (patches []*yaml.N
 
 // overlayValue reads the value of a patch: absent means deletion, and text that is a YAML mapping is one.
 func overlayValue(n *yaml.Node) *yaml.Node {
-	if n == nil || isNull(n) {
+	if n == nil || yamltree.IsNull(n) {
 		return nil
 	}
-	if isText(n) && strings.Contains(n.Value, ":") && strings.Contains(n.Value, "\n") &&
+	if yamltree.IsText(n) && strings.Contains(n.Value, ":") && strings.Contains(n.Value, "\n") &&
 		!strings.HasPrefix(strings.TrimSpace(n.Value), "{") {
 		var doc yaml.Node
 		if yaml.Unmarshal([]byte(n.Value), &doc) == nil && len(doc.Content) == 1 && doc.Content[0].Kind == yaml.MappingNode &&
-			settle(doc.Content[0]) == nil {
+			yamltree.Plain(doc.Content[0]) == nil {
 			return bare(doc.Content[0])
 		}
 	}
@@ -236,32 +238,32 @@ func merge(n *yaml.Node, steps []step, value *yaml.Node) {
 	s, last := steps[0], len(steps) == 1
 	switch {
 	case last && value == nil:
-		put(n, null(), s.field)
+		yamltree.Put(n, null(), s.field)
 	case last && value.Kind == yaml.MappingNode:
 		whole := fields("$patch", "replace")
 		whole.Content = append(whole.Content, value.Content...)
-		put(n, whole, s.field)
+		yamltree.Put(n, whole, s.field)
 	case last:
-		put(n, value, s.field)
+		yamltree.Put(n, value, s.field)
 	case steps[1].kind == byKey:
 		element := fields(steps[1].key, scalarOf(steps[1].value))
 		if s.field == "ports" { // which kustomize compares as well
-			put(element, text("TCP"), "protocol")
+			yamltree.Put(element, yamltree.NewText("TCP"), "protocol")
 		}
-		put(n, sequence(element), s.field)
+		yamltree.Put(n, sequence(element), s.field)
 		switch {
 		case len(steps) > 2:
 			merge(element, steps[2:], value)
 		case value == nil:
-			put(element, text("delete"), "$patch")
+			yamltree.Put(element, yamltree.NewText("delete"), "$patch")
 		default:
 			overlay(element, value, nil, nil)
 		}
 	default:
-		next := get(n, s.field)
+		next := yamltree.Get(n, s.field)
 		if next == nil {
-			next = mapping()
-			put(n, next, s.field)
+			next = yamltree.NewMapping()
+			yamltree.Put(n, next, s.field)
 		}
 		merge(next, steps[1:], value)
 	}
@@ -272,7 +274,7 @@ func scalarOf(value string) *yaml.Node {
 	if _, err := strconv.Atoi(value); err == nil {
 		return number(value)
 	}
-	return text(value)
+	return yamltree.NewText(value)
 }
 
 // jsonPatch writes a path and its value as an operation of a JSON patch. List elements that are named by a field have
@@ -309,6 +311,6 @@ func jsonPatch(steps []step, value *yaml.Node) (operation *yaml.Node, note strin
 		return fields("op", "remove", "path", pointer.String()), note
 	}
 	n := fields("op", op, "path", pointer.String())
-	put(n, value, "value")
+	yamltree.Put(n, value, "value")
 	return n, note
 }

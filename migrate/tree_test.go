@@ -19,6 +19,10 @@ func TestValues(t *testing.T) {
 		{"numbers as they are written", "values: {pilot: {traceSampling: 1.10}}", "pilot: {traceSampling: 1.10}\n"},
 		{"booleans of YAML 1.1", "values: {pilot: {autoscaleEnabled: on}}", "pilot: {autoscaleEnabled: true}\n"},
 		{"and the other one", "values: {pilot: {autoscaleEnabled: No}}", "pilot: {autoscaleEnabled: false}\n"},
+		{
+			"and a word that kubectl takes for text", "values: {meshConfig: {trustDomain: oN}}",
+			"meshConfig: {trustDomain: oN}\n",
+		},
 		{"not in quotes", `values: {pilot: {image: "on"}}`, `pilot: {image: "on"}` + "\n"},
 		{"not as names", "values: {pilot: {nodeSelector: {on: a}}}", "pilot: {nodeSelector: {on: a}}\n"},
 		{

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/values"
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // takeZtunnel makes a finding of ztunnel, which is not part of an Istio, with the values of its chart.
@@ -44,15 +45,15 @@ func (m *migration) takeZtunnel() {
 	}
 	left := m.ztunnelSettings(chart, c)
 	m.quoteEnv(chart, nil, nil)
-	setIn(chart, get(m.values, "global"), keys("global"))
+	setIn(chart, yamltree.Get(m.values, "global"), keys("global"))
 	if m.profileKey == "openshift-ambient" {
-		put(chart, text("openshift"), "global", "platform")
+		yamltree.Put(chart, yamltree.NewText("openshift"), "global", "platform")
 	}
 	if m.namespace != "" && m.namespace != v1.DefaultIstioNamespace {
-		put(chart, text(m.namespace), "istioNamespace")
+		yamltree.Put(chart, yamltree.NewText(m.namespace), "istioNamespace")
 	}
 	if m.name != "default" {
-		put(chart, text(m.name), "revision")
+		yamltree.Put(chart, yamltree.NewText(m.name), "revision")
 	}
 	namespace := cmp.Or(c.namespace, cmp.Or(m.profile.cniNamespace, m.istioNamespace()))
 	m.warn(at, "ztunnel is not part of an Istio; install Istio's chart ztunnel beside it%s:\n"+
@@ -68,15 +69,15 @@ func (m *migration) takeZtunnel() {
 // ztunnelSettings writes k8s settings as values of the chart, and says which have none.
 func (m *migration) ztunnelSettings(chart *yaml.Node, c component) string {
 	var left []string
-	for key, value := range entries(c.k8s) {
+	for key, value := range yamltree.Fields(c.k8s) {
 		switch key {
 		case "affinity", "imagePullPolicy", "nodeSelector", "podAnnotations", "resources", "tolerations", "volumeMounts",
 			"volumes":
 			setIn(chart, value, keys(key))
 		case "env":
 			for _, n := range value.Content {
-				if v := get(n, "value"); v != nil && v.Kind == yaml.ScalarNode && textAt(n, "name") != "" {
-					put(chart, quoted(plainText(v), nil), "env", textAt(n, "name"))
+				if v := yamltree.Get(n, "value"); v != nil && v.Kind == yaml.ScalarNode && yamltree.Text(n, "name") != "" {
+					yamltree.Put(chart, quoted(plainText(v), nil), "env", yamltree.Text(n, "name"))
 				} else {
 					left = append(left, "env "+short(n))
 				}
@@ -114,7 +115,7 @@ func (m *migration) takeCNI() {
 		return
 	}
 	if !isEmpty(m.cniValues) {
-		put(m.istioCNI, m.cniValues, "cni")
+		yamltree.Put(m.istioCNI, m.cniValues, "cni")
 	}
 	m.lay(rootCNI, c.hub, append(slices.Clip(c.at), "hub"), keys("cni", "hub"))
 	m.lay(rootCNI, c.tag, append(slices.Clip(c.at), "tag"), keys("cni", "tag"))
@@ -151,18 +152,18 @@ func (m *migration) fitCNI() {
 	if !m.plugin {
 		return
 	}
-	global := get(m.values, "global")
-	for key, value := range entries(global) {
+	global := yamltree.Get(m.values, "global")
+	for key, value := range yamltree.Fields(global) {
 		from := keys("global", key)
 		switch {
 		case slices.Contains(cniGlobals, key) && m.knows(rootCNI, from...):
-			put(m.istioCNI, yaml.CopyYNode(value), from...)
+			yamltree.Put(m.istioCNI, yaml.CopyYNode(value), from...)
 			m.origins[rootCNI+":"+dotted(from)] = m.source(rootIstio, from)
 		case !m.control:
 			m.nowhere(from, value)
 		}
 	}
-	if get(m.values, "compatibilityVersion") != nil && m.control {
+	if yamltree.Get(m.values, "compatibilityVersion") != nil && m.control {
 		m.info(m.source(rootIstio, keys("compatibilityVersion")),
 			"the IstioCNI has no compatibilityVersion: the plugin has the settings of its own version")
 	}
@@ -190,7 +191,7 @@ func (m *migration) moveIstioCNI() {
 		return
 	}
 	at := keys("spec", "values", "istio_cni")
-	if old := m.object(take(m.values, "istio_cni"), at); old != nil {
+	if old := m.object(yamltree.Take(m.values, "istio_cni"), at); old != nil {
 		m.info(at, "spec.values.istio_cni is spec.values.pilot.cni since Istio 1.24, and there now")
 		m.lay(rootIstio, old, at, keys("pilot", "cni"))
 	}
@@ -203,8 +204,8 @@ func (m *migration) trustBundle() {
 		return
 	}
 	to := keys("pilot", "env", name)
-	n := take(m.values, to...)
-	if n == nil || isNull(n) {
+	n := yamltree.Take(m.values, to...)
+	if n == nil || yamltree.IsNull(n) {
 		return
 	}
 	prune(m.values, "pilot", "env")
@@ -229,12 +230,12 @@ func (m *migration) quoteEnv(n *yaml.Node, source func(pointer []string) []strin
 		}
 		return
 	}
-	for key, value := range entries(n) {
+	for key, value := range yamltree.Fields(n) {
 		p := append(slices.Clip(in), key)
 		if key == "env" && value.Kind == yaml.SequenceNode {
 			if asMap := envMap(value); asMap != nil {
 				value = asMap
-				put(n, value, key)
+				yamltree.Put(n, value, key)
 			}
 		}
 		if key != "env" && key != "proxyMetadata" || value.Kind != yaml.MappingNode {
@@ -250,13 +251,14 @@ func (m *migration) quoteEnv(n *yaml.Node, source func(pointer []string) []strin
 
 // envMap reads a list of name and value as a mapping; nil if it is anything else.
 func envMap(list *yaml.Node) *yaml.Node {
-	out := mapping()
+	out := yamltree.NewMapping()
 	for _, n := range list.Content {
-		name, value := textAt(n, "name"), get(n, "value")
-		if name == "" || value == nil || value.Kind != yaml.ScalarNode || len(n.Content) != 4 || get(out, name) != nil {
+		name, value := yamltree.Text(n, "name"), yamltree.Get(n, "value")
+		if name == "" || value == nil || value.Kind != yaml.ScalarNode || len(n.Content) != 4 ||
+			yamltree.Get(out, name) != nil {
 			return nil
 		}
-		put(out, value, name)
+		yamltree.Put(out, value, name)
 	}
 	return out
 }
@@ -266,7 +268,7 @@ func quoteAll(n *yaml.Node) []string {
 	var changed []string
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		v := n.Content[i+1]
-		if v.Kind != yaml.ScalarNode || isText(v) || isNull(v) {
+		if v.Kind != yaml.ScalarNode || yamltree.IsText(v) || yamltree.IsNull(v) {
 			continue
 		}
 		s := plainText(v)
@@ -282,7 +284,7 @@ func quoteAll(n *yaml.Node) []string {
 
 // fit takes out of a tree of values what the version does not have, and names what has the wrong type.
 func (m *migration) fit(root string, n *yaml.Node) {
-	v, err := toAny(n)
+	v, err := yamltree.Value(n)
 	if err != nil {
 		m.fail(keys("spec", "values"), "%v", err)
 		return
@@ -339,7 +341,7 @@ func (m *migration) fitMeshConfig() {
 	if m.meshConfig == nil {
 		return
 	}
-	v, err := toAny(m.meshConfig)
+	v, err := yamltree.Value(m.meshConfig)
 	if err != nil {
 		m.fail(keys("spec", "meshConfig"), "%v", err)
 		return
@@ -380,7 +382,7 @@ func (m *migration) respell(root string, n *yaml.Node, below []string, source fu
 
 // unknownIn are the pointers of what the schema does not know in a part of a tree.
 func (m *migration) unknownIn(root string, n *yaml.Node, below []string) [][]string {
-	v, err := toAny(n)
+	v, err := yamltree.Value(n)
 	top, _ := v.(map[string]any)
 	if err != nil {
 		return nil // fit says so
@@ -398,7 +400,7 @@ func (m *migration) unknownIn(root string, n *yaml.Node, below []string) [][]str
 func (m *migration) spell(root string, n *yaml.Node, below, pointer []string) string {
 	parent, name := seek(n, pointer[:len(pointer)-1]), pointer[len(pointer)-1]
 	spelt := camel(name)
-	if spelt == name || parent == nil || get(parent, spelt) != nil {
+	if spelt == name || parent == nil || yamltree.Get(parent, spelt) != nil {
 		return ""
 	}
 	i := slices.IndexFunc(parent.Content, func(c *yaml.Node) bool { return c.Value == name })
@@ -435,7 +437,7 @@ func seek(n *yaml.Node, pointer []string) *yaml.Node {
 			}
 			n = n.Content[i]
 		default:
-			n = get(n, key)
+			n = yamltree.Get(n, key)
 		}
 	}
 	return n
@@ -444,5 +446,5 @@ func seek(n *yaml.Node, pointer []string) *yaml.Node {
 // takeAt removes the field at a pointer.
 func takeAt(n *yaml.Node, pointer []string) *yaml.Node {
 	last := len(pointer) - 1
-	return take(seek(n, pointer[:last]), pointer[last])
+	return yamltree.Take(seek(n, pointer[:last]), pointer[last])
 }

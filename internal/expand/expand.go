@@ -15,6 +15,7 @@ import (
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // Function is one of Lateen's functions.
@@ -99,7 +100,7 @@ func (j *job) plan() {
 	j.in = render.Input{
 		Istio: j.Istio, Revision: j.Revision, CNI: j.CNI, Tag: j.Tag,
 		Options: j.options, Owner: j.output.Owner, Installed: j.around.installed(j.Resource),
-		Written: func(pointer []string) (string, bool) { return resource.Written(j.Object, pointer) },
+		Written: func(pointer []string) (string, bool) { return yamltree.Written(j.Object.Node(), pointer) },
 	}
 	if j.Tag == nil {
 		charts, err := j.around.dirs.open(j.options)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lateen-io/lateen/internal/krm"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // FuzzParse: no bytes make reading panic; what is read can be decoded, located and written, and what was written is
@@ -36,7 +37,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, o := range l.Items {
-			resource.Locate(o, path)
+			yamltree.Locate(o.Node(), path)
 			resource.LocationOf(o)
 			if resource.IsResource(o, "Istio", "IstioRevision", "IstioRevisionTag", "IstioCNI") {
 				_, l.Findings = resource.Decode(o)

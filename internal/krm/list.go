@@ -14,9 +14,11 @@ import (
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/lateen-io/lateen/internal/fastyaml"
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // List is a ResourceList.
@@ -90,7 +92,7 @@ func Parse(data []byte) (*List, error) {
 		if err != nil {
 			return nil, wrong(n.Line, "items[%d] (line %d): %w", i, n.Line, err)
 		}
-		changed, err := manifest.Detach(n)
+		changed, err := yamltree.Detach(n)
 		if err != nil {
 			return nil, wrong(n.Line, "items[%d] (line %d): %w", i, n.Line, err)
 		}
@@ -133,7 +135,7 @@ func (l *List) Write(w io.Writer) error {
 		if err := n.Encode(map[string]any{"results": results(l.Findings)}); err != nil {
 			return fmt.Errorf("writing results: %w", err)
 		}
-		if err := manifest.EncodeNode(&buf, n); err != nil {
+		if err := fastyaml.Write(&buf, n); err != nil {
 			return fmt.Errorf("writing results: %w", err)
 		}
 	}

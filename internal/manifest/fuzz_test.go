@@ -34,6 +34,12 @@ func FuzzParse(f *testing.F) {
 		}
 		manifest.Sort(objects)
 		first := encode(t, objects...)
+		for i, o := range objects {
+			objects[i] = o.Pack()
+		}
+		if diff := cmp.Diff(first, encode(t, objects...)); diff != "" {
+			t.Fatalf("packed, it is written in another way (-first +packed)\n%s", diff)
+		}
 		again, err := manifest.Parse(first)
 		if err != nil {
 			t.Fatalf("%v in what was written:\n%s", err, first)

@@ -12,6 +12,9 @@ import (
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/lateen-io/lateen/internal/fastyaml"
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // ID is what makes an object the same object in a cluster: its group and kind, namespace and name.
@@ -103,13 +106,13 @@ func (o Object) Pack() Object {
 	if o.raw != nil || len(o.tail) > 0 || head == 0 || head == n || o.node.Style != 0 {
 		return o
 	}
-	var tail writer
 	below, above := *o.node, *o.node
 	below.Content, above.Content = o.node.Content[head:], slices.Clone(o.node.Content[:head])
-	if !tail.document(&below) {
+	var tail bytes.Buffer
+	if yamltree.IsMarked(&below) || fastyaml.Write(&tail, &below) != nil {
 		return o
 	}
-	return Object{node: &above, tail: slices.Clip(tail.out)}
+	return Object{node: &above, tail: bytes.Clone(tail.Bytes())}
 }
 
 // whole returns the object with its tail parsed.
@@ -152,46 +155,19 @@ func (o Object) Node() *yaml.Node { return o.node }
 // Parse reads all objects of a rendered text: YAML documents separated by ---. Empty documents are skipped, comments
 // are dropped and aliases are expanded, since the callers of a function break on both in generated objects.
 func Parse(text string) ([]Object, error) {
-	if short, blocks := cut(text); len(blocks) > 0 {
-		if docs, err := documents(short); err == nil && paste(docs, blocks) {
-			if out, err := objectsOf(docs); err == nil {
-				return out, nil
-			}
-		}
-	}
-	docs, err := documents(text) // anything wrong is told with the lines of the whole text
+	docs, err := fastyaml.Parse(text)
 	if err != nil {
 		return nil, err
 	}
-	return objectsOf(docs)
-}
-
-// documents reads all YAML documents of a text.
-func documents(text string) ([]*yaml.Node, error) {
-	var docs []*yaml.Node
-	for dec := yaml.NewDecoder(strings.NewReader(text)); ; {
-		doc := &yaml.Node{}
-		err := dec.Decode(doc)
-		if errors.Is(err, io.EOF) {
-			return docs, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		docs = append(docs, doc)
-	}
-}
-
-func objectsOf(docs []*yaml.Node) ([]Object, error) {
 	var out []Object
 	for _, doc := range docs {
-		if len(doc.Content) != 1 || isNull(doc.Content[0]) {
+		if len(doc.Content) != 1 || yamltree.IsNull(doc.Content[0]) {
 			continue
 		}
-		if err := ExpandAliases(doc.Content[0]); err != nil {
+		if err := yamltree.Expand(doc.Content[0]); err != nil {
 			return nil, fmt.Errorf("line %d: %w", doc.Content[0].Line, err)
 		}
-		plain(doc.Content[0])
+		yamltree.Strip(doc.Content[0])
 		o, err := FromNode(doc)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: an object was expected: %w", doc.Content[0].Line, err)
@@ -204,110 +180,11 @@ func objectsOf(docs []*yaml.Node) ([]Object, error) {
 	return out, nil
 }
 
-// plain drops comments and the names of anchors below a node.
-func plain(n *yaml.Node) {
-	n.Anchor, n.HeadComment, n.LineComment, n.FootComment = "", "", "", ""
-	for _, c := range n.Content {
-		plain(c)
-	}
-}
-
-// maxAliased bounds how many nodes the aliases of one tree may stand for.
-const maxAliased = 1 << 16
-
-// Detach makes an item one that can be written by itself and comes back the same: aliases whose anchors stand outside
-// of it are replaced by what they stand for, and folded text with empty lines at its end becomes a literal block, since
-// the library adds a line to it each time. It reports whether the first was necessary.
-func Detach(item *yaml.Node) (changed bool, err error) {
-	anchors := map[*yaml.Node]bool{}
-	var aliases []*yaml.Node
-	var walk func(n *yaml.Node)
-	walk = func(n *yaml.Node) {
-		if n.Anchor != "" {
-			anchors[n] = true
-		}
-		if n.Kind == yaml.AliasNode {
-			aliases = append(aliases, n)
-		}
-		if n.Style&yaml.FoldedStyle != 0 && strings.HasSuffix(n.Value, "\n\n") {
-			n.Style = yaml.LiteralStyle
-		}
-		for _, c := range n.Content {
-			walk(c)
-		}
-	}
-	walk(item)
-	for _, a := range aliases {
-		if !anchors[a.Alias] {
-			changed = true
-			if err := ExpandAliases(a); err != nil {
-				return changed, err
-			}
-		}
-	}
-	return changed, nil
-}
-
-// ExpandAliases replaces each alias below a node, or the node itself if it is one, by a copy of what it stands for.
-func ExpandAliases(n *yaml.Node) error {
-	e := aliases{left: maxAliased, open: map[*yaml.Node]bool{}}
-	return e.expand(n)
-}
-
-type aliases struct {
-	left int
-	open map[*yaml.Node]bool // anchors that are being copied
-}
-
-func (e *aliases) expand(n *yaml.Node) error {
-	if n.Kind == yaml.AliasNode {
-		c, err := e.copy(n.Alias)
-		if err != nil {
-			return err
-		}
-		*n = *c
-		return nil
-	}
-	for _, c := range n.Content {
-		if err := e.expand(c); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// copy copies a tree with its aliases expanded.
-func (e *aliases) copy(n *yaml.Node) (*yaml.Node, error) {
-	e.left--
-	switch {
-	case e.left < 0:
-		return nil, errors.New("the YAML aliases stand for too much text")
-	case n.Kind == yaml.AliasNode:
-		return e.copy(n.Alias)
-	case n.Anchor != "" && e.open[n]:
-		return nil, fmt.Errorf("the YAML anchor %s contains an alias of itself", n.Anchor)
-	}
-	e.open[n] = true
-	defer delete(e.open, n)
-	c := *n
-	c.Anchor = ""
-	c.Content = make([]*yaml.Node, len(n.Content))
-	for i := range n.Content {
-		var err error
-		if c.Content[i], err = e.copy(n.Content[i]); err != nil {
-			return nil, err
-		}
-	}
-	return &c, nil
-}
-
-func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
-
 // APIVersion is the object's apiVersion: "apps/v1".
-func (o Object) APIVersion() string { return scalar(o.node, "apiVersion") }
+func (o Object) APIVersion() string { return yamltree.Text(o.node, "apiVersion") }
 
 // Kind is the object's kind.
-func (o Object) Kind() string { return scalar(o.node, "kind") }
+func (o Object) Kind() string { return yamltree.Text(o.node, "kind") }
 
 // ID identifies the object.
 func (o Object) ID() ID {
@@ -315,29 +192,25 @@ func (o Object) ID() ID {
 	if !found {
 		group = ""
 	}
-	meta := field(o.node, "metadata")
-	return ID{Group: group, Kind: o.Kind(), Namespace: scalar(meta, "namespace"), Name: scalar(meta, "name")}
+	meta := yamltree.Get(o.node, "metadata")
+	return ID{Group: group, Kind: o.Kind(), Namespace: yamltree.Text(meta, "namespace"), Name: yamltree.Text(meta, "name")}
 }
 
 // Field returns the node at a path of mapping keys, or nil.
-func (o Object) Field(path ...string) *yaml.Node {
-	n := o.node
-	for _, key := range path {
-		n = field(n, key)
-	}
-	return n
-}
+func (o Object) Field(path ...string) *yaml.Node { return yamltree.Get(o.node, path...) }
 
 // Annotation returns the value of an annotation, or "".
 func (o Object) Annotation(key string) string {
-	return scalar(o.Field("metadata", "annotations"), key)
+	return yamltree.Text(o.node, "metadata", "annotations", key)
 }
 
 // Annotations returns all annotations.
-func (o Object) Annotations() map[string]string { return stringMap(o.Field("metadata", "annotations")) }
+func (o Object) Annotations() map[string]string {
+	return yamltree.Texts(o.Field("metadata", "annotations"))
+}
 
 // Label returns the value of a label, or "".
-func (o Object) Label(key string) string { return scalar(o.Field("metadata", "labels"), key) }
+func (o Object) Label(key string) string { return yamltree.Text(o.node, "metadata", "labels", key) }
 
 // SetAnnotation sets an annotation; an existing one keeps its place.
 func (o Object) SetAnnotation(key, value string) { o.setMeta("annotations", key, value) }
@@ -387,11 +260,9 @@ func (o Object) CarryComment(from Object) {
 // DeleteAnnotation removes an annotation, and the map of annotations if it was the last.
 func (o Object) DeleteAnnotation(key string) {
 	o.touch()
-	meta := o.Field("metadata")
-	annotations := field(meta, "annotations")
-	remove(annotations, key)
-	if annotations != nil && len(annotations.Content) == 0 {
-		remove(meta, "annotations")
+	yamltree.Take(o.node, "metadata", "annotations", key)
+	if annotations := o.Field("metadata", "annotations"); annotations != nil && len(annotations.Content) == 0 {
+		yamltree.Take(o.node, "metadata", "annotations")
 	}
 }
 
@@ -401,14 +272,12 @@ func (o Object) Remove(path ...string) {
 		return
 	}
 	o.touch()
-	last := len(path) - 1
-	remove(o.Field(path[:last]...), path[last])
+	yamltree.Take(o.node, path...)
 }
 
 func (o Object) setMeta(where, key, value string) {
 	o.touch()
-	meta := child(o.node, "metadata")
-	set(child(meta, where), key, text(value))
+	yamltree.Put(o.node, yamltree.NewText(value), "metadata", where, key)
 }
 
 // Copy returns the object as a tree of its own.
@@ -420,30 +289,11 @@ func (o Object) Encode(w io.Writer) error {
 		_, err := w.Write(o.raw.text)
 		return err
 	}
-	if err := EncodeNode(w, o.node); err != nil {
+	if err := fastyaml.Write(w, o.node); err != nil {
 		return err
 	}
 	_, err := w.Write(o.tail)
 	return err
-}
-
-// EncodeNode writes any node the way objects are written: two spaces, sequences not indented below their key.
-func EncodeNode(w io.Writer, n *yaml.Node) error {
-	if fast := (writer{}); fast.document(n) {
-		_, err := w.Write(fast.out)
-		return err
-	}
-	return encode(w, n)
-}
-
-func encode(w io.Writer, n *yaml.Node) error {
-	enc := yaml.NewEncoder(w)
-	enc.SetIndent(2)
-	enc.CompactSeqIndent()
-	if err := enc.Encode(n); err != nil {
-		return err
-	}
-	return enc.Close()
 }
 
 // Write writes the objects as a stream of YAML documents, as kubectl apply reads it.
@@ -524,5 +374,5 @@ func Duplicate(objects []Object) (ID, bool) {
 // SortAnnotations orders the annotations by name.
 func (o Object) SortAnnotations() {
 	o.touch()
-	sortKeys(o.Field("metadata", "annotations"))
+	yamltree.Sort(o.Field("metadata", "annotations"))
 }

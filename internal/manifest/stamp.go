@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // The labels and annotations that Lateen adds. Together with the rules of Stamp they are the whole difference between
@@ -128,11 +130,11 @@ func (s Stamp) Apply(o Object) {
 }
 
 func releaseWebhook(hook *yaml.Node, dropIgnore bool) {
-	if config := field(hook, "clientConfig"); config != nil && scalar(config, "caBundle") == "" {
-		remove(config, "caBundle")
+	if config := yamltree.Get(hook, "clientConfig"); config != nil && yamltree.Text(config, "caBundle") == "" {
+		yamltree.Take(config, "caBundle")
 	}
-	if dropIgnore && scalar(hook, "failurePolicy") == "Ignore" {
-		remove(hook, "failurePolicy")
+	if dropIgnore && yamltree.Text(hook, "failurePolicy") == "Ignore" {
+		yamltree.Take(hook, "failurePolicy")
 	}
 }
 
@@ -153,11 +155,9 @@ func (s Stamp) adapt(n *yaml.Node) (substitutes bool) {
 			continue
 		}
 		switch value := n.Content[i+1]; {
-		case c.Value == "resourceFieldRef" && value.Kind == yaml.MappingNode && field(value, "divisor") == nil:
-			set(value, "divisor", &yaml.Node{
-				Kind: yaml.ScalarNode, Tag: yaml.NodeTagString, Value: "0", Style: yaml.DoubleQuotedStyle,
-			})
-		case c.Value == "env" && field(n, "image") != nil && value.Kind == yaml.SequenceNode: // of a container
+		case c.Value == "resourceFieldRef" && value.Kind == yaml.MappingNode && yamltree.Get(value, "divisor") == nil:
+			yamltree.Put(value, yamltree.NewText("0"), "divisor")
+		case c.Value == "env" && yamltree.Get(n, "image") != nil && value.Kind == yaml.SequenceNode: // of a container
 			value.Content = s.lastOfName(value.Content)
 		}
 	}
@@ -168,11 +168,11 @@ func (s Stamp) adapt(n *yaml.Node) (substitutes bool) {
 func (s Stamp) lastOfName(list []*yaml.Node) []*yaml.Node {
 	last := map[string]int{}
 	for i, n := range list {
-		last[scalar(n, "name")] = i
+		last[yamltree.Text(n, "name")] = i
 	}
 	out := list[:0]
 	for i, n := range list {
-		name := scalar(n, "name")
+		name := yamltree.Text(n, "name")
 		if name == "" || last[name] == i {
 			out = append(out, n)
 			continue
@@ -186,7 +186,7 @@ func (s Stamp) lastOfName(list []*yaml.Node) []*yaml.Node {
 
 // value is that of an environment variable, empty if it comes from elsewhere.
 func (s Stamp) value(variable *yaml.Node) string {
-	value := scalar(variable, "value")
+	value := yamltree.Text(variable, "value")
 	if s.Text != nil {
 		value = s.Text(value)
 	}

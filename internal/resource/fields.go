@@ -40,7 +40,7 @@ func (d *decoder) check(pointer []string, written any, t reflect.Type) {
 }
 
 func (d *decoder) checkFields(pointer []string, written map[string]any, fields map[string]reflect.Type) {
-	for _, key := range sorted(written) {
+	for _, key := range slices.Sorted(maps.Keys(written)) {
 		inner := append(slices.Clip(pointer), key)
 		t, known := fields[key]
 		switch {
@@ -172,7 +172,7 @@ var insteadValues = map[string]string{
 // checkValues rejects values that belong to other resources.
 func (d *decoder) checkValues(spec map[string]any) {
 	v, _ := spec["values"].(map[string]any)
-	for _, key := range sorted(v) {
+	for _, key := range slices.Sorted(maps.Keys(v)) {
 		if insteadValues[key] != "" {
 			d.errorf([]string{"spec", "values", key}, "%s", insteadValues[key])
 		}

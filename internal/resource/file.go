@@ -14,6 +14,7 @@ import (
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // MaxInput bounds what is read from standard input or a file: 256 MiB.
@@ -128,7 +129,7 @@ func open(o manifest.Object, depth int) ([]manifest.Object, error) {
 		if err != nil {
 			return nil, inLine(n.Line, "items[%d]: a Kubernetes resource is expected here: %w", i, err)
 		}
-		if _, err := manifest.Detach(n); err != nil { // an anchor may stand in another item
+		if _, err := yamltree.Detach(n); err != nil { // an anchor may stand in another item
 			return nil, inLine(n.Line, "items[%d]: %w", i, err)
 		}
 		inside, err := open(item, depth-1)

@@ -62,43 +62,6 @@ func TestParseDocuments(t *testing.T) {
 	}
 }
 
-func TestLocate(t *testing.T) {
-	o := object(t, `kind: Istio
-metadata:
-  annotations:
-    lateen.io/track: "x"
-spec: &spec
-  values:
-    meshConfig:
-      extensionProviders:
-      - name: a
-      - name: b
-  a.b: 1
-copy: *spec
-`)
-	cases := []struct {
-		reason, path string
-		line         int
-	}{
-		{"the whole resource", "", 1},
-		{"a field is found by its name", "spec.values", 6},
-		{"names may have dots and slashes", "metadata.annotations.lateen.io/track", 4},
-		{"the longest name that fits is meant", "spec.a.b", 11},
-		{"a list has numbers", "spec.values.meshConfig.extensionProviders.1.name", 10},
-		{"an element of a list", "spec.values.meshConfig.extensionProviders.0", 9},
-		{"beyond the list: the list", "spec.values.meshConfig.extensionProviders.7.name", 8},
-		{"not there: the nearest above", "spec.values.pilot.env", 6},
-		{"nothing of it is there: the resource", "status.x", 1},
-		{"through an alias", "copy.values.meshConfig", 7},
-		{"odd paths do not loop", "..spec..", 1},
-	}
-	for _, tc := range cases {
-		if n := resource.Locate(o, tc.path); n == nil || n.Line != tc.line {
-			t.Errorf("%s: %s: want line %d, got %+v", tc.reason, tc.path, tc.line, n)
-		}
-	}
-}
-
 func message(err error) string {
 	if err == nil {
 		return ""

@@ -7,19 +7,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"math"
 	"reflect"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	strictjson "sigs.k8s.io/json"
-	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // Resource is a resource of sailoperator.io/v1 that a user wrote, read strictly.
@@ -83,8 +81,7 @@ func (d *decoder) decode() Resource {
 		d.findings.Add(wrong)
 		return Resource{Object: o}
 	}
-	budget := maxFields
-	tree, err := toJSON(o.Node(), &budget)
+	tree, err := yamltree.Value(o.Node())
 	if err != nil {
 		d.errorf(nil, "%v", err)
 		return Resource{Object: o}
@@ -201,122 +198,8 @@ func about(o manifest.Object, f finding.Finding) finding.Finding {
 	return f
 }
 
-// maxFields bounds the size of a resource once its YAML aliases are expanded.
-const maxFields = 1 << 16
-
-// toJSON converts a YAML tree to what encoding/json would have decoded. Text stays text, whatever it looks like.
-func toJSON(n *yaml.Node, budget *int) (any, error) {
-	*budget--
-	if *budget < 0 {
-		return nil, fmt.Errorf("the resource has more than %d fields once its YAML aliases are expanded", maxFields)
-	}
-	switch n.Kind {
-	case yaml.AliasNode:
-		return toJSON(n.Alias, budget)
-	case yaml.SequenceNode:
-		out := make([]any, 0, len(n.Content))
-		for _, c := range n.Content {
-			v, err := toJSON(c, budget)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, v)
-		}
-		return out, nil
-	case yaml.MappingNode:
-		return mapToJSON(n, budget)
-	default:
-		return scalarToJSON(n)
-	}
-}
-
-func mapToJSON(n *yaml.Node, budget *int) (any, error) {
-	out := make(map[string]any, len(n.Content)/2)
-	merged := map[string]any{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
-		if key.Kind != yaml.ScalarNode {
-			return nil, fmt.Errorf("line %d: a field name must be text", key.Line)
-		}
-		v, err := toJSON(value, budget)
-		if err != nil {
-			return nil, err
-		}
-		if key.ShortTag() == "!!merge" {
-			if merged, err = mergeKey(v, key.Line); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if _, twice := out[key.Value]; twice {
-			return nil, fmt.Errorf("line %d: the field %q is there twice", key.Line, key.Value)
-		}
-		out[key.Value] = v
-	}
-	for k, v := range merged {
-		if _, set := out[k]; !set {
-			out[k] = v
-		}
-	}
-	return out, nil
-}
-
-// mergeKey is what << takes over: the fields of a mapping or of several, of which the first to have a field wins.
-func mergeKey(v any, line int) (map[string]any, error) {
-	list, isList := v.([]any)
-	if !isList {
-		list = []any{v}
-	}
-	out := map[string]any{}
-	for _, from := range slices.Backward(list) {
-		m, ok := from.(map[string]any)
-		if !ok {
-			return nil, fmt.Errorf("line %d: << takes the alias of a mapping, or a list of such", line)
-		}
-		maps.Copy(out, m)
-	}
-	return out, nil
-}
-
-// oldBooleans are the words that are booleans in YAML 1.1, unless they are quoted. kubectl and Helm read resources and
-// values that way, so that a file means the same here and there.
-var oldBooleans = map[string]bool{
-	"y": true, "Y": true, "yes": true, "Yes": true, "YES": true, "on": true, "On": true, "ON": true,
-	"n": false, "N": false, "no": false, "No": false, "NO": false, "off": false, "Off": false, "OFF": false,
-}
-
-func scalarToJSON(n *yaml.Node) (any, error) {
-	if b, isBool := oldBooleans[n.Value]; isBool && n.Style == 0 && n.ShortTag() == "!!str" {
-		return b, nil
-	}
-	switch n.ShortTag() {
-	case "!!null":
-		return nil, nil
-	case "!!bool":
-		var b bool
-		if err := n.Decode(&b); err != nil {
-			return nil, fmt.Errorf("line %d: %w", n.Line, err)
-		}
-		return b, nil
-	case "!!int", "!!float":
-		var f float64
-		if err := n.Decode(&f); err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-			return nil, fmt.Errorf("line %d: %s is not a number that JSON knows; quote it if it is text", n.Line, n.Value)
-		}
-		return f, nil
-	}
-	return n.Value, nil
-}
-
-func sorted(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
-
 // Text is the text at a path of an item, or "".
-func Text(o manifest.Object, path ...string) string {
-	if n := o.Field(path...); n != nil && n.Kind == yaml.ScalarNode && n.ShortTag() != "!!null" {
-		return n.Value
-	}
-	return ""
-}
+func Text(o manifest.Object, path ...string) string { return yamltree.Text(o.Node(), path...) }
 
 // JSON is a field of an item as JSON, {} if it is not there.
 func JSON(o manifest.Object, path ...string) ([]byte, error) {
@@ -324,8 +207,7 @@ func JSON(o manifest.Object, path ...string) ([]byte, error) {
 	if n == nil {
 		return []byte("{}"), nil
 	}
-	budget := maxFields
-	v, err := toJSON(n, &budget)
+	v, err := yamltree.Value(n)
 	if err != nil {
 		return nil, err
 	}

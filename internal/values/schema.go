@@ -53,9 +53,6 @@ func (p Problem) String() string { return p.Path + ": " + p.Message }
 // ParseSchema reads one file of releases/schema. What the file says about single types is only looked at when a value
 // of the type is checked: of some 220 types a resource has a handful.
 func ParseSchema(data []byte) (*Schema, error) {
-	if s := cutSchema(data); s != nil {
-		return s, nil
-	}
 	var file struct {
 		Version     string                     `json:"version"`
 		Roots       map[string]json.RawMessage `json:"roots"`
@@ -75,49 +72,6 @@ func ParseSchema(data []byte) (*Schema, error) {
 		s.definitions[name] = &lazyNode{raw: raw}
 	}
 	return s, nil
-}
-
-// cutSchema cuts a file into its parts by its lines, as releases/schema writes them: each root and each definition
-// begins on a line of its own, with a space behind the colon. Parsing the whole file as JSON takes twenty times as
-// long. It returns nil for a file of any other look.
-func cutSchema(data []byte) *Schema {
-	rest, ok := bytes.CutPrefix(data, []byte("{\n\"version\": \""))
-	version, rest, okVersion := bytes.Cut(rest, []byte("\",\n\"roots\": {\n"))
-	roots, definitions, okRoots := bytes.Cut(rest, []byte("},\n\"definitions\": {\n"))
-	definitions, okEnd := bytes.CutSuffix(definitions, []byte("}\n}\n"))
-	s := &Schema{Version: string(version), roots: cutNodes(roots), definitions: cutNodes(definitions)}
-	if !ok || !okVersion || !okRoots || !okEnd || len(version) == 0 || len(s.roots) == 0 || len(s.definitions) == 0 {
-		return nil
-	}
-	return s
-}
-
-// cutNodes cuts a list of named nodes. It returns nil if there is anything else.
-func cutNodes(list []byte) map[string]*lazyNode {
-	out := map[string]*lazyNode{}
-	end := len(list)
-	for end > 0 { // from the last line to the first
-		start := bytes.LastIndexByte(list[:end-1], '\n') + 1
-		for !isNode(list[start:end]) {
-			if start == 0 {
-				return nil
-			}
-			start = bytes.LastIndexByte(list[:start-1], '\n') + 1
-		}
-		name, node, _ := bytes.Cut(list[start:end], []byte("\": "))
-		out[string(name[1:])] = &lazyNode{raw: bytes.TrimSuffix(bytes.TrimSuffix(node, []byte("\n")), []byte(","))}
-		end = start
-	}
-	return out
-}
-
-// isNode tells whether a text starts with the name of a node.
-func isNode(text []byte) bool {
-	if text[0] != '"' {
-		return false
-	}
-	_, after, found := bytes.Cut(text[1:], []byte(`"`))
-	return found && bytes.HasPrefix(after, []byte(": "))
 }
 
 // Check returns what is wrong with the values v of an Istio (RootIstio) or an IstioCNI (RootCNI), in the order of keys

@@ -389,39 +389,6 @@ func TestSchemasAreWhole(t *testing.T) {
 	}
 }
 
-// TestCutSchema: cutting a file by its lines gives the parts that parsing it as JSON gives.
-func TestCutSchema(t *testing.T) {
-	for _, version := range schemaVersions(t) {
-		data, err := os.ReadFile(filepath.Join(schemaDir, version+".json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		cut := cutSchema(data)
-		if cut == nil {
-			t.Errorf("%s: the file is parsed as a whole, which is slow: releases/schema writes it in another way than "+
-				"cutSchema expects", version)
-			continue
-		}
-		parsed, err := ParseSchema(append([]byte(" "), data...)) // with a space that no schema has
-		if err != nil {
-			t.Fatal(err)
-		}
-		texts := func(nodes map[string]*lazyNode) map[string]string {
-			out := map[string]string{}
-			for name, n := range nodes {
-				out[name] = string(n.raw)
-			}
-			return out
-		}
-		if diff := cmp.Diff(texts(parsed.roots), texts(cut.roots)); diff != "" {
-			t.Errorf("%s: roots (-parsed +cut)\n%s", version, diff)
-		}
-		if diff := cmp.Diff(texts(parsed.definitions), texts(cut.definitions)); diff != "" {
-			t.Errorf("%s: definitions (-parsed +cut)\n%s", version, diff)
-		}
-	}
-}
-
 // TestSchemasAreSmall: they are embedded into every function.
 func TestSchemasAreSmall(t *testing.T) {
 	const limit = 120 * 1000

@@ -1,7 +1,6 @@
-package manifest
+package fastyaml
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
@@ -10,8 +9,8 @@ import (
 
 // The YAML library queues, copies and analyzes each scalar as an event of three hundred bytes. What a chart gives is
 // nearly always of the simplest kind: block mappings and lists of short words. writer writes these, to the letter as
-// the library does, asks the library for a scalar or a list in brackets that needs a second thought, and gives up on
-// all else, for the library to write the document. A fuzz test compares the two. docs/adr/0012 has the reasoning.
+// the library does, and gives up on all else, for the library to write the document. docs/adr/0012 has the reasoning,
+// docs/performance.md the figure.
 type writer struct {
 	out []byte
 }
@@ -25,7 +24,7 @@ func (w *writer) document(n *yaml.Node) bool {
 		w.mapping(n, 0, true)
 }
 
-// bare tells whether a node has nothing but its content: no comment, no anchor.
+// bare reports whether a node has nothing but its content: no comment, no anchor.
 func bare(n *yaml.Node) bool {
 	return n.Anchor == "" && n.HeadComment == "" && n.LineComment == "" && n.FootComment == ""
 }
@@ -104,25 +103,17 @@ func (w *writer) list(n *yaml.Node, indent int) bool {
 	return true
 }
 
-// line writes what stands on one line: a scalar, or something in brackets.
+// line writes what stands on one line: a scalar, a list in brackets, or an empty mapping.
 func (w *writer) line(n *yaml.Node) bool {
+	if n.Kind == yaml.MappingNode && n.Tag == yaml.NodeTagMap && len(n.Content) == 0 {
+		w.out = append(w.out, "{}\n"...)
+		return true
+	}
 	if n.Kind == yaml.ScalarNode && w.simple(n) || n.Kind == yaml.SequenceNode && w.brackets(n) {
 		w.out = append(w.out, '\n')
 		return true
 	}
-	if n.Kind == yaml.AliasNode || n.Style == 0 && (len(n.Content) > 0 || n.Kind == yaml.ScalarNode && n.Value == "") {
-		return false // a block of another tag, or nothing behind the colon: neither stands on this line
-	}
-	var buf bytes.Buffer
-	if err := encode(&buf, n); err != nil {
-		return false
-	}
-	if line, ended := bytes.CutSuffix(buf.Bytes(), []byte("\n")); !ended ||
-		bytes.ContainsAny(line, "\n\r\u0085\u2028\u2029") {
-		return false // how it goes on depends on where it stands
-	}
-	w.out = append(w.out, buf.Bytes()...)
-	return true
+	return false
 }
 
 // brackets writes a list of quoted words in brackets.
@@ -130,14 +121,12 @@ func (w *writer) brackets(n *yaml.Node) bool {
 	if n.Tag != yaml.NodeTagSeq || n.Style != yaml.FlowStyle && len(n.Content) > 0 {
 		return false
 	}
-	start := len(w.out)
 	w.out = append(w.out, '[')
 	for i, item := range n.Content {
 		if i > 0 {
 			w.out = append(w.out, ',', ' ')
 		}
 		if item.Kind != yaml.ScalarNode || item.Style == 0 || !bare(item) || !w.simple(item) {
-			w.out = w.out[:start]
 			return false
 		}
 	}
@@ -203,16 +192,16 @@ func (w *writer) spaces(n int) {
 	}
 }
 
-// plainBlock tells whether the library writes a text in a literal block as it is, line by line: there are further rules
-// for text that starts with a space or a line break, has spaces at the ends of lines, several line breaks at its end,
-// or characters that are not printed.
+// plainBlock reports whether the library writes a text in a literal block as it is, line by line. There are further
+// rules for text that starts with a space or a line break, has spaces at the ends of lines, several line breaks at its
+// end, or characters that are not printed.
 func plainBlock(text string) bool {
 	return text != "" && text[0] != ' ' && text[0] != '\n' && !strings.HasSuffix(text, " ") &&
 		!strings.HasSuffix(text, "\n\n") &&
 		!strings.Contains(text, " \n") && printable(text)
 }
 
-// isASCII tells whether a text has printable ASCII only.
+// isASCII reports whether a text has printable ASCII only.
 func isASCII(text string) bool {
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {
@@ -222,7 +211,7 @@ func isASCII(text string) bool {
 	return true
 }
 
-// isPlain tells whether a scalar without style is certain to be written as it is: a word that cannot be read as
+// isPlain reports whether a scalar without style is certain to be written as it is: a word that cannot be read as
 // anything but text, or a number or a word of YAML with the tag that it is read with.
 func isPlain(tag, v string) bool {
 	if v == "" || !isASCII(v) {
@@ -243,7 +232,7 @@ func isPlain(tag, v string) bool {
 	return false
 }
 
-// isText tells whether a plain word is text by how it begins, and means nothing in YAML.
+// isText reports whether a plain word is text by how it begins, and means nothing in YAML.
 func isText(v string) bool {
 	switch c := v[0]; {
 	case isLetter(c):
@@ -260,3 +249,5 @@ func isText(v string) bool {
 	}
 	return false
 }
+
+func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }

@@ -1,4 +1,4 @@
-package manifest
+package fastyaml
 
 import (
 	"strconv"
@@ -9,17 +9,25 @@ import (
 )
 
 // Four fifths of what a control plane is made of is text in literal blocks: the injector's templates, in a ConfigMap.
-// The YAML library takes some twenty nanoseconds for each byte of it, to find out that it is text. So a block is taken
-// out of a text before the library sees it, with one line in its place. Whether the library took the line for what the
-// block would have been is looked at each time; if not, and for every text that is not as plain as can be, the library
-// reads it all. docs/adr/0012 has the reasoning.
+// The YAML library looks at each byte of it several times, to find out that it is text. So a block is taken out of a
+// text before the library sees it, with one line in its place. Whether the library took the line for what the block
+// would have been is looked at each time; if not, and for every text that is not as plain as can be, the library reads
+// it all. docs/adr/0012 has the reasoning, docs/performance.md the figure.
 
 // shortLiteral is the length, in bytes, up to which a block is left to the library: a line in its place costs as much.
 const shortLiteral = 256
 
-// cut takes the literal blocks out of a text of YAML documents. blocks are their contents, as a parser would give them:
-// what stands in for the i-th is the line marker(i), and the chomping of the block applies to both.
-func cut(text string) (short string, blocks []string) {
+// block is what was cut out of a text.
+type block struct {
+	// value is what a parser would have made of it.
+	value string
+	// lines is how many lines of the text it had more than what stands in for it.
+	lines int
+}
+
+// cut takes the literal blocks out of a text of YAML documents. What stands in for the i-th is the line marker(i), and
+// the chomping of the block applies to both.
+func cut(text string) (short string, blocks []block) {
 	if strings.Contains(text, mark) {
 		return text, nil
 	}
@@ -41,7 +49,7 @@ func cut(text string) (short string, blocks []string) {
 			b.WriteString(text[done : pos+own])
 			b.WriteString(marker(len(blocks)))
 			b.WriteByte('\n')
-			blocks = append(blocks, dedent(text[pos:last], own))
+			blocks = append(blocks, block{dedent(text[pos:last], own), strings.Count(text[pos:next], "\n") - 1})
 			done = next
 		}
 		pos = next // nothing in a block is a header
@@ -58,7 +66,7 @@ const mark = "lateen-literal-block-"
 
 func marker(i int) string { return mark + strconv.Itoa(i) + "." }
 
-// blockHeader tells whether a line, with its end, is a key whose value is a literal block without an indentation
+// blockHeader reports whether a line, with its end, is a key whose value is a literal block without an indentation
 // indicator, how far the key is indented, and whether the block is stripped of the line breaks at its end.
 func blockHeader(line string) (indent int, strip, ok bool) {
 	key, found := strings.CutSuffix(line, ": |\n")
@@ -116,7 +124,7 @@ func dedent(block string, indent int) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// printable tells whether a text has only line breaks and characters that the library writes as they are: no tabs,
+// printable reports whether a text has only line breaks and characters that the library writes as they are: no tabs,
 // which may count as indentation, and none of Unicode's other line breaks.
 func printable(text string) bool {
 	for i := 0; i < len(text); {
@@ -148,12 +156,13 @@ func lineEnd(text string, pos int) int {
 	return len(text)
 }
 
-// paste puts the blocks back into the trees of all documents, and tells whether every line that stands for one was
+// paste puts the blocks back into the trees of all documents, and reports whether every line that stands for one was
 // found to be the whole of a literal block, in the order in which they were cut.
-func paste(docs []*yaml.Node, blocks []string) bool {
-	next := 0
+func paste(docs []*yaml.Node, blocks []block) bool {
+	next, lines := 0, 0
 	var walk func(n *yaml.Node) bool
 	walk = func(n *yaml.Node) bool {
+		n.Line += lines
 		if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, mark) {
 			line := ""
 			if next < len(blocks) {
@@ -163,7 +172,8 @@ func paste(docs []*yaml.Node, blocks []string) bool {
 			if !found || value != "" || n.Style != yaml.LiteralStyle || rest != "" && rest != "\n" {
 				return false
 			}
-			n.Value = blocks[next] + rest
+			n.Value = blocks[next].value + rest
+			lines += blocks[next].lines
 			next++
 		}
 		for _, c := range n.Content {
@@ -179,4 +189,14 @@ func paste(docs []*yaml.Node, blocks []string) bool {
 		}
 	}
 	return next == len(blocks)
+}
+
+// isName reports whether a text has only letters, digits, and the marks of names.
+func isName(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; !isLetter(c) && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
 }
