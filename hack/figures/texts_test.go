@@ -48,8 +48,8 @@ func TestWordsOf(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		`the %s "%[2]q" is %.2f%% of it, not 7.`: "the is of it not 7",
-		"config.kubernetes.io/v1 - a path":        "config.kubernetes.io/v1 a path",
-		"":                                        "",
+		"config.kubernetes.io/v1 - a path":       "config.kubernetes.io/v1 a path",
+		"":                                       "",
 	} {
 		if got := strings.Join(wordsOf(text), " "); got != want {
 			t.Errorf("%s: got %q, want %q", text, got, want)

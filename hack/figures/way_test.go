@@ -33,7 +33,8 @@ func TestFollow(t *testing.T) {
 			"enters 4 files 9 times and comes back to one already left 5 times",
 		},
 		{
-			"A number is followed no further.", "Sell", "day", nil, []string{"shop/shop.go"},
+			"A number is followed no further.", "Sell", "day", nil,
+			[]string{"shop/shop.go"},
 			"enters 1 files 1 times and comes back to one already left 0 times",
 		},
 	} {

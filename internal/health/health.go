@@ -133,9 +133,9 @@ func Dependencies(needsCNI bool, cni IstioCNI) v1.Condition {
 	return is(v1.ConditionDependenciesHealthy)
 }
 
-// NeedsCNI tells whether a revision with these values leaves its pods' network to the CNI plugin: pilot.cni.enabled. On
-// OpenShift that is so unless the values say false. openshift is what is known of the cluster; the values may say it as
-// well.
+// NeedsCNI reports whether a revision with these values leaves its pods' network to the CNI plugin: pilot.cni.enabled.
+// On OpenShift that is so unless the values say false. openshift is what is known of the cluster; the values may say
+// it as well.
 func NeedsCNI(v map[string]any, openshift bool) bool {
 	if enabled, _ := values.Get(v, "pilot", "cni", "enabled"); enabled != nil {
 		return enabled == true
