@@ -164,8 +164,10 @@ func TestDeleteStamped(t *testing.T) {
 			"",
 		},
 		{
-			"They cannot be listed.", map[string]error{"list WidgetList": errForbidden},
-			[]string{"list WidgetList"}, "listing Widget: " + errForbidden.Error() + noRole,
+			"They cannot be listed.",
+			map[string]error{"list WidgetList": errForbidden},
+			[]string{"list WidgetList"},
+			"listing Widget: " + errForbidden.Error() + noRole,
 		},
 	} {
 		w := newWorld(t)
