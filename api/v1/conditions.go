@@ -139,7 +139,7 @@ func (c Conditions) Get(t ConditionType) *Condition {
 	return &c[i]
 }
 
-// IsTrue tells whether there is a condition of the type and it is True.
+// IsTrue reports whether there is a condition of the type and it is True.
 func (c Conditions) IsTrue(t ConditionType) bool {
 	have := c.Get(t)
 	return have != nil && have.Status == metav1.ConditionTrue

@@ -141,7 +141,7 @@ const (
 	UpdateStrategyRevisionBased UpdateStrategyType = "RevisionBased"
 )
 
-// RevisionBased tells whether the control plane is updated by revisions.
+// RevisionBased reports whether the control plane is updated by revisions.
 func (s IstioSpec) RevisionBased() bool {
 	return s.UpdateStrategy != nil && s.UpdateStrategy.Type == UpdateStrategyRevisionBased
 }

@@ -292,14 +292,14 @@ func (a *Applier) disownOne(ctx context.Context, owner client.Object, ref v1.Obj
 	o.ManagedFields = slices.DeleteFunc(o.ManagedFields, func(f metav1.ManagedFieldsEntry) bool {
 		return f.Manager == FieldManager
 	})
-	if len(o.ManagedFields) == 0 && len(before.ManagedFields) > 0 {
-		o.ManagedFields = []metav1.ManagedFieldsEntry{{}} // the server's way of saying: forget all of them
-	}
 	o.OwnerReferences = slices.DeleteFunc(o.OwnerReferences, func(r metav1.OwnerReference) bool {
 		return r.UID == owner.GetUID()
 	})
 	if len(o.ManagedFields) == len(before.ManagedFields) && len(o.OwnerReferences) == len(before.OwnerReferences) {
 		return nil
+	}
+	if len(o.ManagedFields) == 0 && len(before.ManagedFields) > 0 {
+		o.ManagedFields = []metav1.ManagedFieldsEntry{{}} // the server's way of saying: forget all of them
 	}
 	return a.live.Patch(ctx, o, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }

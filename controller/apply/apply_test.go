@@ -34,11 +34,47 @@ type world struct {
 	// reads and writes are requests for objects other than Lateen's resources; dry runs are neither.
 	reads, writes int
 	awaited       []string
+	// requests are all of them, in their order, but those for resources that another one is held by; fail makes those
+	// fail that begin with a text, such as "apply ConfigMap".
+	requests []string
+	fail     map[string]error
+	// watching is why a kind cannot be watched, and uncached why the cache cannot be read.
+	watching, uncached error
 	// meanwhile is what others do between the reading of an object and its dry run.
 	meanwhile func()
 }
 
-func (w *world) Watch(context.Context, schema.GroupVersionKind) error { return nil }
+func (w *world) Watch(context.Context, schema.GroupVersionKind) error { return w.watching }
+
+// request notes one, and gives the error that it fails with.
+func (w *world) request(verb, kind, namespace, name string) error {
+	if namespace != "" {
+		name = namespace + "/" + name
+	}
+	line := strings.TrimSpace(verb + " " + kind + " " + name)
+	w.requests = append(w.requests, line)
+	for prefix, err := range w.fail {
+		if strings.HasPrefix(line, prefix) {
+			return err
+		}
+	}
+	return nil
+}
+
+// cacheReader is the cache of a world.
+type cacheReader struct {
+	client.Reader
+	*world
+}
+
+func (c cacheReader) Get(
+	ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption,
+) error {
+	if c.uncached != nil {
+		return c.uncached
+	}
+	return c.Reader.Get(ctx, key, o, opts...)
+}
 
 func (w *world) Await(o v1.ObjectReference, kind, name string) {
 	w.awaited = append(w.awaited, fmt.Sprintf("%s %s waits for %s", kind, name, o))
@@ -59,6 +95,9 @@ func newWorld(t *testing.T, resources ...client.Object) *world {
 			if _, ok := o.(*unstructured.Unstructured); ok {
 				w.reads++
 			}
+			if err := w.request("get", o.GetObjectKind().GroupVersionKind().Kind, key.Namespace, key.Name); err != nil {
+				return err
+			}
 			return c.Get(ctx, key, o, opts...)
 		},
 		Patch: func(
@@ -66,6 +105,16 @@ func newWorld(t *testing.T, resources ...client.Object) *world {
 		) error {
 			var all client.PatchOptions
 			all.ApplyOptions(opts)
+			verb := "patch"
+			switch {
+			case len(all.DryRun) > 0:
+				verb = "dry-run"
+			case p.Type() == types.ApplyPatchType:
+				verb = "apply"
+			}
+			if err := w.request(verb, o.GetObjectKind().GroupVersionKind().Kind, o.GetNamespace(), o.GetName()); err != nil {
+				return err
+			}
 			if len(all.DryRun) > 0 {
 				if w.meanwhile != nil {
 					w.meanwhile()
@@ -77,10 +126,36 @@ func newWorld(t *testing.T, resources ...client.Object) *world {
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
 			w.writes++
+			if err := w.request("delete", o.GetObjectKind().GroupVersionKind().Kind, o.GetNamespace(), o.GetName()); err != nil {
+				return err
+			}
 			return c.Delete(ctx, o, opts...)
 		},
+		List: func(ctx context.Context, c client.WithWatch, l client.ObjectList, opts ...client.ListOption) error {
+			if err := w.request("list", l.GetObjectKind().GroupVersionKind().Kind, "", ""); err != nil {
+				return err
+			}
+			return c.List(ctx, l, opts...)
+		},
+		Apply: func(
+			ctx context.Context, c client.WithWatch, o runtime.ApplyConfiguration, opts ...client.ApplyOption,
+		) error {
+			named, ok := o.(interface {
+				GetKind() string
+				GetNamespace() string
+				GetName() string
+			})
+			if !ok {
+				return fmt.Errorf("nobody expected %T to be applied", o)
+			}
+			w.writes++
+			if err := w.request("apply", named.GetKind(), named.GetNamespace(), named.GetName()); err != nil {
+				return err
+			}
+			return c.Apply(ctx, o, opts...)
+		},
 	})
-	w.applier = New(counting, inmemory.Cache{Reader: w.client}, w)
+	w.applier = New(counting, cacheReader{inmemory.Cache{Reader: w.client}, w}, w)
 	return w
 }
 
@@ -124,7 +199,7 @@ func older(o client.Object) Precedence {
 func (w *world) set(owner client.Object, objects ...*unstructured.Unstructured) Set {
 	return Set{
 		Owner: owner, Objects: objects, Digest: "1", Takes: older(owner), Version: "v1.28.3",
-		Note: func(v1.Inventory) error { w.writes++; return nil },
+		Note: func(v1.Inventory) error { w.writes++; return w.request("note", "", "", "") },
 	}
 }
 

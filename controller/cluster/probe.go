@@ -15,6 +15,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -58,6 +59,8 @@ func TargetOf(c admissionv1.WebhookClientConfig) (Target, error) {
 type Prober struct {
 	// Period lies between two questions, and Timeout is how long an answer may take.
 	Period, Timeout time.Duration
+	// Clock says when the next question is due; nil is the one of the process.
+	Clock clock.Clock
 
 	mutex  sync.Mutex
 	base   context.Context //nolint:containedctx // the manager's, under which all probes run
@@ -133,6 +136,10 @@ func (p *Prober) Forget(revision string) {
 
 func (p *Prober) run(ctx context.Context, revision string, asked *probe) {
 	client, err := asked.target.client(p.Timeout)
+	next := p.Clock
+	if next == nil {
+		next = clock.RealClock{}
+	}
 	for {
 		result := health.Probe{Tried: true}
 		if err == nil {
@@ -154,7 +161,7 @@ func (p *Prober) run(ctx context.Context, revision string, asked *probe) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(p.Period):
+		case <-next.After(p.Period):
 		}
 	}
 }

@@ -67,16 +67,16 @@ type reader struct {
 
 func (r *reader) Lister(resource schema.GroupVersionResource) Lister {
 	if c := r.excerpts[resource]; c != nil {
-		return excerpts{c, resource.Resource}
+		return excerptLister{c, resource.Resource}
 	}
-	return heads{r.metadata.Resource(resource)}
+	return metadataLister{r.metadata.Resource(resource)}
 }
 
-// heads reads the metadata of a resource.
-type heads struct{ metadata.Getter }
+// metadataLister reads the metadata of a resource.
+type metadataLister struct{ metadata.Getter }
 
-func (h heads) List(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-	list, err := h.Getter.List(ctx, o)
+func (m metadataLister) List(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+	list, err := m.Getter.List(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -86,13 +86,13 @@ func (h heads) List(ctx context.Context, o metav1.ListOptions) (runtime.Object, 
 // optionsVersion is the version of list options, whatever is listed.
 var optionsVersion = schema.GroupVersion{Version: "v1"}
 
-// excerpts reads a resource of which only a part is decoded: the rest of an object is skipped as it comes.
-type excerpts struct {
+// excerptLister reads a resource of which only a part is decoded: the rest of an object is skipped as it comes.
+type excerptLister struct {
 	client   rest.Interface
 	resource string
 }
 
-func (e excerpts) List(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+func (e excerptLister) List(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 	list := &excerptList{}
 	if err := e.client.Get().Resource(e.resource).
 		SpecificallyVersionedParams(&o, scheme.ParameterCodec, optionsVersion).Do(ctx).Into(list); err != nil {
@@ -101,7 +101,7 @@ func (e excerpts) List(ctx context.Context, o metav1.ListOptions) (runtime.Objec
 	return list, nil
 }
 
-func (e excerpts) Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+func (e excerptLister) Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	o.Watch = true
 	return e.client.Get().Resource(e.resource).SpecificallyVersionedParams(&o, scheme.ParameterCodec, optionsVersion).
 		Watch(ctx)

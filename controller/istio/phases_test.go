@@ -31,11 +31,12 @@ func reports(name string) func(context.Context, client.Client) error {
 		if err := c.Get(ctx, client.ObjectKey{Name: name}, rev); err != nil {
 			return err
 		}
+		before := rev.DeepCopy()
 		rev.Status.ObservedGeneration, rev.Status.State = rev.Generation, v1.Healthy
 		for _, of := range v1.IstioRevisionStateConditions {
 			rev.Status.Conditions = rev.Status.Conditions.Set(v1.Condition{Type: of, Status: metav1.ConditionTrue})
 		}
-		return c.Status().Update(ctx, rev)
+		return c.Status().Patch(ctx, rev, client.MergeFrom(before))
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package reconcilertest runs a reconciler on a cluster that exists in memory only: what it writes is recorded, write
-// by write, and any write can be made to fail. A test has the whole list, so that a write too many fails it as one too
+// by write, and any request can be made to fail. A test has the whole list, so that a write too many fails it as one too
 // few does.
 //
 // The cluster knows field managers and dry runs. It has no controllers: nothing becomes ready and nothing is collected
@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
@@ -29,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1 "github.com/lateen-io/lateen/api/v1"
@@ -46,12 +48,13 @@ type World struct {
 	Applier *apply.Applier
 	// Events has what was told.
 	Events *events.FakeRecorder
-	// Fail makes writes fail that begin with a text, such as "apply DaemonSet".
+	// Fail makes requests fail that begin with a text, such as "apply DaemonSet", "get Istio mesh" or "list
+	// IstioRevisionList".
 	Fail map[string]error
 
-	t      *testing.T
-	store  client.WithWatch
-	writes []string
+	t            *testing.T
+	store        client.WithWatch
+	writes, logs []string
 }
 
 // New makes a cluster with objects in it.
@@ -73,6 +76,20 @@ func New(t *testing.T, objects ...client.Object) *World {
 	w.store = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithReturnManagedFields().
 		WithStatusSubresource(&v1.Istio{}, &v1.IstioRevision{}, &v1.IstioRevisionTag{}, &v1.IstioCNI{}).Build()
 	w.Client = interceptor.NewClient(w.store, interceptor.Funcs{
+		Get: func(
+			ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption,
+		) error {
+			if err := w.failure(request("get", w.kind(o), key.Namespace, key.Name)); err != nil {
+				return err
+			}
+			return c.Get(ctx, key, o, opts...)
+		},
+		List: func(ctx context.Context, c client.WithWatch, l client.ObjectList, opts ...client.ListOption) error {
+			if err := w.failure(request("list", w.kind(l), "", "")); err != nil {
+				return err
+			}
+			return c.List(ctx, l, opts...)
+		},
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
 			return w.write("create", o, func() error { return c.Create(ctx, o, opts...) })
 		},
@@ -125,25 +142,43 @@ func (w *World) Await(v1.ObjectReference, string, string) {}
 
 // write records a write and does it, unless it is to fail.
 func (w *World) write(verb string, o client.Object, do func() error) error {
+	return w.record(verb, w.kind(o), o.GetNamespace(), o.GetName(), do)
+}
+
+// kind is the kind of an object or of a list.
+func (w *World) kind(o runtime.Object) string {
 	kind := o.GetObjectKind().GroupVersionKind().Kind
 	if gvk, err := apiutil.GVKForObject(o, w.store.Scheme()); kind == "" && err == nil {
 		kind = gvk.Kind
 	}
-	return w.record(verb, kind, o.GetNamespace(), o.GetName(), do)
+	return kind
 }
 
 func (w *World) record(verb, kind, namespace, name string, do func() error) error {
+	line := request(verb, kind, namespace, name)
+	w.writes = append(w.writes, line)
+	if err := w.failure(line); err != nil {
+		return err
+	}
+	return do()
+}
+
+// request is one of them in a line: "get ConfigMap istio-system/istio".
+func request(verb, kind, namespace, name string) string {
 	if namespace != "" {
 		name = namespace + "/" + name
 	}
-	line := verb + " " + kind + " " + name
-	w.writes = append(w.writes, line)
+	return verb + " " + kind + " " + name
+}
+
+// failure is how a request fails, or nil.
+func (w *World) failure(line string) error {
 	for prefix, err := range w.Fail {
 		if strings.HasPrefix(line, prefix) {
 			return err
 		}
 	}
-	return do()
+	return nil
 }
 
 // countSpec gives a revision another generation if its spec is another one, as the API server does.
@@ -168,6 +203,13 @@ func (w *World) patch(
 		return w.write("apply", o, func() error { return c.Patch(ctx, o, p, opts...) })
 	}
 	return w.write("patch", o, func() error { return c.Patch(ctx, o, p, opts...) })
+}
+
+// Logs are the lines of the log of the runs since the last call.
+func (w *World) Logs() []string {
+	out := w.logs
+	w.logs = nil
+	return out
 }
 
 // Writes are the writes since the last call.
@@ -239,7 +281,9 @@ func (w *World) Run(r reconcile.Reconciler, o client.Object, steps []Step) {
 			}
 		}
 		w.Fail = s.Fail
-		result, err := r.Reconcile(w.t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
+		ctx := log.IntoContext(w.t.Context(),
+			funcr.New(func(_, line string) { w.logs = append(w.logs, line) }, funcr.Options{}))
+		result, err := r.Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
 		got := Step{Reason: s.Reason, Writes: w.Writes(), Events: w.notified(), Again: result.RequeueAfter}
 		if err != nil {
 			got.Err = err.Error()

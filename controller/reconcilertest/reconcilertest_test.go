@@ -71,6 +71,16 @@ func TestWrites(t *testing.T) {
 				client.FieldOwner("me"))
 		}, nil, nil, nil},
 		{"read", func() error { return w.Client.Get(t.Context(), client.ObjectKeyFromObject(istio), istio) }, nil, nil, nil},
+		{
+			"read, in vain", func() error { return w.Client.Get(t.Context(), client.ObjectKeyFromObject(istio), istio) },
+			map[string]error{"get Istio mesh": refused},
+			nil, refused,
+		},
+		{
+			"listed, in vain", func() error { return w.Client.List(t.Context(), &v1.IstioList{}) },
+			map[string]error{"list IstioList": refused},
+			nil, refused,
+		},
 	} {
 		w.Fail = c.fail
 		if err := c.do(); !errors.Is(err, c.err) {

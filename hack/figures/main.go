@@ -1,6 +1,6 @@
 // Command figures measures the shape of the code: for each package its job, its lines, its lines of test per line, the
-// length of its functions, what is too wide and what is exported without a comment. It reads syntax trees and compiles
-// nothing.
+// length of its functions, what is too wide and what is exported without a comment; which texts for a person are there
+// twice; and through how many files the list of items goes. It reads syntax trees and compiles nothing.
 //
 //	go run ./hack/figures [directory]
 package main
@@ -39,10 +39,53 @@ func main() {
 		fmt.Fprintln(os.Stderr, "figures:", err)
 		os.Exit(1)
 	}
-	if err := write(os.Stdout, all); err != nil {
+	if err := errors.Join(write(os.Stdout, all), writeTexts(os.Stdout, root), writeWays(os.Stdout, root)); err != nil {
 		fmt.Fprintln(os.Stderr, "figures:", err)
 		os.Exit(1)
 	}
+}
+
+// writeTexts prints the texts that are there twice.
+func writeTexts(w io.Writer, root string) error {
+	pairs, err := repeated(root)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "\ntexts that are the same, or nearly so, in two places: %d\n", len(pairs))
+	for _, p := range pairs {
+		if err == nil {
+			_, err = fmt.Fprintln(w, p)
+		}
+	}
+	return err
+}
+
+// expand is where the list of items is turned into others, and entries are its functions and parameters that get it.
+const expand = "internal/expand"
+
+var entries = [][2]string{{"Function.List", "in"}, {"Function.Items", "items"}}
+
+// writeWays prints how the list of items goes through the code.
+func writeWays(w io.Writer, root string) error {
+	m, err := newModule(root)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		inside, err := m.follow(expand, e[0], e[1], expand)
+		if err != nil {
+			return err
+		}
+		everywhere, err := m.follow(expand, e[0], e[1])
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "\nthe items from %s of %s: in the package %s;\nin the module %s\n", e[0], expand, inside,
+			everywhere); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // figures are those of one package.

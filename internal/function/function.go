@@ -21,6 +21,7 @@ import (
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/internal/yamltree"
 )
 
 // Process is what the operating system gives to a process.
@@ -187,7 +188,7 @@ func (s *session) position(f finding.Finding, items []manifest.Object) string {
 		if p := o.Place(); p.File == f.File && p.Index == f.Index {
 			n := o.Node()
 			if f.Field != "" {
-				n = resource.Locate(o, f.Field)
+				n = yamltree.Locate(o.Node(), f.Field)
 			}
 			return fmt.Sprintf("%s:%d:%d", p.File, n.Line, n.Column)
 		}

@@ -27,8 +27,8 @@ const (
 // process had already.
 var reserve []byte
 
-// postponed tells whether the first collection comes later than Go has it. As a variable of a package that needs little
-// else it is initialized before nearly everything.
+// postponed reports whether the first collection comes later than Go has it. As a variable of a package that needs
+// little else it is initialized before nearly everything.
 var postponed = postpone()
 
 func postpone() bool {

@@ -130,10 +130,10 @@ func (r Release) Defaults(chart string) []byte {
 	return data
 }
 
-// HasChart tells whether the release has a chart of that name.
+// HasChart reports whether the release has a chart of that name.
 func (r Release) HasChart(name string) bool { return r.source.has(name) }
 
-// HasChartFile tells whether a chart of the release contains a file.
+// HasChartFile reports whether a chart of the release contains a file.
 func (r Release) HasChartFile(chart, name string) bool { return r.source.hasFile(chart, name) }
 
 // ChartFiles lists the files of a chart whose names begin with a prefix, such as files/profile-, in order.
@@ -147,7 +147,7 @@ func (r Release) ChartFiles(chart, prefix string) []string {
 	return out
 }
 
-// Before tells whether the release is older than a minor version such as 1.24. Pre-releases of that minor, and
+// Before reports whether the release is older than a minor version such as 1.24. Pre-releases of that minor, and
 // "master", are not before it.
 func (r Release) Before(major, minor uint64) bool {
 	v, err := semver.StrictNewVersion(strings.TrimPrefix(r.Version, "v"))
@@ -384,5 +384,5 @@ var errTooLarge = errors.New("the chart has more than 32 MiB of files")
 // NewerThan orders releases by their version; master is the newest of all.
 func (r Release) NewerThan(other Release) bool { return Newer(r.Version, other.Version) }
 
-// Newer tells whether version a is newer than b; what is no version, such as master, counts as newer than all.
+// Newer reports whether version a is newer than b; what is no version, such as master, counts as newer than all.
 func Newer(a, b string) bool { return compare(a, b) > 0 }

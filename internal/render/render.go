@@ -123,7 +123,7 @@ func complete(rev *v1.IstioRevision) (*v1.IstioRevision, error) {
 	return out, err
 }
 
-// Remote tells whether a revision has its control plane in another cluster.
+// Remote reports whether a revision has its control plane in another cluster.
 func Remote(rev *v1.IstioRevision) bool {
 	v, err := decode(rev.Spec.Values)
 	return err == nil && values.String(v, "profile") == "remote"

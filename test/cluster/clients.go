@@ -208,13 +208,13 @@ func (c *Cluster) createNodes(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// hasDefaultServiceAccount tells whether the controllers have begun with the namespace that is always there.
+// hasDefaultServiceAccount reports whether the controllers have begun with the namespace that is always there.
 func (c *Cluster) hasDefaultServiceAccount(ctx context.Context) bool {
 	account := object("v1", "ServiceAccount", "default", "default")
 	return c.api.Get(ctx, client.ObjectKeyFromObject(account), account) == nil
 }
 
-// takesPods tells whether a node is ready, and no taint keeps pods from it.
+// takesPods reports whether a node is ready, and no taint keeps pods from it.
 func (c *Cluster) takesPods(ctx context.Context, name string) bool {
 	node := object("v1", "Node", "", name)
 	if c.api.Get(ctx, client.ObjectKeyFromObject(node), node) != nil {

@@ -58,7 +58,7 @@ func (c *Cluster) get(t *testing.T, path, token string) (int, map[string]any) {
 	return response.StatusCode, answer
 }
 
-// listens tells whether anybody does at the address of a URL.
+// listens reports whether anybody does at the address of a URL.
 func listens(ctx context.Context, t *testing.T, address string) bool {
 	t.Helper()
 	u, err := url.Parse(address)

@@ -128,7 +128,7 @@ func TestGracePeriod(t *testing.T) {
 	})
 }
 
-// past tells whether the moments in the status of a revision, from which the grace period counts, are not in the
+// past reports whether the moments in the status of a revision, from which the grace period counts, are not in the
 // future.
 func past(rev *v1.IstioRevision) error {
 	var moments []time.Time

@@ -137,7 +137,7 @@ func (d *daemon) kill() {
 	<-ended
 }
 
-// said tells whether the process that runs has logged something.
+// said reports whether the process that runs has logged something.
 func (d *daemon) said(text string) bool {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
@@ -156,7 +156,7 @@ const (
 	leads = "Successfully acquired lease"
 )
 
-// ends tells whether the process ends before something else happens.
+// ends reports whether the process ends before something else happens.
 func (d *daemon) ends(other <-chan time.Time) bool {
 	d.mutex.Lock()
 	ended := d.ended
@@ -460,7 +460,7 @@ func (e *env) untag(is func(revision string) bool) error {
 	return nil
 }
 
-// right tells whether there are the revisions that there should be.
+// right reports whether there are the revisions that there should be.
 func (p picture) right() error {
 	for name, istio := range p[v1.KindIstio] {
 		switch rev := p[v1.KindIstioRevision][active(istio)]; {
@@ -576,7 +576,7 @@ func (p picture) own(o *unstructured.Unstructured) {
 	}
 }
 
-// same tells whether an object is in the cluster as it was rendered: applying it would change nothing, not even take
+// same reports whether an object is in the cluster as it was rendered: applying it would change nothing, not even take
 // away what an earlier rendering had.
 func (e *env) same(want *unstructured.Unstructured) error {
 	have := &unstructured.Unstructured{}
@@ -603,7 +603,7 @@ func (e *env) same(want *unstructured.Unstructured) error {
 	return nil
 }
 
-// nothingElse tells whether all that has one of Lateen's labels is one of some objects, and nothing has an owner that
+// nothingElse reports whether all that has one of Lateen's labels is one of some objects, and nothing has an owner that
 // is gone.
 func (e *env) nothingElse(objects []*unstructured.Unstructured) error {
 	everything, err := everything(e.t.Context(), e.Cluster)

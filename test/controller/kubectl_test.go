@@ -93,7 +93,7 @@ func parseCommand(args []string) (command, error) {
 	return c, nil
 }
 
-// only tells whether a command has no other flags than these.
+// only reports whether a command has no other flags than these.
 func (c command) only(flags ...string) bool {
 	for name := range c.flags {
 		if !slices.Contains(flags, name) {

@@ -22,7 +22,7 @@ func inOwnNetwork() *syscall.SysProcAttr {
 	return attributes
 }
 
-// start starts a process, and tells whether the kernel refuses what it asks for.
+// start starts a process, and reports whether the kernel refuses what it asks for.
 func start(cmd *exec.Cmd) error {
 	err := cmd.Start()
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSPC) {

@@ -382,7 +382,7 @@ func (w *world) deleted(since int) []string {
 	return slices.Compact(names)
 }
 
-// ofEngines tells whether a write is to what engines keep for themselves.
+// ofEngines reports whether a write is to what engines keep for themselves.
 func ofEngines(w cluster.Write) bool {
 	return w.Group == "argoproj.io" || strings.HasSuffix(w.Group, ".toolkit.fluxcd.io") ||
 		w.Resource == "events" || w.Resource == "leases" || w.Namespace == argoNamespace || w.Namespace == fluxNamespace

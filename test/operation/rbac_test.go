@@ -66,7 +66,7 @@ func meshes() string {
 	return b.String()
 }
 
-// reconciled tells whether all resources are, as they are now, and complains of the first few that are not.
+// reconciled reports whether all resources are, as they are now, and complains of the first few that are not.
 func (e env) reconciled(t *testing.T) error {
 	t.Helper()
 	var istios v1.IstioList

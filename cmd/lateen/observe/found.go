@@ -140,7 +140,7 @@ func versionOf(c *admissionv1.MutatingWebhookConfiguration) string {
 	return "v" + version
 }
 
-// byDefault tells whether a webhook selects pods without a label in namespaces without a label.
+// byDefault reports whether a webhook selects pods without a label in namespaces without a label.
 func byDefault(c *admissionv1.MutatingWebhookConfiguration) bool {
 	return slices.ContainsFunc(c.Webhooks, func(w admissionv1.MutatingWebhook) bool {
 		return selectsNothingInParticular(w.NamespaceSelector) && selectsNothingInParticular(w.ObjectSelector)

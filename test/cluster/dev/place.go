@@ -57,8 +57,8 @@ func (p place) create() error {
 	return os.WriteFile(p.file(markerFile), []byte(marker), 0o600)
 }
 
-// clear removes what a control plane left that no longer runs, and tells whether there was anything. It touches nothing
-// that create has not made.
+// clear removes what a control plane left that no longer runs, and reports whether there was anything. It touches
+// nothing that create has not made.
 func (p place) clear() (removed bool, err error) {
 	entries, err := os.ReadDir(p.dir)
 	switch {

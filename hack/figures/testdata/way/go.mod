@@ -1,0 +1,3 @@
+module example.com/way
+
+go 1.26
