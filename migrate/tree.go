@@ -104,10 +104,12 @@ func encode(docs ...*yaml.Node) string {
 		if i > 0 {
 			b.WriteString("---\n")
 		}
-		if err := fastyaml.Write(&b, d); err != nil {
+		text, err := fastyaml.Write(d)
+		if err != nil {
 			// What came out of a parser can be written, except for a comment or a style that does not fit where it is now.
 			return fmt.Sprintf("# cannot be written as YAML: %v\n", err)
 		}
+		b.Write(text)
 	}
 	return b.String()
 }

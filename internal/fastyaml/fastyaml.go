@@ -6,8 +6,10 @@
 package fastyaml
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
@@ -39,13 +41,15 @@ func documents(text string) ([]*yaml.Node, error) {
 	}
 }
 
-// Write writes a node as one YAML document, without a separator: two spaces, lists not indented below their key.
-func Write(w io.Writer, n *yaml.Node) error {
+// Write gives a node as the text of one YAML document, without a separator: two spaces, lists not indented below their
+// key. The caller may keep the text.
+func Write(n *yaml.Node) ([]byte, error) {
 	if fast := (writer{}); fast.document(n) {
-		_, err := w.Write(fast.out)
-		return err
+		return slices.Clip(fast.out), nil
 	}
-	return byLibrary(w, n)
+	var buf bytes.Buffer
+	err := byLibrary(&buf, n)
+	return buf.Bytes(), err
 }
 
 // byLibrary is Write by the library.

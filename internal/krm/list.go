@@ -135,9 +135,11 @@ func (l *List) Write(w io.Writer) error {
 		if err := n.Encode(map[string]any{"results": results(l.Findings)}); err != nil {
 			return fmt.Errorf("writing results: %w", err)
 		}
-		if err := fastyaml.Write(&buf, n); err != nil {
+		text, err := fastyaml.Write(n)
+		if err != nil {
 			return fmt.Errorf("writing results: %w", err)
 		}
+		buf.Write(text)
 	}
 	_, err := w.Write(buf.Bytes())
 	return err

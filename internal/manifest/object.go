@@ -108,11 +108,14 @@ func (o Object) Pack() Object {
 	}
 	below, above := *o.node, *o.node
 	below.Content, above.Content = o.node.Content[head:], slices.Clone(o.node.Content[:head])
-	var tail bytes.Buffer
-	if yamltree.IsMarked(&below) || fastyaml.Write(&tail, &below) != nil {
+	if yamltree.IsMarked(&below) {
 		return o
 	}
-	return Object{node: &above, tail: bytes.Clone(tail.Bytes())}
+	tail, err := fastyaml.Write(&below)
+	if err != nil {
+		return o
+	}
+	return Object{node: &above, tail: tail}
 }
 
 // whole returns the object with its tail parsed.
@@ -289,10 +292,13 @@ func (o Object) Encode(w io.Writer) error {
 		_, err := w.Write(o.raw.text)
 		return err
 	}
-	if err := fastyaml.Write(w, o.node); err != nil {
+	text, err := fastyaml.Write(o.node)
+	if err != nil {
 		return err
 	}
-	_, err := w.Write(o.tail)
+	if _, err = w.Write(text); err == nil {
+		_, err = w.Write(o.tail)
+	}
 	return err
 }
 

@@ -268,7 +268,10 @@ func CheckEnvironment(options []Option, variables []string) error {
 	for _, variable := range slices.Sorted(slices.Values(variables)) {
 		name, _, _ := strings.Cut(variable, "=")
 		option, ours := strings.CutPrefix(name, environmentPrefix)
-		if best := values.Closest(option, namesOf(options)); ours && best != "" && name != environmentName(best) {
+		if !ours {
+			continue
+		}
+		if best := values.Closest(option, namesOf(options)); best != "" && name != environmentName(best) {
 			return fmt.Errorf("environment variable %s: no option has this name; did you mean %s?", name, environmentName(best))
 		}
 	}

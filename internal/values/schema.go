@@ -471,9 +471,10 @@ func (c *checker) quoting(want types, have string, v any, at place) string {
 }
 
 // simplify takes away what people get wrong most: case and word separators.
-func simplify(name string) string {
-	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
-}
+func simplify(name string) string { return strings.ToLower(noSeparators.Replace(name)) }
+
+// noSeparators is made once: a Replacer takes some ten kilobytes.
+var noSeparators = strings.NewReplacer("_", "", "-", "")
 
 // Closest is the name nearest to key, if it is near enough to be meant; of several equally near the first.
 func Closest(key string, names []string) string {
