@@ -64,7 +64,8 @@ func TestDelete(t *testing.T) {
 			have:    []*unstructured.Unstructured{ours(configMap), ours(deployment), ours(webhook)},
 			objects: Set{Objects: []*unstructured.Unstructured{ours(configMap), ours(deployment), ours(webhook)}}.Inventory(),
 			writes: []string{
-				"delete ValidatingWebhookConfiguration istio-validator-istio-system", "delete Deployment istio-system/istiod", remove,
+				"delete ValidatingWebhookConfiguration istio-validator-istio-system", "delete Deployment istio-system/istiod",
+				remove,
 			},
 		},
 	} {

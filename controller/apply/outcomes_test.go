@@ -20,7 +20,8 @@ import (
 
 // The errors that an API server answers with.
 var (
-	errConflict  = apierrors.NewConflict(schema.GroupResource{Resource: "configmaps"}, "istio", errors.New("it has changed"))
+	errConflict = apierrors.NewConflict(schema.GroupResource{Resource: "configmaps"}, "istio",
+		errors.New("it has changed"))
 	errForbidden = apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "istio", errors.New("no role"))
 	errTimeout   = apierrors.NewServerTimeout(schema.GroupResource{Resource: "configmaps"}, "patch", 1)
 	errNotFound  = apierrors.NewNotFound(schema.GroupResource{Resource: "configmaps"}, "istio")
@@ -100,8 +101,8 @@ func TestRequests(t *testing.T) {
 	ref := v1.Inventory{referenceTo(desired)}
 	const (
 		failed  = "ConfigMap istio-system/istio: ConfigMap/istio-system/istio "
-		belongs = "ConfigMap istio-system/istio belongs to IstioRevisionTag stable, which has precedence; rename one of the " +
-			"two, or delete one"
+		belongs = "ConfigMap istio-system/istio belongs to IstioRevisionTag stable, which has precedence; rename one of " +
+			"the two, or delete one"
 	)
 	drift := func(o *unstructured.Unstructured) *unstructured.Unstructured {
 		o = o.DeepCopy()
@@ -445,7 +446,9 @@ func TestState(t *testing.T) {
 		{"A label.", func(d *appsv1.Deployment) { d.Labels["a"] = "b" }, false},
 		{"An annotation.", func(d *appsv1.Deployment) { d.Annotations = map[string]string{"a": "b"} }, false},
 		{"Its owner.", func(d *appsv1.Deployment) { d.OwnerReferences[0].UID = "b" }, false},
-		{"Its owner controls it no more.", func(d *appsv1.Deployment) { d.OwnerReferences[0].Controller = new(false) }, false},
+		{"Its owner controls it no more.", func(d *appsv1.Deployment) {
+			d.OwnerReferences[0].Controller = new(false)
+		}, false},
 		{"Nobody says so.", func(d *appsv1.Deployment) { d.OwnerReferences[0].Controller = nil }, false},
 		{"Who writes it.", func(d *appsv1.Deployment) {
 			d.ManagedFields = []metav1.ManagedFieldsEntry{{

@@ -49,14 +49,14 @@ func (c changingLister) List(context.Context, metav1.ListOptions) (runtime.Objec
 	return &metav1.PartialObjectMetadataList{}, c.down
 }
 
-func (c changingLister) Watch(_ context.Context, o metav1.ListOptions) (watch.Interface, error) {
+func (c changingLister) Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	if c.down != nil {
 		return nil, c.down
 	}
 	if o.SendInitialEvents == nil {
 		return watch.NewFake(), nil
 	}
-	return streaming(func(w *watch.FakeWatcher) { w.Action(watch.Bookmark, end("1")) }).Watch(context.Background(), o)
+	return streaming(func(w *watch.FakeWatcher) { w.Action(watch.Bookmark, end("1")) }).Watch(ctx, o)
 }
 
 // TestStart has time go by while a Usage watches.

@@ -353,7 +353,8 @@ func ofIstio(o runtime.Object, change func(*v1.Istio)) {
 // inUse has the status of a revision say whether something uses it.
 func inUse(rev *v1.IstioRevision, is metav1.ConditionStatus) {
 	rev.Status.Conditions = v1.Conditions{{
-		Type: v1.ConditionInUse, Status: is, Reason: v1.ReasonNotReferencedByAnything, LastTransitionTime: metav1.NewTime(start),
+		Type: v1.ConditionInUse, Status: is, Reason: v1.ReasonNotReferencedByAnything,
+		LastTransitionTime: metav1.NewTime(start),
 	}}
 }
 
@@ -378,13 +379,13 @@ func (c pruning) mesh() []client.Object {
 }
 
 // serverOf is what the server says itself, when the cache has something older.
-func (c pruning) serverOf(w *reconcilertest.World, fail *map[string]error) client.Reader {
+func (c pruning) serverOf(w *reconcilertest.World, fail func() map[string]error) client.Reader {
 	change := c.live
 	if change == nil {
 		change = func(runtime.Object) {}
 	}
 	failure := func(request string) error {
-		for prefix, err := range *fail {
+		for prefix, err := range fail() {
 			if strings.HasPrefix(request, prefix) {
 				return err
 			}
@@ -437,7 +438,7 @@ func (c pruning) run(t *testing.T) {
 	var failing map[string]error
 	pruned := 0
 	r := &istio.Reconciler{
-		Client: w.Client, Live: c.serverOf(w, &failing), Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"},
+		Client: w.Client, Live: c.serverOf(w, func() map[string]error { return failing }), Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"},
 		Applier: w.Applier, Events: w.Events, Usage: u, Now: time.Now, Pruned: func(string) { pruned++ },
 	}
 	request := reconcile.Request{NamespacedName: client.ObjectKey{Name: "mesh"}}

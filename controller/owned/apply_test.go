@@ -50,7 +50,8 @@ func TestApply(t *testing.T) {
 	const (
 		apply, remove = "apply ConfigMap istio-system/istio", "delete ConfigMap istio-system/old"
 		created       = "Normal Applied 1 objects changed: ConfigMap istio-system/istio created"
-		belongs       = "ConfigMap istio-system/istio belongs to IstioRevisionTag stable, which has precedence; rename one of " +
+		belongs       = "ConfigMap istio-system/istio belongs to IstioRevisionTag stable, which has precedence; rename one " +
+			"of " +
 			"the two, or delete one"
 	)
 	allowed := func(o *v1.IstioRevision) { o.Annotations = map[string]string{manifest.AnnotationTakeOver: "true"} }
@@ -126,11 +127,13 @@ func TestApply(t *testing.T) {
 			},
 		},
 		{
-			reason: "A resource that was there before has it.", have: []client.Object{older, made("istio", older, v1.KindIstioRevisionTag)},
+			reason:  "A resource that was there before has it.",
+			have:    []client.Object{older, made("istio", older, v1.KindIstioRevisionTag)},
 			desired: Desired{Objects: rendered(config("istio"))}, problem: held,
 		},
 		{
-			reason: "A resource that came later had it.", have: []client.Object{younger, made("istio", younger, v1.KindIstioRevisionTag)},
+			reason:  "A resource that came later had it.",
+			have:    []client.Object{younger, made("istio", younger, v1.KindIstioRevisionTag)},
 			desired: Desired{Objects: rendered(config("istio"))},
 			did: did{[]string{noted, apply}, []string{
 				"Normal Applied 1 objects changed: ConfigMap istio-system/istio configured",
@@ -138,7 +141,8 @@ func TestApply(t *testing.T) {
 			after: configs("istio"), stored: configs("istio"), changed: true,
 		},
 		{
-			reason: "The caller says who comes first.", have: []client.Object{younger, made("istio", younger, v1.KindIstioRevisionTag)},
+			reason: "The caller says who comes first.",
+			have:   []client.Object{younger, made("istio", younger, v1.KindIstioRevisionTag)},
 			desired: Desired{
 				Objects: rendered(config("istio")),
 				Takes:   func(client.Object) (bool, error) { return false, nil },

@@ -1,6 +1,6 @@
 // Package reconcilertest runs a reconciler on a cluster that exists in memory only: what it writes is recorded, write
-// by write, and any request can be made to fail. A test has the whole list, so that a write too many fails it as one too
-// few does.
+// by write, and any request can be made to fail. A test has the whole list, so that a write too many fails it as one
+// too few does.
 //
 // The cluster knows field managers and dry runs. It has no controllers: nothing becomes ready and nothing is collected
 // unless the test does it.

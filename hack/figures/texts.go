@@ -137,7 +137,7 @@ var verb = regexp.MustCompile(`%[-+# 0]*(\[\d+\])?[\d.]*[a-zA-Z%]`)
 // wordsOf are the words of a text, without what is put in. What blanks do not part is one: a path, or a name.
 func wordsOf(s string) []string {
 	var out []string
-	for _, word := range strings.Fields(strings.ToLower(verb.ReplaceAllString(s, " "))) {
+	for word := range strings.FieldsSeq(strings.ToLower(verb.ReplaceAllString(s, " "))) {
 		word = strings.TrimFunc(word, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 		if word != "" {
 			out = append(out, word)

@@ -50,7 +50,8 @@ func pipeline(e *env, _ *daemon) {
 	// The tool may take its time between one object and the next: the controller does not fill the gap.
 	e.sync(resources("v1.27.0"), "Istio", "IstioRevisionTag")
 	e.says("False ActiveRevisionNotFound: the IstioRevision pipe-v1-27-0 does not exist", "istio", "pipe", "Ready")
-	e.says("False RefNotFound: spec.targetRef: Istio/pipe has no revision yet: IstioRevision/pipe-v1-27-0 does not exist", "tag",
+	e.says("False RefNotFound: spec.targetRef: Istio/pipe has no revision yet: IstioRevision/pipe-v1-27-0 does not exist",
+		"tag",
 		"pipe-tag", "Reconciled")
 	old := e.sync(resources("v1.27.0"))
 	e.shows(`
