@@ -72,17 +72,23 @@ func writeWays(w io.Writer, root string) error {
 		return err
 	}
 	for _, e := range entries {
-		inside, err := m.follow(expand, e[0], e[1], expand)
-		if err != nil {
-			return err
-		}
-		everywhere, err := m.follow(expand, e[0], e[1])
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintf(w, "\nthe items from %s of %s: in the package %s;\nin the module %s\n", e[0], expand, inside,
-			everywhere); err != nil {
-			return err
+		for _, alone := range []bool{true, false} {
+			what := "and all that is made of them"
+			if alone {
+				what = "by themselves"
+			}
+			inside, err := m.follow(expand, e[0], e[1], alone, expand)
+			if err != nil {
+				return err
+			}
+			everywhere, err := m.follow(expand, e[0], e[1], alone)
+			if err != nil {
+				return err
+			}
+			if _, err := fmt.Fprintf(w, "\nthe items from %s of %s, %s: in the package %s;\nin the module %s\n", e[0], expand, what,
+				inside, everywhere); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

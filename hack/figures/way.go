@@ -109,8 +109,9 @@ func (m *module) Import(path string) (*types.Package, error) {
 }
 
 // follow follows a parameter of a function, such as Function.List and in, through the calls within some directories of
-// the module; none are all.
-func (m *module) follow(dir, function, parameter string, within ...string) (way, error) {
+// the module; none are all. It follows all that is made of the value as well; with alone, only the value itself and, if
+// it is a list, lists of its elements and single ones: not what has them in a field.
+func (m *module) follow(dir, function, parameter string, alone bool, within ...string) (way, error) {
 	if _, err := m.Import(m.path + "/" + dir); err != nil {
 		return way{}, err
 	}
@@ -121,12 +122,26 @@ func (m *module) follow(dir, function, parameter string, within ...string) (way,
 		for i, p := range parametersOf(d) {
 			if p.Name == parameter {
 				w := &walker{module: m, within: within, done: map[string]bool{}}
+				if alone {
+					w.only = element(m.info.Defs[p].Type())
+				}
 				w.into(d, []int{i})
 				return w.way, nil
 			}
 		}
 	}
 	return way{}, fmt.Errorf("there is no function %s with a parameter %s in %s", function, parameter, dir)
+}
+
+// element is the type of the elements of a list, or of what a pointer points at; of any other, the type itself.
+func element(t types.Type) types.Type {
+	switch u := types.Unalias(t).(type) {
+	case *types.Slice:
+		return element(u.Elem())
+	case *types.Pointer:
+		return element(u.Elem())
+	}
+	return t
 }
 
 // nameOf is the name of a function, with its receiver's type.
@@ -165,6 +180,8 @@ type walker struct {
 
 	way    way
 	within []string
+	// only is the type of what is followed, alone, in a list or by a pointer; nil for anything.
+	only types.Type
 	// done has the functions that were followed already, each with the parameters that had the value.
 	done map[string]bool
 }
@@ -216,7 +233,7 @@ func (b *body) mark(e ast.Expr) {
 			if o == nil {
 				o = b.info.Uses[x]
 			}
-			if v, ok := o.(*types.Var); ok && !ends(v.Type()) {
+			if v, ok := o.(*types.Var); ok && !b.ends(v.Type()) {
 				b.has[v] = true
 			}
 		}
@@ -224,8 +241,11 @@ func (b *body) mark(e ast.Expr) {
 	}
 }
 
-// ends reports whether a type can hold nothing of the value that is worth to be followed.
-func ends(t types.Type) bool {
+// ends reports whether a type can hold nothing of the value that is to be followed.
+func (w *walker) ends(t types.Type) bool {
+	if w.only != nil && !types.Identical(element(t), w.only) {
+		return true
+	}
 	basic, ok := t.Underlying().(*types.Basic)
 	return ok && basic.Kind() != types.Invalid || t.String() == "error"
 }
@@ -240,7 +260,7 @@ func (b *body) value(e ast.Node) bool {
 		case *ast.Ident:
 			found = found || b.has[b.info.Uses[n]]
 		case ast.Expr:
-			if t, ok := b.info.Types[n]; ok && t.Type != nil && ends(t.Type) {
+			if t, ok := b.info.Types[n]; ok && t.Type != nil && b.ends(t.Type) {
 				return false
 			}
 		}

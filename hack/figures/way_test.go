@@ -11,13 +11,14 @@ func TestFollow(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		reason, function, parameter string
+		alone                       bool
 		within, want                []string
 		says                        string
 	}{
 		{
 			"Calls within a file are one stay; a length is not the list, nor is what has another cause; what was followed is " +
 				"entered again and not followed again.",
-			"Sell", "items",
+			"Sell", "items", false,
 			[]string{"shop"},
 			[]string{
 				"shop/shop.go", "shop/weigh.go", "shop/wrap.go", "shop/weigh.go", "shop/wrap.go", "shop/shop.go",
@@ -25,7 +26,7 @@ func TestFollow(t *testing.T) {
 			"enters 3 files 6 times and comes back to one already left 3 times",
 		},
 		{
-			"In the whole module.", "Sell", "items", nil,
+			"In the whole module.", "Sell", "items", false, nil,
 			[]string{
 				"shop/shop.go", "shop/weigh.go", "store/store.go", "shop/weigh.go", "shop/wrap.go", "shop/weigh.go",
 				"shop/wrap.go", "shop/shop.go", "store/store.go",
@@ -33,7 +34,12 @@ func TestFollow(t *testing.T) {
 			"enters 4 files 9 times and comes back to one already left 5 times",
 		},
 		{
-			"A number is followed no further.", "Sell", "day", nil,
+			"By themselves, items are not followed into what has them in a field.", "Sell", "items", true, nil,
+			[]string{"shop/shop.go", "shop/weigh.go", "store/store.go", "shop/shop.go", "store/store.go"},
+			"enters 3 files 5 times and comes back to one already left 2 times",
+		},
+		{
+			"A number is followed no further.", "Sell", "day", false, nil,
 			[]string{"shop/shop.go"},
 			"enters 1 files 1 times and comes back to one already left 0 times",
 		},
@@ -42,7 +48,7 @@ func TestFollow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := m.follow("shop", c.function, c.parameter, c.within...)
+		got, err := m.follow("shop", c.function, c.parameter, c.alone, c.within...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +67,7 @@ func TestFollowNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.follow("shop", "Sell", "nobody"); err == nil {
+	if _, err := m.follow("shop", "Sell", "nobody", false); err == nil {
 		t.Error("a parameter that is not there is followed")
 	}
 	if _, err := newModule("testdata"); err == nil {
