@@ -128,10 +128,7 @@ func (o Options) typed() (resource.Options, error) {
 // check finds the first value that an option cannot have.
 func (o Options) check() error {
 	if _, err := chart.ParseKubeVersion(o.KubeVersion); err != nil {
-		return &OptionError{
-			Field: "KubeVersion", Value: o.KubeVersion,
-			Err: errors.New("is not a Kubernetes version: write it like " + chart.DefaultKubeVersion),
-		}
+		return &OptionError{Field: "KubeVersion", Value: o.KubeVersion, Err: chart.ErrKubeVersion}
 	}
 	if o.Platform != "" && o.Charts == nil && !slices.Contains(values.Platforms, o.Platform) {
 		says := "is none that Istio's charts know (" + strings.Join(values.Platforms, ", ") +

@@ -71,7 +71,7 @@ func (r *Reconciler) istioStays(ctx context.Context, rev *v1.IstioRevision) (boo
 func heldBecause(rev *v1.IstioRevision, use usage.Use) string {
 	why := use.Message()
 	if external(rev) {
-		why = "It is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters"
+		why = "It " + usage.External
 	} else if use.InUse == usage.False {
 		return ""
 	}

@@ -4,6 +4,7 @@ package chart
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -191,14 +192,18 @@ func (c *Chart) execute(top func() (chartutil.Values, error)) (map[string]string
 	return texts, nil
 }
 
+// ErrKubeVersion is why a Kubernetes version cannot be read, as what follows it in a sentence.
+var ErrKubeVersion = errors.New("is not a Kubernetes version: write it like " + DefaultKubeVersion)
+
 // ParseKubeVersion reads a Kubernetes version such as v1.34.0 or 1.34. Empty means DefaultKubeVersion.
+// Any error wraps ErrKubeVersion.
 func ParseKubeVersion(s string) (*chartutil.KubeVersion, error) {
 	if s == "" {
 		s = DefaultKubeVersion
 	}
 	v, err := chartutil.ParseKubeVersion(s)
 	if err != nil {
-		return nil, fmt.Errorf("kube-version %q is not a Kubernetes version: write it like %s", s, DefaultKubeVersion)
+		return nil, fmt.Errorf("kube-version %q %w", s, ErrKubeVersion)
 	}
 	// A suffix such as -gke.100 is what charts look for; the library's parser drops it.
 	if i := strings.IndexAny(s, "-+"); i > 0 {

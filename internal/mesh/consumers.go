@@ -137,7 +137,7 @@ var earlierVersion = regexp.MustCompile(`^\d+-\d+-(\d+(-[0-9A-Za-z-]+)?|latest)$
 // nothing that can be seen does.
 func (s Snapshot) HeldBy(active, earlier ControlPlane) string {
 	if values.External(active.Values) {
-		return "it " + isExternal
+		return "it " + usage.External
 	}
 	tags := s.tagNames()
 	if why := earlier.HoldsItself(tags[earlier.Name]); why != "" {
@@ -161,14 +161,12 @@ func (s Snapshot) HeldBy(active, earlier ControlPlane) string {
 	return ""
 }
 
-const isExternal = "is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters"
-
 // HoldsItself says what in a revision's own values keeps it, whoever else names it; "" if nothing does. replaced says
 // that something else answers to its name.
 func (c ControlPlane) HoldsItself(replaced bool) string {
 	switch {
 	case values.External(c.Values):
-		return isExternal
+		return usage.External
 	case c.Name == "default" && !replaced && injectsAll(c.Values):
 		return "injects every namespace (sidecarInjectorWebhook.enableNamespacesByDefault)"
 	}

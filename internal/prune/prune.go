@@ -61,7 +61,7 @@ func decide(now time.Time, p Policy, r Revision) Verdict {
 	case r.Active:
 		v.Reason = "it is the active revision"
 	case p.External || r.External:
-		v.Reason = "it is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters"
+		v.Reason = "it " + usage.External
 	case r.InUse == usage.True:
 		v.Reason = "it is in use"
 	case r.InUse != usage.False:

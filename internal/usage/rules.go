@@ -24,6 +24,10 @@ const (
 	AnnotationRedirection = "ambient.istio.io/redirection"
 )
 
+// External is why nobody can say that a revision which makes an external control plane is not used, as what follows its
+// name in a sentence. values.External recognizes one.
+const External = "is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters"
+
 const (
 	ambient = "ambient"
 	ztunnel = "ztunnel"

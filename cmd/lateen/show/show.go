@@ -42,7 +42,7 @@ type Revision struct {
 }
 
 // external says why nothing is known about who uses an external control plane.
-const external = "it is an external control plane (pilot.env.EXTERNAL_ISTIOD), whose users are in other clusters"
+const external = "it " + usage.External
 
 // Node is a name, what it stands for, and its users.
 type Node struct {
