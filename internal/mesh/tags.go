@@ -40,7 +40,7 @@ func (t Tag) field() string {
 func (t Tag) String() string {
 	name := t.Ref.Kind + "/" + t.Ref.Name
 	if t.inValues() {
-		return t.field() + " of " + name
+		return "spec.values.revisionTags of " + name
 	}
 	return name
 }
