@@ -366,7 +366,7 @@ default   Remote   True    Healthy   False    v1.23.2   23s`, "get", "istiorevis
 	// A tag would need webhooks that lead to an istiod here.
 	two.apply(`{apiVersion: sailoperator.io/v1, kind: IstioRevisionTag, metadata: {name: prod}, ` +
 		`spec: {targetRef: {kind: Istio, name: default}}}`)
-	two.says("False ReconcileError: spec.targetRef: IstioRevision/default is a remote control plane; a tag can only "+
+	two.says("False ReconcileError: spec.targetRef: Istio/default is a remote control plane; a tag can only "+
 		"point at one in the same cluster",
 		"tag", "prod", "Reconciled")
 	two.must("delete", "istiorevisiontag", "prod")
