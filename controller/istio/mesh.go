@@ -12,7 +12,6 @@ import (
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/mesh"
-	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/resource"
 )
 
@@ -76,11 +75,12 @@ func (r *Reconciler) step(s *scope) mesh.Step {
 		step.From, step.InPlace = s.live.Annotations[manifest.AnnotationVersion], true
 		return step
 	}
+	var earlier []string
 	for i := range s.revisions {
-		rev := &s.revisions[i]
-		if version := r.Renderer.VersionOf(rev); !s.isActive(*rev) && (step.From == "" || release.Newer(version, step.From)) {
-			step.From = version
+		if rev := &s.revisions[i]; !s.isActive(*rev) {
+			earlier = append(earlier, r.Renderer.VersionOf(rev))
 		}
 	}
+	step.From = mesh.Newest(earlier)
 	return step
 }

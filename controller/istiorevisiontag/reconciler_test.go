@@ -33,6 +33,11 @@ func TestBeforeItsTarget(t *testing.T) {
 			"spec.targetRef: Istio/prod has no revision yet: IstioRevision/prod does not exist", false,
 		},
 		{
+			"The revision of that name is not the Istio's: somebody has made it by hand.",
+			[]client.Object{istio, &v1.IstioRevision{ObjectMeta: metav1.ObjectMeta{Name: "prod"}}},
+			"spec.targetRef: Istio/prod has no revision: IstioRevision/prod does not belong to it", true,
+		},
+		{
 			"The name may be wrong, which only a person can mend.", nil,
 			"spec.targetRef: Istio/prod does not exist", true,
 		},
@@ -43,6 +48,9 @@ func TestBeforeItsTarget(t *testing.T) {
 		run := &scope{tag: tag}
 		if err := r.resolve(t.Context(), run); err != nil {
 			t.Fatalf("%s %v", c.reason, err)
+		}
+		if run.target != nil {
+			t.Errorf("%s It has the target %s", c.reason, run.target.Name)
 		}
 		p := run.unresolved
 		if p == nil || p.Reason != v1.ReasonRefNotFound || p.Err.Error() != c.message || p.Permanent != c.permanent {

@@ -62,7 +62,8 @@ func (c *contents) consumers() (out []mesh.Consumer, enrolled string) {
 		}
 		for _, a := range asks {
 			if a.Name != "" {
-				a.Ref, a.Who = resource.RefOf(w.Object), w.id.String()
+				at := resource.Finding(w.Object, "", nil, "")
+				a.Ref, a.File, a.Index, a.Who = at.Ref, at.File, at.Index, w.id.String()
 				out = append(out, a)
 			}
 		}

@@ -252,3 +252,23 @@ func TestUsers(t *testing.T) {
 		})
 	}
 }
+
+// TestWithoutNames: Jobs need not have names, and each is told where it stands itself.
+func TestWithoutNames(t *testing.T) {
+	job := func(file, rev string) string {
+		return "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: a-, namespace: app, annotations: {" +
+			"internal.config.kubernetes.io/path: " + file + "}}\nspec: {template: {metadata: {labels: {istio.io/rev: " + rev + "}}}}\n"
+	}
+	out := expand.RenderIstio.List(read(t, resourceList("", istio("default", "{version: v1.28.3}", inFile("i.yaml")),
+		job("one.yaml", "gone1"), job("two.yaml", "gone2"), theNamespace(""))), resource.Settings{})
+	got := map[string]string{}
+	for _, f := range out.Findings {
+		if f.Ref.Kind == "Job" {
+			got[f.File], _, _ = strings.Cut(f.Message, " is ")
+		}
+	}
+	want := map[string]string{"one.yaml": "istio.io/rev: gone1", "two.yaml": "istio.io/rev: gone2"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

@@ -128,7 +128,7 @@ func (t *task) run() ([]manifest.Object, finding.List) {
 // expand makes the objects of the resources.
 func (t *task) expand() (finding.List, error) {
 	t.Expanded = t.function.expand(t.work, t.before, t.settings, t.mode)
-	if t.mode == Transformer {
+	if t.mode == Transformer && !t.Findings.HasError() {
 		return append(t.Findings, t.untracked()...), nil
 	}
 	return t.Findings, nil

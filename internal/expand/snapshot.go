@@ -248,13 +248,13 @@ func (s *snapshot) installed(r resource.Resource) string {
 	return ""
 }
 
-// about gives findings of package mesh the places of the items that they are about.
+// about gives findings of package mesh the places of the items that they are about, unless they have one.
 func (s *snapshot) about(found finding.List) finding.List {
 	var out finding.List
 	for _, f := range found {
 		about := finding.List{f}
 		for _, w := range s.written {
-			if f.Ref.Kind == w.id.Kind && f.Ref.Name == w.id.Name && f.Ref == resource.RefOf(w.Object) {
+			if f.File == "" && f.Ref.Kind == w.id.Kind && f.Ref.Name == w.id.Name && f.Ref == resource.RefOf(w.Object) {
 				about = resource.About(w.Object, about)
 				break
 			}

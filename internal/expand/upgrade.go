@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/Masterminds/semver/v3"
-
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/mesh"
@@ -75,7 +73,7 @@ func (u *upgrade) note(o manifest.Object) {
 // run decides. It is only for an Istio: an IstioRevision that a user wrote has no history.
 func (u *upgrade) run() {
 	active := u.output.Revision.Name
-	newest := ""
+	var earlier []string
 	for _, item := range u.earlier() {
 		u.unmoved(item)
 	}
@@ -85,11 +83,9 @@ func (u *upgrade) run() {
 			u.skipped(version, true)
 			return
 		}
-		if newest == "" || newer(version, newest) {
-			newest = version
-		}
+		earlier = append(earlier, version)
 	}
-	u.skipped(newest, false)
+	u.skipped(mesh.Newest(earlier), false)
 }
 
 // release decides which earlier revisions go.
@@ -136,10 +132,4 @@ func (u *upgrade) skipped(before string, inPlace bool) {
 	if skipped {
 		u.findings = append(u.findings, resource.About(u.Object, finding.List{f})...)
 	}
-}
-
-func newer(a, b string) bool {
-	va, errA := semver.NewVersion(a)
-	vb, errB := semver.NewVersion(b)
-	return errA == nil && errB == nil && va.GreaterThan(vb)
 }

@@ -2,6 +2,7 @@ package function
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -63,6 +64,9 @@ func (prog Program) parse(p Process) (call, error) {
 	}
 	// A file as a plain argument is how kustomize calls its exec plugins.
 	c.files = append(c.files, flags.Args()...)
+	if slices.Contains(c.files, "") {
+		return c, errors.New("the name of a file is empty; standard input is called -")
+	}
 	// All programs share one environment: what is wrong there is wrong for each.
 	known := slices.Concat(prog.Options, resource.AllOptions)
 	if err := resource.CheckEnvironment(known, p.Environ); err != nil {
@@ -135,6 +139,9 @@ func normalize(flags *pflag.FlagSet, args []string) []string {
 		case bare == arg: // a file
 		case len(name) == 1:
 			arg, flag = "-"+bare, flags.ShorthandLookup(name)
+			if flag != nil { // pflag takes -f= for a file called =
+				arg = "--" + flag.Name + bare[1:]
+			}
 		case name != "":
 			arg, flag = "--"+bare, flags.Lookup(name)
 		}

@@ -66,6 +66,7 @@ func TestArguments(t *testing.T) {
 		{"an unknown flag, one dash", "-fluxx a.yaml", asked{}, "unknown flag: --fluxx\n"},
 		{"an unknown letter", "-x a.yaml", asked{}, "unknown shorthand flag: 'x' in -x\n"},
 		{"a value that is missing", "a.yaml --charts", asked{}, "flag needs an argument: --charts\n"},
+		{"an empty name", "-f= a.yaml", asked{}, "the name of a file is empty; standard input is called -\n"},
 		{"no value", "--crds= a.yaml", asked{}, "option crds is \"\"; possible are: exclude, include\n"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {

@@ -15,6 +15,9 @@ import (
 // Consumer is who asks for a revision or a tag, by the rules of package usage.
 type Consumer struct {
 	Ref finding.Ref
+	// File and Index are its place, as of a finding: several can have one Ref, since a Job need not have a name.
+	File  string
+	Index int
 	// Who is the name for people: "Deployment shop/web".
 	Who string
 	// Name is that of the revision or tag, Reason the label or annotation that says so, and Field its path: the names of
@@ -64,7 +67,9 @@ func (s Snapshot) Unserved() finding.List {
 				"(annotation lateen.io/protect: \"true\")", u.Name)
 		}
 		if message != "" {
-			found.Add(finding.Finding{Severity: severity, Ref: u.Ref, Field: strings.Join(u.Field, "."), Message: message})
+			found.Add(finding.Finding{
+				Severity: severity, Ref: u.Ref, File: u.File, Index: u.Index, Field: strings.Join(u.Field, "."), Message: message,
+			})
 		}
 	}
 	return found

@@ -231,6 +231,11 @@ func TestRelease(t *testing.T) {
 				"istio.io/rev)"},
 		},
 		{
+			"a proxy that a revision of that name has injected is no user of the tag", now, earlier("old", tags("canary")), nil,
+			[]mesh.Consumer{{Ref: ref("Pod", "web"), Who: "Pod shop/web", Name: "canary", Past: true}}, "", unused,
+			usage.Verdict{Unused: true, Reason: "nothing uses it, by the usage report west"},
+		},
+		{
 			"the active one has that tag as well", active("default", "default-v1-28-3", tags("canary")),
 			earlier("old", tags("canary")), nil,
 			[]mesh.Consumer{asks("Namespace", "canary", rev)},

@@ -217,3 +217,23 @@ func TestSkipped(t *testing.T) {
 		}
 	}
 }
+
+func TestNewest(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		reason   string
+		versions []string
+		want     string
+	}{
+		{"none", nil, ""},
+		{"one", []string{"v1.27.0"}, "v1.27.0"},
+		{"by their numbers", []string{"v1.9.0", "v1.28.3", "v1.27.10"}, "v1.28.3"},
+		{"what is no number counts last", []string{"master", "v1.27.0", "latest"}, "v1.27.0"},
+		{"what is no number counts last, wherever it is", []string{"v1.27.0", "master"}, "v1.27.0"},
+		{"nothing else", []string{"", "master"}, "master"},
+	} {
+		if got := mesh.Newest(c.versions); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.reason, got, c.want)
+		}
+	}
+}

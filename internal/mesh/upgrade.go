@@ -22,6 +22,20 @@ type Step struct {
 	Available []string
 }
 
+// Newest is the version from which an upgrade by revisions starts: the newest of those that earlier revisions have.
+// What is no number, such as master, counts only if there is nothing else.
+func Newest(versions []string) string {
+	newest := ""
+	var of *semver.Version
+	for _, version := range versions {
+		v, err := semver.NewVersion(version)
+		if newest == "" || err == nil && (of == nil || v.GreaterThan(of)) {
+			newest, of = version, v
+		}
+	}
+	return newest
+}
+
 // Skipped warns of a step over more minor versions than Istio supports: one in place, two by revisions
 // (https://istio.io/latest/docs/setup/upgrade/). Going back counts the same way.
 func Skipped(s Step) (f finding.Finding, skipped bool) {

@@ -13,6 +13,9 @@ import (
 	"github.com/lateen-io/lateen/internal/values"
 )
 
+// maxInteger is the largest number up to which JSON has all integers: 2^53-1.
+const maxInteger = 1<<53 - 1
+
 // check compares what was written with the Go type that it is to be read into: which fields there are, and of which
 // type of JSON each is, only the Go type says. Values are checked elsewhere, against the schema of the Istio version
 // that the resource asks for. A null is as good as absent, and taken away.
@@ -23,6 +26,10 @@ func (d *decoder) check(pointer []string, written any, t reflect.Type) {
 	want, got := jsonType(t), typeOf(written)
 	if want != "" && got != want && (want != "number" || got != "integer") {
 		d.errorf(pointer, "%s: must be %s, is %s", strings.Join(pointer, "."), article(want), article(got)).Current = written
+		return
+	}
+	if number, is := written.(float64); is && want == "integer" && math.Abs(number) > maxInteger {
+		d.errorf(pointer, "%s: is too large: at most %d", strings.Join(pointer, "."), int64(maxInteger)).Current = written
 		return
 	}
 	switch written := written.(type) {
@@ -119,7 +126,6 @@ func isUnmarshaler(t reflect.Type) bool {
 }
 
 func typeOf(v any) string {
-	const beyondInt64 = 1 << 63
 	switch v := v.(type) {
 	case nil:
 		return "null"
@@ -128,7 +134,7 @@ func typeOf(v any) string {
 	case string:
 		return "string"
 	case float64:
-		if v == math.Trunc(v) && math.Abs(v) < beyondInt64 {
+		if v == math.Trunc(v) {
 			return "integer"
 		}
 		return "number"

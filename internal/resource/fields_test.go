@@ -55,7 +55,7 @@ func TestFieldsOfKinds(t *testing.T) {
 		{
 			"an integer that no int64 holds", v1.KindIstio,
 			"{updateStrategy: {inactiveRevisionDeletionGracePeriodSeconds: 1e19}}", grace,
-			grace + ": must be an integer, is a number",
+			grace + ": is too large: at most 9007199254740991",
 		},
 		{
 			"a type below", v1.KindIstio, "{updateStrategy: {updateWorkloads: 1}}", strategy + ".updateWorkloads",
