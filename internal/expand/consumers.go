@@ -47,7 +47,7 @@ func (c *contents) consumers() (out []mesh.Consumer, enrolled string) {
 		isEnrolled := false
 		var asks []mesh.Consumer
 		switch {
-		case isNamespace(w.id):
+		case w.id.Kind == "Namespace" && w.id.Group == "":
 			asks, isEnrolled = ofNamespace(namespaces[w.id.Name])
 		case isWorkload:
 			asks, isEnrolled = ofPods(w, template, namespace, !known)

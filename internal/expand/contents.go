@@ -4,9 +4,12 @@ import (
 	"slices"
 	"strings"
 
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/resource"
+	"github.com/lateen-io/lateen/internal/usage"
 )
 
 // contents are the items of a package, read once: what asks for some of them finds them here, and does not go through
@@ -67,6 +70,19 @@ func read(items []manifest.Object) *contents {
 	return c
 }
 
+// with is a package with what else there is to work on: kustomize's generator has its resource beside the package.
+func (c *contents) with(work []manifest.Object) *contents {
+	there := make(map[*yaml.Node]bool, len(c.items))
+	for _, item := range c.items {
+		there[item.Node()] = true
+	}
+	more := slices.DeleteFunc(slices.Clone(work), func(o manifest.Object) bool { return there[o.Node()] })
+	if len(more) == 0 {
+		return c
+	}
+	return read(slices.Concat(c.items, more))
+}
+
 // revisionOf is the revision of a control plane that a generated item belongs to, or "".
 func revisionOf(item manifest.Object, id manifest.ID, owner string) string {
 	if kind, _, _ := strings.Cut(owner, "/"); kind != v1.KindIstio && kind != v1.KindIstioRevision {
@@ -87,6 +103,11 @@ func (g generated) key() string {
 }
 
 func isNamespace(id manifest.ID) bool { return id.Kind == "Namespace" && id.Group == "" }
+
+func isReport(id manifest.ID) bool {
+	group, _, _ := strings.Cut(usage.APIVersion, "/")
+	return id.Kind == usage.Kind && id.Group == group
+}
 
 // of are the resources of some kinds that users wrote.
 func (c *contents) of(kinds ...string) []manifest.Object {

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/kustomize/kyaml/yaml"
-
 	v1 "github.com/lateen-io/lateen/api/v1"
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
@@ -85,19 +83,6 @@ func (e *Expanded) decode(work []manifest.Object, general resource.Options) {
 			Resource: r, options: r.Settings.Upon(general), around: e.around, output: Output{Owner: r.Name()},
 		})
 	}
-}
-
-// with is a package with what else there is to work on: kustomize's generator has its resource beside the package.
-func (c *contents) with(work []manifest.Object) *contents {
-	there := make(map[*yaml.Node]bool, len(c.items))
-	for _, item := range c.items {
-		there[item.Node()] = true
-	}
-	more := slices.DeleteFunc(slices.Clone(work), func(o manifest.Object) bool { return there[o.Node()] })
-	if len(more) == 0 {
-		return c
-	}
-	return read(slices.Concat(c.items, more))
 }
 
 // tagClashes refuses the tags of the resources that have been expanded which another resource has. Who expands that one

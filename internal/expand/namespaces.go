@@ -16,7 +16,8 @@ import (
 func (e *Expanded) unprotectedNamespaces() finding.List {
 	var findings finding.List
 	told := map[string]bool{}
-	for _, out := range e.Outputs() {
+	for _, j := range e.jobs {
+		out := j.output
 		if !out.Protected || out.Revision == nil || told[out.Revision.Spec.Namespace] {
 			continue
 		}

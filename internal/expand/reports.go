@@ -40,11 +40,6 @@ func (c *contents) usageReports(memory bool) ([]usage.Report, finding.List) {
 	return out, findings
 }
 
-func isReport(id manifest.ID) bool {
-	group, _, _ := strings.Cut(usage.APIVersion, "/")
-	return id.Kind == usage.Kind && id.Group == group
-}
-
 func report(item manifest.Object) (usage.Report, error) {
 	if item.APIVersion() != usage.APIVersion {
 		return usage.Report{}, fmt.Errorf("apiVersion is %s; this version reads %s", item.APIVersion(), usage.APIVersion)

@@ -12,6 +12,7 @@ import (
 	"github.com/lateen-io/lateen/internal/finding"
 	"github.com/lateen-io/lateen/internal/manifest"
 	"github.com/lateen-io/lateen/internal/mesh"
+	"github.com/lateen-io/lateen/internal/release"
 	"github.com/lateen-io/lateen/internal/render"
 	"github.com/lateen-io/lateen/internal/resource"
 )
@@ -248,6 +249,16 @@ func (s *snapshot) installed(r resource.Resource) string {
 	return ""
 }
 
+// behind is what the package has of a control plane.
+func (s *snapshot) behind(c mesh.ControlPlane) controlPlane {
+	for _, known := range s.controlPlanes() {
+		if known.Ref == c.Ref && known.Name == c.Name {
+			return known
+		}
+	}
+	return controlPlane{}
+}
+
 // about gives findings of package mesh the places of the items that they are about, unless they have one.
 func (s *snapshot) about(found finding.List) finding.List {
 	var out finding.List
@@ -270,4 +281,22 @@ func valuesOf(v *v1.Values) map[string]any {
 		return nil
 	}
 	return m
+}
+
+// directories opens each charts directory once.
+type directories map[string]*release.Directory
+
+func (d directories) open(options resource.Options) (*release.Directory, error) {
+	name := options.Charts
+	if name == "" {
+		return options.Brought, nil
+	}
+	if dir, ok := d[name]; ok {
+		return dir, nil
+	}
+	dir, err := release.OpenDirectory(name)
+	if err == nil {
+		d[name] = dir
+	}
+	return dir, err
 }
