@@ -438,7 +438,9 @@ func (c pruning) run(t *testing.T) {
 	var failing map[string]error
 	pruned := 0
 	r := &istio.Reconciler{
-		Client: w.Client, Live: c.serverOf(w, func() map[string]error { return failing }), Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"},
+		Client: w.Client, Live: c.serverOf(w, func() map[string]error {
+			return failing
+		}), Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"},
 		Applier: w.Applier, Events: w.Events, Usage: u, Now: time.Now, Pruned: func(string) { pruned++ },
 	}
 	request := reconcile.Request{NamespacedName: client.ObjectKey{Name: "mesh"}}

@@ -257,7 +257,8 @@ func TestUsers(t *testing.T) {
 func TestWithoutNames(t *testing.T) {
 	job := func(file, rev string) string {
 		return "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: a-, namespace: app, annotations: {" +
-			"internal.config.kubernetes.io/path: " + file + "}}\nspec: {template: {metadata: {labels: {istio.io/rev: " + rev + "}}}}\n"
+			"internal.config.kubernetes.io/path: " + file + "}}\nspec: {template: {metadata: {labels: {istio.io/rev: " + rev +
+			"}}}}\n"
 	}
 	out := expand.RenderIstio.List(read(t, resourceList("", istio("default", "{version: v1.28.3}", inFile("i.yaml")),
 		job("one.yaml", "gone1"), job("two.yaml", "gone2"), theNamespace(""))), resource.Settings{})

@@ -232,7 +232,8 @@ func TestRelease(t *testing.T) {
 		},
 		{
 			"a proxy that a revision of that name has injected is no user of the tag", now, earlier("old", tags("canary")), nil,
-			[]mesh.Consumer{{Ref: ref("Pod", "web"), Who: "Pod shop/web", Name: "canary", Past: true}}, "", unused,
+			[]mesh.Consumer{{Ref: ref("Pod", "web"), Who: "Pod shop/web", Name: "canary", Past: true}},
+			"", unused,
 			usage.Verdict{Unused: true, Reason: "nothing uses it, by the usage report west"},
 		},
 		{
