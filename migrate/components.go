@@ -237,7 +237,7 @@ func (m *migration) decide() {
 // decideRemote reads components.istiodRemote, a chart of its own up to Istio 1.23 and a profile since.
 func (m *migration) decideRemote(c component) {
 	if !c.on() {
-		m.leftComponent(c, "spec.components.istiodRemote is not enabled, so it had no effect")
+		m.leftComponent(c, notEnabled("istiodRemote"))
 		return
 	}
 	m.control = true
@@ -311,7 +311,7 @@ func (m *migration) takePilot() {
 		m.usePlugin()
 	}
 	if !ok || c.set && !c.enabled { // the latter with a remote control plane elsewhere
-		m.leftComponent(c, "spec.components.pilot is not enabled, so it had no effect")
+		m.leftComponent(c, notEnabled("pilot"))
 		return
 	}
 	m.lay(rootIstio, c.hub, append(slices.Clip(c.at), "hub"), keys("pilot", "hub"))
@@ -338,7 +338,7 @@ func (m *migration) takePilot() {
 
 // noControlPlane names the settings of a control plane that there is none of: an IstioOperator for gateways only, say.
 func (m *migration) noControlPlane(c component) {
-	m.leftComponent(c, "spec.components.pilot is not enabled, so it had no effect")
+	m.leftComponent(c, notEnabled("pilot"))
 	for _, pointer := range [][]string{
 		{"profile"},
 		{"namespace"},

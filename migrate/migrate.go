@@ -290,13 +290,22 @@ func (m *migration) imageTag() (at []string, tag string) {
 	return keys("spec"), ""
 }
 
+// overruled warns of a setting that another one beats.
+func (m *migration) overruled(at []string, value, by, wins string) {
+	m.warn(at, "%s is %s, but %s is %s, which wins, as it does with istioctl", dotted(at), value, by, wins)
+}
+
+// notEnabled says why what belongs to a component means nothing.
+func notEnabled(component string) string {
+	return "spec.components." + component + " is not enabled, so it had no effect"
+}
+
 // dropTag takes out a tag that says no more than the version, and spec.tag with that of the values, which wins over it.
 func (m *migration) dropTag() {
 	if own := yamltree.Take(m.spec, "values", "global", "tag"); own != nil {
 		prune(m.spec, "values", "global")
 		if other := yamltree.Text(m.spec, "tag"); other != "" && other != own.Value {
-			m.warn(keys("spec", "tag"), "spec.tag is %s, but spec.values.global.tag is %s, which wins, as it does with istioctl",
-				other, own.Value)
+			m.overruled(keys("spec", "tag"), other, "spec.values.global.tag", own.Value)
 		}
 	}
 	yamltree.Take(m.spec, "tag")
@@ -466,8 +475,7 @@ func (m *migration) topToValue(key string, to ...string) {
 	}
 	if have := yamltree.Get(m.values, to...); have != nil && !yamltree.IsNull(have) {
 		if have.Value != n.Value || have.Kind != yaml.ScalarNode {
-			m.warn(at, "spec.%s is %s, but %s is %s, which wins, as it does with istioctl", key, n.Value,
-				dotted(m.source(rootIstio, to)), short(have))
+			m.overruled(at, n.Value, dotted(m.source(rootIstio, to)), short(have))
 		}
 		return
 	}
@@ -489,7 +497,7 @@ func (m *migration) findName() {
 		in := m.source(rootIstio, keys("revision"))
 		if r := m.scalar(own, in); r != "" {
 			if named != "" && named != r {
-				m.warn(at, "spec.revision is %s, but %s is %s, which wins, as it does with istioctl", named, dotted(in), r)
+				m.overruled(at, named, dotted(in), r)
 			}
 			named, at = r, in
 		}
@@ -595,8 +603,7 @@ func (m *migration) yield(n, wins *yaml.Node, at []string) {
 		case value.Kind == yaml.MappingNode && other.Kind == yaml.MappingNode:
 			m.yield(value, other, p)
 		default:
-			m.warn(p, "%s is %s, but spec.values.%s is %s, which wins, as it does with istioctl", dotted(p), short(value),
-				dotted(p[1:]), short(other))
+			m.overruled(p, short(value), "spec.values."+dotted(p[1:]), short(other))
 			yamltree.Take(n, key)
 			continue
 		}

@@ -25,10 +25,10 @@ func (m *migration) takeZtunnel() {
 	atValues := m.places(rootIstio, keys("ztunnel"))
 	if !on {
 		if given {
-			m.leftComponent(c, "spec.components.ztunnel is not enabled, so it had no effect")
+			m.leftComponent(c, notEnabled("ztunnel"))
 		}
 		if !isEmpty(m.ztunnelValues) {
-			m.warnAll(atValues, "%s (%s): spec.components.ztunnel is not enabled, so it had no effect", short(m.ztunnelValues))
+			m.warnAll(atValues, "%s (%s): "+notEnabled("ztunnel"), short(m.ztunnelValues))
 		}
 		return
 	}
@@ -104,7 +104,7 @@ func (m *migration) takeCNI() {
 	c := m.components["cni"]
 	atValues := m.places(rootIstio, keys("cni"))
 	if !m.plugin {
-		m.leftComponent(c, "spec.components.cni is not enabled, so it had no effect")
+		m.leftComponent(c, notEnabled("cni"))
 		if !isEmpty(m.cniValues) {
 			m.warnAll(atValues, "the CNI plugin is not installed by this IstioOperator (spec.components.cni.enabled), so %s "+
 				"had no effect. "+
