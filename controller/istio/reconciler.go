@@ -405,14 +405,18 @@ func external(rev *v1.IstioRevision) bool {
 	return err != nil || values.External(v)
 }
 
+// keep notes that a revision which seemed unused stays, and looks again soon.
+func (s *scope) keep(ctx context.Context, rev *v1.IstioRevision, why string) {
+	log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name, "reason", why)
+	s.Wake(recheck)
+}
+
 // remove deletes a revision after asking the server itself once more whether anything uses it, or asks for it: what the
 // caches have may be old.
 func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision, verdict prune.Verdict) error {
 	live, err := r.confirm(ctx, s)
 	if err == nil && !live.current {
-		log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name, "reason",
-			"the Istio has changed")
-		s.Wake(recheck)
+		s.keep(ctx, rev, "the Istio has changed")
 		return nil
 	}
 	var use usage.Use
@@ -427,8 +431,7 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 		return status.Unreported(err)
 	}
 	if use.InUse != usage.False {
-		log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name, "reason", use.Message())
-		s.Wake(recheck)
+		s.keep(ctx, rev, use.Message())
 		return nil
 	}
 	if owned.PipelineRendered(rev) {
@@ -439,9 +442,7 @@ func (r *Reconciler) remove(ctx context.Context, s *scope, rev *v1.IstioRevision
 				"IstioRevision %s is kept, since it cannot be said whether it has changed: %w", rev.Name, err))
 		}
 		if !same {
-			log.FromContext(ctx).Info("keeping a revision that seemed unused", "revision", rev.Name,
-				"reason", "it or its Istio has changed meanwhile")
-			s.Wake(recheck)
+			s.keep(ctx, rev, "it or its Istio has changed meanwhile")
 			return nil
 		}
 		if err := istiorevision.RemoveObjects(ctx, r.Applier, r.Events, s.istio, rev, s.all); err != nil {
