@@ -119,22 +119,22 @@ func (s *Schema) CheckMeshConfig(v map[string]any, path string) []Problem {
 	return s.Check(RootMeshConfig, v, path)
 }
 
-const noGateways = "gateways are not managed here: deploy them with Istio's gateway chart, the Gateway API or gateway " +
-	"injection"
+const noGateways = "gateways are not managed here: deploy them with Istio's gateway chart, the Gateway API or " +
+	"gateway injection"
 
 // elsewhere says what to do about values that Istio's charts have and a root does not.
 var elsewhere = map[string]map[string]string{
 	RootIstio: {
 		"gateways": noGateways,
-		"cni":     "the CNI plugin has a resource of its own: move this to spec.values.cni of an IstioCNI",
-		"ztunnel": "ztunnel is not part of the control plane: deploy it with Istio's ztunnel chart",
+		"cni":      "the CNI plugin has a resource of its own: move this to spec.values.cni of an IstioCNI",
+		"ztunnel":  "ztunnel is not part of the control plane: deploy it with Istio's ztunnel chart",
 	},
 	RootCNI: {
 		"profile":    "the profile has a field of its own: move this to spec.profile",
 		"pilot":      "istiod is not part of the CNI plugin: move this to spec.values.pilot of an Istio",
 		"meshConfig": "a mesh is configured at its control plane: move this to spec.meshConfig of an Istio",
 		"ztunnel":    "ztunnel is not part of the CNI plugin: deploy it with Istio's ztunnel chart",
-		"gateways": noGateways,
+		"gateways":   noGateways,
 	},
 }
 
