@@ -83,6 +83,7 @@ func TestHas(t *testing.T) {
 		{"A value that is not there.", path("names", is("c")), false},
 		{"A value of what is no list.", path(is("a")), false},
 		{"A field of a value.", path("names", is("a"), "a"), false},
+		{"An element of a value.", path("names", is("a"), 0), false},
 		{"The last element.", path("names", 1), true},
 		{"The one after it.", path("names", 2), false},
 		{"An element of what is no list.", path(0), false},

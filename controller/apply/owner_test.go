@@ -177,7 +177,10 @@ func TestHolder(t *testing.T) {
 		},
 		{reason: "Its stamp is of the owner.", live: stamped("IstioRevision/default")},
 		{reason: "Its stamp is of one that is gone.", live: stamped("IstioRevisionTag/gone")},
-		{reason: "Its stamp has no name.", live: stamped("IstioRevisionTag")},
+		{
+			reason: "Its stamp has no name: there is nobody to ask for.", live: stamped("IstioRevisionTag"),
+			uncached: errTimeout,
+		},
 		{reason: "Its stamp has no kind.", live: stamped("/stable")},
 		{reason: "Its stamp is of no kind.", live: stamped("Other/stable")},
 		{reason: "Its stamp is of a list.", live: stamped("IstioRevisionTagList/stable")},
