@@ -106,7 +106,6 @@ func options() ssa.ApplyOptions {
 			{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationApply},
 			{Name: "before-first-apply", OperationType: metav1.ManagedFieldsOperationUpdate},
 		},
-		Exclusions: o.ExclusionSelector,
 	}
 	return o
 }

@@ -38,6 +38,9 @@ type world struct {
 	// fail that begin with a text, such as "apply ConfigMap".
 	requests []string
 	fail     map[string]error
+	// once are requests that fail the first time only, and seen changes what is read of an object.
+	once map[string]error
+	seen func(o *unstructured.Unstructured)
 	// watching is why a kind cannot be watched, and uncached why the cache cannot be read.
 	watching, uncached error
 	// meanwhile is what others do between the reading of an object and its dry run.
@@ -53,6 +56,10 @@ func (w *world) request(verb, kind, namespace, name string) error {
 	}
 	line := strings.TrimSpace(verb + " " + kind + " " + name)
 	w.requests = append(w.requests, line)
+	if err, ok := w.once[line]; ok {
+		delete(w.once, line)
+		return err
+	}
 	for prefix, err := range w.fail {
 		if strings.HasPrefix(line, prefix) {
 			return err
@@ -92,13 +99,18 @@ func newWorld(t *testing.T, resources ...client.Object) *world {
 		Get: func(
 			ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption,
 		) error {
-			if _, ok := o.(*unstructured.Unstructured); ok {
+			read, ok := o.(*unstructured.Unstructured)
+			if ok {
 				w.reads++
 			}
 			if err := w.request("get", o.GetObjectKind().GroupVersionKind().Kind, key.Namespace, key.Name); err != nil {
 				return err
 			}
-			return c.Get(ctx, key, o, opts...)
+			err := c.Get(ctx, key, o, opts...)
+			if ok && err == nil && w.seen != nil {
+				w.seen(read)
+			}
+			return err
 		},
 		Patch: func(
 			ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption,

@@ -85,7 +85,7 @@ func (r *run) holder(
 
 // resource is one of Lateen's, as the cache has it; nil if there is none.
 func (r *run) resource(ctx context.Context, kind, name string) (client.Object, error) {
-	if kind == "" || name == "" {
+	if name == "" {
 		return nil, nil
 	}
 	gvk := v1.GroupVersion.WithKind(kind)

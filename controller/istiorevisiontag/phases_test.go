@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -231,4 +232,84 @@ func TestNames(t *testing.T) {
 			Reason: "Nothing happens.", Conditions: is(same),
 		},
 	})
+}
+
+// TestTaken has the webhooks of a tag become another resource's that has precedence: the tag has none then, and does
+// not say that it is on a revision.
+func TestTaken(t *testing.T) {
+	t.Parallel()
+	const (
+		status  = "status IstioRevisionTag prod"
+		webhook = "MutatingWebhookConfiguration istio-revision-tag-prod"
+		unknown = reconcilertest.UseUnknown
+		taken   = webhook + " belongs to IstioRevision other, which has precedence; rename one of the two, or delete one"
+		refused = "no time"
+	)
+	tag := &v1.IstioRevisionTag{ObjectMeta: metav1.ObjectMeta{
+		Name: "prod", CreationTimestamp: metav1.NewTime(reconcilertest.Now),
+	}}
+	tag.Spec.TargetRef = v1.IstioRevisionTagTarget{Kind: v1.TargetIstioRevision, Name: "a"}
+	other := revision("other", "v1.27.0", "{}", true)
+	other.CreationTimestamp = metav1.NewTime(reconcilertest.Now.Add(-time.Hour))
+	w := reconcilertest.New(t, tag, reconcilertest.Namespace("istio-system"), revision("a", "v1.27.0", "{}", true), other)
+	r := &istiorevisiontag.Reconciler{
+		Client: w.Client, Live: w.Client, Renderer: &rendering.Renderer{KubeVersion: "v1.34.0"}, Applier: w.Applier,
+		Events: w.Events,
+		Usage:  cluster.NewUsage(nil), Now: func() time.Time { return reconcilertest.Now },
+	}
+	failed := webhook + ": MutatingWebhookConfiguration/istio-revision-tag-prod apply failed: " + refused
+	for _, c := range []struct {
+		step reconcilertest.Step
+		// on is the revision that the status names.
+		on string
+	}{
+		{reconcilertest.Step{
+			Reason:     "It has its webhooks.",
+			Writes:     []string{"patch IstioRevisionTag prod", status, "apply " + webhook, status},
+			Events:     []string{reconcilertest.Changed(1)},
+			Conditions: []string{"Reconciled=True", unknown},
+		}, "a"},
+		{reconcilertest.Step{
+			Reason: "They cannot be written: they are still there.",
+			Do:     writes("somebody", func(o *admissionv1.MutatingWebhookConfiguration) { o.Labels["app"] = "x" }),
+			Fail:   map[string]error{"apply " + webhook: errors.New(refused)},
+			Writes: []string{"apply " + webhook, status}, Err: failed,
+			Events: []string{"Warning ReconcileError " + failed},
+			Conditions: []string{
+				"Reconciled=False ReconcileError: " + failed, unknown, "Reconciling=True ReconcileError: " + failed,
+			},
+		}, "a"},
+		{reconcilertest.Step{
+			Reason: "Another resource has them.",
+			Do: writes("somebody", func(o *admissionv1.MutatingWebhookConfiguration) {
+				o.OwnerReferences = []metav1.OwnerReference{
+					*metav1.NewControllerRef(other, v1.GroupVersion.WithKind(v1.KindIstioRevision)),
+				}
+			}),
+			Writes: []string{status}, Events: []string{"Warning NameAlreadyExists " + taken},
+			Conditions: []string{
+				"Reconciled=False NameAlreadyExists: " + taken, unknown, "Stalled=True NameAlreadyExists: " + taken,
+			},
+			Again: 5 * time.Minute,
+		}, ""},
+	} {
+		w.Run(r, tag, []reconcilertest.Step{c.step})
+		if tag.Status.IstioRevision != c.on {
+			t.Errorf("%s It is on %q, want %q", c.step.Reason, tag.Status.IstioRevision, c.on)
+		}
+	}
+}
+
+// writes changes the webhooks of the tag as somebody else does.
+func writes(
+	by string, change func(*admissionv1.MutatingWebhookConfiguration),
+) func(context.Context, client.Client) error {
+	return func(ctx context.Context, c client.Client) error {
+		o := &admissionv1.MutatingWebhookConfiguration{}
+		if err := c.Get(ctx, client.ObjectKey{Name: "istio-revision-tag-prod"}, o); err != nil {
+			return err
+		}
+		change(o)
+		return c.Update(ctx, o, client.FieldOwner(by))
+	}
 }
