@@ -337,7 +337,7 @@ func (r *Reconciler) skew(cni *v1.IstioCNI, rev *v1.IstioRevision) string {
 	if !skewed || f.Severity != finding.Warning {
 		return ""
 	}
-	return ref.Kind + "/" + ref.Name + ": " + f.Message
+	return ref.String() + ": " + f.Message
 }
 
 // ControlPlane is a revision as package mesh sees it, called by what a person can change: its Istio, if it has one.

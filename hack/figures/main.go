@@ -85,9 +85,9 @@ func writeWays(w io.Writer, root string) error {
 			if err != nil {
 				return err
 			}
-			if _, err := fmt.Fprintf(w, "\nthe items from %s of %s, %s: in the package %s;\nin the module %s\n", e[0], expand,
-				what,
-				inside, everywhere); err != nil {
+			_, err = fmt.Fprintf(w, "\nthe items from %s of %s, %s: in the package %s;\nin the module %s\n",
+				e[0], expand, what, inside, everywhere)
+			if err != nil {
 				return err
 			}
 		}

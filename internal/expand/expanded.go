@@ -89,7 +89,7 @@ func (e *Expanded) decode(work []manifest.Object, general resource.Options) {
 // says so as well.
 func (e *Expanded) tagClashes() finding.List {
 	return e.around.about(slices.DeleteFunc(e.around.mesh().TagClashes(), func(f finding.Finding) bool {
-		return !slices.ContainsFunc(e.jobs, func(j *job) bool { return j.output.Owner == f.Ref.Kind+"/"+f.Ref.Name })
+		return !slices.ContainsFunc(e.jobs, func(j *job) bool { return j.output.Owner == f.Ref.String() })
 	}))
 }
 

@@ -97,16 +97,15 @@ func (t *task) configuredBy(config manifest.Object) {
 	i := slices.IndexFunc(items, func(o manifest.Object) bool {
 		return resource.IsResource(o, t.function.Kinds...) && o.ID() == config.ID()
 	})
-	switch {
-	case t.mode.remembers():
-		if i >= 0 {
-			t.work = items[i : i+1]
-		}
-	case i >= 0:
-		t.before = read(slices.Delete(slices.Clone(items), i, i+1))
-		fallthrough
-	default:
+	if !t.mode.remembers() {
 		t.mode = Generator
+	}
+	switch {
+	case i < 0:
+	case t.mode.remembers():
+		t.work = items[i : i+1]
+	default:
+		t.before = read(slices.Delete(slices.Clone(items), i, i+1))
 	}
 }
 

@@ -33,6 +33,9 @@ type Ref struct {
 	APIVersion, Kind, Namespace, Name string
 }
 
+// String is how messages name a resource: "Istio/default".
+func (r Ref) String() string { return r.Kind + "/" + r.Name }
+
 // Finding is one thing that was found.
 type Finding struct {
 	Severity Severity
@@ -142,7 +145,7 @@ func (f Finding) At(place string) string {
 		b.WriteString(string(f.Severity) + ": ")
 	}
 	if f.Ref != (Ref{}) {
-		b.WriteString(strings.TrimSuffix(f.Ref.Kind+"/"+f.Ref.Name, "/") + ": ")
+		b.WriteString(strings.TrimSuffix(f.Ref.String(), "/") + ": ")
 	}
 	b.WriteString(f.Message)
 	return b.String()

@@ -64,7 +64,7 @@ type ControlPlane struct {
 // Remote reports whether its istiod is in another cluster.
 func (c ControlPlane) Remote() bool { return values.String(c.Values, "profile") == "remote" }
 
-func (c ControlPlane) String() string { return c.Ref.Kind + "/" + c.Ref.Name }
+func (c ControlPlane) String() string { return c.Ref.String() }
 
 // discovers are the discoverySelectors, of which one must match a namespace; none match all.
 func (c ControlPlane) discovers() []selector.Selector {

@@ -38,11 +38,10 @@ func (t Tag) field() string {
 
 // String is where a user has written it, in words.
 func (t Tag) String() string {
-	name := t.Ref.Kind + "/" + t.Ref.Name
 	if t.inValues() {
-		return "spec.values.revisionTags of " + name
+		return "spec.values.revisionTags of " + t.Ref.String()
 	}
-	return name
+	return t.Ref.String()
 }
 
 // RenameTag is what to do about a tag whose name a revision has, unless there is something better.
@@ -163,7 +162,7 @@ func (c ControlPlane) unfit(t Tag) *finding.Finding {
 func NoTarget(t Tag, why string) finding.Finding {
 	return finding.Finding{
 		Severity: finding.Error, Ref: t.Ref, Field: targetField,
-		Message: fmt.Sprintf("spec.targetRef: %s/%s %s", t.Target.Kind, t.Target.Name, why),
+		Message: fmt.Sprintf("spec.targetRef: %s %s", t.Target, why),
 	}
 }
 

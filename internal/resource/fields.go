@@ -125,23 +125,12 @@ func isUnmarshaler(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]())
 }
 
+// typeOf is the type of JSON that a value has.
 func typeOf(v any) string {
-	switch v := v.(type) {
-	case nil:
+	if v == nil {
 		return "null"
-	case bool:
-		return "boolean"
-	case string:
-		return "string"
-	case float64:
-		if v == math.Trunc(v) {
-			return "integer"
-		}
-		return "number"
-	case []any:
-		return "array"
 	}
-	return "object"
+	return values.TypeOf(v)
 }
 
 func article(t string) string {

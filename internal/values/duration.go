@@ -17,7 +17,7 @@ func (c *checker) duration(v any, at place) {
 	text, isText := v.(string)
 	shown := strconv.Quote(text)
 	if !isText {
-		switch have := typeOf(v); have {
+		switch have := TypeOf(v); have {
 		case "integer", "number":
 			text = c.written(v, at)
 			shown = text

@@ -276,7 +276,7 @@ func (c *checker) check(n *node, v any, at place, top bool) {
 	if len(n.Type) == 0 {
 		return
 	}
-	have := typeOf(v)
+	have := TypeOf(v)
 	variable := ""
 	if text, isText := v.(string); isText && c.source.Substituted {
 		variable = Variable(text)
@@ -396,8 +396,8 @@ func (n *node) accepts(have string) bool {
 	return false
 }
 
-// typeOf is the JSON type of a Go value that came out of JSON or YAML.
-func typeOf(v any) string {
+// TypeOf is the JSON type of a Go value that came out of JSON or YAML.
+func TypeOf(v any) string {
 	switch v := v.(type) {
 	case map[string]any:
 		return "object"
@@ -410,7 +410,7 @@ func typeOf(v any) string {
 	case int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64:
 		return "integer"
 	case float32:
-		return typeOf(float64(v))
+		return TypeOf(float64(v))
 	case float64:
 		if v == math.Trunc(v) && !math.IsInf(v, 0) {
 			return "integer"
@@ -424,7 +424,7 @@ func typeOf(v any) string {
 		if err != nil {
 			return "number"
 		}
-		return typeOf(f)
+		return TypeOf(f)
 	default:
 		return fmt.Sprintf("%T", v)
 	}

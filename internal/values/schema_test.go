@@ -285,7 +285,7 @@ func TestSchemaNumbers(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if have := typeOf(tc.value); have != tc.want {
+			if have := TypeOf(tc.value); have != tc.want {
 				t.Errorf("%s: want %s, have %s", tc.reason, tc.want, have)
 			}
 		})
